@@ -1,0 +1,1 @@
+"""The drawn corpus: clips and videos made from a seed, whose truth is known because it was drawn."""
