@@ -103,9 +103,7 @@ def _paste(frame: np.ndarray, sprite: np.ndarray, to_screen: np.ndarray) -> None
     local = to_screen.copy()
     local[:2, 2] -= (x0, y0)
     shrink = math.hypot(to_screen[0, 0], to_screen[1, 0])
-    source = (
-        sprite if shrink > 0.5 else cv2.resize(sprite, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
-    )
+    source = sprite if shrink > 0.5 else cv2.resize(sprite, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
     local[:, :2] *= SPRITE_PX / source.shape[0]
     patch = cv2.warpAffine(source, local[:2], (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR)
     alpha = patch[..., 3:].astype(np.float32) / 255
@@ -162,10 +160,7 @@ def _outline(shape: str) -> np.ndarray:
         )
     if shape == "star":
         angles = np.arange(10) * math.pi / 5 - math.pi / 2
-        return (
-            np.stack([np.cos(angles), np.sin(angles)], axis=1)
-            * np.where(np.arange(10) % 2, 0.42, 1.0)[:, None]
-        )
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1) * np.where(np.arange(10) % 2, 0.42, 1.0)[:, None]
     raise ValueError(f"no outline for shape {shape!r}")
 
 

@@ -101,9 +101,7 @@ def draw_scene(seed: int, *, num_things: int | None = None) -> Scene:
     if num_things is None:
         num_things = 2 if rng.random() < 0.15 else 1
     colours = rng.sample(sorted(COLOURS), num_things)
-    things = tuple(
-        _draw_thing(rng, colours[i], i, num_things, may_move=not travels) for i in range(num_things)
-    )
+    things = tuple(_draw_thing(rng, colours[i], i, num_things, may_move=not travels) for i in range(num_things))
     return Scene(
         things=things,
         background=rng.choice(sorted(BACKGROUND_COLOURS)),
@@ -139,16 +137,14 @@ def short_caption(scene: Scene) -> str:
 
 def detailed_caption(scene: Scene) -> str:
     """Full sentences on objects, background, light and camera."""
-    objects = [
-        f"A {t.size} {t.colour} {t.shape} with a {t.texture} surface {_long_motion(t)}." for t in scene.things
-    ]
+    objects = [f"A {t.size} {t.colour} {t.shape} with a {t.texture} surface {_long_motion(t)}." for t in scene.things]
     place = f"The background is {scene.pattern} {scene.background} in {scene.light} light."
     return " ".join([*objects, place, CAMERA_SENTENCES[scene.camera]])
 
 
 _OBJECT = re.compile(
     r"An? (?P<size>\w+) (?P<colour>\w+) (?P<shape>\w+) with a (?P<texture>\w+) surface "
-    r"(?:(?P<still>stays still)|moves (?P<speed>\w+) (?:to the )?(?P<direction>left|right|up|down))(?P<spin> and spins)?\."
+    r"(?:stays still|moves (?P<speed>\w+) (?:to the )?(?P<direction>left|right|up|down))(?P<spin> and spins)?\."
 )
 _PLACE = re.compile(r"The background is (?P<pattern>\w+) (?P<background>\w+) in (?P<light>\w+) light\.")
 
@@ -170,8 +166,8 @@ def attributes(caption: str) -> dict[str, str]:
         found["count"] = str(len(objects))
     if place := _PLACE.search(caption):
         found |= place.groupdict()
-    found |= {"camera": name for name, sentence in CAMERA_SENTENCES.items() if sentence in caption}
-    return found
+    cameras = [name for name, sentence in CAMERA_SENTENCES.items() if sentence in caption]
+    return found | ({"camera": cameras[0]} if cameras else {})
 
 
 def _an(word: str) -> str:
