@@ -1,0 +1,23 @@
+"""Every table of a data set, declared once; recipes; and the DuckDB views over the tables."""
+
+from schemas.captions import CAPTIONS, EMBEDDINGS
+from schemas.clips import CLIPS
+from schemas.columns import SchemaError, Table, column
+from schemas.latents import LATENTS, RELEASES, TEXT
+from schemas.videos import VIDEOS
+
+TABLES = (VIDEOS, CLIPS, CAPTIONS, EMBEDDINGS, RELEASES, LATENTS, TEXT)
+
+__all__ = [
+    "CAPTIONS",
+    "CLIPS",
+    "EMBEDDINGS",
+    "LATENTS",
+    "RELEASES",
+    "TABLES",
+    "TEXT",
+    "VIDEOS",
+    "SchemaError",
+    "Table",
+    "column",
+]

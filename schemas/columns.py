@@ -1,0 +1,89 @@
+"""Tables declared once, as dataclasses whose fields carry Arrow type, unit and meaning.
+
+From one declaration come the row type, the Arrow and Parquet schema (doc and unit as field metadata), the DuckDB
+view column and a line of the schema page. Encoding is strict: an unknown key, a missing key, or a null in a column
+that allows none is an error that names the table, the column and the row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+
+class SchemaError(ValueError):
+    """A row that does not fit its table."""
+
+
+def column(arrow_type: pa.DataType, doc: str, *, unit: str = "") -> Any:
+    """Declare a dataclass field as a table column."""
+    return dataclasses.field(metadata={"arrow": arrow_type, "doc": doc, "unit": unit})
+
+
+def _allows_null(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (types.UnionType, typing.Union) and type(None) in typing.get_args(
+        annotation
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table of a data set: a row type, where its part files live, and the columns that identify a row."""
+
+    row_type: type
+    folder: str
+    key: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.folder.split("/")[0]
+
+    @property
+    def schema(self) -> pa.Schema:
+        hints = typing.get_type_hints(self.row_type)
+        fields = [
+            pa.field(
+                f.name,
+                f.metadata["arrow"],
+                nullable=_allows_null(hints[f.name]),
+                metadata={"doc": f.metadata["doc"], "unit": f.metadata["unit"]},
+            )
+            for f in dataclasses.fields(self.row_type)
+        ]
+        return pa.schema(fields, metadata={"reelmill.table": self.name})
+
+    def encode(self, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+        """Build an Arrow table from row mappings.
+
+        Raises:
+            SchemaError: unknown or missing key, null where none is allowed, or a value of the wrong type.
+        """
+        schema = self.schema
+        names = set(schema.names)
+        rows = list(rows)
+        for row in rows:
+            self._check(row, schema, names)
+        try:
+            return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise SchemaError(f"table {self.name}: {error}") from error
+
+    def _check(self, row: Mapping[str, Any], schema: pa.Schema, names: set[str]) -> None:
+        if row.keys() != names:
+            unknown, missing = sorted(row.keys() - names), sorted(names - row.keys())
+            raise SchemaError(f"table {self.name}: unknown columns {unknown}, missing columns {missing}")
+        for field in schema:
+            if not field.nullable and row[field.name] is None:
+                raise SchemaError(f"table {self.name}: column {field.name!r} is null in row {self.key_of(row)}")
+
+    def key_of(self, row: Mapping[str, Any]) -> tuple:
+        return tuple(row.get(name) for name in self.key)
+
+    def within(self, subfolder: str) -> Table:
+        """The same table in a subfolder of its own, for tables that are kept apart by encoder."""
+        return dataclasses.replace(self, folder=f"{self.name}/{subfolder}")

@@ -1,0 +1,70 @@
+"""Tables that training reads: the frozen `releases`, and the content-addressed caches `latents` and `text`.
+
+Arrays are stored as bytes with dtype and shape beside them, in C order, so that any Parquet reader can use them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from schemas.columns import Table, column
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReleaseClip:
+    """One clip of a frozen selection: all that encoding and training need to know of it."""
+
+    clip_id: str = column(pa.string(), "the clip")
+    video_id: str = column(pa.string(), "hash of the video's bytes")
+    uri: str = column(pa.string(), "where the video is")
+    start_us: int = column(pa.int64(), "presentation time of the first frame", unit="us")
+    end_us: int = column(pa.int64(), "presentation time at which the last frame ends", unit="us")
+    is_image: bool = column(pa.bool_(), "a still image")
+    num_frames: int = column(pa.int64(), "frames in the span")
+    width: int = column(pa.int32(), "as displayed", unit="px")
+    height: int = column(pa.int32(), "as displayed", unit="px")
+    content_box: list[int] = column(pa.list_(pa.int32(), 4), "x, y, width, height inside letterbox bars", unit="px")
+    captioner: str = column(pa.string(), "fingerprint of the captioner")
+    short: str = column(pa.string(), "short caption")
+    detailed: str = column(pa.string(), "detailed caption")
+    source: str = column(pa.string(), "JSON object of the input list's other columns")
+
+
+RELEASES = Table(ReleaseClip, "releases", key=("clip_id",))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Latent:
+    """A clip through the autoencoder: raw (unwhitened) posterior mode, shape (C, T, H, W)."""
+
+    clip_id: str = column(pa.string(), "the clip")
+    transform: str = column(pa.string(), "fingerprint of frame rate, size and crop settings")
+    encoder: str = column(pa.string(), "fingerprint of the autoencoder")
+    status: str = column(pa.string(), "'ok' or 'failed'")
+    reason: str | None = column(pa.string(), "why it failed")
+    dtype: str | None = column(pa.string(), "numpy name of the element type")
+    shape: list[int] | None = column(pa.list_(pa.int32()), "channels, latent frames, height, width")
+    data: bytes | None = column(pa.large_binary(), "elements in C order")
+    fps: float | None = column(
+        pa.float64(), "frames a second of the encoded clip before the autoencoder's stride", unit="1/s"
+    )
+
+
+LATENTS = Table(Latent, "latents", key=("clip_id", "transform", "encoder"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TextEmbedding:
+    """A text through the text encoder, unpadded: shape (tokens, channels)."""
+
+    text_id: str = column(pa.string(), "hash of the text")
+    encoder: str = column(pa.string(), "fingerprint of the text encoder")
+    text: str = column(pa.string(), "the text itself")
+    dtype: str = column(pa.string(), "numpy name of the element type")
+    shape: list[int] = column(pa.list_(pa.int32()), "tokens, channels")
+    data: bytes = column(pa.large_binary(), "elements in C order")
+
+
+TEXT = Table(TextEmbedding, "text", key=("text_id", "encoder"))

@@ -1,0 +1,238 @@
+"""Recipes: the complete, typed configuration of every job, read from TOML.
+
+A recipe is a tree of frozen dataclasses. An unknown key or a value of the wrong type is an error that names the key.
+The resolved recipe is stored with every run.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+STRICT = ConfigDict(extra="forbid")
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message is one line and names the key."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class SplitConfig:
+    """How a video becomes shots. PySceneDetect's adaptive detector at its own benchmark's best setting."""
+
+    adaptive_threshold: float = 3.5
+    """Content change over its rolling average (PySceneDetect benchmark: 3.5 with window 3, mean F1 76.3)."""
+    window_frames: int = 3
+    min_content_val: float = 15.0
+    """Content change below which nothing is a cut (PySceneDetect's default)."""
+    min_shot_s: float = 0.6
+    """A cut that follows another more closely is ignored."""
+    max_clip_s: float = 60.0
+    """Longer shots are divided into equal parts (cosmos-curate: 60 s)."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class MeasureConfig:
+    """How frames are looked at while they stream past."""
+
+    work_width_px: int = 256
+    """Width to which frames are reduced for shots and optical flow."""
+    sample_hz: float = 5.0
+    """How often a second flow, brightness and bars are measured, over the whole clip."""
+    bar_luma: int = 24
+    """Luma (0-255) that no pixel of a letterbox bar exceeds; video black is 16."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Rule:
+    """Reject what lies outside [min, max] of a column. A null score is not judged: it has no meaning for that row."""
+
+    column: str
+    reason: str
+    min: float | None = None
+    max: float | None = None
+    source: str = ""
+
+    def rejects(self, row: Mapping[str, Any]) -> bool:
+        value = row[self.column]
+        if value is None:
+            return False
+        return (self.min is not None and value < self.min) or (self.max is not None and value > self.max)
+
+
+def reasons_against(rules: Mapping[str, Rule], row: Mapping[str, Any]) -> list[str]:
+    """Every reason that applies to a row, in the order of the rules, without repeats."""
+    return list(dict.fromkeys(rule.reason for rule in rules.values() if rule.rejects(row)))
+
+
+@dataclass(frozen=True, config=STRICT)
+class FramesConfig:
+    """The frames that models look at: spread over the whole clip, native aspect ratio, a pixel budget."""
+
+    num_frames: int = 8
+    max_pixels_px: int = 128 * 128
+
+
+@dataclass(frozen=True, config=STRICT)
+class CaptionConfig:
+    """Who writes the captions."""
+
+    backend: Literal["transformers", "vllm"] = "transformers"
+    checkpoint: str = "builtin"
+    """`builtin`, a folder, or a model hub's name."""
+    max_new_tokens: int = 96
+    batch_clips: int = 16
+    num_gpus: float = 0.0
+    """GPUs of each captioner actor; 0 runs on the CPU."""
+    num_actors: int = 1
+
+
+@dataclass(frozen=True, config=STRICT)
+class EmbeddingConfig:
+    """The open_clip model for embeddings and text-video similarity: `builtin`, a folder, or an open_clip name."""
+
+    model: str = "builtin"
+
+
+@dataclass(frozen=True, config=STRICT)
+class EncodeConfig:
+    """How a released clip becomes latents."""
+
+    autoencoder: str = "builtin"
+    text_encoder: str = "builtin"
+    fps: float = 8.0
+    """Frame rate at which clips are encoded; a clip is sampled by time."""
+    max_frames: int = 17
+    """At most this many frames, from the clip's middle; rounded down to 4k + 1."""
+    max_pixels_px: int = 64 * 96
+    """Pixel budget of a frame; larger ones are reduced, aspect ratio kept, sides rounded to 16."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class ModelConfig:
+    """Size of the diffusion transformer."""
+
+    width: int = 192
+    depth: int = 6
+    num_heads: int = 6
+    patch: tuple[int, int, int] = (1, 2, 2)
+    mlp_ratio: float = 4.0
+
+
+@dataclass(frozen=True, config=STRICT)
+class TrainConfig:
+    """The training run."""
+
+    steps: int = 200
+    tokens_per_pack: int = 2048
+    learning_rate: float = 1e-3
+    warmup_steps: int = 20
+    weight_decay: float = 0.0
+    grad_clip: float = 1.0
+    ema_decay: float = 0.99
+    text_drop: float = 0.1
+    """Share of samples whose text is dropped, for classifier-free guidance (Ho & Salimans 2022)."""
+    seed: int = 0
+    validate_every: int = 50
+    checkpoint_every: int = 50
+    keep_checkpoints: int = 2
+    num_workers: int = 1
+    use_gpu: bool = False
+    model: ModelConfig = field(default_factory=ModelConfig)
+
+
+@dataclass(frozen=True, config=STRICT)
+class Recipe:
+    """Everything that the jobs read."""
+
+    name: str = "default"
+    split: SplitConfig = field(default_factory=SplitConfig)
+    measure: MeasureConfig = field(default_factory=MeasureConfig)
+    rules: dict[str, Rule] = field(default_factory=dict)
+    frames: FramesConfig = field(default_factory=FramesConfig)
+    caption: CaptionConfig = field(default_factory=CaptionConfig)
+    caption_rules: dict[str, Rule] = field(default_factory=dict)
+    embedding: EmbeddingConfig = field(default_factory=EmbeddingConfig)
+    encode: EncodeConfig = field(default_factory=EncodeConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def load_recipe(name_or_file: str = "default", settings: Iterable[str] = ()) -> Recipe:
+    """Read a recipe by its name (one in `jobs/recipes`) or from a TOML file, then apply `key=value` settings.
+
+    Raises:
+        RecipeError: no such recipe, bad TOML, unknown key, or a value of the wrong type; one line.
+    """
+    tree = _read_toml(name_or_file)
+    for setting in settings:
+        _apply(tree, setting)
+    return decode_recipe(tree, origin=name_or_file)
+
+
+def decode_recipe(tree: Mapping[str, Any], *, origin: str = "recipe") -> Recipe:
+    """Turn a tree of plain values into a recipe, strictly."""
+    try:
+        recipe = TypeAdapter(Recipe).validate_python(tree)
+    except ValidationError as error:
+        raise RecipeError(f"recipe {origin}: {_first_problem(error)}") from None
+    _check_columns(recipe, origin)
+    return recipe
+
+
+def _check_columns(recipe: Recipe, origin: str) -> None:
+    from schemas.captions import CAPTIONS
+    from schemas.clips import CLIPS
+
+    for section, rules, table in (("rules", recipe.rules, CLIPS), ("caption_rules", recipe.caption_rules, CAPTIONS)):
+        for key, rule in rules.items():
+            if rule.column not in table.schema.names:
+                raise RecipeError(
+                    f"recipe {origin}: {section}.{key}.column: table {table.name} has no column {rule.column!r}"
+                )
+
+
+def _read_toml(name_or_file: str) -> dict[str, Any]:
+    builtin = resources.files("jobs") / "recipes" / f"{name_or_file}.toml"
+    path = builtin if not name_or_file.endswith(".toml") and builtin.is_file() else Path(name_or_file)
+    try:
+        return tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise RecipeError(f"recipe {name_or_file}: no recipe of this name and no such file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise RecipeError(f"recipe {name_or_file}: {error}") from None
+
+
+def _apply(tree: dict[str, Any], setting: str) -> None:
+    """Set one dotted key in the tree from `key=value`; the value is TOML, or else a plain string."""
+    key, separator, text = setting.partition("=")
+    if not separator or not key:
+        raise RecipeError(f"--set {setting}: not of the form key=value")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *path, last = key.strip().split(".")
+    node = tree
+    for name in path:
+        node = node.setdefault(name, {})
+        if not isinstance(node, dict):
+            raise RecipeError(f"--set {setting}: {name} is a value, not a section")
+    node[last] = value
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    key = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"unknown key {key}"
+    return f"{key} = {problem.get('input')!r}: {problem['msg'].lower()}"

@@ -1,0 +1,46 @@
+-- Views over the part files of a data set. `videos_raw`, `clips`, `captions` and so on are the tables themselves.
+
+-- The newest row of each input: a file that changed in place was read again.
+create or replace view videos as
+select * from videos_raw
+qualify row_number() over (partition by uri order by modified_us desc, file_bytes desc) = 1;
+
+create or replace view kept as
+select * from clips where status = 'kept';
+
+-- One row per clip and reason.
+create or replace view rejects as
+select clip_id, uri, start_us, end_us, status, unnest(reasons) as reason from clips where status <> 'kept';
+
+-- What each rule takes, and what it alone takes.
+create or replace view reject_reasons as
+select reason, count(*) as clips, count(*) filter (where alone) as only_reason
+from (select unnest(reasons) as reason, len(reasons) = 1 as alone from clips where status <> 'kept')
+group by reason order by clips desc, reason;
+
+create or replace view video_failures as
+select reason, count(*) as videos from videos where status = 'failed' group by reason order by videos desc, reason;
+
+-- Kept clips with an accepted caption, and the text that came with the source: what a release selects from.
+create or replace view trainable as
+select k.*, c.captioner, c.captioner_name, c.short, c.detailed, c.num_words, c.text_video_similarity, v.source
+from kept k
+join captions c on c.clip_id = k.clip_id and c.status = 'ok'
+join (select video_id, min_by(source, uri) as source from videos where duplicate_of is null group by video_id) v
+  on v.video_id = k.video_id;
+
+-- videos in = probed + failed; clips = kept + rejected + failed.
+create or replace view funnel as
+select * from (
+    select 1 as step, 'videos in' as stage, count(*) as rows from videos
+    union all select 2, 'videos probed', count(*) from videos where status = 'probed'
+    union all select 3, 'videos failed', count(*) from videos where status = 'failed'
+    union all select 4, 'videos with the bytes of another', count(*) from videos where duplicate_of is not null
+    union all select 5, 'clips', count(*) from clips
+    union all select 6, 'clips kept', count(*) from clips where status = 'kept'
+    union all select 7, 'clips rejected', count(*) from clips where status = 'rejected'
+    union all select 8, 'clips failed', count(*) from clips where status = 'failed'
+    union all select 9, 'captions', count(*) from captions
+    union all select 10, 'captions ok', count(*) from captions where status = 'ok'
+    union all select 11, 'trainable', count(*) from trainable
+) order by step;
