@@ -1,0 +1,75 @@
+"""Checkpoints: a folder with tensors as safetensors and everything else as JSON, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+WEIGHTS_FILE = "model.safetensors"
+CONFIG_FILE = "config.json"
+
+
+def save_model(folder: Path | str, model: nn.Module, config: Mapping[str, Any], *, dtype: torch.dtype) -> None:
+    """Write a model's weights, in `dtype`, and its config into `folder`; other files there are left alone."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: t.detach().to("cpu", dtype).contiguous() for name, t in model.state_dict().items()}
+    _replace(folder / WEIGHTS_FILE, lambda path: save_file(tensors, path))
+    write_json(folder / CONFIG_FILE, config)
+
+
+def load_weights(folder: Path | str, model: nn.Module) -> None:
+    """Load the weights in `folder` into `model`, in the model's own dtype.
+
+    Raises:
+        ValueError: the file's tensors are not those of the model.
+    """
+    path = Path(folder) / WEIGHTS_FILE
+    try:
+        model.load_state_dict(load_file(path))
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not hold the weights that {CONFIG_FILE} beside it describes: {error}") from error
+
+
+def read_config(folder: Path | str) -> dict[str, Any]:
+    """The config of a checkpoint folder.
+
+    Raises:
+        FileNotFoundError: there is no checkpoint in `folder`.
+    """
+    return read_json(Path(folder) / CONFIG_FILE)
+
+
+def read_json(path: Path | str) -> dict[str, Any]:
+    return json.loads(Path(path).read_text())
+
+
+def write_json(path: Path | str, value: Mapping[str, Any]) -> None:
+    """Write a JSON object; a reader sees the old file or the new one."""
+    text = json.dumps(value, indent=2) + "\n"
+    _replace(Path(path), lambda target: Path(target).write_text(text))
+
+
+def write_folder(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
+    """Write one safetensors file per entry of `tensors` and `state.json` as one folder, by a rename at the end."""
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name, group in tensors.items():
+        save_file({k: t.detach().cpu().contiguous() for k, t in group.items()}, partial / f"{name}.safetensors")
+    write_json(partial / "state.json", state)
+    os.replace(partial, folder)
+
+
+def _replace(path: Path, write) -> None:
+    partial = path.with_name(path.name + ".partial")
+    write(partial)
+    os.replace(partial, path)
