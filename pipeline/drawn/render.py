@@ -60,6 +60,17 @@ def render_at(scene: Scene, width: int, height: int, positions: Sequence[float])
         yield frame if scene.light == "bright" else (frame * np.float32(LIGHTS[scene.light])).astype(np.uint8)
 
 
+def object_centres_px(scene: Scene, width: int, height: int, positions: Sequence[float]) -> np.ndarray:
+    """Where each object's centre is on screen at each clip position, (T, num things, 2) as x, y in pixels."""
+    middle = np.array([SPRITE_PX / 2, SPRITE_PX / 2, 1.0])
+    return np.array(
+        [
+            [(_camera(scene, width, height, u) @ _placement(t, width, height, u) @ middle)[:2] for t in scene.things]
+            for u in positions
+        ]
+    )
+
+
 def _camera(scene: Scene, width: int, height: int, u: float) -> np.ndarray:
     """World-to-screen map at clip position `u` (3x3)."""
     shift = {
