@@ -33,7 +33,9 @@ class Clip:
     short_side_px: int | None = column(pa.int32(), "shorter side of the content box", unit="px")
     brightness: float | None = column(pa.float64(), "mean luma over the clip, 0 black to 1 white")
     motion_px_s: float | None = column(
-        pa.float64(), "mean optical-flow speed at 256 px frame width; null if fewer than two frames", unit="px/s"
+        pa.float64(),
+        "mean optical-flow speed at 256 px for the longer side; null if fewer than two frames",
+        unit="px/s",
     )
     bars_frac: float | None = column(pa.float64(), "share of the frame that is letterbox or pillarbox bar")
     decode_errors: int = column(pa.int32(), "packets refused by the decoder within the span")

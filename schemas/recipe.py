@@ -42,8 +42,8 @@ class SplitConfig:
 class MeasureConfig:
     """How frames are looked at while they stream past."""
 
-    work_width_px: int = 256
-    """Width to which frames are reduced for shots and optical flow."""
+    work_side_px: int = 256
+    """Longer side to which frames are reduced, by the nearest whole factor, for shots and optical flow."""
     sample_hz: float = 5.0
     """How often a second flow, brightness and bars are measured, over the whole clip."""
     bar_luma: int = 24

@@ -1,0 +1,231 @@
+"""Video decoding: one-pass scans through PyAV, frames at given times through decord; codec errors become reasons."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import av
+import av.container
+import av.error
+import av.video.frame
+import av.video.stream
+import cv2
+import numpy as np
+
+MICROSECONDS = 1_000_000
+PLANAR_8_BIT = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p"})
+PLANAR_10_BIT = frozenset({"yuv420p10le", "yuv422p10le", "yuv444p10le"})
+NOMINAL_FPS = 25.0
+"""Frame rate assumed for a stream that declares none and whose frames carry no time."""
+
+
+class MediaError(Exception):
+    """An input that cannot be used: `reason` is one word for the tables, `detail` what the decoder said."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+def open_video(path: str) -> tuple[av.container.InputContainer, av.video.stream.VideoStream]:
+    """Open a file and choose its video stream as FFmpeg and decord do (the best one).
+
+    Raises:
+        MediaError: `unreadable` or `no_video_stream`.
+    """
+    try:
+        container = av.open(path)
+    except (av.error.FFmpegError, ValueError, OSError) as error:
+        raise MediaError("unreadable", _one_line(error)) from error
+    stream = container.streams.best("video")
+    if not isinstance(stream, av.video.stream.VideoStream):
+        container.close()
+        raise MediaError("no_video_stream", f"{len(container.streams)} streams, none of them video")
+    return container, stream
+
+
+@dataclass
+class FrameReader:
+    """Decoded frames in presentation order, with the packets that failed counted, never fatal.
+
+    `times_us` grows with every frame: strictly increasing presentation times.
+    """
+
+    container: av.container.InputContainer
+    stream: av.video.stream.VideoStream
+    times_us: list[int] = field(default_factory=list)
+    error_times_us: list[int] = field(default_factory=list)
+    last_duration_us: int = 0
+
+    def __iter__(self) -> Iterator[av.video.frame.VideoFrame]:
+        packets = self.container.demux(self.stream)
+        while True:
+            try:
+                packet = next(packets, None)
+                if packet is None:
+                    return
+                for frame in packet.decode():
+                    if isinstance(frame, av.video.frame.VideoFrame):
+                        self._note_time(frame)
+                        yield frame
+            except av.error.FFmpegError:
+                self.error_times_us.append(self.times_us[-1] if self.times_us else 0)
+                if len(self.error_times_us) > MAX_DECODE_ERRORS:
+                    return
+
+    def _note_time(self, frame: av.video.frame.VideoFrame) -> None:
+        interval_us = round(MICROSECONDS / float(self.stream.average_rate or NOMINAL_FPS))
+        time_us = None
+        if frame.pts is not None and frame.time_base is not None:
+            time_us = round(frame.pts * Fraction(frame.time_base) * MICROSECONDS)
+            if frame.duration:
+                interval_us = round(frame.duration * Fraction(frame.time_base) * MICROSECONDS)
+        previous_us = self.times_us[-1] if self.times_us else None
+        if time_us is None or (previous_us is not None and time_us <= previous_us):
+            time_us = 0 if previous_us is None else previous_us + interval_us
+        self.times_us.append(time_us)
+        self.last_duration_us = interval_us
+
+
+MAX_DECODE_ERRORS = 10_000
+"""A stream that refuses more packets than this is given up; what decoded before stands."""
+
+
+def luma_and_chroma(frame: av.video.frame.VideoFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The Y, U and V planes as views on the decoder's buffer, uint8 or (10-bit formats) uint16, before rotation.
+
+    Formats other than planar YUV are converted to 8-bit 4:2:0 first.
+    """
+    name = frame.format.name
+    if name not in PLANAR_8_BIT and name not in PLANAR_10_BIT:
+        frame = frame.reformat(format="yuv420p")
+    dtype = np.uint16 if name in PLANAR_10_BIT else np.uint8
+    planes = []
+    for plane in frame.planes[:3]:
+        rows = np.frombuffer(plane, dtype).reshape(plane.height, -1)
+        planes.append(rows[:, : plane.width])
+    return planes[0], planes[1], planes[2]
+
+
+def reduce_frame(
+    frame: av.video.frame.VideoFrame, long_side_px: int, rotation_deg: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Reduce a frame by area to about `long_side_px`, as displayed.
+
+    Returns:
+        luma (h, w) uint8 and colour (h, w, 3) uint8 BGR.
+    """
+    luma, blue, red = luma_and_chroma(frame)
+    factor = max(1, round(max(luma.shape) / long_side_px))
+    height, width = (max(2, side // (2 * factor) * 2) for side in luma.shape)
+    small = np.empty((height * 3 // 2, width), np.uint8)
+    small[:height] = _to_8_bit(_shrink(luma, factor, height, width))
+    chroma = [_to_8_bit(_shrink(plane, factor, height // 2, width // 2)).ravel() for plane in (blue, red)]
+    small[height:] = np.concatenate(chroma).reshape(-1, width)
+    colour = cv2.cvtColor(small, cv2.COLOR_YUV2BGR_I420)
+    turns = rotation_turns(rotation_deg)
+    return np.rot90(small[:height], turns), np.ascontiguousarray(np.rot90(colour, turns))
+
+
+def _shrink(plane: np.ndarray, factor: int, height: int, width: int) -> np.ndarray:
+    """Reduce by area to (height, width): by halving, then by the odd rest of a whole factor.
+
+    OpenCV halves an image an order of magnitude faster than it reduces by a fraction, so the few rows and columns
+    beyond a whole multiple of the factor are left out. Chroma that is not subsampled like 4:2:0 takes the slow way.
+    """
+    if plane.shape[0] // factor not in (height, height + 1) or plane.shape[1] // factor not in (width, width + 1):
+        return cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
+    plane = plane[: height * factor, : width * factor]
+    while factor % 2 == 0:
+        plane = cv2.resize(plane, (plane.shape[1] // 2, plane.shape[0] // 2), interpolation=cv2.INTER_AREA)
+        factor //= 2
+    return plane if factor == 1 else cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
+
+
+def displayed_luma(frame: av.video.frame.VideoFrame, rotation_deg: int) -> np.ndarray:
+    """Luma at full size, as stored pixels turned upright, (H, W) uint8."""
+    return np.rot90(_to_8_bit(luma_and_chroma(frame)[0]), rotation_turns(rotation_deg))
+
+
+def rotation_turns(rotation_deg: int) -> int:
+    """Quarter turns counter-clockwise that bring a stored frame upright."""
+    return round(rotation_deg / 90) % 4
+
+
+def _to_8_bit(plane: np.ndarray) -> np.ndarray:
+    return plane if plane.dtype == np.uint8 else (plane >> 2).astype(np.uint8)
+
+
+def displayed_size(width: int, height: int, rotation_deg: int, sample_aspect_ratio: float) -> tuple[int, int]:
+    """Width and height in square pixels after sample aspect ratio and rotation."""
+    if sample_aspect_ratio >= 1:
+        width = round(width * sample_aspect_ratio)
+    else:
+        height = round(height / sample_aspect_ratio)
+    return (height, width) if rotation_turns(rotation_deg) % 2 else (width, height)
+
+
+def fit_to_budget(width: int, height: int, max_pixels_px: int, multiple: int = 2) -> tuple[int, int]:
+    """The largest size of about the same aspect ratio within a pixel budget, sides multiples of `multiple`."""
+    scale = min(1.0, math.sqrt(max_pixels_px / (width * height)))
+    return tuple(max(multiple, multiple * math.floor(side * scale / multiple + 0.5)) for side in (width, height))  # type: ignore[return-value]
+
+
+def frames_at(
+    path: str, times_us: Sequence[int], box: Sequence[int], displayed: tuple[int, int], size: tuple[int, int]
+) -> np.ndarray:
+    """Frames on screen at the given presentation times, cropped to `box` and reduced by area to `size`.
+
+    Args:
+        path: a local file.
+        times_us: presentation times; the frame shown is the last that starts at or before each.
+        box: x, y, width, height in displayed pixels.
+        displayed: width and height that `box` refers to.
+        size: width and height of the result.
+
+    Returns:
+        (T, H, W, 3) uint8 RGB.
+
+    Raises:
+        MediaError: `unreadable`.
+    """
+    import decord
+
+    try:
+        reader = decord.VideoReader(path, num_threads=1)
+        starts_us = np.round(reader.get_frame_timestamp(range(len(reader)))[:, 0] * MICROSECONDS).astype(np.int64)
+        order = np.argsort(starts_us, kind="stable")
+        positions = np.searchsorted(starts_us[order], np.asarray(times_us) + TIME_SLACK_US, side="right") - 1
+        wanted = order[np.clip(positions, 0, len(order) - 1)]
+        unique, inverse = np.unique(wanted, return_inverse=True)
+        reduced = [
+            _crop_and_reduce(frame, box, displayed, size)
+            for start in range(0, len(unique), DECORD_BATCH)
+            for frame in reader.get_batch(unique[start : start + DECORD_BATCH].tolist()).asnumpy()
+        ]
+    except (decord.DECORDError, RuntimeError, IndexError) as error:
+        raise MediaError("unreadable", _one_line(error)) from error
+    return np.stack(reduced)[inverse]
+
+
+TIME_SLACK_US = 1_000
+"""Rounding between a container's time base and microseconds."""
+DECORD_BATCH = 8
+"""Frames decoded at once: full-size frames in memory stay few whatever the clip's length."""
+
+
+def _crop_and_reduce(
+    frame: np.ndarray, box: Sequence[int], displayed: tuple[int, int], size: tuple[int, int]
+) -> np.ndarray:
+    fx, fy = frame.shape[1] / displayed[0], frame.shape[0] / displayed[1]
+    x0, y0 = round(box[0] * fx), round(box[1] * fy)
+    x1, y1 = max(round((box[0] + box[2]) * fx), x0 + 1), max(round((box[1] + box[3]) * fy), y0 + 1)
+    return cv2.resize(frame[y0:y1, x0:x1], size, interpolation=cv2.INTER_AREA)
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]

@@ -1,0 +1,82 @@
+"""Probe: what a file's header and its decoded frames say about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import av.container
+import av.video.frame
+import av.video.stream
+import numpy as np
+
+from pipeline.media import MICROSECONDS, displayed_size
+from schemas.videos import FAILED, PROBED
+
+VFR_TOLERANCE_FRAC, VFR_TOLERANCE_US = 0.1, 2_000
+"""Intervals further apart than both are a variable rate; millisecond time bases alone are not."""
+
+
+def header_facts(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> dict[str, Any]:
+    """Columns of the `videos` table that need no decoding."""
+    audio = container.streams.audio
+    return {
+        "container": container.format.name,
+        "codec": stream.codec_context.name,
+        "pixel_format": stream.codec_context.pix_fmt,
+        "stream_index": stream.index,
+        "sample_aspect_ratio": float(stream.sample_aspect_ratio or 1),
+        "audio_codec": audio[0].codec_context.name if audio else None,
+    }
+
+
+def size_facts(frame: av.video.frame.VideoFrame, sample_aspect_ratio: float) -> dict[str, Any]:
+    """Displayed size and rotation, from the first decoded frame."""
+    rotation_deg = int(frame.rotation)
+    width, height = displayed_size(frame.width, frame.height, rotation_deg, sample_aspect_ratio)
+    return {"width": width, "height": height, "rotation_deg": rotation_deg}
+
+
+def time_facts(times_us: Sequence[int], last_duration_us: int) -> dict[str, Any]:
+    """Frame count, rate and duration from the presentation times of all frames."""
+    intervals_us = np.diff(np.asarray(times_us, np.int64))
+    duration_us = int(times_us[-1] - times_us[0] + last_duration_us)
+    varies = False
+    if intervals_us.size:
+        spread_us = float(intervals_us.max() - intervals_us.min())
+        varies = spread_us > max(VFR_TOLERANCE_FRAC * float(np.median(intervals_us)), VFR_TOLERANCE_US)
+    return {
+        "num_frames": len(times_us),
+        "duration_us": duration_us,
+        "fps": len(times_us) * MICROSECONDS / duration_us if duration_us else None,
+        "variable_frame_rate": varies,
+    }
+
+
+UNKNOWN: dict[str, Any] = dict.fromkeys(
+    (
+        "container",
+        "codec",
+        "pixel_format",
+        "stream_index",
+        "width",
+        "height",
+        "rotation_deg",
+        "sample_aspect_ratio",
+        "fps",
+        "variable_frame_rate",
+        "num_frames",
+        "duration_us",
+        "decode_errors",
+        "audio_codec",
+    )
+)
+"""Facts of a video of which nothing could be read."""
+
+
+def probed(facts: dict[str, Any]) -> dict[str, Any]:
+    return UNKNOWN | {"status": PROBED, "reason": None, "detail": None} | facts
+
+
+def failed(reason: str, detail: str, facts: dict[str, Any] | None = None) -> dict[str, Any]:
+    return UNKNOWN | {"status": FAILED, "reason": reason, "detail": detail} | (facts or {})
