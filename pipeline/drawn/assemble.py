@@ -114,9 +114,9 @@ def frames(script: Script) -> Iterator[np.ndarray]:
 
 def video_truth(script: Script, file: str, time_base: Fraction, **facts) -> VideoTruth:
     """What will be true of the file that holds a script, its times rounded to the container's `time_base`."""
-    times = [round(time / time_base) * time_base for time in script.times_s()]
     num_frames = script.num_frames if script.num_frames_kept is None else script.num_frames_kept
-    times_us = [round(time * 1_000_000) for time in times[: num_frames + 1]]
+    times_s = script.times_s()[: num_frames + 1]
+    times_us = [round(round(time / time_base) * time_base * 1_000_000) for time in times_s]
     cuts, transitions = [], []
     for index, joint in enumerate(script.joints):
         start, n = script.starts[index + 1], joint.num_frames
@@ -133,7 +133,7 @@ def video_truth(script: Script, file: str, time_base: Fraction, **facts) -> Vide
         width=script.width,
         height=script.height,
         num_frames=num_frames,
-        fps=round(num_frames / (times_us[-1] / 1e6), 3),
+        fps=round(float(num_frames / times_s[-1]), 6),
         duration_us=times_us[-1],
         variable_frame_rate=len(set(script.holds)) > 1,
         cuts=tuple(cuts),

@@ -62,7 +62,7 @@ def encode(
     with av.open(str(path), "w", container_options=BITEXACT) as container:
         stream = cast(av.VideoStream, container.add_stream(encoding.codec, rate=fps))
         stream.pix_fmt = "yuv420p"
-        stream.options = CODEC_OPTIONS[encoding.codec] | dict(encoding.options)
+        stream.options = {**CODEC_OPTIONS[encoding.codec], **dict(encoding.options)}
         stream.codec_context.thread_count = 1
         stream.codec_context.time_base = stream.time_base = encoding.time_base
         if encoding.sample_aspect_ratio != 1:
