@@ -132,6 +132,8 @@ class TrainConfig:
 
     steps: int = 200
     tokens_per_pack: int = 2048
+    packs_per_step: int = 1
+    """Packs whose mean loss makes a step, whatever the number of workers that share them."""
     learning_rate: float = 1e-3
     warmup_steps: int = 20
     weight_decay: float = 0.0
