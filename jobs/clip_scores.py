@@ -1,0 +1,55 @@
+"""How well a small image-text model knows held-out drawn clips.
+
+Scores are read through the same classes that curation uses, from the files on disk, so they include half precision,
+the image transform and the tokenizer.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+
+from jobs.clip_pairs import one_word_wrong, small_frames, text_of
+from pipeline.drawn.world import Scene, draw_scene
+from pipeline.stages.embedding import ClipEmbedder, EmbeddingConfig
+
+POSITIONS = [(i + 0.5) / 8 for i in range(8)]
+
+
+def retrieval_scores(folder: Path, first_seed: int, num_clips: int = 100) -> dict[str, float]:
+    """Scores over clips with seeds from `first_seed`, all as fractions of clips unless named otherwise.
+
+    Returns:
+        recall_at_1, recall_at_5: the right clip among all, given its detailed caption.
+        short_recall_at_5: the same for the short caption, which several clips may share.
+        one_wrong_word: the true detailed caption scores above one with a single visible word wrong.
+        similarity_true, similarity_other: mean dot product with the true caption and with those of other clips.
+    """
+    embedder = ClipEmbedder(EmbeddingConfig(model=str(folder)))
+    scenes = [draw_scene(seed) for seed in range(first_seed, first_seed + num_clips)]
+    video = embedder.embed_frames([small_frames(scene, POSITIONS) for scene in scenes])
+    detailed = embedder.embed_texts([text_of(scene, "detailed") for scene in scenes]) @ video.T
+    short = embedder.embed_texts([text_of(scene, "short") for scene in scenes]) @ video.T
+    return {
+        "recall_at_1": _recall(detailed, 1),
+        "recall_at_5": _recall(detailed, 5),
+        "short_recall_at_5": _recall(short, 5),
+        "one_wrong_word": _one_wrong_word(embedder, scenes, video),
+        "similarity_true": float(detailed.diagonal().mean()),
+        "similarity_other": float(detailed[~np.eye(num_clips, dtype=bool)].mean()),
+    }
+
+
+def _recall(similarity: np.ndarray, k: int) -> float:
+    """Fraction of texts (rows) whose own clip (column) is among the k most similar."""
+    better = (similarity > similarity.diagonal()[:, None]).sum(1)
+    return float((better < k).mean())
+
+
+def _one_wrong_word(embedder: ClipEmbedder, scenes: list[Scene], video: np.ndarray) -> float:
+    rng = random.Random(0)
+    true = embedder.embed_texts([text_of(scene, "detailed") for scene in scenes])
+    wrong = embedder.embed_texts([text_of(one_word_wrong(scene, "detailed", rng), "detailed") for scene in scenes])
+    return float(((true * video).sum(1) > (wrong * video).sum(1)).mean())
