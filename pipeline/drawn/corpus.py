@@ -34,13 +34,15 @@ Progress = Callable[[str, int, int], None]
 """Called with a file's name, how many files are done, and how many there will be."""
 
 
-def draw_corpus(folder: Path, *, seed: int = 0, num_videos: int = 12, progress: Progress | None = None) -> Truth:
+def draw_corpus(
+    folder: Path, *, seed: int = 0, num_videos: int = len(STYLES), progress: Progress | None = None
+) -> Truth:
     """Draw a corpus and write its list and its truth; a file of the same name is replaced.
 
     Args:
         num_videos: how many different videos, through STYLES in order and then again with other scenes. Always
             added: three copies of the first (the same bytes, encoded again, and in other colours), two images,
-            and six broken files.
+            and five broken ones, and one that breaks off half-way.
     Raises:
         ValueError: `num_videos` is below 1.
     """
@@ -136,9 +138,10 @@ class _Drawing:
     def reencoded_copy(self, path: Path) -> VideoTruth:
         """Decoded, made smaller, and encoded again at a low quality."""
         script, source = self.first_script(path)
-        small = replace(script, width=160, height=90)
+        small = replace(script, width=192, height=108)
         encoding = Encoding(".webm", "libvpx", options=(("crf", "40"), ("b", "200k")))
-        encode(path, resized(decoded(source), 160, 90), script.times_s(), frames_per_s(script), encoding)
+        pictures = resized(decoded(source), small.width, small.height)
+        encode(path, pictures, script.times_s(), frames_per_s(script), encoding)
         return video_truth(
             small, path.name, encoding.time_base, codec=encoding.codec_name, near_duplicate_of=self.first_file
         )
@@ -155,7 +158,7 @@ class _Drawing:
         script = Script(width, height, tick_fps=25, shots=(Shot(scene, 1),))
         save_image(path, next(frames(script)))
         truth = video_truth(script, path.name, Fraction(1, 25), is_image=True)
-        shot = replace(truth.shots[0], rejects=(), may_reject=("duration_s", "motion_px"))
+        shot = replace(truth.shots[0], rejects=())  # an image has no duration and no motion to be rejected for
         return replace(truth, shots=(shot,), fps=None, duration_us=None)
 
     def cut_short(self, path: Path) -> VideoTruth:
@@ -210,7 +213,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Draw a corpus of video files whose truth is known.")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--videos", type=int, default=12, metavar="N", help="different videos (default: %(default)s)")
+    parser.add_argument(
+        "--videos", type=int, default=len(STYLES), metavar="N", help="different videos (default: %(default)s)"
+    )
     options = parser.parse_args()
 
     def show(file: str, done: int, total: int) -> None:

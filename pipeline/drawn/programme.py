@@ -45,8 +45,9 @@ STYLES = (
     Style("fade", 192, 192, 12, Encoding(".mkv"), joints=("fade", "cut")),
     Style("letterbox", 320, 180, 25, Encoding(), content_box=(0, 22, 320, 136)),
     Style(
-        "unusable", 192, 144, 24, Encoding(), roles=("plain", "short", "still", "dark", "plain"), joints=("cut",) * 4
+        "unusable", 192, 144, 24, Encoding(), roles=("plain", "short", "plain", "still", "dark"), joints=("cut",) * 4
     ),
+    Style("blink", 176, 144, 30, Encoding(), roles=("short",), joints=()),
     Style("variable", 256, 144, 30, Encoding(), holds=(1, 1, 2, 1, 3, 1, 1, 2)),
     Style("rotated", 144, 256, 24, Encoding(rotation_deg_ccw=-90), roles=("plain", "plain"), joints=("cut",)),
     Style("logo", 160, 120, 15, Encoding(".mkv", "mpeg4"), overlays=("logo",)),

@@ -45,8 +45,8 @@ class Overlay:
 class ShotTruth:
     """One shot as far as it can be seen in its file.
 
-    `rejects` are the measures by which a filter must reject it; by `may_reject` it may or may not, for the shot is
-    near the line. Between `clear_start_frame` and `clear_end_frame` no transition touches it.
+    `rejects` are the measures (columns of the clips table) by which a rule must reject it; by `may_reject` it may or
+    may not, for the shot is near the line. Between `clear_start_frame` and `clear_end_frame` no transition touches it.
     """
 
     index: int
@@ -97,7 +97,9 @@ class VideoTruth:
     """The file that shows the same in other bytes."""
 
     def shot_at(self, start_us: int, end_us: int) -> ShotTruth | None:
-        """The shot that a clip shows most of, or None where it shows no shot."""
+        """The shot that a clip shows most of, or None where it shows no shot. An image is one shot at any time."""
+        if self.is_image:
+            return self.shots[0]
         overlaps = [(min(end_us, s.end_us) - max(start_us, s.start_us), -s.index, s) for s in self.shots]
         best = max(overlaps, default=None)
         return best[2] if best and best[0] > 0 else None
