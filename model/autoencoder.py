@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.bottleneck import DiagonalGaussian
-from model.checkpoint import load_weights, read_config, save_model
+from model.checkpoint import load_weights, read_config, save_model, with_tuples
 from schemas.identity import folder_digest
 
 STRIDE_T, STRIDE_HW = 4, 8
@@ -193,8 +193,7 @@ def load_autoencoder(name: str = "builtin") -> Autoencoder:
         FileNotFoundError: no checkpoint there.
     """
     folder = BUILTIN if name == "builtin" else Path(name)
-    config = {k: tuple(v) if isinstance(v, list) else v for k, v in read_config(folder).items()}
-    autoencoder = Autoencoder(AutoencoderConfig(**config))
+    autoencoder = Autoencoder(AutoencoderConfig(**with_tuples(read_config(folder))))
     load_weights(folder, autoencoder)
     autoencoder.fingerprint = folder_digest(folder)
     return autoencoder.eval().requires_grad_(False)

@@ -48,6 +48,11 @@ def read_config(folder: Path | str) -> dict[str, Any]:
     return read_json(Path(folder) / CONFIG_FILE)
 
 
+def with_tuples(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Config values as a frozen dataclass holds them: JSON's lists as tuples."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in config.items()}
+
+
 def read_json(path: Path | str) -> dict[str, Any]:
     return json.loads(Path(path).read_text())
 
