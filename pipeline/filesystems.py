@@ -56,18 +56,18 @@ def local_copy(location: str, *, hashed: bool = True) -> Iterator[LocalFile]:
     """
     filesystem, path = resolve(location)
     if isinstance(filesystem, fs.LocalFileSystem):
-        yield LocalFile(path, os.path.getsize(path), _copy_hashed(filesystem, path, None) if hashed else "")
+        yield LocalFile(path, os.path.getsize(path), _copy(filesystem, path, None) if hashed else "")
         return
     handle, name = tempfile.mkstemp(suffix=Path(path).suffix, prefix="reelmill-")
     try:
         with os.fdopen(handle, "wb") as target:
-            sha256 = _copy_hashed(filesystem, path, target)
+            sha256 = _copy(filesystem, path, target)
         yield LocalFile(name, os.path.getsize(name), sha256)
     finally:
         os.unlink(name)
 
 
-def _copy_hashed(filesystem: fs.FileSystem, path: str, target) -> str:
+def _copy(filesystem: fs.FileSystem, path: str, target) -> str:
     state = hashlib.sha256()
     with filesystem.open_input_stream(path) as stream:
         while chunk := stream.read(COPY_BYTES):

@@ -17,6 +17,7 @@ import pyarrow.parquet
 from pyarrow import fs
 
 from pipeline.filesystems import is_uri, resolve
+from schemas.errors import UsageError
 
 LIST_READERS = {
     ".parquet": pyarrow.parquet.read_table,
@@ -28,7 +29,7 @@ IMAGE_SUFFIXES = ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif")
 MEDIA_SUFFIXES = frozenset(f".{suffix}" for suffix in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES))
 
 
-class InputError(ValueError):
+class InputError(UsageError):
     """An input argument that names nothing usable; one line."""
 
 

@@ -212,6 +212,21 @@ def frames_at(
     return np.stack(reduced)[inverse]
 
 
+def still_image(path: str, box: Sequence[int], displayed: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
+    """A one-frame input, cropped and reduced like `frames_at`: (1, H, W, 3) uint8 RGB. decord opens no images.
+
+    Raises:
+        MediaError: `unreadable` or `no_frames`.
+    """
+    container, stream = open_video(path)
+    with container:
+        frame = next(iter(FrameReader(container, stream)), None)
+        if frame is None:
+            raise MediaError("no_frames", "nothing decodes")
+        upright = np.rot90(frame.to_ndarray(format="rgb24"), rotation_turns(int(frame.rotation)))
+    return _crop_and_reduce(np.ascontiguousarray(upright), box, displayed, size)[None]
+
+
 TIME_SLACK_US = 1_000
 """Rounding between a container's time base and microseconds."""
 DECORD_BATCH = 8

@@ -16,10 +16,12 @@ from typing import Any, Literal
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from schemas.errors import UsageError
+
 STRICT = ConfigDict(extra="forbid")
 
 
-class RecipeError(ValueError):
+class RecipeError(UsageError):
     """A recipe that cannot be used; the message is one line and names the key."""
 
 
@@ -84,7 +86,8 @@ class FramesConfig:
 class CaptionConfig:
     """Who writes the captions."""
 
-    backend: Literal["transformers", "vllm"] = "transformers"
+    backend: Literal["transformers", "vllm", "none"] = "transformers"
+    """`none` writes no captions."""
     checkpoint: str = "builtin"
     """`builtin`, a folder, or a model hub's name."""
     max_new_tokens: int = 96

@@ -6,6 +6,7 @@ rolling average, so that fast motion, which is high everywhere, is not taken for
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -63,9 +64,9 @@ def clip_spans(cuts: list[int], times_us: list[int], max_clip_s: float) -> list[
     """Spans between cuts; a shot longer than `max_clip_s` is divided into equal parts."""
     edges = [0, *cuts, len(times_us)]
     spans: list[Span] = []
-    for shot_index, (first, last) in enumerate(zip(edges, edges[1:], strict=False)):
+    for shot_index, (first, last) in enumerate(itertools.pairwise(edges)):
         duration_s = (times_us[last - 1] - times_us[first]) * float(MICROSECOND)
         num_parts = max(1, math.ceil(duration_s / max_clip_s))
         bounds = [first + (last - first) * i // num_parts for i in range(num_parts + 1)]
-        spans += [Span(shot_index, a, b) for a, b in zip(bounds, bounds[1:], strict=False) if b > a]
+        spans += [Span(shot_index, a, b) for a, b in itertools.pairwise(bounds) if b > a]
     return spans

@@ -1,0 +1,31 @@
+"""The funnel as a person reads it."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.dataset import Dataset
+from pipeline.query import connect
+
+
+def print_funnel(dataset: Dataset) -> None:
+    """Print what each step keeps, why videos failed, and what each rule takes, alone and with others."""
+    connection = connect(dataset)
+    console = Console(highlight=False)
+    table = Table("stage", "rows", title="funnel", title_justify="left")
+    table.columns[1].justify = "right"
+    for stage, rows in connection.execute("select stage, rows from funnel").fetchall():
+        table.add_row(stage, str(rows))
+    console.print(table)
+    failures = connection.execute("select reason, videos from video_failures").fetchall()
+    if failures:
+        console.print("failed videos: " + ", ".join(f"{reason} {count}" for reason, count in failures))
+    reasons = connection.execute("select reason, clips, only_reason from reject_reasons").fetchall()
+    if reasons:
+        table = Table("reason", "clips", "only reason", title="rejected clips", title_justify="left")
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for reason, clips, only in reasons:
+            table.add_row(reason, str(clips), str(only))
+        console.print(table)

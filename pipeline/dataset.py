@@ -1,0 +1,149 @@
+"""A data set: tables of Parquet parts under one folder or object-store prefix.
+
+A part appears whole or not at all: on a local disk it is written under a temporary name and renamed, on an object store
+it is one request. Its name is the digest of the keys in it, so that a task which Ray runs twice writes one file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet
+from pyarrow import fs
+
+from pipeline.filesystems import is_uri, resolve
+from schemas.columns import Table
+from schemas.errors import UsageError
+from schemas.identity import digest
+
+TEMPORARY = ".tmp-"
+
+
+class DatasetError(UsageError):
+    """A data set that cannot be used as asked; one line that names it."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set by its location: a folder, or a URI prefix that pyarrow or fsspec understands."""
+
+    location: str
+
+    def __post_init__(self) -> None:
+        if not is_uri(self.location):
+            object.__setattr__(self, "location", os.path.abspath(os.path.expanduser(self.location)))
+
+    def _resolve(self, name: str) -> tuple[fs.FileSystem, str]:
+        filesystem, root = resolve(self.location)
+        return filesystem, f"{root.rstrip('/')}/{name}" if name else root
+
+    def exists(self) -> bool:
+        """Whether there is a `videos` table here."""
+        return bool(self.part_files("videos"))
+
+    def require(self) -> Dataset:
+        """This data set, if it is one.
+
+        Raises:
+            DatasetError: nothing was ever curated here.
+        """
+        if not self.exists():
+            raise DatasetError(f"data set {self.location}: no videos table here; run `reelmill curate` first")
+        return self
+
+    def make_writable(self) -> None:
+        """Create the folder and prove that files can be written, before any work starts.
+
+        Raises:
+            DatasetError: they cannot.
+        """
+        filesystem, root = self._resolve("")
+        try:
+            filesystem.create_dir(root, recursive=True)
+            self.write_bytes(f"{TEMPORARY}check", b"")
+            filesystem.delete_file(f"{root.rstrip('/')}/{TEMPORARY}check")
+        except (OSError, ValueError) as error:
+            raise DatasetError(f"output {self.location}: cannot be written: {error}") from error
+
+    def write_bytes(self, name: str, data: bytes | pa.Buffer) -> None:
+        """Write a file whole or not at all."""
+        filesystem, path = self._resolve(name)
+        folder, _, base = path.rpartition("/")
+        if not isinstance(filesystem, fs.LocalFileSystem):
+            with filesystem.open_output_stream(path) as stream:
+                stream.write(data)
+            return
+        os.makedirs(folder, exist_ok=True)
+        temporary = f"{folder}/{TEMPORARY}{uuid.uuid4().hex}-{base}"
+        with open(temporary, "wb") as stream:
+            stream.write(data)
+        os.replace(temporary, path)
+
+    def read_bytes(self, name: str) -> bytes:
+        filesystem, path = self._resolve(name)
+        with filesystem.open_input_stream(path) as stream:
+            return stream.read()
+
+    def files(self, folder: str, suffix: str = "") -> list[str]:
+        """Paths, for the file system, of the files under a folder of the data set, sorted; temporaries left out."""
+        filesystem, path = self._resolve(folder)
+        infos = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True))
+        names = (i.path for i in infos if i.type == fs.FileType.File and TEMPORARY not in i.path)
+        return sorted(name for name in names if name.endswith(suffix))
+
+    def part_files(self, folder: str) -> list[str]:
+        return self.files(folder, ".parquet")
+
+    def write_part(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append rows to a table as one part file; no rows write nothing."""
+        if rows:
+            name = digest(sorted(repr(table.key_of(row)) for row in rows))
+            self.write_bytes(f"{table.folder}/part-{name}.parquet", to_parquet(table.encode(rows)))
+
+    def scanner(self, table: Table, files: Sequence[str] | None = None) -> pyarrow.dataset.Dataset:
+        """A table as an Arrow data set over all its parts, or some files; nothing is read yet."""
+        filesystem, _ = self._resolve("")
+        paths = list(files) if files is not None else self.part_files(table.folder)
+        return pyarrow.dataset.dataset(paths, schema=table.schema, format="parquet", filesystem=filesystem)
+
+    def read(self, table: Table, columns: Sequence[str] | None = None) -> pa.Table:
+        return self.scanner(table).to_table(columns=list(columns) if columns is not None else None)
+
+    def keys(self, table: Table) -> set[tuple]:
+        """The keys of all rows of a table."""
+        columns = self.read(table, table.key)
+        return set(zip(*(columns[name].to_pylist() for name in table.key), strict=True))
+
+    def clear_temporaries(self) -> None:
+        """Delete what a killed job left half-written on a local disk."""
+        filesystem, path = self._resolve("")
+        if isinstance(filesystem, fs.LocalFileSystem):
+            for info in filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True)):
+                if TEMPORARY in info.path and info.type == fs.FileType.File:
+                    filesystem.delete_file(info.path)
+
+    def write_run(self, run_id: str, record: Mapping[str, Any]) -> None:
+        self.write_bytes(f"runs/{run_id}.json", json.dumps(record, indent=1, sort_keys=True).encode())
+
+    def runs(self) -> list[dict[str, Any]]:
+        """The records of all runs, oldest first."""
+        return [json.loads(self.read_bytes(f"runs/{os.path.basename(name)}")) for name in self.files("runs", ".json")]
+
+
+def new_rows(rows: Iterable[Mapping[str, Any]], table: Table, present: set[tuple]) -> list[Mapping[str, Any]]:
+    """The rows whose keys are not in a table yet, each key once."""
+    fresh = {table.key_of(row): row for row in rows if table.key_of(row) not in present}
+    return list(fresh.values())
+
+
+def to_parquet(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    pyarrow.parquet.write_table(table, sink, compression="zstd")
+    return sink.getvalue()

@@ -1,0 +1,64 @@
+"""What a run has done so far: rows, seconds and bytes per stage, counted where the work happens."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass
+class StageTotals:
+    """Sums over all tasks of a stage; `seconds` is work time, and exceeds the clock when tasks run side by side."""
+
+    rows: int = 0
+    seconds: float = 0.0
+    num_bytes: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+class Ledger:
+    """Totals per stage. On a cluster one actor holds it and stages report to it without waiting."""
+
+    def __init__(self) -> None:
+        self._stages: dict[str, StageTotals] = {}
+
+    def add(self, stage: str, rows: int, seconds: float, num_bytes: int, counts: dict[str, int]) -> None:
+        totals = self._stages.setdefault(stage, StageTotals())
+        totals.rows += rows
+        totals.seconds += seconds
+        totals.num_bytes += num_bytes
+        for name, count in counts.items():
+            totals.counts[name] = totals.counts.get(name, 0) + count
+
+    def totals(self) -> dict[str, dict[str, Any]]:
+        return {stage: asdict(totals) for stage, totals in self._stages.items()}
+
+
+class Reporter(Protocol):
+    """How a stage reports: to a ledger in this process, or to the actor that holds it."""
+
+    def __call__(self, stage: str, rows: int, seconds: float, num_bytes: int, counts: dict[str, int]) -> Any: ...
+
+
+@dataclass
+class Work:
+    """What a stage's piece of work fills in before it is reported."""
+
+    rows: int = 0
+    num_bytes: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def count(self, name: str, number: int = 1) -> None:
+        self.counts[name] = self.counts.get(name, 0) + number
+
+
+@contextmanager
+def timed(report: Reporter, stage: str) -> Iterator[Work]:
+    """Time a piece of work and report it once it is done."""
+    work = Work()
+    start_s = time.perf_counter()
+    yield work
+    report(stage, work.rows, time.perf_counter() - start_s, work.num_bytes, work.counts)

@@ -1,0 +1,53 @@
+"""The frames of a clip that models look at: spread by time over the whole clip, native aspect ratio, a pixel budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pipeline.filesystems import local_copy
+from pipeline.media import MediaError, fit_to_budget, frames_at, still_image
+from schemas.recipe import FramesConfig
+
+
+@dataclass(frozen=True)
+class SampledClip:
+    """Frames (T, H, W, 3) uint8 RGB with their times from the clip's start; none, and why, if they could not be read."""
+
+    frames: np.ndarray
+    times_s: list[float]
+    failure: str | None = None
+
+
+def sample_times_us(start_us: int, end_us: int, num_frames: int) -> list[int]:
+    """Times at the middles of `num_frames` equal parts of the span [start, end)."""
+    step_us = (end_us - start_us) / num_frames
+    return [int(start_us + (i + 0.5) * step_us) for i in range(num_frames)]
+
+
+def read_clip(path: str, clip: Mapping[str, Any], times_us: list[int], size: tuple[int, int]) -> np.ndarray:
+    """Frames of a clip at given times, inside its content box, reduced to `size` (width, height): (T, H, W, 3) uint8.
+
+    Raises:
+        MediaError: the file does not decode.
+    """
+    displayed = (clip["width"], clip["height"])
+    if clip["is_image"]:
+        return still_image(path, clip["content_box"], displayed, size)
+    return frames_at(path, times_us, clip["content_box"], displayed, size)
+
+
+def sample_clip(clip: Mapping[str, Any], config: FramesConfig) -> SampledClip:
+    """Read the frames of a `clips` row; a file that cannot be read is a failure in words, not an exception."""
+    num_frames = 1 if clip["is_image"] else min(config.num_frames, clip["num_frames"])
+    times_us = sample_times_us(clip["start_us"], clip["end_us"], num_frames)
+    width, height = fit_to_budget(clip["content_box"][2], clip["content_box"][3], config.max_pixels_px)
+    try:
+        with local_copy(clip["uri"], hashed=False) as local:
+            frames = read_clip(local.path, clip, times_us, (width, height))
+    except (OSError, MediaError) as error:
+        return SampledClip(np.zeros((0, height, width, 3), np.uint8), [], f"frames: {error}")
+    return SampledClip(frames, [(t - clip["start_us"]) * 1e-6 for t in times_us])
