@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from schemas.columns import Table, column
+from schemas.identity import digest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,3 +69,8 @@ class TextEmbedding:
 
 
 TEXT = Table(TextEmbedding, "text", key=("text_id", "encoder"))
+
+
+def text_id(text: str) -> str:
+    """The key of a text in the `text` table."""
+    return digest("text", text)

@@ -17,6 +17,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from schemas.errors import UsageError
+from schemas.identity import digest
 
 STRICT = ConfigDict(extra="forbid")
 
@@ -116,6 +117,11 @@ class EncodeConfig:
     """At most this many frames, from the clip's middle; rounded down to 4k + 1."""
     max_pixels_px: int = 64 * 96
     """Pixel budget of a frame; larger ones are reduced, aspect ratio kept, sides rounded to 16."""
+
+    @property
+    def transform(self) -> str:
+        """Fingerprint of what happens to frames before the autoencoder; part of a latent's key."""
+        return digest("transform", self.fps, self.max_frames, self.max_pixels_px)
 
 
 @dataclass(frozen=True, config=STRICT)
