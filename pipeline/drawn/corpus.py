@@ -42,7 +42,7 @@ def draw_corpus(
     Args:
         num_videos: how many different videos, through STYLES in order and then again with other scenes. Always
             added: three copies of the first (the same bytes, encoded again, and in other colours), two images,
-            and five broken ones, and one that breaks off half-way.
+            and five broken ones, and one that breaks off before its end.
     Raises:
         ValueError: `num_videos` is below 1.
     """
@@ -162,9 +162,9 @@ class _Drawing:
         return replace(truth, shots=(shot,), fps=None, duration_us=None)
 
     def cut_short(self, path: Path) -> VideoTruth:
-        """A webm that breaks off in the middle of its second shot, though its header promises all of it."""
+        """A webm that breaks off within its second shot, though its header promises all of it."""
         script = write_script(CUT_SHORT_STYLE, self.seed)
-        kept = script.starts[1] + script.shots[1].num_frames // 2
+        kept = script.starts[1] + script.shots[1].num_frames * 4 // 5
         encoding = CUT_SHORT_STYLE.encoding
         whole = path.with_name(path.name + ".whole.webm")
         _encode(whole, script, encoding)

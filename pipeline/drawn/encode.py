@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
 import av
 import cv2
 import numpy as np
+from av.container import OutputContainer
 from PIL import Image
 
 TIME_BASES = {".mp4": Fraction(1, 90_000), ".mkv": Fraction(1, 1000), ".webm": Fraction(1, 1000)}
@@ -52,11 +54,12 @@ class Encoding:
 
 
 def encode(
-    path: Path, pictures: Iterable[np.ndarray], times_s: Iterable[Fraction], fps: Fraction, encoding: Encoding
+    path: Path, pictures: Iterable[np.ndarray], times_s: Sequence[Fraction], fps: Fraction, encoding: Encoding
 ) -> None:
-    """Encode displayed (H, W, 3) uint8 RGB frames, shown at `times_s`, into the file at `path`.
+    """Encode displayed (H, W, 3) uint8 RGB frames, into the file at `path`.
 
     Args:
+        times_s: when each frame is shown, and at the end when the last one ends.
         fps: the rate to announce in the header.
     """
     with av.open(str(path), "w", container_options=BITEXACT) as container:
@@ -69,15 +72,17 @@ def encode(
             stream.codec_context.sample_aspect_ratio = encoding.sample_aspect_ratio
         if encoding.rotation_deg_ccw:
             stream.set_display_rotation(encoding.rotation_deg_ccw)
-        for index, (picture, time) in enumerate(zip(pictures, times_s, strict=False)):
+        ticks = [round(time / encoding.time_base) for time in times_s]
+        lasts = {tick: later - tick for tick, later in pairwise(ticks)}
+        for index, picture in enumerate(pictures):
             stored = _stored(picture, encoding)
             if index == 0:
                 stream.height, stream.width = stored.shape[:2]
             frame = av.VideoFrame.from_ndarray(stored, format="rgb24")
             frame.time_base = encoding.time_base
-            frame.pts = round(time / encoding.time_base)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+            frame.pts = ticks[index]
+            _mux(container, stream.encode(frame), lasts)
+        _mux(container, stream.encode(None), lasts)
 
 
 def resized(pictures: Iterable[np.ndarray], width: int, height: int) -> Iterator[np.ndarray]:
@@ -112,6 +117,13 @@ def repeat_packets(source: Path, path: Path, num_times: int, duration_s: Fractio
                     packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
                     packet.stream = stream
                     container.mux(packet)
+
+
+def _mux(container: OutputContainer, packets: Iterable[av.Packet], lasts: dict[int, int]) -> None:
+    """Write packets, each with its frame's own duration: the encoder gives all the same, which ends a file wrongly."""
+    for packet in packets:
+        packet.duration = lasts[packet.pts or 0]
+        container.mux(packet)
 
 
 def _stored(picture: np.ndarray, encoding: Encoding) -> np.ndarray:
