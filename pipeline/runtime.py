@@ -15,7 +15,7 @@ import json
 import logging
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -26,19 +26,22 @@ from ray.actor import ActorHandle
 
 from pipeline.captioning import Captioning, CaptionWriter, FrameSampling, SimilarityScoring
 from pipeline.dataset import Dataset, new_rows
+from pipeline.encoding import LatentWriting, PlannedFrames, TextWriting
 from pipeline.ledger import Ledger, timed
 from pipeline.listing import ListedInput
 from pipeline.resume import Pending
 from pipeline.stages.scan import ScanConfig, scan
 from schemas import CLIPS, VIDEOS
 from schemas.clips import KEPT
-from schemas.recipe import Recipe
+from schemas.recipe import EncodeConfig, Recipe
 
 # Logical CPUs. One of each operator must fit on two CPUs at once, or a stage waits for ever for one that waits for it:
 # 0.25 + 0.25 + 3 x 0.25 + 2 x 0.1 = 1.45. On a larger machine a decoding task is given a whole CPU, as it uses one.
 SMALL_CPU, WRITER_CPU = 0.25, 0.1
 LARGE_CLUSTER_CPUS = 4
 MAX_BLOCKS = 10_000
+ENCODE_BATCH, TEXT_BATCH = 32, 256
+"""Rows of a part file of latents and of texts."""
 
 
 def connect(num_cpus: int | None = None) -> None:
@@ -124,7 +127,7 @@ class ScanWriter:
         return clip_rows(clip for clip in clips if clip["status"] == KEPT)
 
 
-def clip_rows(clips: Iterable[dict[str, Any]]) -> pa.Table:
+def clip_rows(clips: Iterable[Mapping[str, Any]]) -> pa.Table:
     """Clips as rows of the graph."""
     return pa.table({"clip": pa.array([json.dumps(clip) for clip in clips], pa.string())})
 
@@ -180,3 +183,32 @@ def drain(graph: ray.data.Dataset) -> None:
     """Run a graph to its end; its rows have been written on the way."""
     for _ in graph.iter_batches(batch_size=None, batch_format="pyarrow"):
         pass
+
+
+def latent_graph(
+    dataset: Dataset, clips: Sequence[Mapping[str, Any]], config: EncodeConfig, report: ActorReporter
+) -> ray.data.Dataset:
+    """Released clips -> frames -> latents, written as they come."""
+    rows = clip_rows(clips)
+    graph = ray.data.from_arrow(rows).repartition(min(len(clips), MAX_BLOCKS))
+    graph = graph.map(PlannedFrames(config, report), num_cpus=decode_cpus())
+    return graph.map_batches(
+        LatentWriting,
+        fn_constructor_args=(dataset, config, report),
+        batch_size=ENCODE_BATCH,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(size=1),
+        num_cpus=SMALL_CPU,
+    )
+
+
+def text_graph(dataset: Dataset, texts: Sequence[str], config: EncodeConfig, report: ActorReporter) -> ray.data.Dataset:
+    """Texts -> token embeddings, written as they come."""
+    return ray.data.from_arrow(pa.table({"text": pa.array(texts, pa.string())})).map_batches(
+        TextWriting,
+        fn_constructor_args=(dataset, config, report),
+        batch_size=TEXT_BATCH,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(size=1),
+        num_cpus=SMALL_CPU,
+    )

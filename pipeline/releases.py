@@ -1,0 +1,98 @@
+"""Releases: a frozen selection of trainable clips, one Parquet file, sorted, with the hash of its rows."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet
+
+from pipeline.dataset import Dataset, DatasetError, to_parquet
+from pipeline.query import connect
+from schemas import RELEASES
+from schemas.errors import UsageError
+from schemas.identity import digest
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+METADATA_KEY = b"reelmill.release"
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release as read back: its rows, and the facts frozen with them."""
+
+    name: str
+    content_hash: str
+    where: str
+    clips: pa.Table
+
+
+def select(dataset: Dataset, where: str) -> pa.Table:
+    """The rows of `trainable` that satisfy a SQL condition, as release rows sorted by clip.
+
+    Raises:
+        UsageError: bad SQL, nothing selected, or more than one caption for a clip.
+    """
+    columns = ", ".join(RELEASES.schema.names)
+    connection = connect(dataset)
+    try:
+        rows = connection.sql(f"select {columns} from trainable where ({where}) order by clip_id, captioner")
+        table = rows.to_arrow_table()
+    except duckdb.Error as error:
+        raise UsageError(f"--where {where}: {' '.join(str(error).split())}") from None
+    if table.num_rows == 0:
+        raise UsageError(f"--where {where}: selects no clip of {dataset.location}")
+    captioners = sorted(set(table["captioner"].to_pylist()))
+    if len(set(table["clip_id"].to_pylist())) < table.num_rows:
+        raise UsageError(
+            f"--where {where}: selects several captions a clip, of captioners {', '.join(captioners)}; "
+            f"add \"captioner = '{captioners[0]}'\" or another"
+        )
+    return RELEASES.encode(table.to_pylist())
+
+
+def freeze(dataset: Dataset, name: str, where: str) -> tuple[Release, bool]:
+    """Write a release; returns it, and whether it is new. The same selection again changes nothing.
+
+    Raises:
+        UsageError: a bad name, a bad selection, or a release of this name with other content.
+    """
+    if not NAME.fullmatch(name):
+        raise UsageError(f"release name {name!r}: use letters, digits, '.', '_' and '-'")
+    clips = select(dataset, where)
+    release = Release(name, digest(*clips.to_pylist()), where, clips)
+    if name in names(dataset):
+        if read(dataset, name).content_hash != release.content_hash:
+            raise UsageError(f"release {name}: exists with other content, and releases are frozen; choose another name")
+        return release, False
+    facts = {"name": name, "hash": release.content_hash, "where": where}
+    metadata = {**(clips.schema.metadata or {}), METADATA_KEY: json.dumps(facts).encode()}
+    dataset.write_bytes(_file(name), to_parquet(clips.replace_schema_metadata(metadata)))
+    return release, True
+
+
+def names(dataset: Dataset) -> list[str]:
+    """Names of all releases, sorted."""
+    return [path.rpartition("/")[2].removesuffix(".parquet") for path in dataset.part_files(RELEASES.folder)]
+
+
+def read(dataset: Dataset, name: str) -> Release:
+    """Read a release.
+
+    Raises:
+        DatasetError: there is none of this name.
+    """
+    known = names(dataset)
+    if name not in known:
+        known_text = ", ".join(known) or "there are none; make one with `reelmill release`"
+        raise DatasetError(f"release {name}: not in {dataset.location} ({known_text})")
+    table = pyarrow.parquet.read_table(pa.BufferReader(dataset.read_bytes(_file(name))))
+    facts = json.loads((table.schema.metadata or {})[METADATA_KEY])
+    return Release(name, facts["hash"], facts["where"], table)
+
+
+def _file(name: str) -> str:
+    return f"{RELEASES.folder}/{name}.parquet"
