@@ -1,0 +1,220 @@
+"""Drawn clips for fitting the captioner: drawn once into memory-mapped files, then read in augmented batches.
+
+A clip is drawn larger, spoilt a little as video encoding does, and brought to the captioner's few pixels by area, as
+decoded footage will be. Each cached clip gives five: as it is, mirrored, backwards, both, and one frame held. The
+words are changed with the picture, so every label stays true.
+
+Buckets are frame sizes of one clip shape each. Seeds from HELD_OUT_SEED on are never fitted on.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from pipeline.drawn.render import object_centres_px, render_at
+from pipeline.drawn.world import (
+    BACKGROUND_COLOURS,
+    CAMERAS,
+    COLOURS,
+    DIRECTIONS,
+    LIGHTS,
+    PATTERNS,
+    SHAPES,
+    SIZES,
+    SPEEDS,
+    TEXTURES,
+    Scene,
+    Thing,
+    draw_scene,
+)
+
+HELD_OUT_SEED = 1_000_000_000
+SEEDS_PER_BUCKET = 10_000_000
+NUM_FRAMES = 8
+NUM_SLICES = 4
+BUCKETS: dict[str, tuple[int, int]] = {
+    "48x48": (48, 48),
+    "64x48": (64, 48),
+    "64x32": (64, 32),
+    "48x64": (48, 64),
+    "32x64": (32, 64),
+}
+"""(width, height) in pixels: square, 4:3, 16:9 and their upright twins on the captioner's 16 px grid."""
+TRIM_FRAC = 0.08
+"""Up to this share of a clip is cut off at each end: a detected shot is not always the whole of a drawn one."""
+MAX_THINGS = 2
+
+THING_WORDS: dict[str, tuple[str, ...]] = {
+    "shape": SHAPES,
+    "colour": tuple(COLOURS),
+    "size": tuple(SIZES),
+    "texture": TEXTURES,
+    "direction": ("still", *DIRECTIONS),
+    "speed": ("none", *SPEEDS),
+    "spin": ("none", "spins"),
+}
+PLACE_WORDS: dict[str, tuple[str, ...]] = {
+    "background": tuple(BACKGROUND_COLOURS),
+    "pattern": PATTERNS,
+    "light": tuple(LIGHTS),
+    "camera": CAMERAS,
+    "count": ("1", "2"),
+}
+MIRRORED = {"left": "right", "right": "left", "pan left": "pan right", "pan right": "pan left"}
+BACKWARDS = MIRRORED | {
+    "up": "down",
+    "down": "up",
+    "tilt up": "tilt down",
+    "tilt down": "tilt up",
+    "zoom in": "zoom out",
+    "zoom out": "zoom in",
+}
+
+
+def mirrored(scene: Scene) -> Scene:
+    """The scene whose clip is this one's with left and right exchanged. Objects are named from left to right."""
+    things = [
+        replace(t, direction=MIRRORED.get(t.direction, t.direction), centre=(1 - t.centre[0], t.centre[1]))
+        for t in reversed(scene.things)
+    ]
+    return replace(scene, things=tuple(things), camera=MIRRORED.get(scene.camera, scene.camera))
+
+
+def backwards(scene: Scene) -> Scene:
+    """The scene whose clip is this one's with time reversed."""
+    things = [replace(t, direction=BACKWARDS.get(t.direction, t.direction)) for t in scene.things]
+    return replace(scene, things=tuple(things), camera=BACKWARDS.get(scene.camera, scene.camera))
+
+
+def held(scene: Scene) -> Scene:
+    """The scene of one frame of the clip, held: an image, in which nothing moves."""
+    things = [replace(t, direction="still", speed="slowly", spins=False) for t in scene.things]
+    return replace(scene, things=tuple(things), camera="still")
+
+
+def words_of_thing(thing: Thing) -> dict[str, str]:
+    """A caption's words for an object, with the same names as `pipeline.drawn.world.attributes`."""
+    still = thing.direction == "still"
+    return {
+        "shape": thing.shape,
+        "colour": thing.colour,
+        "size": thing.size,
+        "texture": thing.texture,
+        "direction": thing.direction,
+        "speed": "none" if still else thing.speed,
+        "spin": "spins" if thing.spins else "none",
+    }
+
+
+def words_of_place(scene: Scene) -> dict[str, str]:
+    return {
+        "background": scene.background,
+        "pattern": scene.pattern,
+        "light": scene.light,
+        "camera": scene.camera,
+        "count": str(len(scene.things)),
+    }
+
+
+def draw_clip(seed: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+    """One clip as a captioner will see it, and where its objects are.
+
+    Returns:
+        frames (T, H, W, 3) uint8 and centres (S, MAX_THINGS, 2), x and y in pixels, NaN for an object that is not.
+    """
+    scene, rng = draw_scene(seed), random.Random(f"clip-{seed}")
+    scale = rng.choice((2, 3, 4))
+    first, last = rng.uniform(0, TRIM_FRAC), 1 - rng.uniform(0, TRIM_FRAC)
+    positions = [first + (last - first) * (i + 0.5) / NUM_FRAMES for i in range(NUM_FRAMES)]
+    quality = rng.choice((None, 30, 50, 70, 90))
+    frames = np.stack(
+        [
+            cv2.resize(_spoilt(frame, quality), (width, height), interpolation=cv2.INTER_AREA)
+            for frame in render_at(scene, width * scale, height * scale, positions)
+        ]
+    )
+    at = object_centres_px(scene, width, height, positions)
+    centres = np.full((NUM_SLICES, MAX_THINGS, 2), np.nan, np.float32)
+    centres[:, : at.shape[1]] = at.reshape(NUM_SLICES, 2, -1, 2).mean(axis=1)
+    return frames, centres
+
+
+def _spoilt(frame: np.ndarray, quality: int | None) -> np.ndarray:
+    """Block artefacts and colour subsampling as of an encoder; None leaves the frame as drawn."""
+    if quality is None:
+        return frame
+    done, encoded = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise RuntimeError("OpenCV could not encode a JPEG")
+    return cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """All cached clips of one frame size: frames (N, T, H, W, 3) uint8, centres (N, S, MAX_THINGS, 2), scenes."""
+
+    frames: np.ndarray
+    centres: np.ndarray
+    scenes: Sequence[Scene]
+
+
+def open_bucket(folder: Path, name: str, num_clips: int, first_seed: int) -> Bucket:
+    """Map a bucket of the cache, drawing what is missing; an interrupted drawing starts that bucket again."""
+    folder.mkdir(parents=True, exist_ok=True)
+    width, height = BUCKETS[name]
+    start = first_seed + list(BUCKETS).index(name) * SEEDS_PER_BUCKET
+    stem = folder / f"{name}-{start}-{num_clips}"
+    frames_path, centres_path = stem.with_suffix(".frames.npy"), stem.with_suffix(".centres.npy")
+    if not centres_path.exists():
+        shape = (num_clips, NUM_FRAMES, height, width, 3)
+        frames = np.lib.format.open_memmap(frames_path, mode="w+", dtype=np.uint8, shape=shape)
+        centres = np.empty((num_clips, NUM_SLICES, MAX_THINGS, 2), np.float32)
+        for i in range(num_clips):
+            frames[i], centres[i] = draw_clip(start + i, width, height)
+        frames.flush()
+        np.save(centres_path, centres)
+    scenes = [draw_scene(start + i) for i in range(num_clips)]
+    return Bucket(np.load(frames_path, mmap_mode="r"), np.load(centres_path), scenes)
+
+
+@dataclass(frozen=True)
+class ClipBatch:
+    """Equal-size clips: frames (B, T, H, W, 3) uint8, centres (B, S, MAX_THINGS, 2) in pixels, and their scenes."""
+
+    frames: np.ndarray
+    centres: np.ndarray
+    scenes: list[Scene]
+
+
+def take_batch(bucket: Bucket, indices: Sequence[int], rng: random.Random, held_frac: float) -> ClipBatch:
+    """Read clips, each mirrored and reversed by a coin, and a share `held_frac` of them with one frame held."""
+    frames, centres, scenes = [], [], []
+    for i in sorted(indices):
+        clip, at, scene = np.array(bucket.frames[i]), bucket.centres[i].copy(), bucket.scenes[i]
+        if rng.random() < 0.5:
+            clip, at, scene = clip[:, :, ::-1], _mirrored_centres(at, clip.shape[2], scene), mirrored(scene)
+        if rng.random() < 0.5:
+            clip, at, scene = clip[::-1], at[::-1], backwards(scene)
+        if rng.random() < held_frac:
+            t = rng.randrange(NUM_FRAMES)
+            clip, at, scene = (
+                np.repeat(clip[t : t + 1], NUM_FRAMES, 0),
+                np.repeat(at[t // 2][None], NUM_SLICES, 0),
+                held(scene),
+            )
+        frames.append(clip)
+        centres.append(at)
+        scenes.append(scene)
+    return ClipBatch(np.stack(frames), np.stack(centres), scenes)
+
+
+def _mirrored_centres(centres: np.ndarray, width_px: int, scene: Scene) -> np.ndarray:
+    flipped = centres * (-1, 1) + (width_px, 0)
+    num_things = len(scene.things)
+    return np.concatenate([flipped[:, :num_things][:, ::-1], flipped[:, num_things:]], axis=1)

@@ -1,0 +1,309 @@
+"""Fit the builtin captioner on drawn clips: its vision first, with helper heads, then captions.
+
+    python -m jobs.fit_captioner --out DIR [--minutes M] [--seed S] [--clips N]
+
+DIR/clips holds the drawn clips, DIR/state.pt the fit so far (the same command resumes), DIR/log.jsonl the losses and
+the held-out accuracy by attribute, DIR/captioner the checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import random
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer
+
+from jobs.captioner_batches import QUESTIONS, CaptionTokens, caption_of, caption_tokens, prompt_ids, token_labels
+from jobs.captioner_clips import BUCKETS, HELD_OUT_SEED, NUM_FRAMES, Bucket, open_bucket, take_batch
+from model.captioner_heads import TokenHeads, heads_loss
+from model.captioner_net import (
+    FRAMES_PER_SLICE,
+    PATCH_PX,
+    build_captioner,
+    encode_patches,
+    fit_tokenizer,
+    patchify,
+    save_captioner,
+)
+from pipeline.captioners.prompts import PROMPTS, Kind
+from pipeline.drawn.world import attributes, detailed_caption, draw_scene, short_caption
+
+logger = logging.getLogger(__name__)
+TOKENIZER_SCENES = 5000
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """The fit's numbers. `_frac` of time: the fit is given minutes, not steps, to suit the machine it is on."""
+
+    minutes: float = 70.0
+    seed: int = 0
+    num_clips: int = 25_000
+    held_out_clips: int = 200
+    batch: int = 32
+    peak_rate: float = 2e-3
+    final_rate_frac: float = 0.02
+    warm_up_frac: float = 0.01
+    weight_decay: float = 0.01
+    vision_only_frac: float = 0.4
+    heads_weight: float = 0.5
+    held_frame_frac: float = 0.04
+    short_frac: float = 0.15
+    clip_s: tuple[float, float] = (0.5, 10.0)
+    """Lengths claimed for the clips, log-uniform: the temporal positions of Qwen2.5-VL count seconds."""
+    check_every_s: float = 600.0
+    save_every_s: float = 120.0
+    log_every_s: float = 30.0
+
+    def learning_rate(self, done_frac: float) -> float:
+        """Linear warm-up, then a half cosine down to `final_rate_frac` of the peak."""
+        rise = min(done_frac / self.warm_up_frac, 1.0)
+        fall = 0.5 * (1 + math.cos(math.pi * min(done_frac, 1.0)))
+        return self.peak_rate * rise * (self.final_rate_frac + (1 - self.final_rate_frac) * fall)
+
+
+def fitted_tokenizer() -> Qwen2Tokenizer:
+    """The tokenizer of the drawn captions and the prompts; always the same."""
+    scenes = [draw_scene(seed) for seed in range(TOKENIZER_SCENES)]
+    return fit_tokenizer(
+        [*[detailed_caption(s) for s in scenes], *[short_caption(s) for s in scenes], *PROMPTS.values()]
+    )
+
+
+def caption_loss(
+    net: Qwen2_5_VLForConditionalGeneration,
+    vision_BME: torch.Tensor,
+    tokens: CaptionTokens,
+    grid_thw: tuple[int, int, int],
+    second_per_slice: float,
+) -> torch.Tensor:
+    """Mean cross-entropy of the captions' tokens after the prompt.
+
+    All rows share one layout, so the positions of one row serve all; padding is on the right, where causal
+    attention never looks.
+    """
+    start, end = tokens.vision_span
+    kinds_1L = torch.zeros_like(tokens.ids_BL[:1])
+    kinds_1L[:, start:end] = 2  # video, in transformers' numbering of modalities
+    positions, _ = net.model.get_rope_index(
+        tokens.ids_BL[:1],
+        mm_token_type_ids=kinds_1L,
+        video_grid_thw=torch.tensor([grid_thw]),
+        second_per_grid_ts=torch.tensor([second_per_slice]),
+    )
+    words_BLE = net.get_input_embeddings()(tokens.ids_BL)
+    inputs_BLE = torch.cat([words_BLE[:, :start], vision_BME, words_BLE[:, end:]], dim=1)
+    hidden_BLE = net.model.language_model(
+        inputs_embeds=inputs_BLE,
+        position_ids=positions.expand(-1, len(inputs_BLE), -1),
+        use_cache=False,
+    ).last_hidden_state
+    first = tokens.prompt_tokens
+    asked = tokens.answer_mask_BL[:, first:]
+    return F.cross_entropy(net.lm_head(hidden_BLE[:, first - 1 : -1][asked]), tokens.ids_BL[:, first:][asked])
+
+
+def build_optimizers(modules: Sequence[nn.Module], weight_decay: float) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024; step size matched to AdamW's, Liu et al. 2025) for hidden matrices, AdamW for the rest.
+
+    The rest: embeddings, norms, biases, the patch projection and the helper heads' answers. Rates are set every step.
+    """
+    named = [(name, parameter) for module in modules for name, parameter in module.named_parameters()]
+    hidden = [p for name, p in named if p.ndim == 2 and "embed" not in name and "to_scores" not in name]
+    taken = {id(p) for p in hidden}
+    rest = [p for _, p in named if id(p) not in taken]
+    return [
+        torch.optim.Muon(hidden, lr=0.0, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr=0.0, betas=(0.9, 0.98), weight_decay=weight_decay),
+    ]
+
+
+class Fit:
+    """The state of a fit and one step of it."""
+
+    def __init__(self, settings: FitSettings, tokenizer: Qwen2Tokenizer) -> None:
+        self.settings, self.tokenizer = settings, tokenizer
+        self.net = build_captioner(tokenizer, settings.seed)
+        torch.manual_seed(settings.seed)
+        self.heads = TokenHeads(QUESTIONS, self.net.config.vision_config.out_hidden_size)
+        self.optimizers = build_optimizers([self.net, self.heads], settings.weight_decay)
+        self.step, self.spent_s = 0, 0.0
+
+    @property
+    def done_frac(self) -> float:
+        return self.spent_s / (60 * self.settings.minutes)
+
+    def advance(self, buckets: dict[str, Bucket]) -> dict[str, float]:
+        """One optimizer step; the randomness of step n depends on (seed, n) only."""
+        settings, rng = self.settings, random.Random(f"{self.settings.seed}-{self.step}")
+        bucket = buckets[rng.choice(sorted(buckets))]
+        chosen = rng.sample(range(len(bucket.scenes)), min(settings.batch, len(bucket.scenes)))
+        batch = take_batch(bucket, chosen, rng, settings.held_frame_frac)
+        height, width = batch.frames.shape[2:4]
+        labels, offset = token_labels(batch)
+        vision_BSME = encode_patches(self.net.model.visual, patchify(torch.from_numpy(batch.frames)), height, width)
+        loss, accuracy = heads_loss(self.heads(vision_BSME), labels, offset)
+        report = {"heads_loss": loss.item(), **{f"token_{name}": share for name, share in accuracy.items()}}
+        if self.done_frac >= settings.vision_only_frac:
+            kind: Kind = "short" if rng.random() < settings.short_frac else "detailed"
+            vision_BME = vision_BSME.flatten(1, 2)
+            tokens = caption_tokens(self.tokenizer, batch.scenes, kind, vision_BME.shape[1])
+            clip_s = math.exp(rng.uniform(*map(math.log, settings.clip_s)))
+            second_per_slice = FRAMES_PER_SLICE * clip_s / NUM_FRAMES
+            grid = (vision_BSME.shape[1], height // PATCH_PX, width // PATCH_PX)
+            words_loss = caption_loss(self.net, vision_BME, tokens, grid, second_per_slice)
+            report[f"{kind}_loss"] = words_loss.item()
+            loss = words_loss + settings.heads_weight * loss
+        self._update(loss)
+        return report
+
+    def _update(self, loss: torch.Tensor) -> None:
+        rate = self.settings.learning_rate(self.done_frac)
+        loss.backward()
+        nn.utils.clip_grad_norm_([*self.net.parameters(), *self.heads.parameters()], 1.0)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+
+    def save(self, path: Path) -> None:
+        """Everything that the next step depends on, written beside `path` and renamed."""
+        partial = path.with_suffix(".partial")
+        modules = {"net": self.net.state_dict(), "heads": self.heads.state_dict()}
+        optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
+        torch.save({**modules, "optimizers": optimizers, "step": self.step, "spent_s": self.spent_s}, partial)
+        partial.replace(path)
+
+    def load(self, path: Path) -> None:
+        state = torch.load(path, weights_only=True)
+        self.net.load_state_dict(state["net"])
+        self.heads.load_state_dict(state["heads"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.step, self.spent_s = state["step"], state["spent_s"]
+
+
+@torch.no_grad()
+def generate(
+    net: Qwen2_5_VLForConditionalGeneration, tokenizer: Qwen2Tokenizer, bucket: Bucket, kind: Kind
+) -> list[str]:
+    """Greedy captions of a whole bucket through transformers' own generation, as at inference."""
+    patches_BSNP = patchify(torch.from_numpy(bucket.frames[:]))
+    num_clips, num_slices, num_patches, _ = patches_BSNP.shape
+    height, width = bucket.frames.shape[2:4]
+    prompt = torch.tensor(prompt_ids(tokenizer, kind, num_slices * num_patches // 4)).expand(num_clips, -1)
+    grid = torch.tensor([[num_slices, height // PATCH_PX, width // PATCH_PX]]).expand(num_clips, -1)
+    net.eval()
+    ids = net.generate(
+        input_ids=prompt,
+        attention_mask=torch.ones_like(prompt),
+        mm_token_type_ids=2 * (prompt == net.config.video_token_id).int(),
+        pixel_values_videos=patches_BSNP.flatten(0, 2),
+        video_grid_thw=grid,
+        second_per_grid_ts=torch.full((num_clips,), 0.5),
+        max_new_tokens=96,
+        do_sample=False,
+    )
+    net.train()
+    return tokenizer.batch_decode(ids[:, prompt.shape[1] :], skip_special_tokens=True)
+
+
+def attribute_accuracy(captions: Sequence[str], truths: Sequence[str]) -> dict[str, float]:
+    """Share of the true captions' attributes that the captions state rightly: by attribute and overall."""
+    hits: dict[str, list[bool]] = defaultdict(list)
+    for caption, truth in zip(captions, truths, strict=True):
+        said = attributes(caption)
+        for name, word in attributes(truth).items():
+            hits[name].append(said.get(name) == word)
+    by_name = {name: sum(h) / len(h) for name, h in sorted(hits.items())}
+    overall = [hit for h in hits.values() for hit in h]
+    return {"overall": sum(overall) / len(overall), **by_name}
+
+
+def held_out_scores(fit: Fit, held_out: dict[str, Bucket]) -> dict[str, float]:
+    """Accuracy of greedy captions on clips never fitted on; `short_exact` is the share of short captions right."""
+    said: dict[Kind, list[str]] = {"short": [], "detailed": []}
+    true: dict[Kind, list[str]] = {"short": [], "detailed": []}
+    for bucket in held_out.values():
+        for kind in said:
+            said[kind] += generate(fit.net, fit.tokenizer, bucket, kind)
+            true[kind] += [caption_of(scene, kind) for scene in bucket.scenes]
+    exact = [a == b for a, b in zip(said["short"], true["short"], strict=True)]
+    return {**attribute_accuracy(said["detailed"], true["detailed"]), "short_exact": sum(exact) / len(exact)}
+
+
+def fit_captioner(out: Path, settings: FitSettings) -> dict[str, float]:
+    """Run or resume the fit in `out`; returns the held-out scores of the checkpoint it wrote."""
+    out.mkdir(parents=True, exist_ok=True)
+    each, each_held_out = settings.num_clips // len(BUCKETS), settings.held_out_clips // len(BUCKETS)
+    held_out = {name: open_bucket(out / "clips", name, each_held_out, HELD_OUT_SEED) for name in BUCKETS}
+    buckets = {name: open_bucket(out / "clips", name, each, 0) for name in BUCKETS}
+    fit = Fit(settings, fitted_tokenizer())
+    state, log = out / "state.pt", (out / "log.jsonl").open("a", buffering=1)
+    if state.exists():
+        fit.load(state)
+        logger.info("resumed at step %d, %.0f s", fit.step, fit.spent_s)
+    reports: list[dict[str, float]] = []
+    saved_s = checked_s = logged_s = fit.spent_s
+    while fit.done_frac < 1:
+        began = time.perf_counter()
+        reports.append(fit.advance(buckets))
+        fit.spent_s += time.perf_counter() - began
+        if fit.spent_s - logged_s > settings.log_every_s:
+            logged_s = fit.spent_s
+            log.write(json.dumps({"step": fit.step, "spent_s": round(fit.spent_s, 1), **_means(reports)}) + "\n")
+            reports.clear()
+        if fit.spent_s - saved_s > settings.save_every_s:
+            saved_s = fit.spent_s
+            fit.save(state)
+        talks = fit.done_frac > settings.vision_only_frac + 0.02
+        if talks and fit.spent_s - checked_s > settings.check_every_s:
+            checked_s = fit.spent_s
+            save_captioner(fit.net, fit.tokenizer, out / "captioner")
+            log.write(json.dumps({"step": fit.step, "held_out": held_out_scores(fit, held_out)}) + "\n")
+    fit.save(state)
+    save_captioner(fit.net, fit.tokenizer, out / "captioner")
+    scores = held_out_scores(fit, held_out)
+    log.write(json.dumps({"step": fit.step, "settings": asdict(settings), "held_out": scores}) + "\n")
+    return scores
+
+
+def _means(reports: list[dict[str, float]]) -> dict[str, float]:
+    """Mean of each number over the reports that have it."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for report in reports:
+        for name, value in report.items():
+            values[name].append(value)
+    return {name: round(sum(v) / len(v), 4) for name, v in sorted(values.items())}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Fit the builtin captioner on drawn clips.")
+    parser.add_argument("--out", type=Path, required=True, help="folder for clips, state, log and checkpoint")
+    parser.add_argument("--minutes", type=float, default=FitSettings.minutes)
+    parser.add_argument("--seed", type=int, default=FitSettings.seed)
+    parser.add_argument("--clips", type=int, default=FitSettings.num_clips)
+    asked = parser.parse_args()
+    logging.basicConfig(level=logging.INFO)
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    scores = fit_captioner(asked.out, FitSettings(minutes=asked.minutes, seed=asked.seed, num_clips=asked.clips))
+    print(json.dumps(scores, indent=1))
+
+
+if __name__ == "__main__":
+    main()
