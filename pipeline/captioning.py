@@ -1,8 +1,8 @@
 """The caption half of the graph: frames, caption, similarity, tables. Callables for batches; no Ray here.
 
-Models are imported where they are loaded, in the actors, so that the driver stays light. Between stages a row carries the
-clip as JSON and its frames as bytes with a shape. A failure travels in the row, so every
-clip that goes in comes out with a caption or the reason why it has none.
+Models are imported where they are loaded, in the actors, so that the driver stays light. Between stages a row carries
+the clip as JSON and its frames as bytes with a shape. A failure travels in the row, so every clip that goes in comes
+out with a caption or the reason why it has none.
 """
 
 from __future__ import annotations

