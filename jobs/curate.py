@@ -17,6 +17,8 @@ from jobs.cli import run_job
 from jobs.progress import live_progress
 from jobs.runs import new_run_id, write_run
 from jobs.summary import print_funnel
+from pipeline.captioners.captioner import fingerprint
+from pipeline.captioning import captioner_config
 from pipeline.dataset import Dataset
 from pipeline.listing import Listing, list_inputs
 from pipeline.query import funnel, reject_reasons
@@ -71,9 +73,7 @@ def curate(dataset: Dataset, pending: Pending, recipe: Recipe) -> dict[str, Any]
 def _captioner_fingerprint(recipe: Recipe) -> str | None:
     if recipe.caption.backend == "none":
         return None
-    from pipeline.captioners import captioner_fingerprint
-
-    return captioner_fingerprint(recipe.caption)
+    return fingerprint(captioner_config(recipe.caption))
 
 
 def _require_same_rules(dataset: Dataset, recipe: Recipe) -> None:

@@ -92,7 +92,7 @@ def _draw(args: argparse.Namespace, out: Path, console: Console) -> str:
     if not (corpus / "truth.json").exists():
         console.rule("drawing videos whose truth is known", align="left")
         truth = draw_corpus(corpus, seed=args.seed, num_videos=args.videos)
-        console.print(f"{len(truth.files)} files in {corpus}", soft_wrap=True)
+        console.print(f"{len(truth.videos)} files in {corpus}", soft_wrap=True)
     return str(corpus / "inputs.jsonl")
 
 

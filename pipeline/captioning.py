@@ -14,12 +14,29 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from pipeline.captioners.captioner import CaptionerConfig, ClipFrames, load_captioner
 from pipeline.dataset import Dataset, new_rows
 from pipeline.ledger import Reporter, timed
 from pipeline.stages.clip_frames import sample_clip
 from schemas import CAPTIONS, EMBEDDINGS
 from schemas.captions import FAILED, OK, REJECTED
 from schemas.recipe import CaptionConfig, EmbeddingConfig, FramesConfig, Recipe, reasons_against
+
+
+def captioner_config(config: CaptionConfig) -> CaptionerConfig:
+    """The captioner that a recipe names."""
+    if config.backend == "none":
+        raise ValueError("the recipe wants no captions")
+    return CaptionerConfig(
+        backend=config.backend,
+        checkpoint=config.checkpoint,
+        num_frames=config.num_frames,
+        max_pixels_px=config.max_pixels_px,
+        max_new_tokens=config.max_new_tokens,
+        dtype=config.dtype,
+        batch=config.batch_clips,
+        engine_options=config.engine_options,
+    )
 
 
 @dataclass(frozen=True)
@@ -52,14 +69,10 @@ class Captioning:
     """Loads the captioner once; adds `caption` (JSON) to each row."""
 
     def __init__(self, config: CaptionConfig, report: Reporter) -> None:
-        from pipeline.captioners import load_captioner
-
-        self._captioner = load_captioner(config)
+        self._captioner = load_captioner(captioner_config(config))
         self._report = report
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        from pipeline.captioners import ClipFrames
-
         with timed(self._report, "caption") as work:
             frames = frames_of(batch)
             failures = batch["failure"].to_pylist()

@@ -91,7 +91,13 @@ class CaptionConfig:
     """`none` writes no captions."""
     checkpoint: str = "builtin"
     """`builtin`, a folder, or a model hub's name."""
+    num_frames: int = 8
+    max_pixels_px: int = 64 * 48
+    """Pixel budget of a frame as the model sees it; the built-in one was fitted at this."""
     max_new_tokens: int = 96
+    dtype: str = "float32"
+    engine_options: dict[str, Any] = field(default_factory=dict)
+    """Given to the engine as they are, as vLLM's tensor_parallel_size; they say how fast, not what."""
     batch_clips: int = 16
     num_gpus: float = 0.0
     """GPUs of each captioner actor; 0 runs on the CPU."""
@@ -100,9 +106,12 @@ class CaptionConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class EmbeddingConfig:
-    """The open_clip model for embeddings and text-video similarity: `builtin`, a folder, or an open_clip name."""
+    """The open_clip model for embeddings and text-video similarity; `batch` and `device` change speed only."""
 
     model: str = "builtin"
+    """`builtin`, a folder, or an open_clip name."""
+    batch: int = 64
+    device: str = "cpu"
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -7,8 +7,6 @@ find near duplicates and weigh clusters.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from PIL import Image
@@ -16,15 +14,7 @@ from torch import Tensor
 
 from model.clip import load_clip
 from schemas.identity import digest
-
-
-@dataclass(frozen=True)
-class EmbeddingConfig:
-    """Which model; see `model.clip` for how it is named. `batch` and `device` change speed only."""
-
-    model: str = "builtin"
-    batch: int = 64
-    device: str = "cpu"
+from schemas.recipe import EmbeddingConfig
 
 
 class ClipEmbedder:
@@ -34,7 +24,7 @@ class ClipEmbedder:
         ValueError: the configuration names no model that can be loaded.
     """
 
-    def __init__(self, config: EmbeddingConfig | None = None):
+    def __init__(self, config: EmbeddingConfig | None = None) -> None:
         self.config = config or EmbeddingConfig()
         if self.config.batch < 1:
             raise ValueError(f"batch must be at least 1, not {self.config.batch}")
