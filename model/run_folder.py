@@ -6,9 +6,12 @@ RUN/checkpoints/step-000200/         model, ema and optimizer as safetensors, st
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +20,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from model.checkpoint import read_json, write_folder
+from schemas.errors import UsageError
 
 PREFIX = "step-"
+LOCK_WAIT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,28 @@ class RunFolder:
         self.path = Path(path)
         self.checkpoints_path = self.path / "checkpoints"
         self.metrics_path = self.path / "metrics.jsonl"
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Keep other processes from training in this folder; the lock goes with the process, however it ends.
+
+        A run that was killed may leave a worker behind that takes a moment to notice, so this waits a while.
+
+        Raises:
+            UsageError: another process is training here.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        give_up_s = time.monotonic() + LOCK_WAIT_S
+        with (self.path / "lock").open("w") as stream:
+            while True:
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > give_up_s:
+                        raise UsageError(f"run {self.path}: another process is training here") from None
+                    time.sleep(0.2)
+            yield
 
     def checkpoints(self) -> list[Checkpoint]:
         """Whole checkpoints, oldest first."""

@@ -6,7 +6,10 @@ It knows nothing of who started it; Ray, a cluster script or a test may.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+
+import torch
 
 from model.examples import LatentStatistics, Sample
 from model.learner import ALONE, Learner, Metrics, Worker
@@ -42,11 +45,20 @@ def fit(
         RecipeError: no samples, or settings that cannot work together.
         TrainingDiverged: the loss is not finite.
     """
-    check_config(samples, config, worker.num_workers)
+    check_config([s.latent_CTHW.shape for s in samples], config, worker.num_workers)
     run = RunFolder(run_dir)
-    learner = Learner(samples, config, statistics, text_dim, worker)
+    with run.exclusive() if worker.rank == 0 else nullcontext():
+        worker.sum(torch.zeros(1, device=worker.device))  # all wait until rank 0 has the folder
+        learner = Learner(samples, config, statistics, text_dim, worker)
+        return _fit_in(run, learner, config, release_hash, on_step or (lambda metrics: None))
+
+
+def _fit_in(
+    run: RunFolder, learner: Learner, config: TrainConfig, release_hash: str, on_step: Callable[[Metrics], None]
+) -> Metrics:
     start = learner.restore(run.newest())
-    if worker.rank == 0:
+    leads = learner.worker.rank == 0
+    if leads:
         run.truncate_metrics(start.step)
     metrics: Metrics = (run.metrics() or [{}])[-1]
     for place, packs in learner.steps_from(start, release_hash):
@@ -54,23 +66,22 @@ def fit(
         last = place.step == config.steps
         if last or place.step % config.validate_every == 0:
             metrics |= learner.validate()
-        if worker.rank == 0:
+        if leads:
             run.log(metrics)
             if last or place.step % config.checkpoint_every == 0:
                 run.save(place.step, learner.tensors(), learner.state(place), config.keep_checkpoints)
-        if on_step is not None:
-            on_step(metrics)
+        on_step(metrics)
     return metrics
 
 
-def check_config(samples: Sequence[Sample], config: TrainConfig, num_workers: int) -> None:
-    """Raise RecipeError unless the run can be done."""
-    if not samples:
+def check_config(latent_shapes: Sequence[tuple[int, ...]], config: TrainConfig, num_workers: int) -> None:
+    """Raise RecipeError unless latents of these shapes can be trained on like this."""
+    if not latent_shapes:
         raise RecipeError("the release has no encoded samples: run `reelmill encode` first")
     if config.packs_per_step % num_workers:
         raise RecipeError(
             f"train.packs_per_step = {config.packs_per_step}: must be a multiple of {num_workers} workers"
         )
-    longest = max(num_tokens(s.latent_CTHW.shape, config.model.patch) for s in samples)
+    longest = max(num_tokens(shape, config.model.patch) for shape in latent_shapes)
     if longest > config.tokens_per_pack:
         raise RecipeError(f"train.tokens_per_pack = {config.tokens_per_pack}: a sample has {longest} tokens")
