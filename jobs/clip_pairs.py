@@ -95,13 +95,17 @@ def said_facts(scene: Scene, kind: str) -> list[int]:
 
 def one_word_wrong(scene: Scene, kind: str, rng: random.Random) -> Scene:
     """The scene with one fact changed that a text of this kind says: the source of a hard negative."""
-    names = ["shape", "colour"] if kind in ("short", "named") else list(THING_FACTS)
     if kind == "place" or (kind in ("detailed", "seen") and rng.random() < 0.4):
-        name = rng.choice(list(PLACE_FACTS))
+        return with_wrong(scene, rng.choice(list(PLACE_FACTS)), rng)
+    return with_wrong(scene, rng.choice(["shape", "colour"] if kind in ("short", "named") else list(THING_FACTS)), rng)
+
+
+def with_wrong(scene: Scene, name: str, rng: random.Random) -> Scene:
+    """The scene with another value of one of `THING_FACTS` (of one object) or `PLACE_FACTS`."""
+    if name in PLACE_FACTS:
         return replace(scene, **{name: _other(PLACE_FACTS[name], getattr(scene, name), rng)})
-    name = rng.choice(names)
-    index = rng.randrange(len(scene.things))
     things = list(scene.things)
+    index = rng.randrange(len(things))
     wrong = _other(THING_FACTS[name], getattr(things[index], name), rng)
     things[index] = replace(things[index], **{name: wrong})
     return replace(scene, things=tuple(things))

@@ -1,4 +1,4 @@
-"""How well a small image-text model knows held-out drawn clips.
+"""How well a small image-text model knows held-out drawn clips: `python -m jobs.clip_scores FOLDER [--clips N]`.
 
 Scores are read through the same classes that curation uses, from the files on disk, so they include half precision,
 the image transform and the tokenizer.
@@ -6,14 +6,16 @@ the image transform and the tokenizer.
 
 from __future__ import annotations
 
+import argparse
+import json
 import random
 from pathlib import Path
 
 import numpy as np
 
-from jobs.clip_pairs import one_word_wrong, small_frames, text_of
+from jobs.clip_pairs import HELD_OUT_SEED, PLACE_FACTS, THING_FACTS, small_frames, text_of, with_wrong
 from pipeline.drawn.world import Scene, draw_scene
-from pipeline.stages.embedding import ClipEmbedder, EmbeddingConfig
+from pipeline.stages.embedding import ClipEmbedder, EmbeddingConfig, text_video_similarity
 
 POSITIONS = [(i + 0.5) / 8 for i in range(8)]
 
@@ -24,7 +26,7 @@ def retrieval_scores(folder: Path, first_seed: int, num_clips: int = 100) -> dic
     Returns:
         recall_at_1, recall_at_5: the right clip among all, given its detailed caption.
         short_recall_at_5: the same for the short caption, which several clips may share.
-        one_wrong_word: the true detailed caption scores above one with a single visible word wrong.
+        right_colour, ...: the true detailed caption scores above one in which only this word is wrong.
         similarity_true, similarity_other: mean dot product with the true caption and with those of other clips.
     """
     embedder = ClipEmbedder(EmbeddingConfig(model=str(folder)))
@@ -36,7 +38,7 @@ def retrieval_scores(folder: Path, first_seed: int, num_clips: int = 100) -> dic
         "recall_at_1": _recall(detailed, 1),
         "recall_at_5": _recall(detailed, 5),
         "short_recall_at_5": _recall(short, 5),
-        "one_wrong_word": _one_wrong_word(embedder, scenes, video),
+        **{f"right_{name}": _right_word(embedder, scenes, video, name) for name in (*THING_FACTS, *PLACE_FACTS)},
         "similarity_true": float(detailed.diagonal().mean()),
         "similarity_other": float(detailed[~np.eye(num_clips, dtype=bool)].mean()),
     }
@@ -48,8 +50,20 @@ def _recall(similarity: np.ndarray, k: int) -> float:
     return float((better < k).mean())
 
 
-def _one_wrong_word(embedder: ClipEmbedder, scenes: list[Scene], video: np.ndarray) -> float:
-    rng = random.Random(0)
+def _right_word(embedder: ClipEmbedder, scenes: list[Scene], video: np.ndarray, name: str) -> float:
+    rng = random.Random(name)
     true = embedder.embed_texts([text_of(scene, "detailed") for scene in scenes])
-    wrong = embedder.embed_texts([text_of(one_word_wrong(scene, "detailed", rng), "detailed") for scene in scenes])
-    return float(((true * video).sum(1) > (wrong * video).sum(1)).mean())
+    wrong = embedder.embed_texts([text_of(with_wrong(scene, name, rng), "detailed") for scene in scenes])
+    return float((text_video_similarity(true, video) > text_video_similarity(wrong, video)).mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Score an image-text model on held-out drawn clips.")
+    parser.add_argument("folder", type=Path, help="model in open_clip's format")
+    parser.add_argument("--clips", type=int, default=100)
+    args = parser.parse_args()
+    print(json.dumps(retrieval_scores(args.folder, HELD_OUT_SEED, args.clips), indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -61,6 +61,7 @@ class FitConfig:
     facts_weight: float = 1.0
     token_weight: float = 0.1
     score_every_s: float = 600.0
+    num_scored: int = 100
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ def fit(config: FitConfig, out: Path, cache: Path) -> dict[str, float]:
             row: dict[str, float] = {"step": num_steps, "progress": progress, **terms}
             if done or time.monotonic() - last_score_s > config.score_every_s:
                 save_model(out, run.model_cfg, run.model, run.tokenizer)
-                scores = retrieval_scores(out, HELD_OUT_SEED)
+                scores = retrieval_scores(out, HELD_OUT_SEED, config.num_scored)
                 row |= scores
                 last_score_s = time.monotonic()
             log.write(json.dumps(row) + "\n")

@@ -38,7 +38,7 @@ def load_clip(name: str = "builtin", device: str = "cpu") -> ClipBundle:
     """Load a model for inference, in float32.
 
     Raises:
-        ValueError: `name` is neither a folder in open_clip's format nor a known model with weights.
+        ValueError: `name` is neither a folder in open_clip's format nor a known model, or its weights cannot be had.
     """
     import open_clip  # takes seconds to import
     from open_clip.transform import PreprocessCfg, image_transform_v2
@@ -52,7 +52,10 @@ def load_clip(name: str = "builtin", device: str = "cpu") -> ClipBundle:
         source, _, tag = name.partition("/")
         if not open_clip.get_model_config(source) or tag not in open_clip.list_pretrained_tags_by_model(source):
             raise ValueError(f"{name!r} is no folder with {CONFIG_NAME} and no ARCHITECTURE/TAG that open_clip knows")
-    model = open_clip.create_model(source, pretrained=tag, require_pretrained=True, device=device)
+    try:
+        model = open_clip.create_model(source, pretrained=tag, require_pretrained=True, device=device)
+    except RuntimeError as error:
+        raise ValueError(f"image-text model {name!r} could not be loaded: {error}") from error
     config = PreprocessCfg(**open_clip.get_model_preprocess_cfg(model))
     transform: Any = image_transform_v2(config, is_train=False)
     fingerprint = folder_digest(folder) if folder is not None else digest(name, _weights_digest(model))
