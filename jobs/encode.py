@@ -18,10 +18,9 @@ from jobs.progress import live_progress
 from jobs.runs import new_run_id, write_run
 from pipeline import releases
 from pipeline.dataset import Dataset
-from pipeline.encoding import text_id
 from pipeline.releases import Release
-from pipeline.stages.latents import transform_fingerprint
 from schemas import LATENTS, TEXT
+from schemas.latents import text_id
 from schemas.recipe import EncodeConfig, Recipe
 
 
@@ -49,7 +48,7 @@ def encoders_of(config: EncodeConfig) -> Encoders:
     return Encoders(
         load_autoencoder(config.autoencoder).fingerprint,
         load_text_encoder(config.text_encoder).fingerprint,
-        transform_fingerprint(config),
+        config.transform,
     )
 
 

@@ -11,15 +11,10 @@ import pyarrow as pa
 from pipeline.captioning import frames_of
 from pipeline.dataset import Dataset
 from pipeline.ledger import Reporter, timed
-from pipeline.stages.latents import FAILED, OK, LatentEncoder, read_planned, transform_fingerprint
+from pipeline.stages.latents import FAILED, OK, LatentEncoder, read_planned
 from schemas import LATENTS, TEXT
-from schemas.identity import digest
+from schemas.latents import text_id
 from schemas.recipe import EncodeConfig
-
-
-def text_id(text: str) -> str:
-    """Content address of a text."""
-    return digest("text", text)
 
 
 @dataclass(frozen=True)
@@ -64,7 +59,7 @@ class LatentWriting:
     def _row(self, clip: dict[str, Any], frames, failure: str) -> dict[str, Any]:
         row = dict.fromkeys(LATENTS.schema.names) | {
             "clip_id": clip["clip_id"],
-            "transform": transform_fingerprint(self._config),
+            "transform": self._config.transform,
             "encoder": self._encoder.fingerprint,
             "status": FAILED,
             "reason": failure or None,

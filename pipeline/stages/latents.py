@@ -15,17 +15,11 @@ import numpy as np
 from pipeline.filesystems import local_copy
 from pipeline.media import MICROSECONDS, MediaError, fit_to_budget
 from pipeline.stages.clip_frames import SampledClip, read_clip
-from schemas.identity import digest
 from schemas.recipe import EncodeConfig
 
 SIDE_MULTIPLE = 16
 TIME_STRIDE = 4
 OK, FAILED = "ok", "failed"
-
-
-def transform_fingerprint(config: EncodeConfig) -> str:
-    """Identity of everything that decides which pixels reach the autoencoder."""
-    return digest("latent transform", config.fps, config.max_frames, config.max_pixels_px, SIDE_MULTIPLE, TIME_STRIDE)
 
 
 @dataclass(frozen=True)
