@@ -1,25 +1,39 @@
 """Recipes: the complete, typed configuration of every job, read from TOML.
 
-A recipe is a tree of frozen dataclasses. An unknown key or a value of the wrong type is an error that names the key.
+A recipe is a tree of frozen dataclasses. An unknown key, a value of the wrong type or one out of range is an error that
+names the key, found before any work starts.
 The resolved recipe is stored with every run.
 """
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+import pyarrow as pa
+from pydantic import (
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass
 
 from schemas.errors import UsageError
 from schemas.identity import digest
 
-STRICT = ConfigDict(extra="forbid")
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class RecipeError(UsageError):
@@ -30,14 +44,14 @@ class RecipeError(UsageError):
 class SplitConfig:
     """How a video becomes shots. PySceneDetect's adaptive detector at its own benchmark's best setting."""
 
-    adaptive_threshold: float = 3.5
+    adaptive_threshold: PositiveFloat = 3.5
     """Content change over its rolling average (PySceneDetect benchmark: 3.5 with window 3, mean F1 76.3)."""
-    window_frames: int = 3
-    min_content_val: float = 15.0
+    window_frames: PositiveInt = 3
+    min_content_val: NonNegativeFloat = 15.0
     """Content change below which nothing is a cut (PySceneDetect's default)."""
-    min_shot_s: float = 0.6
+    min_shot_s: NonNegativeFloat = 0.6
     """A cut that follows another more closely is ignored."""
-    max_clip_s: float = 60.0
+    max_clip_s: PositiveFloat = 60.0
     """Longer shots are divided into equal parts (cosmos-curate: 60 s)."""
 
 
@@ -45,11 +59,11 @@ class SplitConfig:
 class MeasureConfig:
     """How frames are looked at while they stream past."""
 
-    work_side_px: int = 256
+    work_side_px: Annotated[int, Field(ge=16)] = 256
     """Longer side to which frames are reduced, by the nearest whole factor, for shots and optical flow."""
-    sample_hz: float = 5.0
+    sample_hz: PositiveFloat = 5.0
     """How often a second flow, brightness and bars are measured, over the whole clip."""
-    bar_luma: int = 24
+    bar_luma: Annotated[int, Field(ge=0, le=255)] = 24
     """Luma (0-255) that no pixel of a letterbox bar exceeds; video black is 16."""
 
 
@@ -79,8 +93,8 @@ def reasons_against(rules: Mapping[str, Rule], row: Mapping[str, Any]) -> list[s
 class FramesConfig:
     """The frames that models look at: spread over the whole clip, native aspect ratio, a pixel budget."""
 
-    num_frames: int = 8
-    max_pixels_px: int = 128 * 128
+    num_frames: PositiveInt = 8
+    max_pixels_px: PositiveInt = 128 * 128
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -94,14 +108,14 @@ class CaptionConfig:
     num_frames: int = 8
     max_pixels_px: int = 64 * 48
     """Pixel budget of a frame as the model sees it; the built-in one was fitted at this."""
-    max_new_tokens: int = 96
+    max_new_tokens: PositiveInt = 96
     dtype: str = "float32"
     engine_options: dict[str, Any] = field(default_factory=dict)
     """Given to the engine as they are, as vLLM's tensor_parallel_size; they say how fast, not what."""
-    batch_clips: int = 16
-    num_gpus: float = 0.0
+    batch_clips: PositiveInt = 16
+    num_gpus: NonNegativeFloat = 0.0
     """GPUs of each captioner actor; 0 runs on the CPU."""
-    num_actors: int = 1
+    num_actors: PositiveInt = 1
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -120,11 +134,11 @@ class EncodeConfig:
 
     autoencoder: str = "builtin"
     text_encoder: str = "builtin"
-    fps: float = 8.0
+    fps: PositiveFloat = 8.0
     """Frame rate at which clips are encoded; a clip is sampled by time."""
-    max_frames: int = 17
+    max_frames: PositiveInt = 17
     """At most this many frames, from the clip's middle; rounded down to 4k + 1."""
-    max_pixels_px: int = 64 * 96
+    max_pixels_px: PositiveInt = 64 * 96
     """Pixel budget of a frame; larger ones are reduced, aspect ratio kept, sides rounded to 16."""
 
     @property
@@ -137,33 +151,33 @@ class EncodeConfig:
 class ModelConfig:
     """Size of the diffusion transformer."""
 
-    width: int = 192
-    depth: int = 6
-    num_heads: int = 6
-    patch: tuple[int, int, int] = (1, 2, 2)
-    mlp_ratio: float = 4.0
+    width: PositiveInt = 192
+    depth: PositiveInt = 6
+    num_heads: PositiveInt = 6
+    patch: tuple[PositiveInt, PositiveInt, PositiveInt] = (1, 2, 2)
+    mlp_ratio: PositiveFloat = 4.0
 
 
 @dataclass(frozen=True, config=STRICT)
 class TrainConfig:
     """The training run."""
 
-    steps: int = 200
-    tokens_per_pack: int = 2048
-    packs_per_step: int = 1
+    steps: PositiveInt = 200
+    tokens_per_pack: PositiveInt = 2048
+    packs_per_step: PositiveInt = 1
     """Packs whose mean loss makes a step, whatever the number of workers that share them."""
-    learning_rate: float = 1e-3
-    warmup_steps: int = 20
-    weight_decay: float = 0.0
-    grad_clip: float = 1.0
-    ema_decay: float = 0.99
-    text_drop: float = 0.1
+    learning_rate: PositiveFloat = 1e-3
+    warmup_steps: NonNegativeInt = 20
+    weight_decay: NonNegativeFloat = 0.0
+    grad_clip: PositiveFloat = 1.0
+    ema_decay: Fraction = 0.99
+    text_drop: Fraction = 0.1
     """Share of samples whose text is dropped, for classifier-free guidance (Ho & Salimans 2022)."""
     seed: int = 0
-    validate_every: int = 50
-    checkpoint_every: int = 50
-    keep_checkpoints: int = 2
-    num_workers: int = 1
+    validate_every: PositiveInt = 50
+    checkpoint_every: PositiveInt = 50
+    keep_checkpoints: PositiveInt = 2
+    num_workers: PositiveInt = 1
     use_gpu: bool = False
     model: ModelConfig = field(default_factory=ModelConfig)
 
@@ -191,7 +205,7 @@ def load_recipe(name_or_file: str = "default", settings: Iterable[str] = ()) -> 
     """Read a recipe by its name (one in `jobs/recipes`) or from a TOML file, then apply `key=value` settings.
 
     Raises:
-        RecipeError: no such recipe, bad TOML, unknown key, or a value of the wrong type; one line.
+        RecipeError: no such recipe, bad TOML, unknown key, or a value of the wrong type or out of range; one line.
     """
     tree = _read_toml(name_or_file)
     for setting in settings:
@@ -202,23 +216,35 @@ def load_recipe(name_or_file: str = "default", settings: Iterable[str] = ()) -> 
 def decode_recipe(tree: Mapping[str, Any], *, origin: str = "recipe") -> Recipe:
     """Turn a tree of plain values into a recipe, strictly."""
     try:
-        recipe = TypeAdapter(Recipe).validate_python(tree)
+        # Through JSON, where strict means no "8" for 8, yet a list may stand for a tuple.
+        recipe = TypeAdapter(Recipe).validate_json(json.dumps(tree, default=str), strict=True)
     except ValidationError as error:
         raise RecipeError(f"recipe {origin}: {_first_problem(error)}") from None
-    _check_columns(recipe, origin)
+    _check_rules(recipe, origin)
     return recipe
 
 
-def _check_columns(recipe: Recipe, origin: str) -> None:
+def _check_rules(recipe: Recipe, origin: str) -> None:
     from schemas.captions import CAPTIONS
     from schemas.clips import CLIPS
 
     for section, rules, table in (("rules", recipe.rules, CLIPS), ("caption_rules", recipe.caption_rules, CAPTIONS)):
         for key, rule in rules.items():
-            if rule.column not in table.schema.names:
-                raise RecipeError(
-                    f"recipe {origin}: {section}.{key}.column: table {table.name} has no column {rule.column!r}"
-                )
+            if problem := _rule_problem(rule, table.schema):
+                raise RecipeError(f"recipe {origin}: {section}.{key}{problem} (table {table.name})")
+
+
+def _rule_problem(rule: Rule, schema: pa.Schema) -> str | None:
+    if rule.column not in schema.names:
+        return f".column: no column {rule.column!r}"
+    arrow_type = schema.field(rule.column).type
+    if not (pa.types.is_integer(arrow_type) or pa.types.is_floating(arrow_type) or pa.types.is_boolean(arrow_type)):
+        return f".column: column {rule.column!r} is no number"
+    if rule.min is None and rule.max is None:
+        return ": neither min nor max"
+    if rule.min is not None and rule.max is not None and rule.min > rule.max:
+        return f": min {rule.min:g} is above max {rule.max:g}"
+    return None
 
 
 def _read_toml(name_or_file: str) -> dict[str, Any]:
