@@ -11,14 +11,21 @@ MAX_BAR_FRAC = 0.45
 """A bar on one side is at most this share of the frame; beyond, the picture is dark, not barred."""
 
 
+MIN_PICTURE_LUMA = 60
+"""Unless 1% of the frame is brighter than this, dark edges are as likely night as bars."""
+
+
 def bars_px(luma: np.ndarray, bar_luma: int) -> tuple[int, int, int, int] | None:
-    """Dark edge rows and columns of one frame: top, bottom, left, right; None if the frame is dark altogether.
+    """Dark edge rows and columns of one frame: top, bottom, left, right; None if the picture is too dark to tell.
 
     Args:
         luma: (H, W) uint8.
         bar_luma: luma that no pixel of a bar exceeds, but for the 1% that compression may lift.
     """
-    bright = cv2.compare(np.ascontiguousarray(luma), bar_luma, cv2.CMP_GT)
+    luma = np.ascontiguousarray(luma)
+    if cv2.countNonZero(cv2.compare(luma, MIN_PICTURE_LUMA, cv2.CMP_GT)) < 0.01 * luma.size:
+        return None
+    bright = cv2.compare(luma, bar_luma, cv2.CMP_GT)
     rows = np.flatnonzero(cv2.reduce(bright, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F) > 0.01 * 255)
     columns = np.flatnonzero(cv2.reduce(bright, 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F) > 0.01 * 255)
     if rows.size == 0 or columns.size == 0:
