@@ -1,0 +1,141 @@
+"""`make bench`: what Reelmill costs beside the limit, measured in one run and given as ratios.
+
+Both figures of a ratio come from the same machine in the same minute, so that the ratio carries over where seconds
+do not. Prints a table, and writes `out/bench.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import av
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.drawn.corpus import draw_video
+from pipeline.listing import list_inputs
+
+VIDEOS = Path(__file__).parents[3] / "shared" / "videos"
+LONG_S = 600.0
+LONG_SIZE = (1280, 720)
+
+
+def bare_decode_frames(paths: list[str]) -> int:
+    """Decode the best video stream of each file and do nothing with the frames: the limit of any scan."""
+    frames = 0
+    for path in paths:
+        with av.open(path) as container:
+            stream = container.streams.best("video")
+            for packet in container.demux(stream):
+                try:
+                    frames += len(packet.decode())
+                except av.error.FFmpegError:
+                    continue
+    return frames
+
+
+def scan_frames(paths: list[str]) -> int:
+    """The one decode pass with all its measures, without Ray."""
+    from pipeline.stages.scan import ScanConfig, scan
+    from schemas.recipe import load_recipe
+
+    config = ScanConfig.of(load_recipe("default"))
+    return sum(scan(listed, config).video["num_frames"] or 0 for listed in list_inputs(paths).inputs)
+
+
+def curate_frames(paths: list[str]) -> int:
+    """`reelmill curate` without captions, Ray's start included."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [
+            sys.executable,
+            "-m",
+            "jobs.curate",
+            *paths,
+            "--out",
+            folder,
+            "--set",
+            "caption.backend=none",
+            "--json",
+        ]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    stages = json.loads(output.splitlines()[-1])["stages"]
+    return stages["scan"]["counts"]["frames"]
+
+
+MEASUREMENTS = {"bare PyAV decode": bare_decode_frames, "one scan pass": scan_frames, "reelmill curate": curate_frames}
+
+
+def measure_in_child(name: str, paths: list[str]) -> dict[str, float]:
+    """Run one measurement in a process of its own: frames, seconds, and peak memory of it and its children."""
+    code = (
+        "import json, resource, sys, time; from tests.bench import __main__ as bench\n"
+        "name, *paths = sys.argv[1:]\n"
+        "start = time.perf_counter(); frames = bench.MEASUREMENTS[name](paths); seconds = time.perf_counter() - start\n"
+        "peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))\n"
+        "print(json.dumps({'frames': frames, 'seconds': seconds, 'peak_mib': peak / 1024}))"
+    )
+    output = subprocess.run([sys.executable, "-c", code, name, *paths], check=True, capture_output=True, text=True)
+    return json.loads(output.stdout.splitlines()[-1])
+
+
+def main() -> int:
+    console = Console(highlight=False)
+    results = []
+    with tempfile.TemporaryDirectory() as folder:
+        long_video = Path(folder) / "ten_minutes_720p.mp4"
+        minute = Path(folder) / "one_minute_720p.mp4"
+        draw_video(minute, width=LONG_SIZE[0], height=LONG_SIZE[1], duration_s=LONG_S / 10)
+        draw_video(long_video, width=LONG_SIZE[0], height=LONG_SIZE[1], duration_s=LONG_S)
+        sets = {"drawn 720p, 1 minute": [str(minute)], "drawn 720p, 10 minutes": [str(long_video)]}
+        if VIDEOS.is_dir():
+            usable = sorted(str(p) for p in VIDEOS.iterdir() if p.suffix in (".mp4", ".webm", ".mkv"))
+            sets["real footage"] = [path for path in usable if _decodes(path)]
+        for set_name, paths in sets.items():
+            bare = None
+            for name in MEASUREMENTS:
+                figures = measure_in_child(name, paths)
+                rate = figures["frames"] / figures["seconds"]
+                bare = bare or rate
+                results.append(
+                    {"set": set_name, "measurement": name, "frames_per_s": rate, "of_bare": rate / bare} | figures
+                )
+    _show(console, results)
+    out = Path("out")
+    out.mkdir(exist_ok=True)
+    machine = {"cpus": os.cpu_count(), "processor": platform.processor() or platform.machine(), "time": time.ctime()}
+    (out / "bench.json").write_text(json.dumps({"machine": machine, "results": results}, indent=1))
+    return 0
+
+
+def _decodes(path: str) -> bool:
+    try:
+        with av.open(path) as container:
+            return bool(container.streams.video)
+    except av.error.FFmpegError:
+        return False
+
+
+def _show(console: Console, results: list[dict]) -> None:
+    table = Table("set", "measurement", "frames", "s", "frames/s", "of bare decode", "peak MiB")
+    for row in results:
+        table.add_row(
+            row["set"],
+            row["measurement"],
+            str(row["frames"]),
+            f"{row['seconds']:.1f}",
+            f"{row['frames_per_s']:.0f}",
+            f"{row['of_bare']:.2f}",
+            f"{row['peak_mib']:.0f}",
+        )
+    console.print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
