@@ -42,15 +42,16 @@ class RecipeError(UsageError):
 
 @dataclass(frozen=True, config=STRICT)
 class SplitConfig:
-    """How a video becomes shots. PySceneDetect's adaptive detector at its own benchmark's best setting."""
+    """How a video becomes shots. PySceneDetect's adaptive detector, with thresholds from its own benchmark."""
 
     adaptive_threshold: PositiveFloat = 3.5
     """Content change over its rolling average (PySceneDetect benchmark: 3.5 with window 3, mean F1 76.3)."""
     window_frames: PositiveInt = 3
     min_content_val: NonNegativeFloat = 15.0
     """Content change below which nothing is a cut (PySceneDetect's default)."""
-    min_shot_s: NonNegativeFloat = 0.6
-    """A cut that follows another more closely is ignored."""
+    min_shot_s: NonNegativeFloat = 0.2
+    """A cut that follows another more closely is ignored. The benchmark's 0.6 s hides true cuts: it finds 7 of the 10
+    in the real test videos and 25 of 26 drawn ones; 0.2 s finds 8 and 26, with no boundary where nothing changes."""
     max_clip_s: PositiveFloat = 60.0
     """Longer shots are divided into equal parts (cosmos-curate: 60 s)."""
 
