@@ -17,7 +17,7 @@ from jobs.cli import run_job
 from jobs.progress import live_progress
 from jobs.runs import new_run_id, write_run
 from jobs.summary import print_funnel
-from pipeline.captioners.captioner import fingerprint
+from pipeline.captioners.captioner import BUILTIN, fingerprint
 from pipeline.captioning import captioner_config
 from pipeline.dataset import Dataset
 from pipeline.listing import Listing, list_inputs
@@ -28,6 +28,12 @@ from schemas.recipe import Recipe, decode_recipe
 
 FIXED_SECTIONS = ("split", "measure", "rules")
 """Sections that every clip of a data set must have been made with."""
+
+
+BUILTIN_NOTICE = (
+    "captions are by the built-in model, which knows drawn shapes and not footage; "
+    "for footage name a model: --set caption.checkpoint=Qwen/Qwen2.5-VL-7B-Instruct"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     start_s = time.perf_counter()
     dataset.clear_temporaries()
     pending = find_pending(dataset, listing.inputs, _captioner_fingerprint(recipe))
+    if pending and recipe.caption.backend != "none" and recipe.caption.checkpoint == BUILTIN:
+        print(BUILTIN_NOTICE, file=sys.stderr)
     stages = curate(dataset, pending, recipe) if pending else {}
     _print_summary(args, dataset, listing, pending, stages, time.perf_counter() - start_s)
     return 0
