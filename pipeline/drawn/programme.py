@@ -22,6 +22,9 @@ TRANSITION_S = 0.5
 MIN_CONTRAST = 48
 """Backgrounds on the two sides of a joint differ by this much in some channel, of 255, so that a cut can be seen."""
 
+NIGHT = Shot(Scene(things=(), background="black", light="dim"), 1, DARK_GAIN)
+"""The darkest shot there is. What contrasts with it can be followed by some dark shot; a black background does not."""
+
 
 @dataclass(frozen=True)
 class Style:
@@ -64,9 +67,9 @@ def write_script(style: Style, seed: int | str) -> Script:
     rng = random.Random(f"script-{style.name}-{seed}")
     mean_hold = sum(style.holds) / len(style.holds)
     shots: list[Shot] = []
-    for role in style.roles:
+    for role, next_role in zip(style.roles, (*style.roles[1:], ""), strict=True):
         num_frames = max(round(rng.uniform(*DURATIONS_S[role]) * style.tick_fps / mean_hold), 2)
-        scene = cast(rng, role, next_to=shots[-1:])
+        scene = cast(rng, role, next_to=[*shots[-1:], *([NIGHT] if next_role == "dark" else [])])
         shots.append(Shot(scene, num_frames, DARK_GAIN if role == "dark" else 1.0))
     ramp = round(TRANSITION_S * style.tick_fps / mean_hold)
     makers = {"logo": lambda: logo(style.width, style.height), "ticker": lambda: ticker(style.width, style.height)}
