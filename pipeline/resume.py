@@ -35,10 +35,10 @@ class Pending:
 
 def find_pending(dataset: Dataset, inputs: Sequence[ListedInput], captioner: str | None) -> Pending:
     """Compare inputs and tables. `captioner` is a captioner's fingerprint, or None if captions are not wanted."""
-    videos = dataset.read(VIDEOS, [*VIDEOS.key, "video_id"]).to_pylist()
+    videos = dataset.read(VIDEOS, [*VIDEOS.key, "video_id", "duplicate_of"]).to_pylist()
     done = {VIDEOS.key_of(row) for row in videos}
     fresh = tuple(listed for listed in inputs if listed.key not in done)
-    complete = {row["video_id"] for row in videos}
+    complete = {row["video_id"] for row in videos if row["duplicate_of"] is None}
     clips = dataset.read(CLIPS)
     orphans = frozenset(
         (clip_id,)
@@ -67,7 +67,7 @@ def mark_copies(inputs: Sequence[ListedInput], videos: Iterable[dict[str, Any]])
     sizes: dict[int, int] = defaultdict(int)
     for row in videos:
         sizes[row["file_bytes"]] += 1
-        if row["video_id"]:
+        if row["video_id"] and row["duplicate_of"] is None:
             originals.setdefault(row["video_id"], row["uri"])
     for listed in inputs:
         sizes[listed.file_bytes] += 1
