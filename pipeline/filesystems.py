@@ -21,18 +21,27 @@ def is_uri(location: str) -> bool:
     return "://" in location
 
 
+def beside(location: str, name: str) -> str:
+    """The location of `name`, a relative path, in the folder of a file; the query of a URI is kept."""
+    path, mark, query = location.partition("?") if is_uri(location) else (location, "", "")
+    return f"{path.rpartition('/')[0] or '.'}/{name}{mark}{query}"
+
+
 def resolve(location: str) -> tuple[fs.FileSystem, str]:
     """File system and path of a location; a plain path becomes absolute.
 
     Raises:
-        ValueError: a scheme that neither pyarrow nor fsspec knows.
+        ValueError: a scheme that neither pyarrow nor fsspec knows, or one whose package is not installed.
     """
     if not is_uri(location):
         return fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(location))
     try:
         return fs.FileSystem.from_uri(location)
-    except pa.ArrowInvalid:
-        filesystem, path = fsspec.core.url_to_fs(location)
+    except pa.ArrowInvalid as unknown:
+        try:
+            filesystem, path = fsspec.core.url_to_fs(location)
+        except ImportError as error:
+            raise ValueError(str(error)) from unknown
         return fs.PyFileSystem(fs.FSSpecHandler(filesystem)), path
 
 

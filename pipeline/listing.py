@@ -16,7 +16,7 @@ import pyarrow.json
 import pyarrow.parquet
 from pyarrow import fs
 
-from pipeline.filesystems import is_uri, resolve
+from pipeline.filesystems import beside, is_uri, resolve
 from schemas.errors import UsageError
 
 LIST_READERS = {
@@ -81,7 +81,7 @@ def _list_one(argument: str) -> tuple[list[ListedInput], int]:
     except (ValueError, OSError) as error:
         raise InputError(f"input {argument}: {error}") from error
     if info.type == fs.FileType.File:
-        if os.path.splitext(path)[1] in LIST_READERS:
+        if _suffix(path) in LIST_READERS:
             return _read_list(argument, filesystem, path), 0
         return [_listed(argument, filesystem, info)], 0
     if info.type == fs.FileType.Directory:
@@ -94,7 +94,7 @@ def _list_one(argument: str) -> tuple[list[ListedInput], int]:
 def _list_folder(argument: str, filesystem: fs.FileSystem, path: str) -> tuple[list[ListedInput], int]:
     infos = filesystem.get_file_info(fs.FileSelector(path, recursive=True))
     files = sorted((i for i in infos if i.type == fs.FileType.File), key=lambda i: i.path)
-    media = [i for i in files if os.path.splitext(i.path)[1].lower() in MEDIA_SUFFIXES]
+    media = [i for i in files if _suffix(i.path) in MEDIA_SUFFIXES]
     if not media:
         raise InputError(f"input {argument}: no video or image file in this folder")
     return [_listed(argument, filesystem, info) for info in media], len(files) - len(media)
@@ -116,22 +116,28 @@ def _list_glob(argument: str, filesystem: fs.FileSystem, path: str) -> list[List
 def _read_list(argument: str, filesystem: fs.FileSystem, path: str) -> list[ListedInput]:
     try:
         with filesystem.open_input_file(path) as stream:
-            table = LIST_READERS[os.path.splitext(path)[1]](stream)
+            table = LIST_READERS[_suffix(path)](stream)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"input list {argument}: {error}") from error
     if "uri" not in table.column_names:
         raise InputError(f"input list {argument}: no column 'uri' (columns: {', '.join(table.column_names)})")
-    folder = argument.rpartition("/")[0] or "."
-    return [_listed_row(argument, folder, number, row) for number, row in enumerate(table.to_pylist(), start=1)]
+    if not table.num_rows:
+        raise InputError(f"input list {argument}: no rows")
+    return [_listed_row(argument, number, row) for number, row in enumerate(table.to_pylist(), start=1)]
 
 
-def _listed_row(argument: str, folder: str, number: int, row: Mapping[str, Any]) -> ListedInput:
+def _suffix(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
+
+
+def _listed_row(argument: str, number: int, row: Mapping[str, Any]) -> ListedInput:
     uri = row["uri"]
     if not isinstance(uri, str) or not uri:
         raise InputError(f"input list {argument}: row {number} has no uri")
     if not is_uri(uri) and not os.path.isabs(uri):
-        uri = f"{folder}/{uri}"
-    source = {name: value for name, value in row.items() if name != "uri" and value is not None}
+        uri = beside(argument, uri)
+    # A value that does not equal itself is NaN: how pandas writes an empty cell, and no JSON.
+    source = {name: value for name, value in row.items() if name != "uri" and value is not None and value == value}
     encoded = json.dumps(source, ensure_ascii=False, sort_keys=True, default=str)
     try:
         filesystem, path = resolve(uri)
@@ -141,7 +147,7 @@ def _listed_row(argument: str, folder: str, number: int, row: Mapping[str, Any])
 
 
 def _listed(argument: str, filesystem: fs.FileSystem, info: fs.FileInfo) -> ListedInput:
-    if isinstance(filesystem, fs.LocalFileSystem):
+    if isinstance(filesystem, fs.LocalFileSystem) or is_uri(info.path):
         uri = info.path
     else:
         scheme, _, rest = argument.partition("://")
