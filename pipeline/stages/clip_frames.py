@@ -15,7 +15,7 @@ from schemas.recipe import FramesConfig
 
 @dataclass(frozen=True)
 class SampledClip:
-    """Frames (T, H, W, 3) uint8 RGB with their times from the clip's start; none, and why, if they could not be read."""
+    """Frames (T, H, W, 3) uint8 RGB with their times from the clip's start; or none, and why they could not be read."""
 
     frames: np.ndarray
     times_s: list[float]

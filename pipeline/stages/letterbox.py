@@ -23,15 +23,19 @@ def bars_px(luma: np.ndarray, bar_luma: int) -> tuple[int, int, int, int] | None
         bar_luma: luma that no pixel of a bar exceeds, but for the 1% that compression may lift.
     """
     luma = np.ascontiguousarray(luma)
-    if cv2.countNonZero(cv2.compare(luma, MIN_PICTURE_LUMA, cv2.CMP_GT)) < 0.01 * luma.size:
+    if cv2.countNonZero(_brighter(luma, MIN_PICTURE_LUMA)) < 0.01 * luma.size:
         return None
-    bright = cv2.compare(luma, bar_luma, cv2.CMP_GT)
+    bright = _brighter(luma, bar_luma)
     rows = np.flatnonzero(cv2.reduce(bright, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F) > 0.01 * 255)
     columns = np.flatnonzero(cv2.reduce(bright, 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F) > 0.01 * 255)
     if rows.size == 0 or columns.size == 0:
         return None
     height, width = luma.shape
     return int(rows[0]), int(height - 1 - rows[-1]), int(columns[0]), int(width - 1 - columns[-1])
+
+
+def _brighter(luma: np.ndarray, level: int) -> np.ndarray:
+    return cv2.threshold(luma, level, 255, cv2.THRESH_BINARY)[1]
 
 
 def content_box(bars: Sequence[tuple[int, int, int, int]], width: int, height: int) -> list[int]:

@@ -90,9 +90,18 @@ def scan(listed: ListedInput, config: ScanConfig) -> ScannedVideo:
 
 
 def _read_header(path: str) -> dict[str, Any]:
+    """What the header and the first frame say, for a file whose frames were scanned under another name.
+
+    Raises:
+        MediaError: the file fails as its original does.
+    """
     container, stream = open_video(path)
     with container:
-        return probe.header_facts(container, stream)
+        facts = probe.header_facts(container, stream)
+        frame = next(iter(FrameReader(container, stream)), None)
+        if frame is None:
+            raise MediaError("no_frames", "nothing decodes")
+        return facts | probe.size_facts(frame, facts["sample_aspect_ratio"])
 
 
 def _scan_file(path: str, identity: dict[str, Any], config: ScanConfig) -> ScannedVideo:
@@ -120,9 +129,13 @@ def _read_frames(
     """Drive the pass; fills `facts`, `shots` and `signals`."""
     flow = FlowSpeed()
     next_sample_us = None
+    stored_px = None
     for index, frame in enumerate(reader):
-        if index == 0:
+        if stored_px is None:
             facts |= probe.size_facts(frame, facts["sample_aspect_ratio"])
+            stored_px = frame.width, frame.height
+        elif (frame.width, frame.height) != stored_px:  # a stream may change its size; all is measured at the first
+            frame = frame.reformat(*stored_px)
         time_us = reader.times_us[index]
         luma, colour = reduce_frame(frame, measure.work_side_px, facts["rotation_deg"])
         shots.push(index, time_us, colour)
@@ -132,7 +145,19 @@ def _read_frames(
             next_sample_us = time_us + round(MICROSECONDS / measure.sample_hz)
             signals.sample_frames.append(index)
             signals.flow_px_s.append(flow.push(luma, time_us))
-            signals.bars_px.append(bars_px(displayed_luma(frame, facts["rotation_deg"]), measure.bar_luma))
+            signals.bars_px.append(_displayed_bars(displayed_luma(frame, facts["rotation_deg"]), facts, measure))
+
+
+def _displayed_bars(
+    luma: np.ndarray, facts: Mapping[str, Any], measure: MeasureConfig
+) -> tuple[int, int, int, int] | None:
+    """Bars of an upright frame in displayed pixels, which differ from stored ones where pixels are not square."""
+    bars = bars_px(luma, measure.bar_luma)
+    if bars is None:
+        return None
+    fx, fy = facts["width"] / luma.shape[1], facts["height"] / luma.shape[0]
+    top, bottom, left, right = bars
+    return round(top * fy), round(bottom * fy), round(left * fx), round(right * fx)
 
 
 def _clip_row(
