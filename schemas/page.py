@@ -5,11 +5,15 @@ from __future__ import annotations
 from schemas import TABLES
 from schemas.columns import Table
 
+HEAD = """# Tables of a data set
+
+Made by `python -m schemas.page`; the declarations beside this file are the source.
+"""
+
 
 def schema_page() -> str:
     """Markdown for all tables."""
-    head = "# Tables of a data set\n\nMade by `python -m schemas.page`; the declarations beside this file are the source.\n"
-    return "\n".join([head, *map(_section, TABLES)])
+    return "\n".join([HEAD, *map(_section, TABLES)])
 
 
 def _section(table: Table) -> str:
