@@ -1,0 +1,92 @@
+"""Tables encode strictly, and every column says what it is, in what unit, down to the Parquet file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from schemas import CAPTIONS, CLIPS, LATENTS, TABLES
+from schemas.columns import SchemaError, Table
+
+CAPTION: dict[str, Any] = {
+    "clip_id": "c0",
+    "captioner": "f0",
+    "captioner_name": "builtin",
+    "short": "a ball",
+    "detailed": "a red ball rolls",
+    "num_words": 4,
+    "text_video_similarity": None,
+    "status": "ok",
+    "reasons": [],
+}
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_every_column_has_a_meaning_and_names_its_unit(table: Table) -> None:
+    assert set(table.key) <= set(table.schema.names)
+    for field in table.schema:
+        metadata = field.metadata or {}
+        assert metadata[b"doc"], field.name
+        unit = metadata[b"unit"].decode()
+        for ending, expected in (("_us", "us"), ("_s", "s"), ("_deg", "deg"), ("_bytes", "bytes")):
+            if field.name.endswith(ending) and not field.name.endswith("px_s"):
+                assert unit == expected, field.name
+
+
+def test_metadata_survives_in_parquet(tmp_path) -> None:
+    path = tmp_path / "clips.parquet"
+    pyarrow.parquet.write_table(CLIPS.encode([]), path)
+    schema = pyarrow.parquet.read_schema(path)
+    assert schema.field("motion_px_s").metadata[b"unit"] == b"px/s"
+    assert schema.field("start_us").metadata[b"doc"] == b"presentation time of the first frame"
+    assert schema.metadata[b"reelmill.table"] == b"clips"
+
+
+def test_rows_come_back_as_they_were() -> None:
+    table = CAPTIONS.encode([CAPTION])
+    assert table.to_pylist() == [CAPTION]
+    assert table.schema.equals(CAPTIONS.schema, check_metadata=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"shrt": "x"}, "shrt"),
+        ({"clip_id": None}, "clip_id"),
+        ({"reasons": None}, "reasons"),
+        ({"num_words": "four"}, "four"),
+        ({"num_words": 2**40}, "num_words|int"),
+    ],
+)
+def test_a_row_that_does_not_fit_is_refused_by_name(change: dict[str, Any], named: str) -> None:
+    with pytest.raises(SchemaError, match=named):
+        CAPTIONS.encode([CAPTION, CAPTION | change])
+
+
+def test_a_missing_key_is_refused_even_where_null_is_allowed() -> None:
+    row = {name: value for name, value in CAPTION.items() if name != "text_video_similarity"}
+    with pytest.raises(SchemaError, match=r"missing columns \['text_video_similarity'\]"):
+        CAPTIONS.encode([row])
+
+
+def test_only_columns_declared_optional_take_null() -> None:
+    nullable = {field.name for field in CLIPS.schema if field.nullable}
+    assert nullable == {
+        "fps",
+        "content_box",
+        "duration_s",
+        "short_side_px",
+        "brightness",
+        "motion_px_s",
+        "bars_frac",
+    }
+
+
+def test_a_subfolder_keeps_the_table() -> None:
+    within = LATENTS.within("abc")
+    assert (within.folder, within.name, within.key) == ("latents/abc", "latents", LATENTS.key)
+    assert within.schema.equals(LATENTS.schema)
+    assert isinstance(LATENTS.schema, pa.Schema)

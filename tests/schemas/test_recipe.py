@@ -1,0 +1,111 @@
+"""Recipes: complete, strict, and every threshold with its source."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from schemas.clips import CLIPS
+from schemas.errors import UsageError
+from schemas.recipe import EncodeConfig, RecipeError, Rule, decode_recipe, load_recipe, reasons_against
+
+BUILTIN = sorted(p.name.removesuffix(".toml") for p in (resources.files("jobs") / "recipes").iterdir())
+
+
+@pytest.mark.parametrize("name", BUILTIN)
+def test_builtin_recipes_name_themselves_and_source_every_rule(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.rules
+    for rule in (*recipe.rules.values(), *recipe.caption_rules.values()):
+        assert rule.source
+        assert rule.reason.isidentifier()
+
+
+def test_the_resolved_recipe_round_trips_through_json() -> None:
+    recipe = load_recipe("demo", ["train.model.patch=[1, 4, 4]", "split.max_clip_s=7"])
+    assert decode_recipe(json.loads(json.dumps(recipe.as_dict()))) == recipe
+    assert recipe.train.model.patch == (1, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("setting", "named"),
+    [
+        ("split.treshold=3", "unknown key split.treshold"),
+        ("spit.threshold=3", "unknown key spit"),
+        ("frames.a.b=3", "unknown key frames.a"),
+        ('frames.num_frames="8"', "frames.num_frames = '8'"),
+        ("frames.num_frames=eight", "frames.num_frames = 'eight'"),
+        ("frames.num_frames=8.0", "frames.num_frames"),
+        ("frames.num_frames=0", "frames.num_frames = 0"),
+        ("measure.sample_hz=0", "measure.sample_hz"),
+        ("train.text_drop=1.5", "train.text_drop"),
+        ("train.use_gpu=1", "train.use_gpu"),
+        ("caption.backend=gpt", "caption.backend = 'gpt'"),
+        ("rules.min_motion.column=motion", "rules.min_motion.column: no column 'motion'"),
+        ("rules.min_motion.column=uri", "rules.min_motion.column: column 'uri' is no number"),
+        ("rules.min_motion.max=0.0", "rules.min_motion: min .* is above max"),
+        ("rules.new.min=1", "rules.new.column"),
+        ("frames", "not of the form key=value"),
+        ("=3", "not of the form key=value"),
+        ("name.first=3", "name is a value, not a section"),
+    ],
+)
+def test_a_bad_setting_is_one_line_that_names_it(setting: str, named: str) -> None:
+    with pytest.raises(RecipeError, match=named) as caught:
+        load_recipe("default", [setting])
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, UsageError)
+
+
+def test_a_rule_without_bounds_rejects_nothing_and_is_refused() -> None:
+    tree = {"rules": {"idle": {"column": "fps", "reason": "slow"}}}
+    with pytest.raises(RecipeError, match="neither min nor max"):
+        decode_recipe(tree)
+
+
+def test_settings_reach_any_depth_and_read_toml_or_text() -> None:
+    recipe = load_recipe(
+        "default", ["rules.min_motion.min=1.5", "train.model.depth = 3", "caption.checkpoint=org/model-2b"]
+    )
+    assert recipe.rules["min_motion"].min == 1.5
+    assert recipe.train.model.depth == 3
+    assert recipe.caption.checkpoint == "org/model-2b"
+
+
+def test_recipes_from_files(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('name = "mine"\n[split]\nmin_shot_s = 1\n')
+    assert load_recipe(str(path)).split.min_shot_s == 1.0
+    path.write_text("name = [")
+    with pytest.raises(RecipeError, match=r"mine\.toml"):
+        load_recipe(str(path))
+    with pytest.raises(RecipeError, match="no recipe of this name"):
+        load_recipe("nosuch")
+
+
+def test_every_reason_applies_and_null_is_not_judged() -> None:
+    row = dict.fromkeys(CLIPS.schema.names) | {"duration_s": 1.0, "brightness": 0.5, "motion_px_s": None}
+    rules = {
+        "a": Rule(column="duration_s", min=2.0, reason="short"),
+        "b": Rule(column="brightness", max=0.4, reason="bright"),
+        "c": Rule(column="motion_px_s", min=1.0, reason="still"),
+        "d": Rule(column="duration_s", min=1.5, reason="short"),
+        "e": Rule(column="duration_s", min=1.0, max=1.0, reason="never"),
+    }
+    assert reasons_against(rules, row) == ["short", "bright"]
+
+
+def test_the_transform_fingerprint_covers_what_changes_pixels_and_nothing_else() -> None:
+    base = EncodeConfig()
+    changed = [
+        dataclasses.replace(base, fps=9.0),
+        dataclasses.replace(base, max_frames=9),
+        dataclasses.replace(base, max_pixels_px=64 * 64),
+    ]
+    assert len({base.transform, *(config.transform for config in changed)}) == 4
+    assert dataclasses.replace(base, autoencoder="other").transform == base.transform

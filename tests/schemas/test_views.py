@@ -1,0 +1,90 @@
+"""The DuckDB views over a data set small enough to add up by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import resources
+from typing import Any
+
+import duckdb
+import pytest
+
+from schemas import CAPTIONS, CLIPS, VIDEOS
+
+MakeRow = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def connection(video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow) -> duckdb.DuckDBPyConnection:
+    videos = [
+        video_row("v0", source='{"title": "first"}'),
+        video_row("v1"),
+        video_row("v1", uri="/videos/copy.mp4", duplicate_of="/videos/v1.mp4", source='{"title": "copy"}'),
+        video_row("v2", uri="/videos/broken.mp4", status="failed", reason="no_frames"),
+        video_row("v3", uri="/videos/empty.mp4", video_id=None, status="failed", reason="empty_file", file_bytes=0),
+        video_row("v4", uri="/videos/empty2.mp4", video_id=None, status="failed", reason="empty_file", file_bytes=0),
+        # A file that changed in place: the older row is history.
+        video_row("v5", uri="/videos/changed.mp4", status="failed", reason="no_frames", modified_us=1),
+        video_row("v6", uri="/videos/changed.mp4", modified_us=9),
+    ]
+    clips = [
+        clip_row("c0", "v0"),
+        clip_row("c1", "v0", status="rejected", reasons=["too_dark"]),
+        clip_row("c2", "v0", status="rejected", reasons=["too_dark", "still"]),
+        clip_row("c3", "v1"),
+        clip_row("c4", "v1"),
+        clip_row("c5", "v1", status="failed", reasons=["measures: broken"]),
+        clip_row("c6", "v6", motion_px_s=3.0),
+    ]
+    captions = [
+        caption_row("c0"),
+        caption_row("c0", "cap1"),
+        caption_row("c3", status="rejected", reasons=["caption_too_short"]),
+        caption_row("c4", status="failed", short=None, detailed=None, num_words=None, reasons=["frames: gone"]),
+        caption_row("c6"),
+    ]
+    connection = duckdb.connect()
+    for name, table, rows in (
+        ("videos_raw", VIDEOS, videos),
+        ("clips", CLIPS, clips),
+        ("captions", CAPTIONS, captions),
+    ):
+        connection.register(name, table.encode(rows))
+    connection.execute((resources.files("schemas") / "views.sql").read_text())
+    return connection
+
+
+def test_the_funnel_adds_up(connection: duckdb.DuckDBPyConnection) -> None:
+    funnel = dict(connection.execute("select stage, rows from funnel").fetchall())
+    assert funnel == {
+        "videos in": 7,
+        "videos probed": 4,
+        "videos failed": 3,
+        "videos with the bytes of another": 1,
+        "clips": 7,
+        "clips kept": 4,
+        "clips rejected": 2,
+        "clips failed": 1,
+        "captions": 5,
+        "captions ok": 3,
+        "trainable": 3,
+    }
+    assert funnel["videos in"] == funnel["videos probed"] + funnel["videos failed"]
+    assert funnel["clips"] == funnel["clips kept"] + funnel["clips rejected"] + funnel["clips failed"]
+
+
+def test_reasons_count_alone_and_together(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = connection.execute("select reason, clips, only_reason from reject_reasons").fetchall()
+    assert rows == [("too_dark", 2, 1), ("measures: broken", 1, 1), ("still", 1, 0)]
+    assert connection.execute("select count(*) from rejects").fetchall() == [(4,)]
+
+
+def test_failures_count_the_newest_row_of_each_input(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = connection.execute("select reason, videos from video_failures").fetchall()
+    assert rows == [("empty_file", 2), ("no_frames", 1)]
+    assert connection.execute("select video_id from videos where uri = '/videos/changed.mp4'").fetchall() == [("v6",)]
+
+
+def test_trainable_has_one_row_a_caption_and_the_words_of_the_original(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = connection.execute("select clip_id, captioner, source from trainable order by 1, 2").fetchall()
+    assert rows == [("c0", "cap0", '{"title": "first"}'), ("c0", "cap1", '{"title": "first"}'), ("c6", "cap0", "{}")]
