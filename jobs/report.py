@@ -1,0 +1,79 @@
+"""Write a page with funnel, score histograms with their limits, and contact sheets of kept and rejected clips.
+
+The page is one HTML file that holds its own pictures; it can be mailed, and opens without a network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from jobs.arguments import add_json_argument
+from jobs.cli import run_job
+from jobs.progress import live_progress
+from pipeline.dataset import Dataset
+from pipeline.report.page import ReportConfig, report_page
+from pipeline.report.training import read_loss_curve, read_sample
+from schemas.errors import UsageError
+
+FILE_NAME = "report.html"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", metavar="DATASET")
+    parser.add_argument("-o", "--out", metavar="FILE.html", help=f"default: DATASET/{FILE_NAME}")
+    parser.add_argument(
+        "--clips", type=int, default=60, metavar="N", help="show at most N clips of each kind (default: %(default)s)"
+    )
+    parser.add_argument("--train", metavar="RUN", help="folder of a training run; draws its loss curve")
+    parser.add_argument("--sample", metavar="FILE.mp4", help="a sampled video or image; embeds it")
+    add_json_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.clips < 0:
+        raise UsageError(f"--clips {args.clips}: must be 0 or more")
+    dataset = Dataset(args.dataset).require()
+    folder, name = _place(args.out, dataset)
+    config = ReportConfig(
+        args.clips,
+        read_loss_curve(args.train) if args.train else None,
+        read_sample(args.sample) if args.sample else None,
+    )
+    folder.make_writable()
+    num_read = 0
+
+    def count() -> None:
+        nonlocal num_read
+        num_read += 1
+
+    with live_progress(lambda: {"clips": {"rows": num_read}}, lambda stages: f"clips read {stages['clips']['rows']}"):
+        page = report_page(dataset, config, count).encode()
+    folder.write_bytes(name, page)
+    path = f"{folder.location.rstrip('/')}/{name}"
+    if args.json:
+        json.dump({"report": path, "bytes": len(page), "clips_shown": num_read}, sys.stdout)
+        print()
+    else:
+        print(path)
+    return 0
+
+
+def _place(out: str | None, dataset: Dataset) -> tuple[Dataset, str]:
+    """Where the page goes: a location that can be written to, and the file's name in it.
+
+    Raises:
+        UsageError: `out` is a folder.
+    """
+    if out is None:
+        return dataset, FILE_NAME
+    folder, name = os.path.split(out)
+    if not name or os.path.isdir(out):
+        raise UsageError(f"--out {out}: is a folder; give a file's name")
+    return Dataset(folder), name
+
+
+if __name__ == "__main__":
+    sys.exit(run_job("report"))

@@ -1,0 +1,137 @@
+"""Contact sheets: evenly chosen rows, each shown once, and a count of those that are not shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+import duckdb
+
+from pipeline.report.axes import number
+from pipeline.report.thresholds import Threshold, explain
+from pipeline.report.thumbnails import Strip, read_strip
+from schemas.clips import KEPT
+
+NO_REASON = "(no reason given)"
+CARD_SCORES = {"brightness": "", "motion_px_s": "px/s", "bars_frac": ""}
+"""Scores named on every card, with their units; size and length are there anyway."""
+
+Progress = Callable[[], None]
+"""Called after each clip whose frames were read."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A clip with its pictures, its reasons in words, and its captions (rows of `captions`)."""
+
+    clip: Mapping[str, Any]
+    strip: Strip
+    reasons: Sequence[str]
+    captions: Sequence[Mapping[str, Any]]
+
+    @property
+    def file_name(self) -> str:
+        return PurePosixPath(self.clip["uri"]).name
+
+    @property
+    def facts(self) -> list[str]:
+        clip = self.clip
+        facts = [f"{clip['width']}×{clip['height']}"]
+        if clip["is_image"]:
+            facts.append("image")
+        else:
+            span = f"{clock(clip['start_us'])} to {clock(clip['end_us'])}"
+            facts += [span, f"{clip['duration_s']:.2f} s", f"{clip['num_frames']} frames"]
+        scores = ((name.split("_")[0], clip[name], unit) for name, unit in CARD_SCORES.items())
+        return facts + [f"{name} {number(value)} {unit}".rstrip() for name, value, unit in scores if value is not None]
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Cards of one kind; `elsewhere` are clip ids of this kind whose cards stand in another gallery."""
+
+    title: str
+    total: int
+    cards: Sequence[Card]
+    elsewhere: Sequence[str] = ()
+
+    @property
+    def num_hidden(self) -> int:
+        return self.total - len(self.cards) - len(self.elsewhere)
+
+
+def spread(
+    connection: duckdb.DuckDBPyConnection, view: str, condition: str, order: str, limit: int, *values: object
+) -> tuple[list[dict[str, Any]], int]:
+    """At most `limit` rows of a view that meet a condition, evenly over their order, and how many there are.
+
+    Of n rows, row i is chosen if i * limit / n passes a whole number: min(n, limit) rows, the same every time.
+    """
+    query = f"""
+        with numbered as (
+            select *, row_number() over (order by {order}) - 1 as place, count(*) over () as total
+            from {view} where {condition}
+        )
+        select * from numbered
+        where place * {limit} // total <> (place - 1) * {limit} // total or (place = 0 and {limit} > 0)
+        order by place
+    """
+    total = connection.execute(f"select count(*) from {view} where {condition}", list(values)).fetchone()
+    rows = connection.sql(query, params=list(values)).to_arrow_table().to_pylist()
+    return rows, total[0] if total else 0
+
+
+def kept_gallery(connection: duckdb.DuckDBPyConnection, limit: int, progress: Progress) -> Gallery:
+    """Kept clips, by file and time."""
+    rows, total = spread(connection, "clips", f"status = '{KEPT}'", "uri, start_us", limit)
+    return Gallery("kept", total, [_card(connection, row, (), progress) for row in rows])
+
+
+def rejected_galleries(
+    connection: duckdb.DuckDBPyConnection, limit: int, thresholds: Sequence[Threshold], progress: Progress
+) -> list[Gallery]:
+    """One gallery a reason, most frequent first. A clip with several reasons has its card at the rarest of them."""
+    reasons = connection.execute(
+        "select reason, count(*) as clips from (select unnest(if(len(reasons) = 0, [?], reasons)) as reason"
+        f" from clips where status <> '{KEPT}') group by reason order by clips, reason",
+        [NO_REASON],
+    ).fetchall()
+    shown: set[str] = set()
+    galleries = []
+    condition = f"status <> '{KEPT}' and list_contains(if(len(reasons) = 0, [?], reasons), ?)"
+    for reason, _ in reasons:
+        rows, total = spread(connection, "clips", condition, "uri, start_us", limit, NO_REASON, reason)
+        elsewhere = [row["clip_id"] for row in rows if row["clip_id"] in shown]
+        cards = [_card(connection, row, thresholds, progress) for row in rows if row["clip_id"] not in shown]
+        shown.update(card.clip["clip_id"] for card in cards)
+        galleries.append(Gallery(reason, total, cards, elsewhere))
+    return galleries[::-1]
+
+
+def _card(
+    connection: duckdb.DuckDBPyConnection,
+    clip: Mapping[str, Any],
+    thresholds: Sequence[Threshold],
+    progress: Progress,
+) -> Card:
+    captions = connection.sql(
+        "select * from captions where clip_id = ? order by captioner", params=[clip["clip_id"]]
+    ).to_arrow_table()
+    card = Card(
+        clip,
+        read_strip(clip),
+        [explain(reason, clip, thresholds) for reason in clip["reasons"]],
+        captions.to_pylist(),
+    )
+    progress()
+    return card
+
+
+def clock(time_us: int) -> str:
+    """A time as m:ss.ss, with hours where there are any."""
+    minutes, hundredths = divmod(round(time_us / 10_000), 6000)
+    hours, minutes = divmod(minutes, 60)
+    seconds = f"{hundredths / 100:05.2f}"
+    return f"{hours}:{minutes:02d}:{seconds}" if hours else f"{minutes}:{seconds}"

@@ -1,0 +1,60 @@
+"""The limits that decided over a data set, as its newest curate run recorded them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.report.axes import number
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """One bound of a rule: values below a `min` or above a `max` are rejected."""
+
+    column: str
+    bound: Literal["min", "max"]
+    value: float
+    reason: str
+    source: str
+
+    def rejects(self, value: float | None) -> bool:
+        if value is None:
+            return False
+        return value < self.value if self.bound == "min" else value > self.value
+
+    @property
+    def label(self) -> str:
+        return f"{self.bound} {number(self.value)} {self.reason}"
+
+    @property
+    def condition(self) -> str:
+        """What it rejects, as in `motion_px_s < 0.5`."""
+        return f"{self.column} {'<' if self.bound == 'min' else '>'} {number(self.value)}"
+
+
+def newest_recipe(runs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The recipe of the last curate run, as plain values; empty if there is no record of one."""
+    recipes = [run["recipe"] for run in runs if run["job"] == "curate"]
+    return recipes[-1] if recipes else {}
+
+
+def thresholds_in(recipe: Mapping[str, Any], section: Literal["rules", "caption_rules"]) -> list[Threshold]:
+    """The bounds of a recipe's rules, in their order."""
+    return [
+        Threshold(rule["column"], bound, rule[bound], rule["reason"], rule["source"])
+        for rule in recipe.get(section, {}).values()
+        for bound in ("min", "max")
+        if rule[bound] is not None
+    ]
+
+
+def explain(reason: str, row: Mapping[str, Any], thresholds: Iterable[Threshold]) -> str:
+    """A reason with the measurement behind it, as in `too_dark: brightness 0.033 < 0.06`; or the reason alone."""
+    for threshold in thresholds:
+        if threshold.reason == reason and threshold.rejects(row[threshold.column]):
+            sign = "<" if threshold.bound == "min" else ">"
+            value = number(row[threshold.column])
+            return f"{reason}: {threshold.column} {value} {sign} {number(threshold.value)}"
+    return reason

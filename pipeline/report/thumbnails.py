@@ -1,0 +1,66 @@
+"""Thumbnails of a clip: a few frames spread over it, as JPEG in data URIs."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pipeline.stages.clip_frames import sample_clip
+from schemas.recipe import FramesConfig
+
+NUM_FRAMES = 4
+HEIGHT_PX = 112
+MAX_ASPECT = 2.4
+"""Wider pictures are reduced further, so that a strip keeps to its card."""
+JPEG_QUALITY = 75
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """One frame: its picture as a data URI, its size, and its time from the clip's start."""
+
+    data_uri: str
+    width_px: int
+    height_px: int
+    time_s: float
+
+
+@dataclass(frozen=True)
+class Strip:
+    """The thumbnails of a clip; none, and why, if its frames could not be read."""
+
+    thumbnails: list[Thumbnail]
+    failure: str | None = None
+
+
+def read_strip(clip: Mapping[str, Any]) -> Strip:
+    """Read the strip of a `clips` row."""
+    if clip["content_box"] is None:
+        return Strip([], "frames: the clip was never measured")
+    sampled = sample_clip(clip, FramesConfig(NUM_FRAMES, _pixel_budget(*clip["content_box"][2:])))
+    if sampled.failure:
+        return Strip([], sampled.failure)
+    return Strip([_thumbnail(frame, time) for frame, time in zip(sampled.frames, sampled.times_s, strict=True)])
+
+
+def _pixel_budget(width_px: int, height_px: int) -> int:
+    aspect = width_px / height_px
+    height = HEIGHT_PX * min(1.0, MAX_ASPECT / aspect)
+    return max(1, round(height * height * aspect))
+
+
+def _thumbnail(frame_HW3: np.ndarray, time_s: float) -> Thumbnail:
+    sink = io.BytesIO()
+    Image.fromarray(frame_HW3).save(sink, "JPEG", quality=JPEG_QUALITY)
+    height_px, width_px = frame_HW3.shape[:2]
+    return Thumbnail(data_uri("image/jpeg", sink.getvalue()), width_px, height_px, time_s)
+
+
+def data_uri(mime_type: str, data: bytes) -> str:
+    return f"data:{mime_type};base64,{base64.b64encode(data).decode()}"
