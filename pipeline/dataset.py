@@ -41,7 +41,10 @@ class Dataset:
             object.__setattr__(self, "location", os.path.abspath(os.path.expanduser(self.location)))
 
     def _resolve(self, name: str) -> tuple[fs.FileSystem, str]:
-        filesystem, root = resolve(self.location)
+        try:
+            filesystem, root = resolve(self.location)
+        except ValueError as error:
+            raise DatasetError(f"data set {self.location}: {error}") from error
         return filesystem, f"{root.rstrip('/')}/{name}" if name else root
 
     def exists(self) -> bool:
@@ -52,9 +55,13 @@ class Dataset:
         """This data set, if it is one.
 
         Raises:
-            DatasetError: nothing was ever curated here.
+            DatasetError: nothing was ever curated here, or the place cannot be reached.
         """
-        if not self.exists():
+        try:
+            exists = self.exists()
+        except OSError as error:
+            raise DatasetError(f"data set {self.location}: {error}") from error
+        if not exists:
             raise DatasetError(f"data set {self.location}: no videos table here; run `reelmill curate` first")
         return self
 
@@ -69,7 +76,7 @@ class Dataset:
             filesystem.create_dir(root, recursive=True)
             self.write_bytes(f"{TEMPORARY}check", b"")
             filesystem.delete_file(f"{root.rstrip('/')}/{TEMPORARY}check")
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise DatasetError(f"output {self.location}: cannot be written: {error}") from error
 
     def write_bytes(self, name: str, data: bytes | pa.Buffer) -> None:

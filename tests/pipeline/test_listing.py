@@ -1,0 +1,177 @@
+"""Inputs from every kind of argument, with what lists say of them; a mistake is one line."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+from pipeline.filesystems import beside, local_copy, resolve
+from pipeline.listing import InputError, list_inputs
+from schemas.identity import file_digest
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "sub").mkdir()
+    for number, name in enumerate(["a.mp4", "b.MKV", "sub/c.webm", "sub/d.jpg", "notes.txt"]):
+        (tmp_path / name).write_bytes(b"x" * (number + 1))
+    return tmp_path
+
+
+def names(arguments: list[str]) -> list[str]:
+    return [listed.uri.rpartition("/")[2] for listed in list_inputs(arguments).inputs]
+
+
+def test_a_folder_gives_its_media_files_at_any_depth_and_counts_the_others(folder: Path) -> None:
+    listing = list_inputs([str(folder)])
+    assert names([str(folder)]) == ["a.mp4", "b.MKV", "c.webm", "d.jpg"]
+    assert listing.num_other_files == 1
+    first = listing.inputs[0]
+    assert first.uri == str(folder / "a.mp4")
+    assert (first.file_bytes, first.source) == (1, "{}")
+    assert first.modified_us == (folder / "a.mp4").stat().st_mtime_ns // 1000
+
+
+def test_a_file_is_taken_whatever_its_name_and_each_file_once(folder: Path) -> None:
+    text = str(folder / "notes.txt")
+    assert names([text]) == ["notes.txt"]
+    assert names([text, str(folder / "*.mp4"), str(folder / "a.mp4")]) == ["notes.txt", "a.mp4"]
+
+
+def test_globs_and_relative_paths(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    assert names(["**/*.webm"]) == ["c.webm"]
+    assert names(["sub/?.*"]) == ["c.webm", "d.jpg"]
+    assert list_inputs(["a.mp4"]).inputs[0].uri == str(folder / "a.mp4")
+
+
+def test_file_uris_name_local_files(folder: Path) -> None:
+    assert list_inputs([f"file://{folder}/a.mp4"]).inputs == list_inputs([str(folder / "a.mp4")]).inputs
+
+
+@pytest.fixture
+def in_memory() -> Iterator[None]:
+    store = fsspec.filesystem("memory")
+    store.pipe("/lib/a.mp4", b"aaaa")
+    store.pipe("/lib/deep/b.mkv", b"bb")
+    store.pipe("/lib/list.csv", b"uri,title\na.mp4,One\nmemory:///lib/deep/b.mkv,Two\n")
+    yield
+    store.rm("/lib", recursive=True)
+
+
+@pytest.mark.usefixtures("in_memory")
+def test_fsspec_uris_list_folders_globs_and_lists_and_give_local_copies() -> None:
+    assert [x.uri for x in list_inputs(["memory:///lib"]).inputs] == ["memory:///lib/a.mp4", "memory:///lib/deep/b.mkv"]
+    assert names(["memory:///lib/deep/*.mkv"]) == ["b.mkv"]
+    rows = list_inputs(["memory:///lib/list.csv"]).inputs
+    assert [(row.uri, row.file_bytes, json.loads(row.source)) for row in rows] == [
+        ("memory:///lib/a.mp4", 4, {"title": "One"}),
+        ("memory:///lib/deep/b.mkv", 2, {"title": "Two"}),
+    ]
+    with local_copy(rows[0].uri) as local:
+        path = Path(local.path)
+        assert path.read_bytes() == b"aaaa"
+        assert path.suffix == ".mp4"
+        assert local.sha256 == file_digest(path)
+    assert not path.exists()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves files and logs nothing."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_http_uris_are_inputs(folder: Path) -> None:
+    handler = functools.partial(QuietHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        uri = f"http://127.0.0.1:{server.server_port}/sub/c.webm"
+        (listed,) = list_inputs([uri]).inputs
+        with local_copy(listed.uri) as local:
+            content = Path(local.path).read_bytes()
+        server.shutdown()
+    assert (listed.uri, listed.file_bytes, content) == (uri, 3, b"xxx")
+
+
+COLUMNS = {"uri": ["a.mp4", "/elsewhere/z.mp4"], "title": ["One", None], "year": [1999, 2001]}
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv", ".jsonl", ".CSV"])
+def test_lists_carry_their_other_columns(folder: Path, suffix: str) -> None:
+    path = folder / f"list{suffix}"
+    table = pa.table(COLUMNS)
+    if suffix == ".parquet":
+        pyarrow.parquet.write_table(table, path)
+    elif suffix == ".jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    else:
+        path.write_text("uri,title,year\na.mp4,One,1999\n/elsewhere/z.mp4,,2001\n")
+    present, absent = list_inputs([str(path)]).inputs
+    assert (present.uri, present.file_bytes) == (str(folder / "a.mp4"), 1)
+    assert json.loads(present.source) == {"title": "One", "year": 1999}
+    assert (absent.uri, absent.file_bytes, absent.modified_us) == ("/elsewhere/z.mp4", 0, 0)
+    assert json.loads(absent.source).get("title", "") == ""
+
+
+def test_cells_that_are_not_json_travel_as_text_or_not_at_all(folder: Path) -> None:
+    table = pa.table({"uri": ["a.mp4"], "when": [pa.scalar(0, pa.timestamp("s")).as_py()], "score": [float("nan")]})
+    pyarrow.parquet.write_table(table, folder / "list.parquet")
+    assert json.loads(list_inputs([str(folder / "list.parquet")]).inputs[0].source) == {"when": "1970-01-01 00:00:00"}
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("url,title\na,b\n", "no column 'uri' .columns: url, title"),
+        ("uri,title\n,b\n", "row 1 has no uri"),
+        ("uri\n", "no rows"),
+        ("", "list.csv"),
+        ("uri\na,b,c\n", "list.csv"),
+    ],
+)
+def test_a_bad_list_is_one_line(folder: Path, content: str, named: str) -> None:
+    (folder / "list.csv").write_text(content)
+    with pytest.raises(InputError, match=named) as caught:
+        list_inputs([str(folder / "list.csv")])
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("argument", ["nosuch.mp4", "*.avi", "sub2/", "nosuch://x/y.mp4", "https://127.0.0.1:9/x.mp4"])
+def test_an_argument_that_names_nothing_is_one_line(
+    folder: Path, argument: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    with pytest.raises(InputError) as caught:
+        list_inputs([argument])
+    assert str(caught.value).startswith(f"input {argument}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_without_media_says_so(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    with pytest.raises(InputError, match="no video or image file"):
+        list_inputs([str(folder / "empty")])
+
+
+def test_names_beside_a_uri_keep_its_query() -> None:
+    assert beside("s3://b/x/list.csv?endpoint_override=http://h:1", "v.mp4") == (
+        "s3://b/x/v.mp4?endpoint_override=http://h:1"
+    )
+    assert beside("list.csv", "v.mp4") == "./v.mp4"
+
+
+def test_an_unknown_scheme_is_a_value_error() -> None:
+    with pytest.raises(ValueError, match="nosuch"):
+        resolve("nosuch://x")
