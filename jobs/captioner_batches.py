@@ -13,8 +13,8 @@ from transformers import PreTrainedTokenizerBase
 
 from jobs.captioner_clips import MAX_THINGS, PLACE_WORDS, THING_WORDS, ClipBatch, words_of_place, words_of_thing
 from model.captioner_heads import NO_LABEL, covering_object
-from model.captioner_net import CHAT_TEMPLATE, END, GRID_PX, VIDEO_PAD
-from pipeline.captioners.prompts import Kind, chat
+from model.captioner_net import CHAT_TEMPLATE, END, GRID_PX, PAD, VIDEO_PAD, token_id
+from pipeline.captioners.prompts import PROMPTS, Kind, chat
 from pipeline.drawn.world import SIZES, Scene, detailed_caption, short_caption
 
 QUESTIONS: dict[str, int] = {
@@ -61,7 +61,7 @@ class CaptionTokens:
 def prompt_ids(tokenizer: PreTrainedTokenizerBase, kind: Kind, num_visual_tokens: int) -> list[int]:
     """The user turn with its place for the video filled in, up to where the answer starts."""
     text = tokenizer.apply_chat_template(
-        chat(kind), chat_template=CHAT_TEMPLATE, tokenize=False, add_generation_prompt=True
+        chat(PROMPTS[kind]), chat_template=CHAT_TEMPLATE, tokenize=False, add_generation_prompt=True
     )
     return tokenizer(str(text).replace(VIDEO_PAD, VIDEO_PAD * num_visual_tokens)).input_ids
 
@@ -77,11 +77,11 @@ def caption_tokens(
     prompt = prompt_ids(tokenizer, kind, num_visual_tokens)
     answers = tokenizer([caption_of(scene, kind) + END for scene in scenes]).input_ids
     longest = max(len(a) for a in answers)
-    ids = torch.full((len(scenes), len(prompt) + longest), tokenizer.convert_tokens_to_ids("<|endoftext|>"))
+    ids = torch.full((len(scenes), len(prompt) + longest), token_id(tokenizer, PAD))
     mask = torch.zeros_like(ids, dtype=torch.bool)
     for b, answer in enumerate(answers):
         row = torch.tensor(prompt + answer)
         ids[b, : len(row)] = row
         mask[b, len(prompt) : len(row)] = True
-    start = prompt.index(tokenizer.convert_tokens_to_ids(VIDEO_PAD))
+    start = prompt.index(token_id(tokenizer, VIDEO_PAD))
     return CaptionTokens(ids, mask, len(prompt), (start, start + num_visual_tokens))

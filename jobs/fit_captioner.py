@@ -18,17 +18,20 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer
+from transformers import Qwen2Tokenizer
 
-from jobs.captioner_batches import QUESTIONS, CaptionTokens, caption_of, caption_tokens, prompt_ids, token_labels
-from jobs.captioner_clips import BUCKETS, HELD_OUT_SEED, NUM_FRAMES, Bucket, open_bucket, take_batch
+from jobs.captioner_batches import QUESTIONS, CaptionTokens, caption_tokens, token_labels
+from jobs.captioner_clips import BUCKETS, HELD_OUT_SEED, Bucket, open_bucket, take_batch
+from jobs.captioner_scores import held_out_scores
 from model.captioner_heads import TokenHeads, heads_loss
 from model.captioner_net import (
+    CLAIMED_FPS,
     FRAMES_PER_SLICE,
     PATCH_PX,
     build_captioner,
@@ -38,7 +41,7 @@ from model.captioner_net import (
     save_captioner,
 )
 from pipeline.captioners.prompts import PROMPTS, Kind
-from pipeline.drawn.world import attributes, detailed_caption, draw_scene, short_caption
+from pipeline.drawn.world import detailed_caption, draw_scene, short_caption
 
 logger = logging.getLogger(__name__)
 TOKENIZER_SCENES = 5000
@@ -57,12 +60,10 @@ class FitSettings:
     final_rate_frac: float = 0.02
     warm_up_frac: float = 0.01
     weight_decay: float = 0.01
-    vision_only_frac: float = 0.4
+    vision_only_frac: float = 0.5
     heads_weight: float = 0.5
     held_frame_frac: float = 0.04
     short_frac: float = 0.15
-    clip_s: tuple[float, float] = (0.5, 10.0)
-    """Lengths claimed for the clips, log-uniform: the temporal positions of Qwen2.5-VL count seconds."""
     check_every_s: float = 600.0
     save_every_s: float = 120.0
     log_every_s: float = 30.0
@@ -83,11 +84,10 @@ def fitted_tokenizer() -> Qwen2Tokenizer:
 
 
 def caption_loss(
-    net: Qwen2_5_VLForConditionalGeneration,
+    net: Any,
     vision_BME: torch.Tensor,
     tokens: CaptionTokens,
     grid_thw: tuple[int, int, int],
-    second_per_slice: float,
 ) -> torch.Tensor:
     """Mean cross-entropy of the captions' tokens after the prompt.
 
@@ -101,7 +101,7 @@ def caption_loss(
         tokens.ids_BL[:1],
         mm_token_type_ids=kinds_1L,
         video_grid_thw=torch.tensor([grid_thw]),
-        second_per_grid_ts=torch.tensor([second_per_slice]),
+        second_per_grid_ts=torch.tensor([FRAMES_PER_SLICE / CLAIMED_FPS]),
     )
     words_BLE = net.get_input_embeddings()(tokens.ids_BL)
     inputs_BLE = torch.cat([words_BLE[:, :start], vision_BME, words_BLE[:, end:]], dim=1)
@@ -135,7 +135,7 @@ class Fit:
 
     def __init__(self, settings: FitSettings, tokenizer: Qwen2Tokenizer) -> None:
         self.settings, self.tokenizer = settings, tokenizer
-        self.net = build_captioner(tokenizer, settings.seed)
+        self.net: Any = build_captioner(tokenizer, settings.seed)
         torch.manual_seed(settings.seed)
         self.heads = TokenHeads(QUESTIONS, self.net.config.vision_config.out_hidden_size)
         self.optimizers = build_optimizers([self.net, self.heads], settings.weight_decay)
@@ -160,10 +160,8 @@ class Fit:
             kind: Kind = "short" if rng.random() < settings.short_frac else "detailed"
             vision_BME = vision_BSME.flatten(1, 2)
             tokens = caption_tokens(self.tokenizer, batch.scenes, kind, vision_BME.shape[1])
-            clip_s = math.exp(rng.uniform(*map(math.log, settings.clip_s)))
-            second_per_slice = FRAMES_PER_SLICE * clip_s / NUM_FRAMES
             grid = (vision_BSME.shape[1], height // PATCH_PX, width // PATCH_PX)
-            words_loss = caption_loss(self.net, vision_BME, tokens, grid, second_per_slice)
+            words_loss = caption_loss(self.net, vision_BME, tokens, grid)
             report[f"{kind}_loss"] = words_loss.item()
             loss = words_loss + settings.heads_weight * loss
         self._update(loss)
@@ -197,55 +195,6 @@ class Fit:
         self.step, self.spent_s = state["step"], state["spent_s"]
 
 
-@torch.no_grad()
-def generate(
-    net: Qwen2_5_VLForConditionalGeneration, tokenizer: Qwen2Tokenizer, bucket: Bucket, kind: Kind
-) -> list[str]:
-    """Greedy captions of a whole bucket through transformers' own generation, as at inference."""
-    patches_BSNP = patchify(torch.from_numpy(bucket.frames[:]))
-    num_clips, num_slices, num_patches, _ = patches_BSNP.shape
-    height, width = bucket.frames.shape[2:4]
-    prompt = torch.tensor(prompt_ids(tokenizer, kind, num_slices * num_patches // 4)).expand(num_clips, -1)
-    grid = torch.tensor([[num_slices, height // PATCH_PX, width // PATCH_PX]]).expand(num_clips, -1)
-    net.eval()
-    ids = net.generate(
-        input_ids=prompt,
-        attention_mask=torch.ones_like(prompt),
-        mm_token_type_ids=2 * (prompt == net.config.video_token_id).int(),
-        pixel_values_videos=patches_BSNP.flatten(0, 2),
-        video_grid_thw=grid,
-        second_per_grid_ts=torch.full((num_clips,), 0.5),
-        max_new_tokens=96,
-        do_sample=False,
-    )
-    net.train()
-    return tokenizer.batch_decode(ids[:, prompt.shape[1] :], skip_special_tokens=True)
-
-
-def attribute_accuracy(captions: Sequence[str], truths: Sequence[str]) -> dict[str, float]:
-    """Share of the true captions' attributes that the captions state rightly: by attribute and overall."""
-    hits: dict[str, list[bool]] = defaultdict(list)
-    for caption, truth in zip(captions, truths, strict=True):
-        said = attributes(caption)
-        for name, word in attributes(truth).items():
-            hits[name].append(said.get(name) == word)
-    by_name = {name: sum(h) / len(h) for name, h in sorted(hits.items())}
-    overall = [hit for h in hits.values() for hit in h]
-    return {"overall": sum(overall) / len(overall), **by_name}
-
-
-def held_out_scores(fit: Fit, held_out: dict[str, Bucket]) -> dict[str, float]:
-    """Accuracy of greedy captions on clips never fitted on; `short_exact` is the share of short captions right."""
-    said: dict[Kind, list[str]] = {"short": [], "detailed": []}
-    true: dict[Kind, list[str]] = {"short": [], "detailed": []}
-    for bucket in held_out.values():
-        for kind in said:
-            said[kind] += generate(fit.net, fit.tokenizer, bucket, kind)
-            true[kind] += [caption_of(scene, kind) for scene in bucket.scenes]
-    exact = [a == b for a, b in zip(said["short"], true["short"], strict=True)]
-    return {**attribute_accuracy(said["detailed"], true["detailed"]), "short_exact": sum(exact) / len(exact)}
-
-
 def fit_captioner(out: Path, settings: FitSettings) -> dict[str, float]:
     """Run or resume the fit in `out`; returns the held-out scores of the checkpoint it wrote."""
     out.mkdir(parents=True, exist_ok=True)
@@ -274,10 +223,12 @@ def fit_captioner(out: Path, settings: FitSettings) -> dict[str, float]:
         if talks and fit.spent_s - checked_s > settings.check_every_s:
             checked_s = fit.spent_s
             save_captioner(fit.net, fit.tokenizer, out / "captioner")
-            log.write(json.dumps({"step": fit.step, "held_out": held_out_scores(fit, held_out)}) + "\n")
+            log.write(
+                json.dumps({"step": fit.step, "held_out": held_out_scores(fit.net, fit.tokenizer, held_out)}) + "\n"
+            )
     fit.save(state)
     save_captioner(fit.net, fit.tokenizer, out / "captioner")
-    scores = held_out_scores(fit, held_out)
+    scores = held_out_scores(fit.net, fit.tokenizer, held_out)
     log.write(json.dumps({"step": fit.step, "settings": asdict(settings), "held_out": scores}) + "\n")
     return scores
 

@@ -16,12 +16,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
-    PreTrainedTokenizerFast,
+    PreTrainedTokenizerBase,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2_5_VLProcessor,
@@ -39,6 +40,13 @@ GRID_PX = PATCH_PX * MERGE
 FRAMES_PER_SLICE = 2
 TOKENS_PER_SECOND = 2
 """Steps of the temporal position per second, as in the published Qwen2.5-VL checkpoints."""
+CLAIMED_FPS = 5.0
+"""Rate of sampled frames that this network is always told. Its words for motion are shares of a clip, not of a second.
+
+It is also fast enough for the last temporal position (2) to stay within a grid of three rows or columns: past that,
+transformers 5 and vLLM 0.32 disagree on the position of the text that follows (after the larger side of the grid, or
+after the last instant), and the same weights would say different things.
+"""
 MAX_FRAME_PX = 64 * 64
 MIN_FRAME_PX = GRID_PX * GRID_PX
 MAX_POSITIONS = 4096
@@ -87,7 +95,7 @@ def fit_tokenizer(sentences: Iterable[str]) -> Qwen2Tokenizer:
         sentences, trainers.BpeTrainer(vocab_size=room, initial_alphabet=alphabet, show_progress=False)
     )
     fitted = json.loads(bpe.to_str())["model"]
-    merges = [tuple(m) for m in fitted["merges"]]
+    merges: Any = [tuple(m) for m in fitted["merges"]]
     return Qwen2Tokenizer(
         vocab=fitted["vocab"],
         merges=merges,
@@ -99,9 +107,15 @@ def fit_tokenizer(sentences: Iterable[str]) -> Qwen2Tokenizer:
     )
 
 
-def captioner_config(tokenizer: PreTrainedTokenizerFast | Qwen2Tokenizer) -> Qwen2_5_VLConfig:
+def token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
+    """Number of one special token."""
+    number = tokenizer.convert_tokens_to_ids(token)
+    assert isinstance(number, int)
+    return number
+
+
+def captioner_config(tokenizer: PreTrainedTokenizerBase) -> Qwen2_5_VLConfig:
     """The small dimensions: about three million parameters."""
-    token_id = tokenizer.convert_tokens_to_ids
     return Qwen2_5_VLConfig(
         text_config={
             "vocab_size": VOCABULARY,
@@ -114,9 +128,9 @@ def captioner_config(tokenizer: PreTrainedTokenizerFast | Qwen2Tokenizer) -> Qwe
             "rms_norm_eps": 1e-6,
             # A head has 32 channels, so 16 angles: 4 for time, 6 for height, 6 for width.
             "rope_parameters": {"rope_type": "default", "rope_theta": 10_000.0, "mrope_section": [4, 6, 6]},
-            "bos_token_id": token_id(END_OF_TEXT),
-            "eos_token_id": token_id(END),
-            "pad_token_id": token_id(PAD),
+            "bos_token_id": token_id(tokenizer, END_OF_TEXT),
+            "eos_token_id": token_id(tokenizer, END),
+            "pad_token_id": token_id(tokenizer, PAD),
             "tie_word_embeddings": True,
         },
         vision_config={
@@ -132,10 +146,11 @@ def captioner_config(tokenizer: PreTrainedTokenizerFast | Qwen2Tokenizer) -> Qwe
             "window_size": 64,
             "fullatt_block_indexes": [0, 1, 2, 3],
         },
-        image_token_id=token_id(IMAGE_PAD),
-        video_token_id=token_id(VIDEO_PAD),
-        vision_start_token_id=token_id(VISION_START),
-        vision_end_token_id=token_id(VISION_END),
+        image_token_id=token_id(tokenizer, IMAGE_PAD),
+        video_token_id=token_id(tokenizer, VIDEO_PAD),
+        vision_start_token_id=token_id(tokenizer, VISION_START),
+        vision_end_token_id=token_id(tokenizer, VISION_END),
+        told_fps=CLAIMED_FPS,  # ours: backends leave it alone, our captioners obey it
         tie_word_embeddings=True,
     )
 
@@ -167,11 +182,12 @@ def build_captioner(tokenizer: Qwen2Tokenizer, seed: int) -> Qwen2_5_VLForCondit
 
 def save_captioner(net: Qwen2_5_VLForConditionalGeneration, tokenizer: Qwen2Tokenizer, folder: Path | str) -> None:
     """Write a checkpoint folder (fp16 weights, configs, tokenizer, chat template) that transformers and vLLM load."""
-    half = Qwen2_5_VLForConditionalGeneration(net.config).to(torch.float16)
+    half: Any = Qwen2_5_VLForConditionalGeneration(net.config)
+    half.to(torch.float16)
     half.load_state_dict({name: value.to(torch.float16) for name, value in net.state_dict().items()})
     half.config.dtype = torch.float16
-    half.generation_config.eos_token_id = tokenizer.convert_tokens_to_ids(END)
-    half.generation_config.pad_token_id = tokenizer.convert_tokens_to_ids(PAD)
+    half.generation_config.eos_token_id = token_id(tokenizer, END)
+    half.generation_config.pad_token_id = token_id(tokenizer, PAD)
     half.generation_config.do_sample = False
     half.save_pretrained(folder)
     build_processor(tokenizer).save_pretrained(folder)
@@ -193,7 +209,7 @@ def patchify(frames_BTHWC: torch.Tensor) -> torch.Tensor:
     return x.reshape(b, t // 2, (h // PATCH_PX) * (w // PATCH_PX), c * 2 * PATCH_PX * PATCH_PX)
 
 
-def encode_patches(visual: torch.nn.Module, patches_BSNP: torch.Tensor, height_px: int, width_px: int) -> torch.Tensor:
+def encode_patches(visual: Any, patches_BSNP: torch.Tensor, height_px: int, width_px: int) -> torch.Tensor:
     """Visual tokens (B, S, M, E) of equal-size clips; equal to the stock vision forward, batched over slices."""
     b, s, n, p = patches_BSNP.shape
     grid = torch.tensor([[1, height_px // PATCH_PX, width_px // PATCH_PX]])

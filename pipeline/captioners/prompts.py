@@ -15,7 +15,6 @@ PROMPTS: dict[Kind, str] = {
 }
 
 
-def chat(kind: Kind, *, image: bool = False, prompt: str | None = None) -> list[dict]:
-    """The one user turn, as chat messages for a processor's template; `prompt` replaces the default words."""
-    medium = {"type": "image"} if image else {"type": "video"}
-    return [{"role": "user", "content": [medium, {"type": "text", "text": prompt or PROMPTS[kind]}]}]
+def chat(prompt: str) -> list[dict]:
+    """The one user turn, a video and a question, as chat messages for a checkpoint's own template."""
+    return [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": prompt}]}]

@@ -1,0 +1,70 @@
+"""Which frames of a clip a captioner sees, and at what size: the whole of the clip, in its own shape."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+
+
+def sample_times_us(start_us: int, end_us: int, num_frames: int) -> list[int]:
+    """Middles of `num_frames` equal parts of a span, so that the first and the last count like any other.
+
+    Raises:
+        ValueError: fewer than one frame, or a span that ends before it starts.
+    """
+    if num_frames < 1 or end_us < start_us:
+        raise ValueError(f"cannot take {num_frames} frames of the span {start_us}..{end_us} us")
+    return [start_us + (2 * i + 1) * (end_us - start_us) // (2 * num_frames) for i in range(num_frames)]
+
+
+def even_indices(num_have: int, num_want: int) -> list[int]:
+    """Positions of `num_want` frames spread evenly over `num_have`; with fewer than wanted, frames repeat."""
+    return [(2 * i + 1) * num_have // (2 * num_want) for i in range(num_want)]
+
+
+def size_within(width: int, height: int, max_pixels_px: int, grid_px: int) -> tuple[int, int]:
+    """The size on a grid, within a budget of pixels, that keeps a picture's shape best; the larger of equals.
+
+    How far a size is from the shape is the logarithm of the ratio of aspects, plus a quarter of the logarithm of the
+    budget left unused: a picture twice as wide as another is as wrong as one with a sixteenth of the pixels.
+
+    Args:
+        width, height: of the picture, in pixels.
+        max_pixels_px: the budget; at least one grid square is given whatever it is.
+        grid_px: both sides of the answer are multiples of it.
+    Returns:
+        (width, height) in pixels.
+    """
+    cells = max(max_pixels_px // grid_px**2, 1)
+    wanted = math.log(width / height)
+
+    def badness(columns: int, rows: int) -> float:
+        return abs(math.log(columns / rows) - wanted) + 0.25 * math.log(cells / (columns * rows))
+
+    # For each number of rows the best number of columns is one of the two beside the exact one, or the most that fit.
+    options = set()
+    for rows in range(1, cells + 1):
+        exact = rows * width / height
+        options |= {(min(max(c, 1), cells // rows), rows) for c in (math.floor(exact), math.ceil(exact))}
+    columns, rows = min(sorted(options), key=lambda size: badness(*size))
+    return columns * grid_px, rows * grid_px
+
+
+def fit_frames(frames: np.ndarray, num_frames: int, max_pixels_px: int, grid_px: int) -> np.ndarray:
+    """`num_frames` of a clip's frames, brought to the captioner's size by area.
+
+    Args:
+        frames: (T, H, W, 3) uint8, T >= 1.
+    Returns:
+        (num_frames, H', W', 3) uint8.
+    """
+    height, width = frames.shape[1:3]
+    size = size_within(width, height, max_pixels_px, grid_px)
+    chosen = frames[even_indices(len(frames), num_frames)]
+    if size == (width, height):
+        return chosen
+    shrinks = size[0] <= width and size[1] <= height
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(frame, size, interpolation=how) for frame in chosen])
