@@ -1,0 +1,270 @@
+"""The one decode pass over the drawn corpus, marked with its answer sheet."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.drawn.truth import ShotTruth, Truth, VideoTruth
+from pipeline.listing import ListedInput, list_inputs
+from pipeline.resume import mark_copies
+from pipeline.stages.scan import ScanConfig, ScannedVideo, scan
+from schemas import CLIPS, VIDEOS
+from schemas.identity import ID_HEX_CHARS, digest, file_digest
+from schemas.recipe import load_recipe
+
+TOLERANCE_FRAMES = 2
+DEMO = ScanConfig.of(load_recipe("demo"))
+
+
+@pytest.fixture(scope="module")
+def truth(drawn_corpus: Path) -> Truth:
+    return Truth.load(drawn_corpus / "truth.json")
+
+
+@pytest.fixture(scope="module")
+def scanned(drawn_corpus: Path) -> dict[str, ScannedVideo]:
+    """Every file of the corpus, scanned once, by file name."""
+    listed = mark_copies(list_inputs([str(drawn_corpus / "inputs.jsonl")]).inputs, [])
+    return {Path(item.uri).name: scan(item, DEMO) for item in listed}
+
+
+@pytest.fixture(scope="module")
+def pairs(truth: Truth, scanned: dict[str, ScannedVideo]) -> list[tuple[VideoTruth, ScannedVideo]]:
+    """Files with clips, beside their truth."""
+    return [(video, scanned[video.file]) for video in truth.videos if scanned[video.file].clips]
+
+
+def judged(video: VideoTruth, result: ScannedVideo) -> list[tuple[ShotTruth, dict[str, Any]]]:
+    """Clips beside the shot that they show, but for those that a gradual change has joined with another."""
+    joined = [(shot, clip) for clip in result.clips if (shot := video.shot_at(clip["start_us"], clip["end_us"]))]
+    return [(shot, clip) for shot, clip in joined if abs(clip["num_frames"] - shot.end_frame + shot.start_frame) <= 12]
+
+
+def test_rows_fit_their_tables(scanned: dict[str, ScannedVideo]) -> None:
+    assert VIDEOS.encode([result.video for result in scanned.values()]).num_rows == len(scanned)
+    clips = [clip for result in scanned.values() for clip in result.clips]
+    assert len({clip["clip_id"] for clip in clips}) == CLIPS.encode(clips).num_rows > 30
+
+
+def test_every_file_has_the_status_and_the_reason_that_it_was_made_for(
+    truth: Truth, scanned: dict[str, ScannedVideo]
+) -> None:
+    found = {name: (result.video["status"], result.video["reason"]) for name, result in scanned.items()}
+    assert found == {video.file: (video.status, video.reason) for video in truth.videos}
+    for video in truth.videos:
+        assert bool(scanned[video.file].clips) == (video.status == "probed" and video.duplicate_of is None)
+
+
+def test_sizes_times_and_rotation(pairs: list[tuple[VideoTruth, ScannedVideo]]) -> None:
+    for video, result in pairs:
+        row = result.video
+        assert (row["width"], row["height"], row["num_frames"]) == (video.width, video.height, video.num_frames)
+        assert row["rotation_deg"] == video.rotation_deg_ccw
+        assert row["variable_frame_rate"] == video.variable_frame_rate
+        ratio = [int(part) for part in video.sample_aspect_ratio.split(":")]
+        assert row["sample_aspect_ratio"] == pytest.approx(ratio[0] / ratio[1])
+        if not video.is_image:
+            assert row["codec"] == video.codec
+            assert row["duration_us"] == pytest.approx(video.duration_us, abs=1_000)
+            assert row["fps"] == pytest.approx(video.fps, rel=1e-3)
+
+
+def test_every_cut_is_found_and_every_boundary_is_a_change(pairs: list[tuple[VideoTruth, ScannedVideo]]) -> None:
+    for video, result in pairs:
+        found = np.cumsum([clip["num_frames"] for clip in result.clips])[:-1]
+        for cut in video.cuts:
+            assert any(abs(cut.frame - frame) <= TOLERANCE_FRAMES for frame in found), (video.file, cut)
+        ramps = [
+            (ramp.first_frame - TOLERANCE_FRAMES, ramp.last_frame + TOLERANCE_FRAMES) for ramp in video.transitions
+        ]
+        for frame in found:
+            at_cut = any(abs(cut.frame - frame) <= TOLERANCE_FRAMES for cut in video.cuts)
+            assert at_cut or any(first <= frame <= last for first, last in ramps), (video.file, frame)
+
+
+def test_spans_are_presentation_times_to_the_microsecond(
+    drawn_corpus: Path, pairs: list[tuple[VideoTruth, ScannedVideo]]
+) -> None:
+    for video, result in pairs:
+        clips = result.clips
+        assert [clip["start_us"] for clip in clips[1:]] == [clip["end_us"] for clip in clips[:-1]]
+        assert sum(clip["num_frames"] for clip in clips) == video.num_frames
+        if video.is_image:
+            continue
+        with av.open(str(drawn_corpus / "videos" / video.file)) as container:
+            shown_us = [round(frame.pts * frame.time_base * 1_000_000) for frame in container.decode(video=0)]
+        first = np.cumsum([0, *(clip["num_frames"] for clip in clips[:-1])])
+        assert [clip["start_us"] for clip in clips] == [shown_us[index] for index in first]
+        starts = {cut.pts_us for cut in video.cuts}
+        assert {clip["start_us"] for clip in clips} >= starts if video.variable_frame_rate else True
+
+
+def test_reasons_are_those_that_the_shots_were_drawn_for(pairs: list[tuple[VideoTruth, ScannedVideo]]) -> None:
+    column_of = {rule.reason: rule.column for rule in DEMO.rules.values()}
+    num_rejected = 0
+    for video, result in pairs:
+        for shot, clip in judged(video, result):
+            columns = {column_of[reason] for reason in clip["reasons"]}
+            assert set(shot.rejects) <= columns <= {*shot.rejects, *shot.may_reject}, (video.file, shot.index, clip)
+            assert clip["status"] == ("rejected" if clip["reasons"] else "kept")
+            num_rejected += bool(shot.rejects)
+    assert num_rejected >= 4
+
+
+def test_each_drawn_defect_is_met_by_a_clip_of_its_own(
+    truth: Truth, pairs: list[tuple[VideoTruth, ScannedVideo]]
+) -> None:
+    wanted = {(v.file, s.index) for v in truth.videos if not v.duplicate_of for s in v.shots if s.rejects}
+    assert wanted <= {(video.file, shot.index) for video, result in pairs for shot, _ in judged(video, result)}
+
+
+def test_the_content_box_is_within_two_pixels(pairs: list[tuple[VideoTruth, ScannedVideo]]) -> None:
+    for video, result in pairs:
+        for shot, clip in judged(video, result):
+            if "brightness" in shot.rejects:
+                continue
+            box = shot.content_box or (0, 0, video.width, video.height)
+            assert np.abs(np.subtract(clip["content_box"], box)).max() <= 2, (video.file, clip["content_box"])
+            width, height = clip["content_box"][2:]
+            assert clip["bars_frac"] == pytest.approx(1 - width * height / (video.width * video.height))
+            assert clip["short_side_px"] == min(width, height)
+
+
+def test_thresholds_keep_the_distance_that_the_recipe_claims(pairs: list[tuple[VideoTruth, ScannedVideo]]) -> None:
+    """The `source` of the rules on motion and brightness quotes these bounds."""
+    for video, result in pairs:
+        for shot, clip in judged(video, result):
+            if "motion_px_s" in shot.rejects:
+                assert clip["motion_px_s"] < 0.15
+            elif clip["motion_px_s"] is not None and "motion_px_s" not in shot.may_reject:
+                assert clip["motion_px_s"] > 1
+            if "brightness" in shot.rejects:
+                assert clip["brightness"] < 0.04
+            else:
+                assert clip["brightness"] > 0.08
+
+
+def test_an_image_is_one_frame_without_duration_or_motion(truth: Truth, scanned: dict[str, ScannedVideo]) -> None:
+    images = [scanned[video.file].clips for video in truth.videos if video.is_image]
+    assert len(images) == 2
+    for (clip,) in images:
+        assert (clip["is_image"], clip["start_us"], clip["end_us"], clip["num_frames"]) == (True, 0, 1, 1)
+        assert clip["fps"] is clip["duration_s"] is clip["motion_px_s"] is None
+        assert clip["status"] == "kept"
+
+
+def test_ids_are_hashes_of_the_content(drawn_corpus: Path, scanned: dict[str, ScannedVideo]) -> None:
+    result = scanned["00_cuts.mp4"]
+    video_id = file_digest(drawn_corpus / "videos" / "00_cuts.mp4")[:ID_HEX_CHARS]
+    assert result.video["video_id"] == scanned["copy_exact.mp4"].video["video_id"] == video_id
+    for clip in result.clips:
+        assert clip["clip_id"] == digest(video_id, clip["start_us"], clip["end_us"])
+
+
+def test_a_copy_points_at_its_original_and_has_no_clips_of_its_own(scanned: dict[str, ScannedVideo]) -> None:
+    original, copy = scanned["00_cuts.mp4"].video, scanned["copy_exact.mp4"].video
+    assert copy["duplicate_of"] == original["uri"]
+    assert (copy["width"], copy["height"], copy["codec"]) == (original["width"], original["height"], original["codec"])
+
+
+def test_what_the_list_says_travels_along(scanned: dict[str, ScannedVideo]) -> None:
+    source = json.loads(scanned["empty.mp4"].video["source"])
+    assert source["licence"] == "CC0-1.0"
+    assert set(source) == {"title", "alt_text", "licence"}
+
+
+def encode(path: Path, pictures: list[np.ndarray], **settings: Any) -> Path:
+    """Write (H, W, 3) uint8 pictures at ten a second."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10, options={"crf": "10"})
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for name, value in settings.items():
+            setattr(stream.codec_context, name, value)
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def scan_file(path: Path) -> ScannedVideo:
+    return scan(ListedInput(str(path), path.stat().st_size), DEMO)
+
+
+def test_bars_are_given_in_displayed_pixels_where_pixels_are_not_square(tmp_path: Path) -> None:
+    picture = np.zeros((96, 128, 3), np.uint8)
+    picture[:, 16:112] = 180
+    path = encode(tmp_path / "wide.mp4", [picture] * 8, sample_aspect_ratio=Fraction(2))
+    (clip,) = scan_file(path).clips
+    assert (clip["width"], clip["height"]) == (256, 96)
+    assert np.abs(np.subtract(clip["content_box"], [32, 0, 192, 96])).max() <= 2
+
+
+def test_a_stream_may_change_its_size(tmp_path: Path) -> None:
+    parts = [
+        encode(tmp_path / "a.h264", [np.full((120, 160, 3), 60, np.uint8)] * 15),
+        encode(tmp_path / "b.h264", [np.full((180, 320, 3), 200, np.uint8)] * 15),
+    ]
+    whole = tmp_path / "whole.h264"
+    whole.write_bytes(b"".join(part.read_bytes() for part in parts))
+    result = scan_file(whole)
+    assert (result.video["status"], result.video["width"], result.video["num_frames"]) == ("probed", 160, 30)
+    assert [clip["num_frames"] for clip in result.clips] == [15, 15]
+    assert [clip["brightness"] for clip in result.clips] == pytest.approx([60 / 255, 200 / 255], abs=0.02)
+
+
+@pytest.mark.parametrize(("mode", "white"), [("L", 255), ("RGB", (255, 255, 255)), ("RGBA", (255, 255, 255, 255))])
+def test_images_of_any_colour_model_measure_alike(tmp_path: Path, mode: str, white: Any) -> None:
+    for name, value, expected in (("white", white, 1.0), ("black", 0, 0.0)):
+        Image.new(mode, (64, 48), value).save(tmp_path / f"{name}.png")
+        (clip,) = scan_file(tmp_path / f"{name}.png").clips
+        assert clip["brightness"] == pytest.approx(expected, abs=0.01)
+        assert clip["content_box"] == [0, 0, 64, 48]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 1), (3, 5), (13, 7), (3000, 3)])
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_no_size_is_too_odd_to_be_measured(tmp_path: Path, size: tuple[int, int], suffix: str) -> None:
+    path = tmp_path / f"image.{suffix}"
+    Image.new("RGB", size, (128, 128, 128)).save(path)
+    (clip,) = scan_file(path).clips
+    assert (clip["width"], clip["height"]) == size
+    assert clip["brightness"] == pytest.approx(0.5, abs=0.02)
+    assert clip["reasons"] == ["too_small"]
+
+
+def test_an_animated_image_is_a_video(tmp_path: Path) -> None:
+    pictures = [Image.new("L", (64, 48), 20 * i) for i in range(10)]
+    pictures[0].save(tmp_path / "x.gif", save_all=True, append_images=pictures[1:], duration=100)
+    (clip,) = scan_file(tmp_path / "x.gif").clips
+    assert (clip["is_image"], clip["num_frames"]) == (False, 10)
+    assert clip["duration_s"] == pytest.approx(1.0, abs=0.01)
+
+
+def test_what_cannot_be_read_is_a_row(tmp_path: Path) -> None:
+    gone = scan(ListedInput(str(tmp_path / "gone.mp4")), DEMO)
+    assert (gone.video["status"], gone.video["reason"], gone.clips) == ("failed", "unreadable", [])
+    assert gone.video["video_id"] is None
+    assert scan(ListedInput(str(tmp_path)), DEMO).video["reason"] == "unreadable"
+
+
+def test_a_copy_of_a_broken_file_is_broken_too(drawn_corpus: Path) -> None:
+    header = drawn_corpus / "videos" / "header_only.webm"
+    copy = scan(ListedInput(str(header), header.stat().st_size, duplicate_of="/elsewhere"), DEMO)
+    assert (copy.video["status"], copy.video["reason"]) == ("failed", "no_frames")
+
+
+def test_long_shots_are_divided(tmp_path: Path) -> None:
+    path = encode(tmp_path / "long.mp4", [np.full((32, 48, 3), 90, np.uint8)] * 50)
+    config = ScanConfig.of(load_recipe("demo", ["split.max_clip_s=2.0"]))
+    clips = scan(ListedInput(str(path), 1), config).clips
+    assert [(clip["shot_index"], clip["num_frames"]) for clip in clips] == [(0, 16), (0, 17), (0, 17)]
+    assert max(clip["duration_s"] for clip in clips) <= 2.0
