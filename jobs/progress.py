@@ -22,7 +22,7 @@ Describe = Callable[[dict[str, dict[str, Any]]], str]
 @contextmanager
 def live_progress(read: Callable[[], dict[str, dict[str, Any]]], describe: Describe) -> Iterator[None]:
     """Show `describe(read())` while the block runs, on standard error."""
-    console = Console(stderr=True, highlight=False)
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
     done = threading.Event()
     interactive = sys.stderr.isatty()
 
