@@ -1,0 +1,107 @@
+"""Inputs, lists and data sets on an object store: moto's S3 server, read and written by pyarrow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto.server import ThreadedMotoServer
+from pyarrow import fs
+
+from pipeline import releases
+from pipeline.dataset import Dataset, DatasetError
+from pipeline.filesystems import local_copy
+from pipeline.listing import list_inputs
+from pipeline.query import funnel
+from pipeline.resume import find_pending
+from pipeline.stages.clip_frames import sample_clip
+from pipeline.stages.scan import ScanConfig, scan
+from schemas import CAPTIONS, CLIPS, VIDEOS
+from schemas.recipe import FramesConfig, load_recipe
+
+MakeRow = Callable[..., dict[str, Any]]
+FILES = ("00_cuts.mp4", "copy_exact.mp4", "empty.mp4")
+
+
+@pytest.fixture(scope="module")
+def query() -> Iterator[str]:
+    """The query part of URIs that lead to a store with a bucket `lake`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ACCESS_KEY_ID", "test")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        port = server.get_host_and_port()[1]
+        query = f"endpoint_override=127.0.0.1:{port}&scheme=http&allow_bucket_creation=true"
+        fs.FileSystem.from_uri(f"s3://lake?{query}")[0].create_dir("lake")
+        yield query
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def store(query: str, drawn_corpus: Path) -> str:
+    """The same with three drawn files and a list of them in `lake/in`."""
+    filesystem, _ = fs.FileSystem.from_uri(f"s3://lake?{query}")
+    rows = []
+    for name in FILES:
+        with filesystem.open_output_stream(f"lake/in/{name}") as stream:
+            stream.write((drawn_corpus / "videos" / name).read_bytes())
+        rows.append(json.dumps({"uri": name, "title": name}))
+    with filesystem.open_output_stream("lake/in/list.jsonl") as stream:
+        stream.write("\n".join(rows).encode())
+    return query
+
+
+def test_folders_globs_and_lists_name_the_same_objects(store: str) -> None:
+    folder = list_inputs([f"s3://lake/in?{store}"])
+    assert [listed.uri for listed in folder.inputs] == [f"s3://lake/in/{name}?{store}" for name in FILES]
+    assert folder.num_other_files == 1
+    assert list_inputs([f"s3://lake/in/*.mp4?{store}"]).inputs == folder.inputs
+    listed = list_inputs([f"s3://lake/in/list.jsonl?{store}"]).inputs
+    assert [x.key for x in listed] == [x.key for x in folder.inputs]
+    assert json.loads(listed[0].source) == {"title": FILES[0]}
+
+
+def test_curation_on_the_store(store: str, caption_row: MakeRow) -> None:
+    """Scan, write, resume, sample, query and release as the graph does, with inputs and tables on the store."""
+    dataset = Dataset(f"s3://lake/sets/one?{store}")
+    dataset.make_writable()
+    with pytest.raises(DatasetError, match="no videos table here"):
+        dataset.require()
+    inputs = list_inputs([f"s3://lake/in/list.jsonl?{store}"]).inputs
+    pending = find_pending(dataset, inputs, None)
+    assert [listed.duplicate_of is not None for listed in pending.inputs] == [False, True, False]
+
+    results = [scan(listed, ScanConfig.of(load_recipe("demo"))) for listed in pending.inputs]
+    assert [result.video["status"] for result in results] == ["probed", "probed", "failed"]
+    dataset.write_part(CLIPS, [clip for result in results for clip in result.clips])
+    dataset.write_part(VIDEOS, [result.video for result in results])
+    assert not find_pending(dataset.require(), inputs, None)
+
+    clips = dataset.read(CLIPS).to_pylist()
+    assert len(clips) == 3
+    assert len(sample_clip(clips[0], FramesConfig(num_frames=4)).frames) == 4
+    dataset.write_part(CAPTIONS, [caption_row(clip["clip_id"]) for clip in clips])
+    dataset.write_run("20260101T000000Z-curate-aa", {"job": "curate"})
+    dataset.clear_temporaries()
+    assert dataset.runs() == [{"job": "curate"}]
+    assert funnel(dataset)["trainable"] == 3
+    release, is_new = releases.freeze(dataset, "v1", "num_frames > 0")
+    assert is_new
+    assert releases.read(dataset, "v1").clips.equals(release.clips)
+
+
+def test_a_copy_is_whole_and_goes_away(store: str, drawn_corpus: Path) -> None:
+    with local_copy(f"s3://lake/in/{FILES[0]}?{store}") as local:
+        assert Path(local.path).read_bytes() == (drawn_corpus / "videos" / FILES[0]).read_bytes()
+    assert not Path(local.path).exists()
+
+
+def test_an_object_that_went_away_is_a_row(store: str) -> None:
+    (listed,) = list_inputs([f"s3://lake/in/{FILES[0]}?{store}"]).inputs
+    gone = scan(type(listed)(listed.uri.replace(FILES[0], "gone.mp4")), ScanConfig.of(load_recipe("demo")))
+    assert (gone.video["status"], gone.video["reason"]) == ("failed", "unreadable")
