@@ -64,7 +64,7 @@ def _fit_in(
     for place, packs in learner.steps_from(start, release_hash):
         metrics = learner.step(place, packs)
         last = place.step == config.steps
-        if last or place.step % config.validate_every == 0:
+        if last or place.step == 1 or place.step % config.validate_every == 0:
             metrics |= learner.validate()
         if leads:
             run.log(metrics)

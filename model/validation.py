@@ -24,7 +24,7 @@ from model.packing import Pack, Patch, num_tokens
 from schemas.identity import digest
 
 NUM_LEVELS = 8
-MAX_SAMPLES = 16
+MAX_SAMPLES = 8
 HELD_OUT_SHARE = 0.1
 
 

@@ -1,0 +1,70 @@
+"""The image or video that a sampled clip starts from: read, cut to the sample's shape, and timed at its frame rate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.media import MICROSECONDS, FrameReader, MediaError, displayed_size, frames_at, open_video, still_image
+from schemas.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Source:
+    """A readable file: displayed size, and the presentation times of its frames."""
+
+    path: str
+    width_px: int
+    height_px: int
+    times_us: tuple[int, ...]
+
+
+def open_source(path: str) -> Source:
+    """Decode a file once to learn its size and times.
+
+    Raises:
+        UsageError: it has no picture that can be decoded.
+    """
+    try:
+        container, stream = open_video(path)
+    except MediaError as error:
+        raise UsageError(f"{path}: {error}") from error
+    with container:
+        reader = FrameReader(container, stream)
+        size = None
+        for frame in reader:
+            if size is None:
+                shape = float(stream.sample_aspect_ratio or 1)
+                size = displayed_size(frame.width, frame.height, int(frame.rotation), shape)
+    if size is None:
+        raise UsageError(f"{path}: nothing in it decodes")
+    return Source(path, *size, tuple(reader.times_us))
+
+
+def centre_box(source: Source, size_px: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The largest box in the middle of the picture with the aspect ratio of `size_px`: x, y, width, height."""
+    width, height = size_px
+    scale = min(source.width_px / width, source.height_px / height)
+    box_width, box_height = max(round(width * scale), 1), max(round(height * scale), 1)
+    return (source.width_px - box_width) // 2, (source.height_px - box_height) // 2, box_width, box_height
+
+
+def last_frames(source: Source, size_px: tuple[int, int], fps: float, max_frames: int) -> np.ndarray:
+    """The end of a source at `fps`: as many frames as it lasts, at most `max_frames`, rounded down to 4k + 1.
+
+    Returns:
+        (T, H, W, 3) uint8 RGB of `size_px` (width, height).
+    """
+    displayed = (source.width_px, source.height_px)
+    box = centre_box(source, size_px)
+    try:
+        if len(source.times_us) == 1:
+            return still_image(source.path, box, displayed, size_px)
+        first_us, last_us = source.times_us[0], source.times_us[-1]
+        available = int((last_us - first_us) / MICROSECONDS * fps + 1e-6) + 1
+        count = max(min(available, max_frames) - 1, 0) // 4 * 4 + 1
+        times_us = [round(last_us - (count - 1 - i) * MICROSECONDS / fps) for i in range(count)]
+        return frames_at(source.path, times_us, box, displayed, size_px)
+    except MediaError as error:
+        raise UsageError(f"{source.path}: {error}") from error

@@ -1,0 +1,95 @@
+"""What a run folder says of itself: `config.json`, with all that resuming and sampling need to know."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from jobs.loader import Encoding
+from model.autoencoder import STRIDE_HW, STRIDE_T
+from model.checkpoint import with_tuples, write_json
+from schemas.errors import UsageError
+
+FILE = "config.json"
+FIXED = ("release_hash", "transform", "autoencoder_fingerprint", "text_encoder_fingerprint", "seed")
+"""Settings with which a run stands and falls; others may change when it is resumed."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """A run's data, encoders and usual clip."""
+
+    dataset: str
+    release: str
+    release_hash: str
+    autoencoder: str
+    autoencoder_fingerprint: str
+    text_encoder: str
+    text_encoder_fingerprint: str
+    text_dim: int
+    latent_mean: tuple[float, ...]
+    latent_std: tuple[float, ...]
+    transform: str
+    fps: float
+    max_pixels_px: int
+    seed: int
+    num_clips: int
+    usual_width_px: int
+    usual_height_px: int
+    usual_num_frames: int
+    """The most frequent size among the clips and the length of the longest."""
+    train: Mapping[str, Any]
+    """The `train` section of the recipe."""
+
+    @property
+    def encoding(self) -> Encoding:
+        return Encoding(self.transform, self.autoencoder_fingerprint, self.text_encoder_fingerprint, self.fps)
+
+
+def usual_clip(shapes: Mapping[str, tuple[int, int, int, int]]) -> dict[str, int]:
+    """The `usual_` settings, from latent shapes (C, T, H, W)."""
+    (height, width), _ = Counter((H, W) for _, _, H, W in shapes.values()).most_common(1)[0]
+    longest = max(T for _, T, _, _ in shapes.values())
+    return {
+        "usual_width_px": width * STRIDE_HW,
+        "usual_height_px": height * STRIDE_HW,
+        "usual_num_frames": (longest - 1) * STRIDE_T + 1,
+    }
+
+
+def write_run_config(run_dir: Path, config: RunConfig) -> None:
+    """Write a run's config, or check that the run which is there can be resumed with it.
+
+    Raises:
+        UsageError: the folder cannot be written, or belongs to a run on other data.
+    """
+    if (run_dir / FILE).exists():
+        earlier = read_run_config(run_dir)
+        for name in FIXED:
+            before, now = getattr(earlier, name), getattr(config, name)
+            if before != now:
+                raise UsageError(f"run {run_dir}: begun with {name} = {before}, not {now}; choose another --out")
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        write_json(run_dir / FILE, asdict(config))
+    except OSError as error:
+        raise UsageError(f"output {run_dir}: cannot be written: {error}") from error
+
+
+def read_run_config(run_dir: Path) -> RunConfig:
+    """Read a run's config.
+
+    Raises:
+        UsageError: the folder is not a run's, or was written by another version.
+    """
+    try:
+        values = json.loads((run_dir / FILE).read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise UsageError(f"run {run_dir}: no readable {FILE}; is it the --out of `reelmill train`?") from error
+    if not isinstance(values, dict) or values.keys() != {f.name for f in fields(RunConfig)}:
+        raise UsageError(f"run {run_dir}: {FILE} is not one that this version writes")
+    return RunConfig(**with_tuples(values))

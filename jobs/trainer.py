@@ -1,0 +1,97 @@
+"""Ray Train around `model.training.fit`: workers, their devices, and metrics on their way to the driver.
+
+The run folder is the state of a run: model.training resumes from it whoever starts it, so Ray Train is given nothing
+to restore, and a run killed by SIGKILL, a lost worker and the same command given twice are one case.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import ray.train.torch
+import torch
+
+from jobs.loader import load_samples
+from jobs.run_config import read_run_config
+from model.examples import LatentStatistics
+from model.learner import Metrics, Worker
+from model.training import fit
+from pipeline import releases
+from pipeline.dataset import Dataset
+from pipeline.runtime import connect
+from schemas.recipe import Recipe, TrainConfig, decode_recipe
+
+REPORT_EVERY_STEPS = 10
+"""`ray.train.report` makes all ranks wait for each other."""
+WORKER_FAILURES = 2
+"""How often Ray starts the workers again after one is lost."""
+
+
+def train_with_ray(run_dir: Path, train: TrainConfig) -> None:
+    """Run the training of `run_dir`, whose `config.json` is written, to its last step.
+
+    A worker asks for one logical CPU and the coordinator for none, so that one worker fits on any machine.
+    """
+    connect()
+    trainer = ray.train.torch.TorchTrainer(
+        train_worker,
+        train_loop_config={"run_dir": str(run_dir), "train": asdict(train), "num_threads": _threads_asked_for()},
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=train.num_workers, use_gpu=train.use_gpu, resources_per_worker=_worker_resources(train)
+        ),
+        run_config=ray.train.RunConfig(
+            name="ray",
+            storage_path=str(run_dir.resolve()),
+            failure_config=ray.train.FailureConfig(max_failures=WORKER_FAILURES),
+            worker_runtime_env={"env_vars": {"OMP_WAIT_POLICY": "PASSIVE"}},  # share busy cores instead of spinning
+        ),
+    )
+    trainer.fit()
+
+
+def train_worker(settings: dict[str, Any]) -> None:
+    """What each worker runs: load the samples, fit, report."""
+    context = ray.train.get_context()
+    run_dir = Path(settings["run_dir"])
+    config = read_run_config(run_dir)
+    dataset = Dataset(config.dataset)
+    train = _train_config(settings["train"])
+    device = ray.train.torch.get_device() if train.use_gpu else torch.device("cpu")
+    torch.set_num_threads(settings["num_threads"] or max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
+    fit(
+        load_samples(dataset, releases.read(dataset, config.release), config.encoding),
+        train,
+        LatentStatistics(config.latent_mean, config.latent_std),
+        run_dir,
+        text_dim=config.text_dim,
+        release_hash=config.release_hash,
+        worker=Worker(context.get_world_rank(), context.get_world_size(), device),
+        on_step=_report_to_ray(train.steps),
+    )
+
+
+def _threads_asked_for() -> int | None:
+    """The user's OMP_NUM_THREADS; Ray sets its own for workers, by their logical CPUs."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdigit() and int(asked) > 0 else None
+
+
+def _worker_resources(train: TrainConfig) -> dict[str, float]:
+    return {"CPU": 1, "GPU": 1} if train.use_gpu else {"CPU": 1}
+
+
+def _report_to_ray(num_steps: int):
+    def report(metrics: Metrics) -> None:
+        if metrics["step"] % REPORT_EVERY_STEPS == 0 or metrics["step"] == num_steps:
+            ray.train.report(metrics)
+
+    return report
+
+
+def _train_config(tree: dict[str, Any]) -> TrainConfig:
+    recipe: Recipe = decode_recipe({"train": tree})
+    return recipe.train

@@ -1,0 +1,89 @@
+"""A data set whose one release is encoded: drawn clips through the built-in autoencoder and text encoder."""
+
+import json
+
+import pytest
+import torch
+
+from model.autoencoder import load_autoencoder
+from model.text_encoder import load_text_encoder
+from pipeline.dataset import Dataset, to_parquet
+from pipeline.drawn.render import render
+from pipeline.drawn.world import detailed_caption, draw_scene, short_caption
+from pipeline.releases import METADATA_KEY
+from pipeline.stages.latents import OK
+from schemas import LATENTS, RELEASES, TEXT, VIDEOS
+from schemas.identity import digest
+from schemas.latents import text_id
+from schemas.recipe import EncodeConfig
+
+SHAPES_THW = ((9, 64, 96), (5, 96, 64), (1, 64, 64), (9, 64, 96))
+FPS = 8.0
+
+
+def release_row(clip_id: str, seed: int) -> dict:
+    scene = draw_scene(seed)
+    T, H, W = SHAPES_THW[seed % len(SHAPES_THW)]
+    return {
+        "clip_id": clip_id,
+        "video_id": f"video-{seed}",
+        "uri": f"/nowhere/{seed}.mp4",
+        "start_us": 0,
+        "end_us": int(T / FPS * 1e6),
+        "is_image": T == 1,
+        "num_frames": T,
+        "width": W,
+        "height": H,
+        "content_box": [0, 0, W, H],
+        "captioner": "truth",
+        "short": short_caption(scene),
+        "detailed": detailed_caption(scene),
+        "source": "{}",
+    }
+
+
+@pytest.fixture(scope="session")
+def encoded_dataset(tmp_path_factory) -> Dataset:
+    """Twelve clips under the release name `drawn`, keyed as `reelmill encode` would with the default recipe."""
+    dataset = Dataset(str(tmp_path_factory.mktemp("encoded")))
+    autoencoder, text_encoder = load_autoencoder(), load_text_encoder()
+    rows = [release_row(f"clip-{seed:02d}", seed) for seed in range(12)]
+    write_release(dataset, "drawn", rows)
+    latents = [
+        {
+            "clip_id": row["clip_id"],
+            "transform": EncodeConfig().transform,
+            "encoder": autoencoder.fingerprint,
+            "status": OK,
+            "reason": None,
+            "fps": FPS,
+            **_stored(_latent(autoencoder, seed)),
+        }
+        for seed, row in enumerate(rows)
+    ]
+    dataset.write_part(LATENTS.within(autoencoder.fingerprint), latents)
+    texts = sorted({row[name] for row in rows for name in ("short", "detailed")})
+    embedded = [
+        {"text_id": text_id(text), "encoder": text_encoder.fingerprint, "text": text, **_stored(array)}
+        for text, array in zip(texts, text_encoder.encode(texts), strict=True)
+    ]
+    dataset.write_part(TEXT.within(text_encoder.fingerprint), embedded)
+    return dataset
+
+
+def write_release(dataset: Dataset, name: str, rows: list[dict]) -> None:
+    """A release file as `reelmill release` freezes it, and the empty table that makes a folder a data set."""
+    dataset.write_bytes("videos/part-none.parquet", to_parquet(VIDEOS.encode([])))
+    clips = RELEASES.encode(rows)
+    facts = json.dumps({"name": name, "hash": digest(*rows), "where": "true"}).encode()
+    dataset.write_bytes(f"releases/{name}.parquet", to_parquet(clips.replace_schema_metadata({METADATA_KEY: facts})))
+
+
+def _latent(autoencoder, seed: int):
+    T, H, W = SHAPES_THW[seed % len(SHAPES_THW)]
+    frames = torch.from_numpy(render(draw_scene(seed), W, H, T)).permute(3, 0, 1, 2)[None].float() / 127.5 - 1
+    return autoencoder.encode(frames)[0].half().numpy()
+
+
+def _stored(array) -> dict:
+    return {"dtype": array.dtype.name, "shape": list(array.shape), "data": array.tobytes()}
