@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 LOG_SPREAD = 30.0
-"""90th over 10th percentile of the positive values above which an axis is logarithmic."""
+"""90th percentile of the positive values, over their 10th or a threshold among them, above which an axis is
+logarithmic."""
 ZERO_FRAC = 0.06
 """Share of a logarithmic axis that is set apart, on its left, for zero."""
 REACH = 4.0
@@ -19,12 +20,16 @@ PAD_FRAC = 0.02
 
 @dataclass(frozen=True)
 class Axis:
-    """The interval [low, high], linear or logarithmic; a logarithmic one may hold zero in a place of its own."""
+    """The interval [low, high], linear or logarithmic; a logarithmic one may hold zero in a place of its own.
+
+    On a linear axis of whole numbers each has the unit around it, and ticks are whole.
+    """
 
     low: float
     high: float
     is_log: bool = False
     has_zero: bool = False
+    is_integer: bool = False
 
     def position(self, value: float) -> float:
         """Where a value lies, as a share of the axis: 0 at its left or lower end, 1 at the other."""
@@ -42,7 +47,7 @@ class Axis:
         """Round values within the axis: about `num_wanted`, at least two where the axis allows."""
         ticks = _log_ticks(self.low, self.high, num_wanted) if self.is_log else []
         if len(ticks) < 2:
-            ticks = _linear_ticks(self.low, self.high, num_wanted)
+            ticks = _linear_ticks(self.low, self.high, num_wanted, 1.0 if self.is_integer else 0.0)
         return [0.0, *ticks] if self.has_zero else ticks
 
 
@@ -56,7 +61,8 @@ def choose_axis(values: np.ndarray, marks: Sequence[float] = ()) -> Axis:
     positive = values[values > 0]
     if values.min() >= 0 and len(positive):
         tenth, ninetieth = np.percentile(positive, [10, 90])
-        if ninetieth / tenth > LOG_SPREAD:
+        inner_marks = [mark for mark in marks if mark > 0 and mark >= values.min()]
+        if ninetieth / min([tenth, *inner_marks]) > LOG_SPREAD:
             return _log_axis(positive, marks, has_zero=len(positive) < len(values))
     return _linear_axis(float(values.min()), float(values.max()), marks)
 
@@ -87,8 +93,8 @@ def _log_axis(positive: np.ndarray, marks: Sequence[float], *, has_zero: bool) -
     return Axis(low / pad, high * pad, is_log=True, has_zero=has_zero or 0 in marks)
 
 
-def _linear_ticks(low: float, high: float, num_wanted: int) -> list[float]:
-    rough = (high - low) / num_wanted
+def _linear_ticks(low: float, high: float, num_wanted: int, least_step: float) -> list[float]:
+    rough = max((high - low) / num_wanted, least_step)
     power = 10 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)

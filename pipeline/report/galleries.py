@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any
 
 import duckdb
@@ -30,10 +29,6 @@ class Card:
     strip: Strip
     reasons: Sequence[str]
     captions: Sequence[Mapping[str, Any]]
-
-    @property
-    def file_name(self) -> str:
-        return PurePosixPath(self.clip["uri"]).name
 
     @property
     def facts(self) -> list[str]:
@@ -78,9 +73,9 @@ def spread(
         where place * {limit} // total <> (place - 1) * {limit} // total or (place = 0 and {limit} > 0)
         order by place
     """
-    total = connection.execute(f"select count(*) from {view} where {condition}", list(values)).fetchone()
+    total = connection.execute(f"select count(*) from {view} where {condition}", list(values)).fetchall()[0][0]
     rows = connection.sql(query, params=list(values)).to_arrow_table().to_pylist()
-    return rows, total[0] if total else 0
+    return rows, total
 
 
 def kept_gallery(connection: duckdb.DuckDBPyConnection, limit: int, progress: Progress) -> Gallery:

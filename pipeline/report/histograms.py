@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import duckdb
@@ -73,7 +73,7 @@ def histogram(values: Mapping[str, np.ndarray], marks: Sequence[float] = (), *, 
         raise ValueError("no finite value")
     axis = choose_axis(everything, marks)
     edges = _edges(axis, is_integer)
-    axis = Axis(float(edges[0]), float(edges[-1]), axis.is_log, axis.has_zero)
+    axis = replace(axis, low=float(edges[0]), high=float(edges[-1]), is_integer=is_integer and not axis.is_log)
     counts = {
         status: np.histogram(array[array > 0] if axis.has_zero else array, edges)[0] for status, array in finite.items()
     }

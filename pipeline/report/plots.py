@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -12,16 +13,26 @@ from pipeline.report.axes import Axis, choose_axis, number
 from pipeline.report.histograms import Bin, Histogram
 from pipeline.report.thresholds import Threshold
 
-WIDTH, PLOT_HEIGHT = 400.0, 110.0
 LEFT, RIGHT, BOTTOM, LABEL_ROW = 34.0, 8.0, 18.0, 13.0
-INNER_WIDTH = WIDTH - LEFT - RIGHT
+WIDTH, PLOT_HEIGHT = 400.0, 110.0
+CURVE_WIDTH, CURVE_HEIGHT = 720.0, 250.0
+MAX_BAR_PX = 30.0
+"""Bars of a few whole numbers are no wider."""
 MIN_BAR_PX = 1.5
 """A bar of one row among very many still shows."""
 
 
-def x_px(axis: Axis, value: float) -> float:
-    """Horizontal place of a value in a plot, in the units of its view box."""
-    return LEFT + INNER_WIDTH * axis.position(value)
+def x_px(axis: Axis, value: float, width: float = WIDTH) -> float:
+    """Horizontal place of a value in a plot of some width, in the units of its view box."""
+    return LEFT + (width - LEFT - RIGHT) * axis.position(value)
+
+
+def threshold_x_px(axis: Axis, threshold: Threshold) -> float:
+    """Where a threshold is drawn: among whole numbers, between the last that passes and the first that does not."""
+    value = threshold.value
+    if axis.is_integer:
+        value = math.ceil(value) - 0.5 if threshold.bound == "min" else math.floor(value) + 0.5
+    return x_px(axis, value)
 
 
 def histogram_svg(histogram: Histogram, thresholds: Sequence[Threshold], unit: str) -> Markup:
@@ -32,11 +43,11 @@ def histogram_svg(histogram: Histogram, thresholds: Sequence[Threshold], unit: s
     tallest = max(1, max(bin_.total for bin_ in histogram.bins))
     parts = [_shade(histogram.axis, threshold, top, base) for threshold in drawn]
     parts += [_bar(histogram.axis, bin_, tallest, base, unit) for bin_ in histogram.bins if bin_.total]
-    parts += _frame(histogram.axis, base)
+    parts += _frame(histogram.axis, base, WIDTH)
     parts.append(_text(LEFT - 5, top + 8, f"{tallest:,}", "end"))
     parts.append(_text(LEFT - 5, base, "0", "end"))
     parts += [_threshold(histogram.axis, threshold, row, base) for row, threshold in enumerate(drawn)]
-    return _svg(base + BOTTOM, parts)
+    return _svg(WIDTH, base + BOTTOM, parts)
 
 
 def curve_svg(curves: Sequence[tuple[str, Sequence[tuple[float, float]]]]) -> Markup:
@@ -44,26 +55,28 @@ def curve_svg(curves: Sequence[tuple[str, Sequence[tuple[float, float]]]]) -> Ma
     points = np.array([point for _, curve in curves for point in curve], np.float64)
     x_axis = Axis(float(points[:, 0].min()), float(max(points[:, 0].max(), points[:, 0].min() + 1)))
     y_axis = choose_axis(points[:, 1])
-    top, base = 6.0, 6.0 + 1.5 * PLOT_HEIGHT
+    top, base = 6.0, 6.0 + CURVE_HEIGHT
 
     def place(step: float, value: float) -> tuple[str, str]:
-        return f"{x_px(x_axis, step):.1f}", f"{base - (base - top) * y_axis.position(value):.1f}"
+        return f"{x_px(x_axis, step, CURVE_WIDTH):.1f}", f"{base - (base - top) * y_axis.position(value):.1f}"
 
-    parts = _frame(x_axis, base)
+    parts = _frame(x_axis, base, CURVE_WIDTH)
     for tick in y_axis.ticks(4):
         y = float(place(x_axis.low, tick)[1])
-        parts.append(Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(LEFT, WIDTH - RIGHT, y, y))
+        parts.append(
+            Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(LEFT, CURVE_WIDTH - RIGHT, y, y)
+        )
         parts.append(_text(LEFT - 5, y + 3, number(tick), "end"))
     for name, curve in curves:
         path = " ".join(",".join(place(*point)) for point in curve)
         parts.append(Markup('<polyline class="curve {}" points="{}"/>').format(name, path))
         if name == "val":
             parts += [Markup('<circle class="val" cx="{}" cy="{}" r="2.2"/>').format(*place(*p)) for p in curve]
-    return _svg(base + BOTTOM, parts)
+    return _svg(CURVE_WIDTH, base + BOTTOM, parts)
 
 
-def _svg(height: float, parts: Sequence[Markup]) -> Markup:
-    opening = Markup('<svg viewBox="0 0 {} {}" role="img">').format(f"{WIDTH:.0f}", f"{height:.0f}")
+def _svg(width: float, height: float, parts: Sequence[Markup]) -> Markup:
+    opening = Markup('<svg viewBox="0 0 {} {}" role="img">').format(f"{width:.0f}", f"{height:.0f}")
     return opening + Markup("").join(parts) + Markup("</svg>")
 
 
@@ -72,16 +85,16 @@ def _text(x: float, y: float, text: str, anchor: str, name: str = "tick") -> Mar
     return pattern.format(name, x, y, anchor, text)
 
 
-def _frame(axis: Axis, base: float) -> list[Markup]:
+def _frame(axis: Axis, base: float, width: float) -> list[Markup]:
     """The horizontal axis with its ticks; tick labels that would touch are left out."""
     line = Markup('<line class="axis" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(
-        LEFT, WIDTH - RIGHT, base, base
+        LEFT, width - RIGHT, base, base
     )
     parts, last_end = [line], 0.0
     for tick in axis.ticks():
-        x, half_width = x_px(axis, tick), 3.2 * len(number(tick))
+        x, half_width = x_px(axis, tick, width), 3.2 * len(number(tick))
         parts.append(Markup('<path class="axis" d="M{:.1f} {:.1f}v3"/>').format(x, base))
-        if x - half_width > last_end and x + half_width <= WIDTH:
+        if x - half_width > last_end and x + half_width <= width:
             parts.append(_text(x, base + 14, number(tick), "middle"))
             last_end = x + half_width + 4
     return parts
@@ -94,6 +107,8 @@ def _bar(axis: Axis, bin_: Bin, tallest: int, base: float, unit: str) -> Markup:
         span = "0"
     else:
         left, right = x_px(axis, bin_.low), x_px(axis, bin_.high)
+        inset = max(0.0, right - left - MAX_BAR_PX) / 2
+        left, right = left + inset, right - inset
         span = f"{number(bin_.low)} to {number(bin_.high)}"
     title = f"{span} {unit}: ".replace(" :", ":") + ", ".join(f"{n} {name}" for name, n in bin_.counts.items() if n)
     parts, bottom = [Markup("<title>{}</title>").format(title)], base
@@ -107,16 +122,16 @@ def _bar(axis: Axis, bin_: Bin, tallest: int, base: float, unit: str) -> Markup:
 
 
 def _shade(axis: Axis, threshold: Threshold, top: float, base: float) -> Markup:
-    x = x_px(axis, threshold.value)
+    x = threshold_x_px(axis, threshold)
     left, right = (LEFT, x) if threshold.bound == "min" else (x, WIDTH - RIGHT)
     rect = Markup('<rect class="out" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"/>')
     return rect.format(left, top, right - left, base - top)
 
 
 def _threshold(axis: Axis, threshold: Threshold, row: int, base: float) -> Markup:
-    x, y = x_px(axis, threshold.value), LABEL_ROW * (row + 1)
+    x, y = threshold_x_px(axis, threshold), LABEL_ROW * (row + 1)
     pattern = Markup('<line class="threshold" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>')
-    is_left = x < LEFT + INNER_WIDTH / 2
+    is_left = x < WIDTH / 2
     label = _text(x + (4 if is_left else -4), y - 2, threshold.label, "start" if is_left else "end", "threshold")
     return pattern.format(x, x, y - LABEL_ROW + 2, base) + label
 
