@@ -106,7 +106,7 @@ def luma_and_chroma(frame: av.video.frame.VideoFrame) -> tuple[np.ndarray, np.nd
     dtype = np.uint16 if name in PLANAR_10_BIT else np.uint8
     planes = []
     for plane in frame.planes[:3]:
-        rows = np.frombuffer(plane, dtype).reshape(plane.height, -1)
+        rows = np.frombuffer(memoryview(plane), dtype).reshape(plane.height, -1)
         planes.append(rows[:, : plane.width])
     return planes[0], planes[1], planes[2]
 

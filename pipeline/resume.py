@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.dataset import Dataset
@@ -51,9 +52,11 @@ def find_pending(dataset: Dataset, inputs: Sequence[ListedInput], captioner: str
     return Pending(mark_copies(fresh, videos), uncaptioned, orphans, embedded)
 
 
-def _uncaptioned(dataset: Dataset, clips, orphans: frozenset[tuple], captioner: str) -> tuple[dict[str, Any], ...]:
+def _uncaptioned(
+    dataset: Dataset, clips: pa.Table, orphans: frozenset[tuple], captioner: str
+) -> tuple[dict[str, Any], ...]:
     captioned = {clip_id for clip_id, fingerprint in dataset.keys(CAPTIONS) if fingerprint == captioner}
-    kept = clips.filter(pc.equal(clips["status"], KEPT)).to_pylist()
+    kept = clips.filter(pc.field("status") == KEPT).to_pylist()
     return tuple(c for c in kept if c["clip_id"] not in captioned and (c["clip_id"],) not in orphans)
 
 

@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import ray
@@ -98,11 +98,11 @@ class ActorReporter:
 
 
 def start_ledger() -> ActorHandle:
-    return ray.remote(num_cpus=0)(Ledger).remote()
+    return cast(ActorHandle, ray.remote(num_cpus=0)(Ledger).remote())
 
 
 def read_ledger(ledger: ActorHandle) -> dict[str, dict[str, Any]]:
-    return ray.get(ledger.totals.remote())
+    return cast(dict[str, dict[str, Any]], ray.get(ledger.totals.remote()))
 
 
 @dataclass(frozen=True)

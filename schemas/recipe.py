@@ -106,11 +106,11 @@ class CaptionConfig:
     """`none` writes no captions."""
     checkpoint: str = "builtin"
     """`builtin`, a folder, or a model hub's name."""
-    num_frames: int = 8
-    max_pixels_px: int = 64 * 48
+    num_frames: PositiveInt = 8
+    max_pixels_px: PositiveInt = 64 * 48
     """Pixel budget of a frame as the model sees it; the built-in one was fitted at this."""
     max_new_tokens: PositiveInt = 96
-    dtype: str = "float32"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     engine_options: dict[str, Any] = field(default_factory=dict)
     """Given to the engine as they are, as vLLM's tensor_parallel_size; they say how fast, not what."""
     batch_clips: PositiveInt = 16

@@ -23,7 +23,7 @@ class FlowSpeed:
         previous, self._previous = self._previous, (luma, time_us)
         if previous is None or min(luma.shape) < MIN_SIDE_PX:
             return None
-        flow = self._flow.calc(previous[0], luma, None)
+        flow = self._flow.calc(previous[0], luma, None)  # pyright: ignore[reportCallIssue, reportArgumentType]
         pixels = float(cv2.magnitude(flow[..., 0], flow[..., 1]).mean()) * UNIT_SIDE_PX / max(luma.shape)
         return pixels / ((time_us - previous[1]) * 1e-6)
 

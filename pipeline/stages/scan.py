@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import av.error
 import numpy as np
+from av.video.reformatter import ColorRange
 
 from pipeline.filesystems import local_copy
 from pipeline.listing import ListedInput
@@ -139,7 +139,7 @@ def _read_frames(
         time_us = reader.times_us[index]
         luma, colour = reduce_frame(frame, measure.work_side_px, facts["rotation_deg"])
         shots.push(index, time_us, colour)
-        full_range = frame.format.name.startswith("yuvj") or frame.color_range == av.video.reformatter.ColorRange.JPEG
+        full_range = frame.format.name.startswith("yuvj") or frame.color_range == ColorRange.JPEG
         signals.brightness.append(mean_brightness(luma, full_range=full_range))
         if next_sample_us is None or time_us >= next_sample_us:
             next_sample_us = time_us + round(MICROSECONDS / measure.sample_hz)
