@@ -1,0 +1,121 @@
+"""The decode pass over real videos, where a folder of them lies beside the repository: `../shared/videos`.
+
+Its manifest gives sizes, frame counts and hard cuts that a person has verified. The two-minute 1080p file is left out
+for its cost; a file is scanned once.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.listing import list_inputs
+from pipeline.resume import mark_copies
+from pipeline.stages.scan import ScanConfig, ScannedVideo, scan
+from schemas import CLIPS, VIDEOS
+from schemas.recipe import load_recipe
+
+FOLDER = Path(__file__).parents[3] / "shared" / "videos"
+DEAR = "dev05_laion_slides_text_static.mp4"
+TOLERANCE_FRAMES = 2
+FAILURES = {
+    "dev10_audio_only.mp4": "no_video_stream",
+    "dev11_zero_length.webm": "empty_file",
+}
+BEST_STREAM = {
+    "dev02_nasa_two_video_streams.mp4": {
+        "display_width": 480,
+        "display_height": 270,
+        "frames": 390,
+        "verified_cuts": [240],
+        "gradual_transitions": [{"first_frame": 150, "last_frame": 176}],
+    }
+}
+"""The manifest describes another stream of this file than FFmpeg's best; its note gives these figures for that one."""
+
+pytestmark = pytest.mark.skipif(not (FOLDER / "manifest.json").is_file(), reason=f"no videos in {FOLDER}")
+
+
+@pytest.fixture(scope="module")
+def facts() -> dict[str, dict[str, Any]]:
+    """The manifest by file name."""
+    files = json.loads((FOLDER / "manifest.json").read_text())["files"]
+    return {f["file"]: f | BEST_STREAM.get(f["file"], {}) for f in files if f["file"] != DEAR}
+
+
+@pytest.fixture(scope="module")
+def scanned(facts: dict[str, dict[str, Any]]) -> dict[str, ScannedVideo]:
+    inputs = [listed for listed in list_inputs([str(FOLDER)]).inputs if not listed.uri.endswith(DEAR)]
+    config = ScanConfig.of(load_recipe("default"))
+    return {Path(listed.uri).name: scan(listed, config) for listed in mark_copies(inputs, [])}
+
+
+def test_every_file_is_a_row_and_failures_say_why(
+    facts: dict[str, dict[str, Any]], scanned: dict[str, ScannedVideo]
+) -> None:
+    assert set(scanned) == set(facts)
+    VIDEOS.encode([result.video for result in scanned.values()])
+    CLIPS.encode([clip for result in scanned.values() for clip in result.clips])
+    failures = {name: r.video["reason"] for name, r in scanned.items() if r.video["status"] == "failed"}
+    assert failures == FAILURES
+    for name, result in scanned.items():
+        assert bool(result.clips) == (name not in FAILURES)
+        if result.video["video_id"]:
+            assert facts[name]["sha256"].startswith(result.video["video_id"])
+
+
+def test_sizes_frames_and_rotation_are_the_manifests(
+    facts: dict[str, dict[str, Any]], scanned: dict[str, ScannedVideo]
+) -> None:
+    for name, result in scanned.items():
+        known, row = facts[name], result.video
+        if name in FAILURES:
+            continue
+        assert row["num_frames"] == known["frames"], name
+        if known.get("display_width"):
+            assert (row["width"], row["height"]) == (known["display_width"], known["display_height"]), name
+            assert abs(row["rotation_deg"] - known["rotation_deg_ccw"]) % 360 == 0, name
+        if known.get("variable_frame_rate") is not None:
+            assert row["variable_frame_rate"] == known["variable_frame_rate"], name
+
+
+def test_a_refused_packet_is_counted_and_rejects_its_clip(scanned: dict[str, ScannedVideo]) -> None:
+    result = scanned["dev12_corrupted_testpattern.mp4"]
+    assert result.video["decode_errors"] == 1
+    assert [clip["reasons"] for clip in result.clips] == [["corrupt"]]
+
+
+def test_permanent_bars_are_outside_the_content_box(scanned: dict[str, ScannedVideo]) -> None:
+    clips = [clip for clip in scanned["dev01_sintel_trailer_letterbox_fades.mp4"].clips if not clip["reasons"]]
+    assert len(clips) >= 3
+    for clip in clips:
+        assert np.abs(np.subtract(clip["content_box"], [0, 57, 854, 367])).max() <= 2
+
+
+def test_hard_cuts_are_found(
+    facts: dict[str, dict[str, Any]], scanned: dict[str, ScannedVideo], record_property: Any
+) -> None:
+    """A boundary on a listed fade or dissolve is no false alarm: something does change there."""
+    num_cuts = num_found = num_boundaries = num_false = 0
+    for name, result in scanned.items():
+        cuts = facts[name].get("verified_cuts")
+        if not result.clips or cuts is None:
+            continue
+        boundaries = np.cumsum([clip["num_frames"] for clip in result.clips])[:-1]
+        changes = [(cut, cut) for cut in cuts]
+        changes += [(t["first_frame"], t["last_frame"]) for t in facts[name]["gradual_transitions"] or ()]
+        near = [any(a - TOLERANCE_FRAMES <= b <= z + TOLERANCE_FRAMES for a, z in changes) for b in boundaries]
+        num_cuts += len(cuts)
+        num_found += sum(any(abs(cut - b) <= TOLERANCE_FRAMES for b in boundaries) for cut in cuts)
+        num_boundaries += len(near)
+        num_false += near.count(False)
+    recall, precision = num_found / num_cuts, 1 - num_false / num_boundaries
+    record_property("cut_recall", recall)
+    record_property("cut_precision", precision)
+    print(f"hard cuts: {num_found} of {num_cuts} found; {num_false} of {num_boundaries} boundaries false")
+    assert recall >= 0.7
+    assert precision >= 0.8
