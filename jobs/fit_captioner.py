@@ -3,7 +3,7 @@
     python -m jobs.fit_captioner --out DIR [--minutes M] [--seed S] [--clips N]
 
 DIR/clips holds the drawn clips, DIR/state.pt the fit so far (the same command resumes), DIR/log.jsonl the losses and
-the held-out accuracy by attribute, DIR/captioner the checkpoint.
+the held-out accuracy by attribute, DIR/captioner the checkpoint and its card.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import math
 import random
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from transformers import Qwen2Tokenizer
 
 from jobs.captioner_batches import QUESTIONS, CaptionTokens, caption_tokens, token_labels
 from jobs.captioner_clips import BUCKETS, HELD_OUT_SEED, Bucket, open_bucket, take_batch
-from jobs.captioner_scores import held_out_scores
+from jobs.captioner_scores import card, held_out_scores
 from model.captioner_heads import TokenHeads, heads_loss
 from model.captioner_net import (
     CLAIMED_FPS,
@@ -197,15 +197,13 @@ class Fit:
 
 def fit_captioner(out: Path, settings: FitSettings) -> dict[str, float]:
     """Run or resume the fit in `out`; returns the held-out scores of the checkpoint it wrote."""
-    out.mkdir(parents=True, exist_ok=True)
     each, each_held_out = settings.num_clips // len(BUCKETS), settings.held_out_clips // len(BUCKETS)
     held_out = {name: open_bucket(out / "clips", name, each_held_out, HELD_OUT_SEED) for name in BUCKETS}
     buckets = {name: open_bucket(out / "clips", name, each, 0) for name in BUCKETS}
-    fit = Fit(settings, fitted_tokenizer())
-    state, log = out / "state.pt", (out / "log.jsonl").open("a", buffering=1)
+    fit, state = Fit(settings, fitted_tokenizer()), out / "state.pt"
     if state.exists():
         fit.load(state)
-        logger.info("resumed at step %d, %.0f s", fit.step, fit.spent_s)
+        logger.info("resumed at step %d, after %.0f s", fit.step, fit.spent_s)
     reports: list[dict[str, float]] = []
     saved_s = checked_s = logged_s = fit.spent_s
     while fit.done_frac < 1:
@@ -214,23 +212,28 @@ def fit_captioner(out: Path, settings: FitSettings) -> dict[str, float]:
         fit.spent_s += time.perf_counter() - began
         if fit.spent_s - logged_s > settings.log_every_s:
             logged_s = fit.spent_s
-            log.write(json.dumps({"step": fit.step, "spent_s": round(fit.spent_s, 1), **_means(reports)}) + "\n")
+            _log(out, fit, _means(reports))
             reports.clear()
         if fit.spent_s - saved_s > settings.save_every_s:
             saved_s = fit.spent_s
             fit.save(state)
-        talks = fit.done_frac > settings.vision_only_frac + 0.02
-        if talks and fit.spent_s - checked_s > settings.check_every_s:
+        if fit.done_frac > settings.vision_only_frac and fit.spent_s - checked_s > settings.check_every_s:
             checked_s = fit.spent_s
             save_captioner(fit.net, fit.tokenizer, out / "captioner")
-            log.write(
-                json.dumps({"step": fit.step, "held_out": held_out_scores(fit.net, fit.tokenizer, held_out)}) + "\n"
-            )
+            _log(out, fit, {"held_out": held_out_scores(fit.net, fit.tokenizer, held_out)})
     fit.save(state)
     save_captioner(fit.net, fit.tokenizer, out / "captioner")
     scores = held_out_scores(fit.net, fit.tokenizer, held_out)
-    log.write(json.dumps({"step": fit.step, "settings": asdict(settings), "held_out": scores}) + "\n")
+    _log(out, fit, {"settings": asdict(settings), "held_out": scores})
+    num_parameters = sum(p.numel() for p in fit.net.parameters())
+    text = card(scores, num_parameters, fit.step, settings.minutes, settings.num_clips, settings.seed)
+    (out / "captioner" / "README.md").write_text(text)
     return scores
+
+
+def _log(out: Path, fit: Fit, facts: Mapping[str, object]) -> None:
+    with (out / "log.jsonl").open("a") as stream:
+        stream.write(json.dumps({"step": fit.step, "spent_s": round(fit.spent_s, 1), **facts}) + "\n")
 
 
 def _means(reports: list[dict[str, float]]) -> dict[str, float]:

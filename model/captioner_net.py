@@ -115,7 +115,8 @@ def token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
 
 
 def captioner_config(tokenizer: PreTrainedTokenizerBase) -> Qwen2_5_VLConfig:
-    """The small dimensions: about three million parameters."""
+    """The small dimensions: about three million parameters. `told_fps` is ours; backends leave it alone."""
+    ours: Any = {"told_fps": CLAIMED_FPS}
     return Qwen2_5_VLConfig(
         text_config={
             "vocab_size": VOCABULARY,
@@ -150,7 +151,7 @@ def captioner_config(tokenizer: PreTrainedTokenizerBase) -> Qwen2_5_VLConfig:
         video_token_id=token_id(tokenizer, VIDEO_PAD),
         vision_start_token_id=token_id(tokenizer, VISION_START),
         vision_end_token_id=token_id(tokenizer, VISION_END),
-        told_fps=CLAIMED_FPS,  # ours: backends leave it alone, our captioners obey it
+        **ours,
         tie_word_embeddings=True,
     )
 

@@ -1,0 +1,172 @@
+"""The captioner's fit: pictures and words change together, its loss is the stock one, and a resumed fit is the same."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from jobs.captioner_batches import caption_of, caption_tokens, token_labels
+from jobs.captioner_clips import (
+    BUCKETS,
+    HELD_OUT_SEED,
+    PLACE_WORDS,
+    THING_WORDS,
+    backwards,
+    held,
+    mirrored,
+    open_bucket,
+    take_batch,
+    words_of_place,
+    words_of_thing,
+)
+from jobs.captioner_scores import attribute_accuracy
+from jobs.fit_captioner import Fit, FitSettings, caption_loss, fit_captioner, fitted_tokenizer
+from model.captioner_net import CLAIMED_FPS, GRID_PX, encode_patches, patchify
+from pipeline.drawn.render import object_centres_px, render
+from pipeline.drawn.world import Scene, Thing, attributes, detailed_caption, draw_scene
+
+SETTINGS = FitSettings(minutes=1.0, num_clips=20, held_out_clips=5, batch=3, vision_only_frac=0.0)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return fitted_tokenizer()
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory):
+    return open_bucket(tmp_path_factory.mktemp("clips"), "64x32", 6, HELD_OUT_SEED)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_words_are_those_of_the_caption(seed):
+    scene = draw_scene(seed)
+    assert words_of_thing(scene.things[0]) | words_of_place(scene) == attributes(detailed_caption(scene))
+
+
+def test_every_word_has_a_class():
+    for seed in range(100):
+        scene = draw_scene(seed)
+        words = words_of_thing(scene.things[0]) | words_of_place(scene)
+        assert all(word in (THING_WORDS | PLACE_WORDS)[name] for name, word in words.items())
+
+
+@pytest.mark.parametrize("direction", ["left", "right", "up", "still"])
+def test_a_mirrored_scene_is_the_mirrored_picture(direction):
+    scene = Scene(things=(Thing("star", "red", direction=direction, centre=(0.4, 0.45)),), pattern="gradient")
+    frames, flipped = render(scene, 64, 48, 5), render(mirrored(scene), 64, 48, 5)[:, :, ::-1]
+    # A sprite's middle lies between pixels, so edges may differ by a step of antialiasing.
+    assert np.abs(frames.astype(int) - flipped).mean() < 1.0
+    if direction in ("left", "right"):
+        assert np.abs(frames.astype(int) - render(scene, 64, 48, 5)[:, :, ::-1]).mean() > 5.0
+
+
+@pytest.mark.parametrize("camera", ["still", "pan left", "tilt up", "zoom in", "zoom out"])
+def test_a_reversed_scene_is_the_clip_backwards(camera):
+    scene = Scene(things=(Thing("cross", "blue", direction="up"),), pattern="checkered", camera=camera)
+    expected = render(scene, 64, 48, 5)[::-1]
+    # Positions u and 1 - u round differently, so a pixel may differ by one level.
+    np.testing.assert_allclose(render(backwards(scene), 64, 48, 5).astype(int), expected.astype(int), atol=1)
+
+
+def test_a_held_scene_does_not_move():
+    said = attributes(detailed_caption(held(draw_scene(3))))
+    assert (said["direction"], said["speed"], said["spin"], said["camera"]) == ("still", "none", "none", "still")
+
+
+def test_batches_name_the_object_that_is_there(bucket):
+    batch = take_batch(bucket, range(6), random.Random(0), held_frac=0.3)
+    labels, offset = token_labels(batch)
+    height, width = batch.frames.shape[2:4]
+    assert labels["object"].shape == (6, 4, (height // GRID_PX) * (width // GRID_PX))
+    for b, scene in enumerate(batch.scenes):
+        over = labels["object"][b] == 1
+        assert over.any()
+        names = {words_of_thing(thing)["colour"] for thing in scene.things}
+        assert {THING_WORDS["colour"][i] for i in labels["colour"][b][over].tolist()} <= names
+        assert offset[b][over].abs().max() < 2.5
+
+
+def test_centres_of_objects_are_where_they_are_drawn():
+    scene = Scene(things=(Thing("circle", "white", direction="right", speed="quickly"),), background="black")
+    frames = render(scene, 96, 64, 4)
+    centres = object_centres_px(scene, 96, 64, [0, 1 / 3, 2 / 3, 1])[:, 0]
+    for frame, (x, y) in zip(frames, centres, strict=True):
+        ys, xs = np.nonzero(frame[..., 0] > 150)
+        assert (xs.mean() + 0.5, ys.mean() + 0.5) == pytest.approx((x, y), abs=0.8)
+
+
+def test_caption_loss_is_the_stock_loss(bucket, tokenizer):
+    net = Fit(SETTINGS, tokenizer).net
+    scenes = list(bucket.scenes[:2])
+    patches = patchify(torch.from_numpy(np.array(bucket.frames[:2])))
+    tokens = caption_tokens(tokenizer, scenes, "detailed", num_visual_tokens=32)
+    grid = torch.tensor([[4, 4, 8], [4, 4, 8]])
+    with torch.no_grad():
+        vision = encode_patches(net.model.visual, patches, 32, 64).flatten(1, 2)
+        ours = caption_loss(net, vision, tokens, (4, 4, 8))
+        stock = net(
+            input_ids=tokens.ids_BL,
+            labels=torch.where(tokens.answer_mask_BL, tokens.ids_BL, -100),
+            mm_token_type_ids=2 * (tokens.ids_BL == net.config.video_token_id).int(),
+            pixel_values_videos=patches.flatten(0, 2),
+            video_grid_thw=grid,
+            second_per_grid_ts=torch.full((2,), 2 / CLAIMED_FPS),
+        ).loss
+    torch.testing.assert_close(ours, stock, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["short", "detailed"])
+def test_token_sequences_hold_the_caption_and_its_end(bucket, tokenizer, kind):
+    tokens = caption_tokens(tokenizer, list(bucket.scenes), kind, num_visual_tokens=32)
+    for ids, mask, scene in zip(tokens.ids_BL, tokens.answer_mask_BL, bucket.scenes, strict=True):
+        assert tokenizer.decode(ids[mask]) == caption_of(scene, kind) + "<|im_end|>"
+
+
+def test_a_resumed_fit_is_the_uninterrupted_one(bucket, tokenizer, tmp_path):
+    whole, first, second = (Fit(SETTINGS, tokenizer) for _ in range(3))
+    for fit in (whole, first):
+        fit.spent_s = 6.0
+        fit.advance({"64x32": bucket})
+    first.save(tmp_path / "state.pt")
+    second.load(tmp_path / "state.pt")
+    for fit in (whole, second):
+        fit.advance({"64x32": bucket})
+    for name, value in whole.net.state_dict().items():
+        assert torch.equal(value, second.net.state_dict()[name]), name
+
+
+def test_the_loss_falls(bucket, tokenizer):
+    fit = Fit(replace(SETTINGS, batch=6, held_frame_frac=0.0), tokenizer)
+    fit.spent_s = 6.0
+    losses = [fit.advance({"64x32": bucket}) for _ in range(10)]
+    assert losses[-1]["heads_loss"] < 0.8 * losses[0]["heads_loss"]
+
+
+def test_the_rate_rises_then_falls():
+    settings = FitSettings(peak_rate=1.0, warm_up_frac=0.1, final_rate_frac=0.1)
+    rates = [settings.learning_rate(frac) for frac in (0.0, 0.05, 0.1, 0.5, 1.0)]
+    assert rates[0] == 0.0
+    assert rates[1] < rates[2] > rates[3] > rates[4]
+    assert rates[4] == pytest.approx(0.1)
+
+
+def test_accuracy_counts_what_is_not_said_as_wrong():
+    truth = detailed_caption(draw_scene(1))
+    assert attribute_accuracy([truth, ""], [truth, truth])["overall"] == 0.5
+
+
+def test_the_job_writes_a_checkpoint_a_log_and_resumes(tmp_path):
+    settings = replace(SETTINGS, minutes=0.01, log_every_s=0.01, num_clips=5)
+    scores = fit_captioner(tmp_path, settings)
+    assert f"| overall | {scores['overall']:.3f} |" in (tmp_path / "captioner" / "README.md").read_text()
+    assert (tmp_path / "captioner" / "model.safetensors").stat().st_size < 14 * 2**20
+    assert len(list((tmp_path / "clips").glob("*.frames.npy"))) == 2 * len(BUCKETS)
+    assert fit_captioner(tmp_path, settings) == scores
+    last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
+    assert last["held_out"] == scores
