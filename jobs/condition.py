@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.media import MICROSECONDS, FrameReader, MediaError, displayed_size, frames_at, open_video, still_image
+from pipeline.frames import frames_at
+from pipeline.media import MICROSECONDS, FrameReader, MediaError, displayed_size, open_video
 from schemas.errors import UsageError
 
 
@@ -60,7 +61,7 @@ def last_frames(source: Source, size_px: tuple[int, int], fps: float, max_frames
     box = centre_box(source, size_px)
     try:
         if len(source.times_us) == 1:
-            return still_image(source.path, box, displayed, size_px)
+            return frames_at(source.path, [0], box, displayed, size_px)
         first_us, last_us = source.times_us[0], source.times_us[-1]
         available = int((last_us - first_us) / MICROSECONDS * fps + 1e-6) + 1
         count = max(min(available, max_frames) - 1, 0) // 4 * 4 + 1

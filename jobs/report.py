@@ -10,8 +10,6 @@ import json
 import os
 import sys
 
-import decord
-
 from jobs.arguments import add_json_argument
 from jobs.cli import run_job
 from jobs.progress import live_progress
@@ -51,7 +49,6 @@ def run(args: argparse.Namespace) -> int:
         nonlocal num_read
         num_read += 1
 
-    decord.logging.set_level(decord.logging.QUIET)
     with live_progress(lambda: {"clips": {"rows": num_read}}, lambda stages: f"clips read {stages['clips']['rows']}"):
         page = report_page(dataset, config, count).encode()
     folder.write_bytes(name, page)

@@ -1,9 +1,9 @@
-"""Video decoding: one-pass scans through PyAV, frames at given times through decord; codec errors become reasons."""
+"""One-pass decoding through PyAV: frames in order, reduced as they stream past; codec errors become reasons."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -40,7 +40,7 @@ def open_video(path: str) -> tuple[av.container.InputContainer, av.video.stream.
     try:
         container = av.open(path)
     except (av.error.FFmpegError, ValueError, OSError) as error:
-        raise MediaError("unreadable", _one_line(error)) from error
+        raise MediaError("unreadable", one_line(error)) from error
     stream = container.streams.best("video")
     if not isinstance(stream, av.video.stream.VideoStream):
         container.close()
@@ -175,77 +175,5 @@ def fit_to_budget(width: int, height: int, max_pixels_px: int, multiple: int = 2
     return tuple(max(multiple, multiple * math.floor(side * scale / multiple + 0.5)) for side in (width, height))  # type: ignore[return-value]
 
 
-def frames_at(
-    path: str, times_us: Sequence[int], box: Sequence[int], displayed: tuple[int, int], size: tuple[int, int]
-) -> np.ndarray:
-    """Frames on screen at the given presentation times, cropped to `box` and reduced by area to `size`.
-
-    Args:
-        path: a local file.
-        times_us: presentation times; the frame shown is the last that starts at or before each.
-        box: x, y, width, height in displayed pixels.
-        displayed: width and height that `box` refers to.
-        size: width and height of the result.
-
-    Returns:
-        (T, H, W, 3) uint8 RGB.
-
-    Raises:
-        MediaError: `unreadable`.
-    """
-    import decord
-
-    try:
-        reader = decord.VideoReader(path, num_threads=1)
-        starts_us = np.round(reader.get_frame_timestamp(range(len(reader)))[:, 0] * MICROSECONDS).astype(np.int64)
-        order = np.argsort(starts_us, kind="stable")
-        positions = np.searchsorted(starts_us[order], np.asarray(times_us) + TIME_SLACK_US, side="right") - 1
-        wanted = order[np.clip(positions, 0, len(order) - 1)]
-        unique, inverse = np.unique(wanted, return_inverse=True)
-        reduced = [
-            _crop_and_reduce(_without_padding(reader[int(index)].asnumpy()), box, displayed, size) for index in unique
-        ]
-    except (decord.DECORDError, RuntimeError, IndexError) as error:
-        raise MediaError("unreadable", _one_line(error)) from error
-    return np.stack(reduced)[inverse]
-
-
-def still_image(path: str, box: Sequence[int], displayed: tuple[int, int], size: tuple[int, int]) -> np.ndarray:
-    """A one-frame input, cropped and reduced like `frames_at`: (1, H, W, 3) uint8 RGB. decord opens no images.
-
-    Raises:
-        MediaError: `unreadable` or `no_frames`.
-    """
-    container, stream = open_video(path)
-    with container:
-        frame = next(iter(FrameReader(container, stream)), None)
-        if frame is None:
-            raise MediaError("no_frames", "nothing decodes")
-        upright = np.rot90(frame.to_ndarray(format="rgb24"), rotation_turns(int(frame.rotation)))
-    return _crop_and_reduce(np.ascontiguousarray(upright), box, displayed, size)[None]
-
-
-TIME_SLACK_US = 1_000
-"""Rounding between a container's time base and microseconds."""
-
-
-def _without_padding(frame: np.ndarray) -> np.ndarray:
-    """A decord frame as (H, W, 3): at widths of 16, 24, 32, 48, 96 and 144 px it takes rows' padding for channels.
-
-    Seen in decord2 3.4.0, whose `get_batch` refuses such files; one frame at a time comes whole, and as fast.
-    """
-    height, width = frame.shape[:2]
-    return frame if frame.shape[2] == 3 else frame.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
-
-
-def _crop_and_reduce(
-    frame: np.ndarray, box: Sequence[int], displayed: tuple[int, int], size: tuple[int, int]
-) -> np.ndarray:
-    fx, fy = frame.shape[1] / displayed[0], frame.shape[0] / displayed[1]
-    x0, y0 = round(box[0] * fx), round(box[1] * fy)
-    x1, y1 = max(round((box[0] + box[2]) * fx), x0 + 1), max(round((box[1] + box[3]) * fy), y0 + 1)
-    return cv2.resize(frame[y0:y1, x0:x1], size, interpolation=cv2.INTER_AREA)
-
-
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300]

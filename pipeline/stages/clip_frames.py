@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.filesystems import local_copy
-from pipeline.media import MediaError, fit_to_budget, frames_at, still_image
+from pipeline.frames import frames_at
+from pipeline.media import MediaError, fit_to_budget
 from schemas.recipe import FramesConfig
 
 
@@ -35,8 +36,6 @@ def read_clip(path: str, clip: Mapping[str, Any], times_us: list[int], size: tup
         MediaError: the file does not decode.
     """
     displayed = (clip["width"], clip["height"])
-    if clip["is_image"]:
-        return still_image(path, clip["content_box"], displayed, size)
     return frames_at(path, times_us, clip["content_box"], displayed, size)
 
 

@@ -12,7 +12,7 @@ import pytest
 from pipeline.drawn.encode import Encoding, encode
 from pipeline.drawn.render import render
 from pipeline.drawn.world import draw_scene
-from pipeline.media import frames_at
+from pipeline.frames import frames_at
 
 NUM_FRAMES, FPS = 12, 12
 
