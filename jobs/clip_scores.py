@@ -27,20 +27,24 @@ def retrieval_scores(folder: Path, first_seed: int, num_clips: int = 100) -> dic
         recall_at_1, recall_at_5: the right clip among all, given its detailed caption.
         short_recall_at_5: the same for the short caption, which several clips may share.
         right_colour, ...: the true detailed caption scores above one in which only this word is wrong.
-        similarity_true, similarity_other: mean dot product with the true caption and with those of other clips.
+        similarity_true, similarity_other: mean dot product with the true caption and with those of other clips;
+            the 5th percentile of the former and the 95th of the latter show how far a threshold can tell them apart.
     """
     embedder = ClipEmbedder(EmbeddingConfig(model=str(folder)))
     scenes = [draw_scene(seed) for seed in range(first_seed, first_seed + num_clips)]
     video = embedder.embed_frames([small_frames(scene, POSITIONS) for scene in scenes])
     detailed = embedder.embed_texts([text_of(scene, "detailed") for scene in scenes]) @ video.T
     short = embedder.embed_texts([text_of(scene, "short") for scene in scenes]) @ video.T
+    true, other = detailed.diagonal(), detailed[~np.eye(num_clips, dtype=bool)]
     return {
         "recall_at_1": _recall(detailed, 1),
         "recall_at_5": _recall(detailed, 5),
         "short_recall_at_5": _recall(short, 5),
         **{f"right_{name}": _right_word(embedder, scenes, video, name) for name in (*THING_FACTS, *PLACE_FACTS)},
-        "similarity_true": float(detailed.diagonal().mean()),
-        "similarity_other": float(detailed[~np.eye(num_clips, dtype=bool)].mean()),
+        "similarity_true": float(true.mean()),
+        "similarity_true_p05": float(np.percentile(true, 5)),
+        "similarity_other": float(other.mean()),
+        "similarity_other_p95": float(np.percentile(other, 95)),
     }
 
 
