@@ -1,0 +1,81 @@
+"""The loader finds exactly the latents and texts of a release, and says what is missing."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jobs.loader import Encoding, latent_shapes, load_samples
+from jobs.train import prepare
+from model.autoencoder import load_autoencoder
+from model.text_encoder import load_text_encoder
+from pipeline import releases
+from pipeline.dataset import Dataset
+from schemas import LATENTS
+from schemas.errors import UsageError
+from schemas.recipe import EncodeConfig, Recipe, decode_recipe
+
+
+@pytest.fixture(scope="module")
+def encoding() -> Encoding:
+    return Encoding(EncodeConfig().transform, load_autoencoder().fingerprint, load_text_encoder().fingerprint, 8.0)
+
+
+def test_samples_are_the_stored_arrays(encoded_dataset, encoding):
+    release = releases.read(encoded_dataset, "drawn")
+    samples = load_samples(encoded_dataset, release, encoding)
+    assert [s.sample_id for s in samples] == release.clips["clip_id"].to_pylist()
+    stored = encoded_dataset.read(LATENTS.within(encoding.autoencoder)).to_pylist()[0]
+    sample = next(s for s in samples if s.sample_id == stored["clip_id"])
+    assert sample.latent_CTHW.astype("<f2").tobytes() == stored["data"]
+    assert sample.latent_CTHW.shape == tuple(stored["shape"])
+    assert sample.latent_fps == 2.0
+    caption = next(row for row in release.clips.to_pylist() if row["clip_id"] == sample.sample_id)
+    expected = load_text_encoder().encode([caption["detailed"], caption["short"]])
+    for found, truth in zip(sample.texts_LE, expected, strict=True):
+        np.testing.assert_allclose(found, truth, rtol=1e-4, atol=1e-5)
+
+
+def test_shapes_are_read_without_latents(encoded_dataset, encoding):
+    shapes = latent_shapes(encoded_dataset, releases.read(encoded_dataset, "drawn"), encoding)
+    assert len(shapes) == 12
+    assert set(shapes.values()) == {(16, 3, 8, 12), (16, 2, 12, 8), (16, 1, 8, 8)}
+
+
+@pytest.mark.parametrize("other", [{"transform": "else"}, {"autoencoder": "0" * 16}])
+def test_latents_made_in_another_way_are_not_read(encoded_dataset, encoding, other):
+    with pytest.raises(UsageError, match="reelmill encode"):
+        latent_shapes(encoded_dataset, releases.read(encoded_dataset, "drawn"), replace(encoding, **other))
+
+
+def test_texts_of_another_encoder_are_not_read(encoded_dataset, encoding):
+    with pytest.raises(UsageError, match="no caption of clip clip-00"):
+        load_samples(encoded_dataset, releases.read(encoded_dataset, "drawn"), replace(encoding, text_encoder="0" * 16))
+
+
+def test_a_run_is_described_before_anything_is_written(encoded_dataset):
+    config, tokens, parameters = prepare(encoded_dataset, "drawn", Recipe())
+    assert (config.usual_width_px, config.usual_height_px, config.usual_num_frames) == (96, 64, 9)
+    assert tokens == 6 * 3 * 4 * 6 + 3 * 2 * 6 * 4 + 3 * 1 * 4 * 4
+    assert parameters > 1_000_000
+    assert config.num_clips == 12
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"train": {"tokens_per_pack": 16}}, "train.tokens_per_pack = 16"),
+        ({"train": {"num_workers": 2}}, "train.packs_per_step = 1"),
+        ({"train": {"model": {"num_heads": 7}}}, "num_heads = 7"),
+        ({"encode": {"fps": 7.0}}, "reelmill encode"),
+        ({"encode": {"autoencoder": "/nowhere"}}, "encode.autoencoder = '/nowhere'"),
+    ],
+)
+def test_what_cannot_be_trained_is_named(encoded_dataset, settings, message):
+    with pytest.raises(UsageError, match=message):
+        prepare(encoded_dataset, "drawn", decode_recipe(settings))
+
+
+def test_an_unknown_release_is_named(encoded_dataset):
+    with pytest.raises(UsageError, match="release other"):
+        prepare(Dataset(encoded_dataset.location), "other", Recipe())

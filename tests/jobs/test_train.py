@@ -1,0 +1,97 @@
+"""The train job under Ray, on two logical CPUs, killed and resumed, against the plain loop in this process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from jobs.cli import run_job
+from jobs.loader import load_samples
+from jobs.train import prepare
+from jobs.trainer import require_resources
+from model.examples import LatentStatistics
+from model.run_folder import RunFolder
+from model.training import fit
+from pipeline import releases
+from schemas.errors import UsageError
+from schemas.recipe import TrainConfig, load_recipe
+
+SETTINGS = [
+    "train.steps=30",
+    "train.checkpoint_every=4",
+    "train.validate_every=10",
+    "train.tokens_per_pack=256",
+    "train.model.width=48",
+    "train.model.depth=2",
+    "train.model.num_heads=4",
+]
+PATIENCE_S = 300
+
+
+def train_command(dataset: str, run_dir: Path) -> list[str]:
+    settings = [word for setting in SETTINGS for word in ("--set", setting)]
+    return [sys.executable, "-m", "jobs.train", dataset, "--release", "drawn", "--out", str(run_dir), *settings]
+
+
+def test_killed_and_resumed_under_ray_equals_the_plain_loop(encoded_dataset, tmp_path):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = train_command(encoded_dataset.location, tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    first = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    give_up_s = time.monotonic() + PATIENCE_S
+    while run.newest() is None and first.poll() is None and time.monotonic() < give_up_s:
+        time.sleep(0.02)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    assert run.newest() is not None, "it never came to a checkpoint"
+
+    second = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert second.returncode == 0, second.stderr
+    summary = json.loads(second.stdout)
+    assert summary["steps"] == 30
+    assert summary["loss_end"] < summary["loss_start"]
+
+    recipe = load_recipe("default", SETTINGS)
+    config, _, _ = prepare(encoded_dataset, "drawn", recipe)
+    samples = load_samples(encoded_dataset, releases.read(encoded_dataset, "drawn"), config.encoding)
+    statistics = LatentStatistics(config.latent_mean, config.latent_std)
+    plain = tmp_path / "plain"
+    fit(samples, recipe.train, statistics, plain, text_dim=config.text_dim, release_hash=config.release_hash)
+    found, truth = run.metrics(), RunFolder(plain).metrics()
+    assert [line["step"] for line in found] == list(range(1, 31))
+    assert [line["loss"] for line in found] == pytest.approx([line["loss"] for line in truth], rel=1e-3)
+
+    assert run_job("train", command[3:]) == 0  # there is nothing left to do
+    assert run.metrics() == found
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [({"num_workers": 3}, "train.num_workers = 3"), ({"use_gpu": True}, "train.use_gpu")],
+)
+def test_a_machine_that_is_too_small_is_said_rather_than_waited_for(setting, message):
+    with pytest.raises(UsageError, match=message):
+        require_resources(TrainConfig(**setting), {"CPU": 2.0})
+    require_resources(TrainConfig(num_workers=2), {"CPU": 2.0})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--release", "other"], "release other"),
+        (["--release", "drawn", "--set", "train.stepz=1"], "unknown key train.stepz"),
+        (["--release", "drawn", "--out", "/proc/nowhere"], "cannot be written"),
+    ],
+)
+def test_bad_usage_is_one_line_and_writes_nothing(encoded_dataset, tmp_path, capsys, arguments, message):
+    default = [] if "--out" in arguments else ["--out", str(tmp_path / "run")]
+    assert run_job("train", [encoded_dataset.location, *arguments, *default]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
