@@ -1,0 +1,81 @@
+"""The files for clusters parse, and every Reelmill command line in them and in the README is one that its job takes."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from jobs.cli import JOBS, OneLineParser
+
+ROOT = Path(__file__).parents[2]
+FILES = sorted(path for path in (ROOT / "infra").rglob("*") if path.is_file())
+JOB = "|".join(JOBS)
+COMMAND = re.compile(rf"(?:\breelmill|python -m jobs\.)[ ]?({JOB})\b([^#\n`|;]*)")
+
+
+def command_lines(path: Path) -> list[tuple[str, list[str]]]:
+    """Jobs and arguments of the whole command lines in a file; continued lines are joined first."""
+    text = path.read_text().replace("\\\n", " ")
+    return [
+        (job, shlex.split(arguments))
+        for job, arguments in COMMAND.findall(text)
+        if arguments.strip() and "..." not in arguments
+    ]
+
+
+def parse(job: str, arguments: list[str]) -> argparse.Namespace:
+    parser = OneLineParser(prog=job)
+    importlib.import_module(f"jobs.{job}").add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+@pytest.mark.parametrize("path", [*FILES, ROOT / "README.md"], ids=lambda path: path.name)
+def test_command_lines_are_ones_that_the_jobs_take(path: Path) -> None:
+    for job, arguments in command_lines(path):
+        args = parse(job, arguments)
+        if job == "submit":
+            _, inner, *rest = args.job
+            parse(inner, rest)
+
+
+def test_clusters_run_the_curate_job() -> None:
+    named = {path.name: [job for job, _ in command_lines(path)] for path in FILES}
+    assert named["rayjob.yaml"] == ["curate"]
+    assert named["ray-cluster.yaml"] == ["submit"]
+    assert named["slurm.sbatch"] == ["curate"]
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.suffix == ".yaml"], ids=lambda path: path.name)
+def test_yaml_parses(path: Path) -> None:
+    assert isinstance(yaml.safe_load(path.read_text()), dict)
+
+
+def test_the_ray_job_is_one() -> None:
+    job = yaml.safe_load((ROOT / "infra/kuberay/rayjob.yaml").read_text())
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    cluster = job["spec"]["rayClusterSpec"]
+    pinned = re.search(r"^ray==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
+    assert pinned is not None
+    assert cluster["rayVersion"] == pinned.group(1)
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        assert all(value == str(value) for value in group["rayStartParams"].values())
+        assert group["template"]["spec"]["containers"][0]["image"] == "reelmill:latest"
+
+
+def test_the_image_installs_what_is_there() -> None:
+    text = (ROOT / "infra/Dockerfile").read_text()
+    for line in re.findall(r"^COPY (.+) \S+$", text, re.MULTILINE):
+        assert all((ROOT / name).exists() for name in line.split())
+    extras = set(re.findall(r"\bvllm-\w+", text))
+    assert extras == set(re.findall(r"^(vllm-\w+) =", (ROOT / "pyproject.toml").read_text(), re.MULTILINE))
+
+
+def test_the_slurm_script_is_valid_shell() -> None:
+    subprocess.run(["bash", "-n", str(ROOT / "infra/slurm.sbatch")], check=True)
