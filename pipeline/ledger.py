@@ -20,7 +20,7 @@ class StageTotals:
 
 
 class Ledger:
-    """Totals per stage. On a cluster one actor holds it and stages report to it without waiting."""
+    """Totals per stage. On a cluster one actor holds it, and stages report to it."""
 
     def __init__(self) -> None:
         self._stages: dict[str, StageTotals] = {}
@@ -40,7 +40,7 @@ class Ledger:
 class Reporter(Protocol):
     """How a stage reports: to a ledger in this process, or to the actor that holds it."""
 
-    def __call__(self, stage: str, rows: int, seconds: float, num_bytes: int, counts: dict[str, int]) -> Any: ...
+    def __call__(self, stage: str, rows: int, seconds: float, num_bytes: int, counts: dict[str, int]) -> None: ...
 
 
 @dataclass
