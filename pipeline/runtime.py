@@ -89,7 +89,7 @@ def decode_cpus() -> float:
 
 @dataclass(frozen=True)
 class ActorReporter:
-    """Reports to the ledger's actor, and waits the millisecond: what is done is in the totals once a graph has ended."""
+    """Reports to the ledger's actor and waits for it, so that the totals are whole once a graph has ended."""
 
     actor: ActorHandle
 

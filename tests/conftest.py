@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
 from pipeline.drawn.corpus import draw_corpus
 from schemas import CAPTIONS, CLIPS, VIDEOS
@@ -87,3 +88,11 @@ def drawn_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("drawn")
     draw_corpus(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def two_cpus() -> Iterator[str]:
+    """The address of a Ray of two logical CPUs, to which this process is connected."""
+    context = ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield context.address_info["gcs_address"]
+    ray.shutdown()

@@ -1,0 +1,123 @@
+"""The curate job on a local Ray of two logical CPUs: tables that add up, nothing done twice, and kill -9 halfway."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from jobs.cli import main
+from pipeline.dataset import TEMPORARY, Dataset
+from pipeline.drawn.truth import Truth
+from schemas import CLIPS, VIDEOS
+from schemas.columns import Table
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = ["--recipe", "demo", "--set", "caption.backend=none"]
+KILL_TIMEOUT_S = 240
+
+
+def sorted_rows(dataset: Dataset, table: Table) -> list[dict[str, Any]]:
+    """All rows in the order of their keys."""
+    return sorted(dataset.read(table).to_pylist(), key=lambda row: repr(table.key_of(row)))
+
+
+@pytest.fixture(scope="module")
+def inputs(drawn_corpus: Path) -> str:
+    return str(drawn_corpus / "inputs.jsonl")
+
+
+@pytest.fixture(scope="module")
+def curated(inputs: str, two_cpus: str, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """The drawn corpus, curated without interruption."""
+    dataset = Dataset(str(tmp_path_factory.mktemp("curated") / "ds"))
+    assert main(["curate", inputs, "--out", dataset.location, *SETTINGS]) == 0
+    return dataset
+
+
+def test_every_input_is_a_row_and_the_tables_add_up(curated: Dataset, drawn_corpus: Path) -> None:
+    truth = Truth.load(drawn_corpus / "truth.json")
+    rows = {Path(row["uri"]).name: row for row in curated.read(VIDEOS).to_pylist()}
+    assert {name: (row["status"], row["reason"]) for name, row in rows.items()} == {
+        video.file: (video.status, video.reason) for video in truth.videos
+    }
+    counts = duckdb.sql(f"select status, count(*) from '{curated.location}/clips/*.parquet' group by 1").fetchall()
+    assert set(dict(counts)) == {"kept", "rejected"}
+    (run,) = curated.runs()
+    funnel = run["funnel"]
+    assert (run["state"], funnel["videos in"]) == ("done", len(truth.videos))
+    assert funnel["videos in"] == funnel["videos probed"] + funnel["videos failed"]
+    assert funnel["clips"] == funnel["clips kept"] + funnel["clips rejected"] + funnel["clips failed"]
+    assert run["recipe"]["name"] == "demo"
+    assert run["stages"]["scan"]["rows"] == len(truth.videos)
+    assert run["stages"]["scan"]["num_bytes"] == sum(row["file_bytes"] for row in rows.values())
+
+
+def test_keys_are_there_once(curated: Dataset) -> None:
+    for table in (VIDEOS, CLIPS):
+        assert len(curated.keys(table)) == curated.read(table).num_rows > 0
+
+
+def test_the_same_again_does_nothing(
+    curated: Dataset, inputs: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("work was started")
+
+    before = {path: path.stat().st_mtime_ns for path in Path(curated.location).rglob("*")}
+    monkeypatch.setattr("jobs.curate.curate", refuse)
+    assert main(["curate", inputs, "--out", curated.location, *SETTINGS, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["inputs_done_before"] == summary["inputs"] == summary["funnel"]["videos in"]
+    assert {path: path.stat().st_mtime_ns for path in Path(curated.location).rglob("*")} == before
+
+
+def test_other_rules_want_another_data_set(curated: Dataset, inputs: str, capsys: pytest.CaptureFixture[str]) -> None:
+    changed = ["curate", inputs, "--out", curated.location, *SETTINGS, "--set", "rules.min_motion.min=9"]
+    assert main(changed) == 2
+    assert "rules.min_motion.min = 0.15, not 9.0; use another --out" in capsys.readouterr().err
+
+
+def test_only_new_inputs_are_read(curated: Dataset, drawn_corpus: Path, tmp_path: Path, two_cpus: str) -> None:
+    dataset = Dataset(str(tmp_path / "ds"))
+    videos = drawn_corpus / "videos"
+    first, then = str(videos / "12_single.webm"), str(videos / "image.png")
+    assert main(["curate", first, "--out", dataset.location, *SETTINGS]) == 0
+    parts = dataset.part_files("videos")
+    assert main(["curate", first, then, "--out", dataset.location, *SETTINGS]) == 0
+    assert set(parts) < set(dataset.part_files("videos"))
+    assert [run["stages"]["scan"]["rows"] for run in dataset.runs()] == [1, 1]
+    assert dataset.keys(CLIPS) < curated.keys(CLIPS)
+
+
+def test_a_killed_run_is_continued_to_the_same_tables(
+    curated: Dataset, inputs: str, two_cpus: str, tmp_path: Path
+) -> None:
+    dataset = Dataset(str(tmp_path / "ds"))
+    command = ["curate", inputs, "--out", dataset.location, *SETTINGS]
+    environment = os.environ | {"RAY_ADDRESS": two_cpus}
+    job = subprocess.Popen([sys.executable, "-m", "jobs.cli", *command], cwd=ROOT, env=environment)
+    deadline_s = time.monotonic() + KILL_TIMEOUT_S
+    while not dataset.exists():
+        assert job.poll() is None
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    half = dataset.read(VIDEOS).num_rows
+    assert 0 < half < curated.read(VIDEOS).num_rows
+    time.sleep(1)  # the cluster ends the dead job's tasks
+    assert main(command) == 0
+    for table in (VIDEOS, CLIPS):
+        assert sorted_rows(dataset, table) == sorted_rows(curated, table)
+        assert len(dataset.keys(table)) == dataset.read(table).num_rows
+    assert [run["state"] for run in dataset.runs()] == ["running", "done"]
+    assert not [path for path in Path(dataset.location).rglob("*") if TEMPORARY in path.name]
