@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from jobs.arguments import add_json_argument, add_recipe_arguments, recipe_from
 from jobs.cli import run_job
@@ -29,7 +33,7 @@ from model.transformer import count_parameters
 from pipeline import releases
 from pipeline.dataset import Dataset
 from schemas.errors import UsageError
-from schemas.recipe import Recipe
+from schemas.recipe import Recipe, TrainConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +48,8 @@ def run(args: argparse.Namespace) -> int:
     recipe = recipe_from(args)
     dataset = Dataset(args.dataset).require()
     config, tokens, parameters = prepare(dataset, args.release, recipe)
+    if not os.environ.get("RAY_ADDRESS"):  # a cluster may yet grow, this machine will not
+        require_resources(recipe.train, {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()})
     run_dir = args.out.resolve()
     write_run_config(run_dir, config)
     print(
@@ -99,6 +105,14 @@ def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunCon
     )
     tokens = sum(num_tokens(shape, transformer.patch) for shape in shapes.values())
     return config, tokens, count_parameters(transformer)
+
+
+def require_resources(train: TrainConfig, resources: Mapping[str, float]) -> None:
+    """Raise UsageError if workers would wait for ever on a machine with these resources."""
+    if train.use_gpu and resources.get("GPU", 0) < train.num_workers:
+        raise UsageError(f"train.use_gpu: {train.num_workers} GPUs are asked for, {resources.get('GPU', 0):g} are here")
+    if resources.get("CPU", 0) < train.num_workers:
+        raise UsageError(f"train.num_workers = {train.num_workers}: this machine has {resources.get('CPU', 0):g} CPUs")
 
 
 def summarise(run_dir: Path, seconds: float) -> dict[str, Any]:

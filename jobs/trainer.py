@@ -7,7 +7,6 @@ to restore, and a run killed by SIGKILL, a lost worker and the same command give
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from model.training import fit
 from pipeline import releases
 from pipeline.dataset import Dataset
 from pipeline.runtime import connect
-from schemas.errors import UsageError
 from schemas.recipe import TrainConfig, decode_recipe
 
 REPORT_EVERY_STEPS = 10
@@ -39,8 +37,6 @@ def train_with_ray(run_dir: Path, train: TrainConfig) -> None:
     A worker asks for one logical CPU and the coordinator for none, so that one worker fits on any machine.
     """
     connect()
-    if not os.environ.get("RAY_ADDRESS"):  # a cluster may yet grow
-        require_resources(train, ray.cluster_resources())
     trainer = ray.train.torch.TorchTrainer(
         train_worker,
         train_loop_config={"run_dir": str(run_dir), "train": asdict(train), "num_threads": _threads_asked_for()},
@@ -55,14 +51,6 @@ def train_with_ray(run_dir: Path, train: TrainConfig) -> None:
         ),
     )
     trainer.fit()
-
-
-def require_resources(train: TrainConfig, resources: Mapping[str, float]) -> None:
-    """Raise UsageError if workers would wait for ever on a machine with these resources."""
-    if train.use_gpu and resources.get("GPU", 0) < train.num_workers:
-        raise UsageError(f"train.use_gpu: {train.num_workers} GPUs are asked for, {resources.get('GPU', 0):g} are here")
-    if resources.get("CPU", 0) < train.num_workers:
-        raise UsageError(f"train.num_workers = {train.num_workers}: this machine has {resources.get('CPU', 0):g} CPUs")
 
 
 def train_worker(settings: dict[str, Any]) -> None:

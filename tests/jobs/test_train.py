@@ -12,8 +12,7 @@ import pytest
 
 from jobs.cli import run_job
 from jobs.loader import load_samples
-from jobs.train import prepare
-from jobs.trainer import require_resources
+from jobs.train import prepare, require_resources
 from model.examples import LatentStatistics
 from model.run_folder import RunFolder
 from model.training import fit
@@ -86,6 +85,10 @@ def test_a_machine_that_is_too_small_is_said_rather_than_waited_for(setting, mes
         (["--release", "other"], "release other"),
         (["--release", "drawn", "--set", "train.stepz=1"], "unknown key train.stepz"),
         (["--release", "drawn", "--out", "/proc/nowhere"], "cannot be written"),
+        (
+            ["--release", "drawn", "--set", "train.num_workers=999", "--set", "train.packs_per_step=999"],
+            "train.num_workers = 999",
+        ),
     ],
 )
 def test_bad_usage_is_one_line_and_writes_nothing(encoded_dataset, tmp_path, capsys, arguments, message):
