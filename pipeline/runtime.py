@@ -82,9 +82,16 @@ def _native_remarks_hidden() -> Iterator[None]:
         os.close(silent)
 
 
-def decode_cpus() -> float:
-    """Logical CPUs of a task that decodes."""
-    return 1.0 if ray.cluster_resources().get("CPU", 1) >= LARGE_CLUSTER_CPUS else SMALL_CPU
+def decoding() -> dict[str, Any]:
+    """Logical CPUs of a task that decodes, and on a small machine how many run at once: one a CPU.
+
+    Without that limit four workers a CPU would start, each to load the decoders, and each to hold a video's frames.
+    A cluster that has no CPU yet is one that grows with its work.
+    """
+    num_cpus = ray.cluster_resources().get("CPU", 0.0)
+    if 0 < num_cpus < LARGE_CLUSTER_CPUS:
+        return {"num_cpus": SMALL_CPU, "compute": ray.data.TaskPoolStrategy(size=math.ceil(num_cpus))}
+    return {"num_cpus": 1.0}
 
 
 @dataclass(frozen=True)
@@ -157,7 +164,7 @@ def curation_graph(dataset: Dataset, pending: Pending, recipe: Recipe, report: A
         rows = [{"listed": json.dumps(asdict(listed))} for listed in inputs]
         videos_per_part = min(64, math.ceil(len(inputs) / 16))
         scanned = ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_BLOCKS)).map(
-            Scanning(ScanConfig.of(recipe), report), num_cpus=decode_cpus()
+            Scanning(ScanConfig.of(recipe), report), **decoding()
         )
         writer = ScanWriter(dataset, pending.orphans, report)
         parts.append(
@@ -174,7 +181,7 @@ def _with_captions(
 ) -> ray.data.Dataset:
     batch = recipe.caption.batch_clips
     actors = ray.data.ActorPoolStrategy(size=recipe.caption.num_actors)
-    graph = graph.map(FrameSampling(recipe.frames, report), num_cpus=decode_cpus())
+    graph = graph.map(FrameSampling(recipe.frames, report), **decoding())
     graph = graph.map_batches(
         Captioning,
         fn_constructor_args=(recipe.caption, report),
@@ -208,7 +215,7 @@ def latent_graph(
     """Released clips -> frames -> latents, written as they come."""
     rows = clip_rows(clips)
     graph = ray.data.from_arrow(rows).repartition(min(len(clips), MAX_BLOCKS))
-    graph = graph.map(PlannedFrames(config, report), num_cpus=decode_cpus())
+    graph = graph.map(PlannedFrames(config, report), **decoding())
     return graph.map_batches(
         LatentWriting,
         fn_constructor_args=(dataset, config, report),
