@@ -62,6 +62,17 @@ class AttentionPlan:
         return out_NHd if self.restore is None else out_NHd.index_select(0, self.restore)
 
 
+class HeadNorm(nn.Module):
+    """Root-mean-square norm over the channels of a head, in float32; keeps dtype."""
+
+    def __init__(self, head_dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(head_dim))
+
+    def forward(self, x_NHd: Tensor) -> Tensor:
+        return F.rms_norm(x_NHd.float(), self.weight.shape, self.weight, eps=1e-6).to(x_NHd.dtype)
+
+
 class SelfAttention(nn.Module):
     """Multi-head attention with normalised queries and keys (Dehghani et al. 2023) and rotary positions."""
 
@@ -70,7 +81,7 @@ class SelfAttention(nn.Module):
         self.num_heads = num_heads
         head_dim = width // num_heads
         self.to_qkv = nn.Linear(width, 3 * width)
-        self.query_norm, self.key_norm = nn.RMSNorm(head_dim, eps=1e-6), nn.RMSNorm(head_dim, eps=1e-6)
+        self.query_norm, self.key_norm = HeadNorm(head_dim), HeadNorm(head_dim)
         self.to_out = nn.Linear(width, width)
 
     def forward(self, x_ND: Tensor, angles_Nr: Tensor, plan: AttentionPlan) -> Tensor:
@@ -88,7 +99,7 @@ class CrossAttention(nn.Module):
         head_dim = width // num_heads
         self.to_q = nn.Linear(width, width)
         self.to_kv = nn.Linear(width, 2 * width)
-        self.query_norm, self.key_norm = nn.RMSNorm(head_dim, eps=1e-6), nn.RMSNorm(head_dim, eps=1e-6)
+        self.query_norm, self.key_norm = HeadNorm(head_dim), HeadNorm(head_dim)
         self.to_out = nn.Linear(width, width)
         nn.init.zeros_(self.to_out.weight)
         nn.init.zeros_(self.to_out.bias)

@@ -116,3 +116,12 @@ def test_timestep_features_follow_the_formula():
 def test_heads_that_do_not_divide_are_refused():
     with pytest.raises(ValueError, match="num_heads = 5"):
         TransformerConfig(width=48, num_heads=5)
+
+
+def test_bfloat16_autocast_is_close():
+    transformer, documents = random_transformer(), random_documents()
+    pack = pack_documents(documents, CONFIG.patch, CONFIG.text_dim)
+    full = transformer(pack)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = transformer(pack)
+    assert (half.float() - full).square().mean() < 1e-3 * full.square().mean()
