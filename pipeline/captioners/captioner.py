@@ -171,13 +171,15 @@ def _caption(short: Answer | str, detailed: Answer | str) -> Caption:
             return Caption(failure=answer)
     assert isinstance(short, Answer)
     assert isinstance(detailed, Answer)
-    cut = [name for name, answer in (("short", short), ("detailed", detailed)) if answer.cut]
-    return Caption(
-        short=short.text,
-        detailed=detailed.text,
-        num_output_tokens=short.num_tokens + detailed.num_tokens,
-        failure=f"{' and '.join(cut)} caption cut off at the limit of tokens" if cut else None,
-    )
+    said = {"short": short, "detailed": detailed}
+    cut = [kind for kind, answer in said.items() if answer.cut]
+    empty = [kind for kind, answer in said.items() if not answer.text]
+    failure = None
+    if cut:
+        failure = f"{' and '.join(cut)} caption cut off at the limit of tokens"
+    elif empty:
+        failure = f"{' and '.join(empty)} caption empty"
+    return Caption(short.text, detailed.text, short.num_tokens + detailed.num_tokens, failure)
 
 
 def fingerprint(config: CaptionerConfig) -> str:
