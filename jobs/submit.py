@@ -1,7 +1,8 @@
 """Run a job on a Ray cluster through Ray Jobs: reelmill submit [--address URL] -- curate INPUT --out DATASET
 
 The cluster's machines need Reelmill installed (infra/Dockerfile), or --working-dir to send this source tree along.
-Paths and URIs are those that the cluster sees.
+Paths and URIs are those that the cluster sees. Where a token of Ray's is at hand (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH
+or ~/.ray/auth_token) it is sent along; RAY_AUTH_MODE=disabled forbids that.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import shlex
 import sys
 import time
+from pathlib import Path
 
 from jobs.cli import JOBS, run_job
 from schemas.errors import UsageError
@@ -33,11 +35,13 @@ def run(args: argparse.Namespace) -> int:
     words = args.job[1:] if args.job[:1] == ["--"] else args.job
     if not words or words[0] not in JOBS or words[0] == "submit":
         raise UsageError(f"no job to submit in {' '.join(args.job) or 'an empty line'}; there are {', '.join(JOBS)}")
+    _send_token()
+    from ray.exceptions import AuthenticationError
     from ray.job_submission import JobStatus, JobSubmissionClient
 
     try:
         client = JobSubmissionClient(args.address)
-    except (ConnectionError, RuntimeError) as error:
+    except (ConnectionError, RuntimeError, AuthenticationError) as error:
         raise UsageError(f"--address {args.address}: {' '.join(str(error).split())}") from None
     runtime_env = {"working_dir": args.working_dir} if args.working_dir else {}
     entrypoint = shlex.join(["python", "-m", f"jobs.{words[0]}", *words[1:]])
@@ -55,6 +59,16 @@ def run(args: argparse.Namespace) -> int:
             print(f"job {job_id}: {status.value.lower()}")
             return 0 if status == JobStatus.SUCCEEDED else 1
         time.sleep(POLL_S)
+
+
+def _send_token() -> None:
+    """Let Ray's job client send the cluster's token, which it does only if told to before it is imported.
+
+    A cluster asks for one wherever one is found, and every local Ray writes one to the home folder (Ray 2.60).
+    """
+    named = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if named or (Path.home() / ".ray" / "auth_token").is_file():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 if __name__ == "__main__":
