@@ -36,6 +36,7 @@ def train_with_ray(run_dir: Path, train: TrainConfig) -> None:
 
     A worker asks for one logical CPU and the coordinator for none, so that one worker fits on any machine.
     """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # workers share busy cores instead of spinning on them
     connect()
     trainer = ray.train.torch.TorchTrainer(
         train_worker,
@@ -47,7 +48,6 @@ def train_with_ray(run_dir: Path, train: TrainConfig) -> None:
             name="ray",
             storage_path=str(run_dir.resolve()),
             failure_config=ray.train.FailureConfig(max_failures=WORKER_FAILURES),
-            worker_runtime_env={"env_vars": {"OMP_WAIT_POLICY": "PASSIVE"}},  # share busy cores instead of spinning
         ),
     )
     trainer.fit()
