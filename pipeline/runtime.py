@@ -38,8 +38,9 @@ from schemas.clips import KEPT
 from schemas.recipe import EncodeConfig, Recipe
 
 # Logical CPUs. One of each operator must fit on two CPUs at once, or a stage waits for ever for one that waits for it:
-# 0.25 + 0.25 + 3 x 0.25 + 2 x 0.1 = 1.45. On a larger machine a decoding task is given a whole CPU, as it uses one.
-SMALL_CPU, WRITER_CPU = 0.25, 0.1
+# 0.5 + 0.1 + 0.5 + 2 x 0.25 + 0.1 = 1.7. Less for decoding would start more workers than two CPUs feed. On a larger
+# machine a decoding task is given a whole CPU, as it uses one.
+SMALL_DECODE_CPU, SMALL_CPU, WRITER_CPU = 0.5, 0.25, 0.1
 LARGE_CLUSTER_CPUS = 4
 MAX_BLOCKS = 10_000
 ENCODE_BATCH, TEXT_BATCH = 32, 256
@@ -82,16 +83,9 @@ def _native_remarks_hidden() -> Iterator[None]:
         os.close(silent)
 
 
-def decoding() -> dict[str, Any]:
-    """Logical CPUs of a task that decodes, and on a small machine how many run at once: one a CPU.
-
-    Without that limit four workers a CPU would start, each to load the decoders, and each to hold a video's frames.
-    A cluster that has no CPU yet is one that grows with its work.
-    """
-    num_cpus = ray.cluster_resources().get("CPU", 0.0)
-    if 0 < num_cpus < LARGE_CLUSTER_CPUS:
-        return {"num_cpus": SMALL_CPU, "compute": ray.data.TaskPoolStrategy(size=math.ceil(num_cpus))}
-    return {"num_cpus": 1.0}
+def decode_cpus() -> float:
+    """Logical CPUs of a task that decodes. A cluster that has no CPU yet is one that grows with its work."""
+    return SMALL_DECODE_CPU if 0 < ray.cluster_resources().get("CPU", 0) < LARGE_CLUSTER_CPUS else 1.0
 
 
 @dataclass(frozen=True)
@@ -164,7 +158,7 @@ def curation_graph(dataset: Dataset, pending: Pending, recipe: Recipe, report: A
         rows = [{"listed": json.dumps(asdict(listed))} for listed in inputs]
         videos_per_part = min(64, math.ceil(len(inputs) / 16))
         scanned = ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_BLOCKS)).map(
-            Scanning(ScanConfig.of(recipe), report), **decoding()
+            Scanning(ScanConfig.of(recipe), report), num_cpus=decode_cpus()
         )
         writer = ScanWriter(dataset, pending.orphans, report)
         parts.append(
@@ -181,7 +175,7 @@ def _with_captions(
 ) -> ray.data.Dataset:
     batch = recipe.caption.batch_clips
     actors = ray.data.ActorPoolStrategy(size=recipe.caption.num_actors)
-    graph = graph.map(FrameSampling(recipe.frames, report), **decoding())
+    graph = graph.map(FrameSampling(recipe.frames, report), num_cpus=decode_cpus())
     graph = graph.map_batches(
         Captioning,
         fn_constructor_args=(recipe.caption, report),
@@ -215,7 +209,7 @@ def latent_graph(
     """Released clips -> frames -> latents, written as they come."""
     rows = clip_rows(clips)
     graph = ray.data.from_arrow(rows).repartition(min(len(clips), MAX_BLOCKS))
-    graph = graph.map(PlannedFrames(config, report), **decoding())
+    graph = graph.map(PlannedFrames(config, report), num_cpus=decode_cpus())
     return graph.map_batches(
         LatentWriting,
         fn_constructor_args=(dataset, config, report),
