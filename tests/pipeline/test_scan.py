@@ -143,7 +143,7 @@ def test_thresholds_keep_the_distance_that_the_recipe_claims(pairs: list[tuple[V
     for video, result in pairs:
         for shot, clip in judged(video, result):
             if "motion_px_s" in shot.rejects:
-                assert clip["motion_px_s"] < 0.15
+                assert clip["motion_px_s"] < 0.01
             elif clip["motion_px_s"] is not None and "motion_px_s" not in shot.may_reject:
                 assert clip["motion_px_s"] > 1
             if "brightness" in shot.rejects:
