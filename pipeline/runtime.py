@@ -48,7 +48,10 @@ ENCODE_BATCH, TEXT_BATCH = 32, 256
 
 
 def connect(num_cpus: int | None = None) -> None:
-    """Join the cluster that RAY_ADDRESS or a Ray job names, or start one in this process."""
+    """Join the cluster that RAY_ADDRESS names, as a Ray job sets it; without, start one of this machine's own.
+
+    A cluster that merely happens to run here is left alone.
+    """
     if ray.is_initialized():
         return
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -59,7 +62,8 @@ def connect(num_cpus: int | None = None) -> None:
         if os.environ.get("RAY_ADDRESS"):
             ray.init(log_to_driver=False, logging_level=logging.ERROR)
         else:
-            ray.init(num_cpus=num_cpus, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
+            ray.init("local", num_cpus=num_cpus, **quiet)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
