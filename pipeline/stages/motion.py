@@ -24,7 +24,8 @@ class FlowSpeed:
         if previous is None or min(luma.shape) < MIN_SIDE_PX:
             return None
         flow = self._flow.calc(previous[0], luma, None)  # pyright: ignore[reportCallIssue, reportArgumentType]
-        pixels = float(cv2.magnitude(flow[..., 0], flow[..., 1]).mean()) * UNIT_SIDE_PX / max(luma.shape)
+        # NumPy's own root: the last bit of cv2.magnitude depends on where an array lies in memory.
+        pixels = float(np.sqrt((flow * flow).sum(axis=-1)).mean(dtype=np.float64)) * UNIT_SIDE_PX / max(luma.shape)
         return pixels / ((time_us - previous[1]) * 1e-6)
 
 
