@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from typing import Any
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     recipe = recipe_from(args)
+    _require_models(recipe)
     listing = list_inputs(args.input)
     dataset = Dataset(args.out)
     dataset.make_writable()
@@ -76,6 +78,19 @@ def curate(dataset: Dataset, pending: Pending, recipe: Recipe) -> dict[str, Any]
     facts = {"stages": stages, "seconds": time.perf_counter() - start_s, "funnel": funnel(dataset)}
     write_run(dataset, run_id, "curate", recipe, state="done", facts=facts)
     return stages
+
+
+def _require_models(recipe: Recipe) -> None:
+    """Models are built in, a folder, or a hub's ORGANISATION/MODEL, which only the hub can look up.
+
+    Raises:
+        UsageError: a name that is none of these.
+    """
+    if recipe.caption.backend == "none":
+        return
+    for key, name in (("caption.checkpoint", recipe.caption.checkpoint), ("embedding.model", recipe.embedding.model)):
+        if name != BUILTIN and not os.path.isdir(name) and (name.count("/") != 1 or name.startswith(("/", ".", "~"))):
+            raise UsageError(f"recipe {recipe.name}: {key} = {name!r}: no such folder, and no ORGANISATION/MODEL")
 
 
 def _captioner_fingerprint(recipe: Recipe) -> str | None:

@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[2]
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with one input file and some lists."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # submit would set it for the rest of this process
     (tmp_path / "a.mp4").write_bytes(b"not a video")
     (tmp_path / "list.csv").write_text("url\na.mp4\n")
     (tmp_path / "bad.toml").write_text("[spilt]\n")
@@ -75,6 +76,8 @@ NO_CAPTIONS = ["--set", "caption.backend=none"]
         ("curate a.mp4 --out ds --set split.x=1", "unknown key split.x"),
         ("curate a.mp4 --out ds --set measure.sample_hz=fast", "measure.sample_hz = 'fast'"),
         ("curate a.mp4 --out ds --set measure.sample_hz=0", "measure.sample_hz = 0"),
+        ("curate a.mp4 --recipe demo --out ds --set caption.checkpoint=/nosuch", "caption.checkpoint = '/nosuch'"),
+        ("curate a.mp4 --recipe demo --out ds --set embedding.model=nosuch", "embedding.model = 'nosuch'"),
         ("curate a.mp4", "--out"),
         ("curate --out ds", "INPUT"),
         ("curate a.mp4 --out ds --nosuch", "--nosuch"),
