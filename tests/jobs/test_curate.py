@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pytest
 
 from jobs.cli import main
+from pipeline.captioners.captioner import BUILTIN
 from pipeline.dataset import TEMPORARY, Dataset
 from pipeline.drawn.truth import Truth
-from schemas import CLIPS, VIDEOS
+from schemas import CAPTIONS, CLIPS, EMBEDDINGS, VIDEOS
 from schemas.columns import Table
 
 ROOT = Path(__file__).parents[2]
@@ -121,3 +123,30 @@ def test_a_killed_run_is_continued_to_the_same_tables(
         assert len(dataset.keys(table)) == dataset.read(table).num_rows
     assert [run["state"] for run in dataset.runs()] == ["running", "done"]
     assert not [path for path in Path(dataset.location).rglob("*") if TEMPORARY in path.name]
+
+
+def test_every_kept_clip_gets_a_caption_and_an_embedding_once(
+    drawn_corpus: Path, two_cpus: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """First without captions, then with: the clips of the first run are captioned, and only they."""
+    dataset = Dataset(str(tmp_path / "ds"))
+    inputs = [str(drawn_corpus / "videos" / name) for name in ("05_blink.mp4", "12_single.webm", "image.png")]
+    plain = ["curate", *inputs, "--out", dataset.location, "--recipe", "demo"]
+    assert main([*plain[:3], *plain[4:], "--set", "caption.backend=none"]) == 0
+    assert main(plain) == 0
+    captions, points = dataset.read(CAPTIONS).to_pylist(), dataset.read(EMBEDDINGS).to_pylist()
+    kept = {clip["clip_id"] for clip in dataset.read(CLIPS).to_pylist() if clip["status"] == "kept"}
+    assert {row["clip_id"] for row in captions} == {row["clip_id"] for row in points} == kept
+    assert len(captions) == len(points) == len(kept) == 2
+    for row in captions:
+        assert row["captioner_name"] == BUILTIN
+        assert row["status"] == "ok", row
+        assert row["num_words"] == len(row["detailed"].split()) > 3
+        assert -1 <= row["text_video_similarity"] <= 1
+    assert [np.linalg.norm(row["embedding"]) for row in points] == pytest.approx([1.0, 1.0], abs=1e-4)
+    runs = dataset.runs()
+    assert sorted(run["stages"]["scan"]["rows"] for run in runs) == [1, 2]
+    assert sum(run["stages"].get("caption", {"rows": 0})["rows"] for run in runs) == 2
+    capsys.readouterr()
+    assert main([*plain, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["stages"] == {}
