@@ -81,7 +81,7 @@ def test_a_place_that_cannot_hold_a_data_set_is_said_in_one_line(tmp_path: Path)
             Dataset(location).make_writable()
         assert "\n" not in str(caught.value)
     for use in (Dataset.make_writable, Dataset.require):
-        with pytest.raises(DatasetError, match="data set nosuch://x/y: .*nosuch"):
+        with pytest.raises(DatasetError, match=r"data set nosuch://x/y: .*nosuch"):
             use(Dataset("nosuch://x/y"))
 
 
