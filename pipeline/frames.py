@@ -41,6 +41,7 @@ def frames_at(
     import decord
 
     decord.logging.set_level(decord.logging.QUIET)
+
     def reduced(frames: Iterable[np.ndarray]) -> list[np.ndarray]:
         return [_crop_and_reduce(frame, box, displayed, size) for frame in frames]
 

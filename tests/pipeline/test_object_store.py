@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
 from pyarrow import fs
 
 from pipeline import releases
@@ -33,13 +36,32 @@ def query() -> Iterator[str]:
         patch.setenv("AWS_ACCESS_KEY_ID", "test")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-        server.start()
-        port = server.get_host_and_port()[1]
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        # A process of its own: vLLM looks through every loaded module, and Flask's do not bear being looked at.
+        server = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         query = f"endpoint_override=127.0.0.1:{port}&scheme=http&allow_bucket_creation=true"
-        fs.FileSystem.from_uri(f"s3://lake?{query}")[0].create_dir("lake")
+        _make_bucket(f"s3://lake?{query}", "lake")
         yield query
-        server.stop()
+        server.terminate()
+        server.wait()
+
+
+def _make_bucket(uri: str, name: str) -> None:
+    """Make a bucket as soon as the server answers."""
+    deadline_s = time.monotonic() + 60
+    while True:
+        try:
+            return fs.FileSystem.from_uri(uri)[0].create_dir(name)
+        except OSError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.2)
 
 
 @pytest.fixture(scope="module")
