@@ -59,7 +59,9 @@ def run_job(name: str, arguments: Sequence[str] | None = None) -> int:
     )
     job.add_arguments(parser)
     try:
-        return job.run(parser.parse_args(arguments))
+        # Options may stand between positional arguments, except where all that follows belongs to another job.
+        parse = parser.parse_args if name == "submit" else parser.parse_intermixed_args
+        return job.run(parse(arguments))
     except UsageError as error:
         print(f"reelmill {name}: {error}", file=sys.stderr)
         return 2
