@@ -170,7 +170,7 @@ def displayed_size(width: int, height: int, rotation_deg: int, sample_aspect_rat
 
 
 def fit_to_budget(width: int, height: int, max_pixels_px: int, multiple: int = 2) -> tuple[int, int]:
-    """The largest size of about the same aspect ratio within a pixel budget, sides multiples of `multiple`."""
+    """A size of about the same aspect ratio and pixel budget; each side is rounded to the nearest `multiple`."""
     scale = min(1.0, math.sqrt(max_pixels_px / (width * height)))
     return tuple(max(multiple, multiple * math.floor(side * scale / multiple + 0.5)) for side in (width, height))  # type: ignore[return-value]
 
