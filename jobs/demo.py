@@ -6,7 +6,6 @@ Each step is a job that is printed as you would type it. Running the same demo a
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import time
 from collections.abc import Sequence
@@ -16,12 +15,11 @@ from rich.console import Console
 
 from jobs.cli import run_job
 from jobs.summary import print_funnel
+from jobs.train import summarise
 from pipeline.dataset import Dataset
 from schemas.errors import UsageError
 
 RELEASE = "demo"
-FIRST_AND_LAST = 20
-"""Training steps over which the loss is averaged at either end; one step's loss depends on its noise."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,20 +66,14 @@ def run(args: argparse.Namespace) -> int:
             return status
     console.rule("done", align="left")
     print_funnel(Dataset(str(dataset)))
-    first, last = loss_at_ends(training / "metrics.jsonl")
-    console.print(f"training loss: {first:.3f} at the start, {last:.3f} at the end", soft_wrap=True)
+    summary = summarise(training, time.perf_counter() - start_s)
+    console.print(
+        f"training loss: {summary['loss_start']:.3f} at the start, {summary['loss_end']:.3f} at the end", soft_wrap=True
+    )
     console.print(f"sampled video: {clip}", soft_wrap=True)
     console.print(f"report page:   {page}", soft_wrap=True)
     console.print(f"time: {time.perf_counter() - start_s:.0f} s")
     return 0
-
-
-def loss_at_ends(metrics: Path) -> tuple[float, float]:
-    """Mean training loss over the first and the last steps of a run."""
-    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
-    losses = [row["loss"] for row in rows if "loss" in row]
-    count = min(FIRST_AND_LAST, max(1, len(losses) // 2))
-    return sum(losses[:count]) / count, sum(losses[-count:]) / count
 
 
 def _draw(args: argparse.Namespace, out: Path, console: Console) -> str:

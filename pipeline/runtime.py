@@ -47,7 +47,7 @@ ENCODE_BATCH, TEXT_BATCH = 32, 256
 """Rows of a part file of latents and of texts."""
 
 
-def connect(num_cpus: int | None = None) -> None:
+def connect() -> None:
     """Join the cluster that RAY_ADDRESS names, as a Ray job sets it; without, start one of this machine's own.
 
     A cluster that merely happens to run here is left alone.
@@ -62,8 +62,7 @@ def connect(num_cpus: int | None = None) -> None:
         if os.environ.get("RAY_ADDRESS"):
             ray.init(log_to_driver=False, logging_level=logging.ERROR)
         else:
-            quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": logging.ERROR}
-            ray.init("local", num_cpus=num_cpus, **quiet)
+            ray.init("local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

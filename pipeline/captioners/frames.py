@@ -8,17 +8,6 @@ import cv2
 import numpy as np
 
 
-def sample_times_us(start_us: int, end_us: int, num_frames: int) -> list[int]:
-    """Middles of `num_frames` equal parts of a span, so that the first and the last count like any other.
-
-    Raises:
-        ValueError: fewer than one frame, or a span that ends before it starts.
-    """
-    if num_frames < 1 or end_us < start_us:
-        raise ValueError(f"cannot take {num_frames} frames of the span {start_us}..{end_us} us")
-    return [start_us + (2 * i + 1) * (end_us - start_us) // (2 * num_frames) for i in range(num_frames)]
-
-
 def even_indices(num_have: int, num_want: int) -> list[int]:
     """Positions of `num_want` frames spread evenly over `num_have`; with fewer than wanted, frames repeat."""
     return [(2 * i + 1) * num_have // (2 * num_want) for i in range(num_want)]

@@ -24,9 +24,14 @@ class SampledClip:
 
 
 def sample_times_us(start_us: int, end_us: int, num_frames: int) -> list[int]:
-    """Times at the middles of `num_frames` equal parts of the span [start, end)."""
-    step_us = (end_us - start_us) / num_frames
-    return [int(start_us + (i + 0.5) * step_us) for i in range(num_frames)]
+    """Middles of `num_frames` equal parts of a span, so that the first and the last count like any other.
+
+    Raises:
+        ValueError: fewer than one frame, or a span that ends before it starts.
+    """
+    if num_frames < 1 or end_us < start_us:
+        raise ValueError(f"cannot take {num_frames} frames of the span {start_us}..{end_us} us")
+    return [start_us + (2 * i + 1) * (end_us - start_us) // (2 * num_frames) for i in range(num_frames)]
 
 
 def read_clip(path: str, clip: Mapping[str, Any], times_us: list[int], size: tuple[int, int]) -> np.ndarray:

@@ -21,10 +21,11 @@ from pipeline.captioners.captioner import (
     fingerprint,
     load_captioner,
 )
-from pipeline.captioners.frames import even_indices, fit_frames, sample_times_us, size_within
+from pipeline.captioners.frames import even_indices, fit_frames, size_within
 from pipeline.captioners.prompts import PROMPTS
 from pipeline.drawn.render import render
 from pipeline.drawn.world import attributes, detailed_caption, draw_scene
+from pipeline.stages.clip_frames import sample_times_us
 
 HELD_OUT_SEED = 1_000_000_000
 SIZES = [(192, 192), (256, 144), (144, 256), (256, 192)]
