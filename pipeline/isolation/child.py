@@ -1,0 +1,78 @@
+"""The isolated process: takes calls from its parent one after another, until the parent is gone."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pickle
+import signal
+import socket
+import traceback
+from contextlib import suppress
+from pathlib import Path
+
+from pipeline.isolation.beats import send_beats_through
+from pipeline.isolation.channel import Channel, pack, unpack
+
+CALL = b"c"
+READY, BEAT, RESULT, ERROR = b"o", b".", b"r", b"e"
+"""What the parent sends; and what the child sends: that it stands, a sign of life, an outcome."""
+LIFELINE_FD = 0
+"""Standard input is a pipe into which the parent writes nothing; it closes when the parent ends, however it ends."""
+
+
+def serve(fd: int) -> None:
+    """Answer calls that come through a socket. Each is a pickle of (function, arguments)."""
+    for number in (signal.SIGIO, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)  # whatever the parent ignores or blocks
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    _end_with_parent()
+    _offer_to_the_oom_killer()
+    channel = Channel(socket.socket(fileno=fd))
+    channel.send(READY)
+    send_beats_through(lambda: channel.send(BEAT))
+    while True:
+        try:
+            _, call = channel.receive()
+        except EOFError:
+            return
+        channel.send(*_outcome(channel, call))
+
+
+def _outcome(channel: Channel, call: list[bytearray]) -> tuple[bytes, list[memoryview]]:
+    try:
+        function, arguments = unpack(call)  # imports what the function needs
+        channel.send(BEAT)
+        return RESULT, pack(function(*arguments))
+    except Exception as error:  # noqa: BLE001 - it is raised again in the parent
+        return ERROR, pack(_portable(error))
+
+
+def _portable(error: Exception) -> Exception:
+    """An exception with its traceback as a note; one that does not survive pickling becomes a RuntimeError."""
+    note = "In the isolated process:\n" + "".join(traceback.format_exception(error))
+    try:
+        error.add_note(note)
+        pickle.loads(pickle.dumps(error))
+    except Exception:  # noqa: BLE001 - an exception class may fail in any way when it is pickled
+        return RuntimeError(note)
+    return error
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this process when the parent's end of the lifeline closes.
+
+    SIGIO, whose default action is to end the process, needs neither a thread nor the interpreter's lock, so it reaches
+    a process that hangs in a decoder. PR_SET_PDEATHSIG would fire when the thread that started the child ends.
+    """
+    fcntl.fcntl(LIFELINE_FD, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(LIFELINE_FD, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+    with suppress(BlockingIOError):
+        if not os.read(LIFELINE_FD, 1):
+            os._exit(0)
+
+
+def _offer_to_the_oom_killer() -> None:
+    """Of all processes, the kernel is to end this one first when memory runs out (proc(5), oom_score_adj)."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")

@@ -1,0 +1,228 @@
+"""Calls in a process of their own, which may crash, hang or eat memory without harm to the caller.
+
+The child is started once, for the first call, as a new program and not by `fork`: whoever calls may hold threads and
+locks. The parent watches three limits; whichever is passed, the child is killed, the call ends in `ChildDied` with a
+one-word reason, and the next call starts another child.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+from pipeline.isolation.channel import Channel, pack, unpack
+from pipeline.isolation.child import BEAT, CALL, READY, RESULT
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CRASHED, HUNG, OUT_OF_MEMORY = "decoder_crashed", "decoder_hung", "out_of_memory"
+POLL_S = 0.05
+"""How often memory and time are looked at: a decoder that fills 3 GB/s gets 150 MB past its limit."""
+IMPORT_S = 300.0
+"""Until its first sign of life a child imports libraries, over a network file system perhaps: no fault of the file."""
+RESTING_FRAC = 0.25
+"""A child that holds more than this share of its memory between calls is replaced: libraries hoard, and the next file
+would be blamed."""
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class ChildDied(Exception):
+    """A call that its process did not survive: `reason` is one word for the tables, `detail` says how it ended."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a call is given up.
+
+    Memory is what the child holds of its own (resident less shared pages, proc(5) statm), polled: an address-space
+    limit would count the gigabytes that libraries reserve and never touch.
+    """
+
+    stall_s: float = 60.0
+    """Seconds without a heartbeat."""
+    call_s: float = 4 * 3600.0
+    """Seconds in all: a file that gives packets for ever beats for ever."""
+    memory_bytes: int = 4 << 30
+
+
+@dataclass
+class _Child:
+    process: subprocess.Popen[bytes]
+    channel: Channel
+    num_calls: int = 0
+    is_up: bool = False
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.channel.close()
+        if self.process.stdin:
+            self.process.stdin.close()
+
+
+class IsolatedWorker:
+    """Runs functions in a child process that lives from call to call. Not for several threads at once."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.num_starts = 0
+        self._child: _Child | None = None
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The result of `function(*args, **kwargs)`, computed in the child.
+
+        The function is pickled by name, so it must live in an importable module. One that dies in a child which has
+        served others before is called once more in a fresh one, since what broke may have been broken earlier; only
+        a second death counts.
+
+        Raises:
+            ChildDied: `decoder_crashed`, `decoder_hung` or `out_of_memory`.
+            Exception: whatever the function raises, with the child's traceback as a note.
+            RuntimeError: no child could be started.
+        """
+        work = pack((functools.partial(function, **kwargs), args))
+        child = self._ready_child()
+        try:
+            return self._answer(child, work)
+        except ChildDied as death:
+            if death.reason == HUNG or child.num_calls == 0:
+                raise
+        return self._answer(self._ready_child(), work)
+
+    def close(self) -> None:
+        """End the child; a later call starts another."""
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+    def __reduce__(self) -> tuple[type[IsolatedWorker], tuple[Limits]]:
+        return IsolatedWorker, (self.limits,)
+
+    def __enter__(self) -> IsolatedWorker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ready_child(self) -> _Child:
+        child = self._child
+        if child is not None:
+            resting_bytes = own_memory_bytes(child.process.pid)
+            if child.process.poll() is None and resting_bytes <= RESTING_FRAC * self.limits.memory_bytes:
+                return child
+            self.close()
+        self._child = _start()
+        self.num_starts += 1
+        return self._child
+
+    def _answer(self, child: _Child, work: list[memoryview]) -> Any:
+        try:
+            child.channel.send(CALL, work)
+            kind, parts = self._wait(child)
+        except (EOFError, ConnectionError):
+            self._report_death(child)
+        except BaseException:  # a call that is broken off, by Ctrl-C say, leaves its answer behind
+            self.close()
+            raise
+        outcome = unpack(parts)
+        if kind == RESULT:
+            child.num_calls += 1
+            return outcome
+        if isinstance(outcome, MemoryError):
+            self._give_up(OUT_OF_MEMORY, str(outcome) or "MemoryError")
+        child.num_calls += 1
+        raise outcome
+
+    def _wait(self, child: _Child) -> tuple[bytes, list[bytearray]]:
+        """The kind of the outcome and its parts; the child is watched until they come."""
+        limits = self.limits
+        start_s = last_s = time.monotonic()
+        allowed_s = IMPORT_S
+        while True:
+            answered = child.channel.waits(POLL_S)
+            now_s = time.monotonic()
+            if answered:
+                kind, parts = child.channel.receive()
+                if kind == READY:
+                    child.is_up = True
+                elif kind == BEAT:
+                    last_s, allowed_s = now_s, limits.stall_s
+                else:
+                    return kind, parts
+            elif now_s - last_s > allowed_s:
+                self._give_up(HUNG, f"no progress for {allowed_s:g} s")
+            if now_s - start_s > limits.call_s:
+                self._give_up(HUNG, f"not done after {limits.call_s:g} s")
+            if (held_bytes := own_memory_bytes(child.process.pid)) > limits.memory_bytes:
+                self._give_up(OUT_OF_MEMORY, f"{held_bytes >> 20} MiB held, limit {limits.memory_bytes >> 20} MiB")
+
+    def _give_up(self, reason: str, detail: str) -> NoReturn:
+        self.close()
+        raise ChildDied(reason, detail)
+
+    def _report_death(self, child: _Child) -> NoReturn:
+        status = child.process.wait()
+        self.close()
+        if not child.is_up:
+            raise RuntimeError(f"no isolated process could be started: status {status} from {child.process.args!r}")
+        if status == -signal.SIGKILL:  # not by us: `end` is called elsewhere
+            raise ChildDied(OUT_OF_MEMORY, "killed by SIGKILL, as the kernel does when memory runs out")
+        if status < 0:
+            raise ChildDied(CRASHED, signal.Signals(-status).name)
+        raise ChildDied(CRASHED, f"the process ended itself with status {status}")
+
+
+def isolated(limits: Limits, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function in the isolated process that this process keeps for such limits; see `IsolatedWorker.call`."""
+    return _worker_of_this_process(limits).call(function, *args, **kwargs)
+
+
+@functools.cache
+def _worker_of_this_process(limits: Limits) -> IsolatedWorker:
+    worker = IsolatedWorker(limits)
+    atexit.register(worker.close)
+    return worker
+
+
+def own_memory_bytes(pid: int) -> int:
+    """Resident memory of a process that it shares with no other; 0 where there is no such process, or no /proc."""
+    try:
+        _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return (int(resident) - int(shared)) * PAGE_BYTES
+
+
+def _start() -> _Child:
+    """Start a child that imports from where this process imports."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-c", f"from pipeline.isolation.child import serve; serve({theirs.fileno()})"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
+            pass_fds=(theirs.fileno(),),
+            start_new_session=True,
+        )
+    return _Child(process, Channel(ours))

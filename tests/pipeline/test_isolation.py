@@ -1,0 +1,180 @@
+"""Calls in a process of their own: results, errors, crashes, hangs, memory, and what becomes of the child."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.isolation import (
+    CRASHED,
+    HUNG,
+    OUT_OF_MEMORY,
+    ChildDied,
+    IsolatedWorker,
+    Limits,
+    isolated,
+    worker,
+)
+from pipeline.media import MediaError
+from tests.pipeline import isolated_calls as calls
+
+LIMITS = Limits(stall_s=1.0, memory_bytes=400 << 20)
+
+
+@pytest.fixture(scope="module")
+def worker_() -> Iterator[IsolatedWorker]:
+    with IsolatedWorker(LIMITS) as made:
+        yield made
+
+
+def test_results_come_back_from_one_child(worker_: IsolatedWorker) -> None:
+    first = worker_.call(calls.pid)
+    assert first != os.getpid()
+    assert worker_.call(calls.pid) == first
+    frames = worker_.call(calls.picture, 720, value=9)
+    np.testing.assert_array_equal(frames, calls.picture(720, 9))
+    frames[0] = 0  # as one's own array
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "reason", "detail"),
+    [
+        (calls.die, (signal.SIGSEGV,), CRASHED, "SIGSEGV"),
+        (os.abort, (), CRASHED, "SIGABRT"),
+        (calls.read_null, (), CRASHED, "SIGSEGV"),
+        (calls.leave, (), CRASHED, "status 7"),
+        (calls.die, (signal.SIGKILL,), OUT_OF_MEMORY, "SIGKILL"),
+        (calls.stall, (), HUNG, "no progress for 1 s"),
+        (calls.eat, (2000,), OUT_OF_MEMORY, "limit 400 MiB"),
+        (calls.refuse, ("memory",), OUT_OF_MEMORY, r"2\^60"),
+    ],
+)
+def test_a_death_is_a_reason_and_the_next_call_works(
+    worker_: IsolatedWorker, function, arguments: tuple, reason: str, detail: str
+) -> None:
+    before = worker_.call(calls.pid)
+    with pytest.raises(ChildDied, match=detail) as caught:
+        worker_.call(function, *arguments)
+    assert caught.value.reason == reason
+    assert not _runs(before)
+    assert worker_.call(calls.pid) not in (before, os.getpid())
+
+
+def test_heartbeats_keep_a_long_call_alive_but_not_for_ever(worker_: IsolatedWorker) -> None:
+    assert worker_.call(calls.work_slowly, 2 * LIMITS.stall_s) == "done"
+    with IsolatedWorker(Limits(stall_s=30, call_s=0.3)) as hurried:
+        with pytest.raises(ChildDied, match=r"not done after 0\.3 s") as caught:
+            hurried.call(calls.work_slowly, 30)
+        assert caught.value.reason == HUNG
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "text"),
+    [
+        ("media", MediaError, "no_frames: nothing decodes"),
+        ("value", ValueError, "a fault of ours"),
+        ("wordy", RuntimeError, "Wordy: ab"),
+    ],
+)
+def test_an_exception_is_the_callers(worker_: IsolatedWorker, kind: str, error: type, text: str) -> None:
+    child = worker_.call(calls.pid)
+    with pytest.raises(error, match=text) as caught:
+        worker_.call(calls.refuse, kind)
+    assert "in refuse" in "".join([str(caught.value), *getattr(caught.value, "__notes__", [])])
+    assert worker_.call(calls.pid) == child
+
+
+def test_a_file_is_not_blamed_for_what_an_earlier_one_broke() -> None:
+    with IsolatedWorker(LIMITS) as fresh:
+        first = fresh.call(calls.crash_when_used_before)
+        assert fresh.call(calls.crash_when_used_before) != first
+        assert fresh.num_starts == 2
+
+
+def test_a_child_that_hoards_memory_is_replaced() -> None:
+    with IsolatedWorker(LIMITS) as fresh:
+        first = fresh.call(calls.hoard, 1)
+        assert fresh.call(calls.hoard, 200) == first
+        assert fresh.call(calls.hoard, 1) != first
+
+
+def test_a_child_that_died_between_calls_is_replaced(worker_: IsolatedWorker) -> None:
+    child = worker_.call(calls.pid)
+    os.kill(child, signal.SIGKILL)
+    while _runs(child):
+        time.sleep(0.01)
+    assert worker_.call(calls.pid) != child
+
+
+def test_a_child_takes_no_signals_over_and_is_silent(
+    worker_: IsolatedWorker, capfd: pytest.CaptureFixture[str]
+) -> None:
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1, signal.SIGIO})
+    ignored = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with IsolatedWorker(LIMITS) as fresh:
+            assert fresh.call(calls.signal_state) == (set(), True)
+            fresh.call(calls.chatter)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        signal.signal(signal.SIGTERM, ignored)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_child_ends_with_its_parent_even_while_it_hangs() -> None:
+    """The parent is killed outright while its child holds the interpreter's lock and answers nobody."""
+    code = (
+        "import threading, time\n"
+        "from pipeline.isolation import IsolatedWorker\n"
+        "from tests.pipeline import isolated_calls as functions\n"
+        "worker = IsolatedWorker()\n"
+        "print(worker.call(functions.pid), flush=True)\n"
+        "worker.call(functions.hold_the_lock)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        child = int(parent.stdout.readline())
+        time.sleep(0.3)
+        assert _runs(child)
+        parent.kill()
+    deadline_s = time.monotonic() + 10
+    while _runs(child) and time.monotonic() < deadline_s:
+        time.sleep(0.01)
+    assert not _runs(child)
+
+
+def test_a_worker_travels_without_its_child(worker_: IsolatedWorker) -> None:
+    child = worker_.call(calls.pid)
+    copy = pickle.loads(pickle.dumps(worker_))
+    assert copy.limits == LIMITS
+    assert copy.num_starts == 0
+    assert worker_.call(calls.pid) == child
+
+
+def test_each_process_keeps_one_worker_for_each_limits() -> None:
+    first = isolated(LIMITS, calls.pid)
+    assert isolated(Limits(stall_s=1.0, memory_bytes=400 << 20), calls.pid) == first
+    worker._worker_of_this_process(LIMITS).close()
+
+
+def test_a_child_that_cannot_start_is_no_fault_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with IsolatedWorker(LIMITS) as lost, pytest.raises(RuntimeError, match="no isolated process"):
+        lost.call(calls.pid)
+
+
+def _runs(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
