@@ -1,72 +1,71 @@
-"""Shots: cuts found while frames stream past, and clip spans made of them.
+"""Shots and clips: what lies between transitions, divided where it is long, and never lost.
 
-The detector is PySceneDetect's adaptive one: the mean HSV change between neighbouring frames, compared with its
-rolling average, so that fast motion, which is high everywhere, is not taken for a cut.
+A clip holds frames of one shot only: those of a dissolve or a fade lie in no clip that is offered for training.
+Panda-70M (Chen et al. 2024) stitches shots that a cut divides but that look alike; so does `stitch`.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass, field
-from fractions import Fraction
+from collections.abc import Callable, Sequence
 
-import numpy as np
-from scenedetect import FrameTimecode
-from scenedetect.common import Timecode
-from scenedetect.detectors import AdaptiveDetector
+from pipeline.detectors.detector import Transition
+from pipeline.stream import Span
+from schemas.splitting import SplitConfig
 
-from schemas.recipe import SplitConfig
-
-MICROSECOND = Fraction(1, 1_000_000)
+VERSION = 2
+MICROSECONDS = 1_000_000
 
 
-@dataclass
-class ShotDetector:
-    """Feed frames in order; `cuts` are the indices of frames that begin a new shot."""
+def clip_spans(
+    transitions: Sequence[Transition], times_us: Sequence[int], end_us: int, config: SplitConfig
+) -> list[Span]:
+    """Clips between transitions, in order; frames of gradual transitions lie in none.
 
-    config: SplitConfig
-    cuts: list[int] = field(default_factory=list)
+    However short a shot is, it has a clip: to reject it is the rules' affair. A video that is nothing but one
+    transition is one clip.
 
-    def __post_init__(self) -> None:
-        self._detector = AdaptiveDetector(
-            adaptive_threshold=self.config.adaptive_threshold,
-            min_scene_len=self.config.min_shot_s,
-            window_width=self.config.window_frames,
-            min_content_val=self.config.min_content_val,
-        )
-        self._recent: dict[int, int] = {}
-
-    def push(self, index: int, time_us: int, frame_bgr: np.ndarray) -> None:
-        """Take the next frame, (h, w, 3) uint8 BGR, shown at `time_us`."""
-        self._recent[time_us] = index
-        timecode = FrameTimecode(Timecode(pts=time_us, time_base=MICROSECOND), fps=NOMINAL_FPS)
-        for cut in self._detector.process_frame(timecode, frame_bgr):
-            self.cuts.append(self._recent[round(cut.seconds / float(MICROSECOND))])
-        if len(self._recent) > 4 * self.config.window_frames + 4:
-            del self._recent[next(iter(self._recent))]
+    Args:
+        transitions: in order, not overlapping, as detectors tell them.
+        times_us: when each frame is shown, strictly increasing.
+        end_us: when the last one ends.
+    """
+    times = [*times_us, end_us]
+    shots = _shots(transitions, len(times_us)) or [(0, len(times_us))]
+    return [
+        span
+        for shot_index, (first, last) in enumerate(shots)
+        for span in _parts(shot_index, first, last, times, config.max_clip_s)
+    ]
 
 
-NOMINAL_FPS = 30.0
-"""PySceneDetect wants a rate beside every timecode; with presentation times it serves display only."""
+def stitch(
+    transitions: Sequence[Transition], distance: Callable[[Transition], float | None], max_distance: float
+) -> list[Transition]:
+    """Without the hard cuts whose sides look alike.
+
+    Args:
+        distance: of the frames just before and just after a hard cut, such as L2 between their unit embeddings; None
+            keeps the cut.
+    """
+    kept = []
+    for transition in transitions:
+        apart = distance(transition) if transition.kind == "cut" else None
+        if apart is None or apart > max_distance:
+            kept.append(transition)
+    return kept
 
 
-@dataclass(frozen=True)
-class Span:
-    """A clip: frames [first, last) of a video, within shot `shot_index`."""
-
-    shot_index: int
-    first: int
-    last: int
+def _shots(transitions: Sequence[Transition], num_frames: int) -> list[tuple[int, int]]:
+    """Frames [first, last) of each shot; empty ones, before a fade in at the start, are none."""
+    starts = [0, *(transition.end for transition in transitions)]
+    ends = [*(transition.first for transition in transitions), num_frames]
+    return [(first, last) for first, last in zip(starts, ends, strict=True) if last > first]
 
 
-def clip_spans(cuts: list[int], times_us: list[int], max_clip_s: float) -> list[Span]:
-    """Spans between cuts; a shot longer than `max_clip_s` is divided into equal parts."""
-    edges = [0, *cuts, len(times_us)]
-    spans: list[Span] = []
-    for shot_index, (first, last) in enumerate(itertools.pairwise(edges)):
-        duration_s = (times_us[last - 1] - times_us[first]) * float(MICROSECOND)
-        num_parts = max(1, math.ceil(duration_s / max_clip_s))
-        bounds = [first + (last - first) * i // num_parts for i in range(num_parts + 1)]
-        spans += [Span(shot_index, a, b) for a, b in itertools.pairwise(bounds) if b > a]
-    return spans
+def _parts(shot_index: int, first: int, last: int, times: Sequence[int], max_clip_s: float) -> list[Span]:
+    duration_us = times[last] - times[first]
+    num_parts = min(max(1, math.ceil(duration_us / (max_clip_s * MICROSECONDS))), last - first)
+    bounds = [first + (last - first) * part // num_parts for part in range(num_parts + 1)]
+    return [Span(shot_index, a, b, times[a], times[b]) for a, b in itertools.pairwise(bounds)]

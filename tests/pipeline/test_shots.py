@@ -1,68 +1,82 @@
-"""Cuts in constructed frames at exact indices, and spans made of them."""
+"""Clips between known transitions: what they hold, what they leave out, and what is stitched."""
 
 from __future__ import annotations
 
 import itertools
 
-import numpy as np
 import pytest
 
-from pipeline.stages.shots import ShotDetector, Span, clip_spans
-from schemas.recipe import SplitConfig
+from pipeline.detectors.detector import Transition
+from pipeline.stages.shots import clip_spans, stitch
+from pipeline.stream import Span
+from schemas.splitting import SplitConfig
 
-COLOURS = ((200, 30, 30), (30, 200, 30), (200, 200, 40), (220, 220, 220))
-
-
-def detect(lengths: list[int], intervals_us: list[int], config: SplitConfig | None = None) -> list[int]:
-    """Feed flat noisy shots of these lengths, in frames, through the detector."""
-    detector = ShotDetector(config or SplitConfig())
-    rng = np.random.default_rng(0)
-    colours = itertools.cycle(COLOURS)
-    time_us = index = 0
-    for length in lengths:
-        colour = np.array(next(colours))
-        for _ in range(length):
-            frame = np.clip(colour + rng.normal(0, 2, (36, 64, 3)), 0, 255).astype(np.uint8)
-            detector.push(index, time_us, frame)
-            time_us += intervals_us[index % len(intervals_us)]
-            index += 1
-    return detector.cuts
+TIMES_US = [40_000 * i for i in range(100)]
+END_US = 4_000_000
+WHOLE = SplitConfig(max_clip_s=60.0)
 
 
-@pytest.mark.parametrize(
-    "intervals_us", [[41_667], [33_333, 16_667, 100_000, 33_333], [1_000], [33_366, 33_367, 33_367]]
-)
-def test_cuts_are_the_first_frames_of_shots_at_any_rate(intervals_us: list[int]) -> None:
-    config = SplitConfig(min_shot_s=0.0)
-    assert detect([30, 25, 40], intervals_us, config) == [30, 55]
+def cut(frame: int) -> Transition:
+    return Transition(frame, frame)
 
 
-def test_a_cut_too_close_to_the_last_is_ignored_in_seconds_not_in_frames() -> None:
-    config = SplitConfig(min_shot_s=0.5)
-    assert detect([30, 10, 30], [100_000], config) == [30, 40]
-    assert detect([30, 10, 30], [20_000], config) == [30]
+def frames(spans: list[Span]) -> list[tuple[int, int]]:
+    return [(span.first, span.last) for span in spans]
 
 
-def test_one_shot_has_no_cut() -> None:
-    assert detect([60], [40_000]) == []
+def test_clips_tile_a_video_of_hard_cuts() -> None:
+    assert clip_spans([cut(30), cut(70)], TIMES_US, END_US, WHOLE) == [
+        Span(0, 0, 30, 0, 1_200_000),
+        Span(1, 30, 70, 1_200_000, 2_800_000),
+        Span(2, 70, 100, 2_800_000, 4_000_000),
+    ]
 
 
-def test_memory_of_recent_frames_is_bounded() -> None:
-    detector = ShotDetector(SplitConfig())
-    for index in range(200):
-        detector.push(index, index * 40_000, np.zeros((18, 32, 3), np.uint8))
-    assert len(detector._recent) < 32
+def test_one_frame_is_one_clip() -> None:
+    assert clip_spans([], [0], 40_000, WHOLE) == [Span(0, 0, 1, 0, 40_000)]
 
 
-def test_spans_tile_the_video() -> None:
-    times_us = [40_000 * i for i in range(100)]
-    assert clip_spans([30, 70], times_us, 60.0) == [Span(0, 0, 30), Span(1, 30, 70), Span(2, 70, 100)]
-    assert clip_spans([], [0], 60.0) == [Span(0, 0, 1)]
+def test_no_clip_holds_a_frame_of_a_gradual_transition() -> None:
+    gone = [Transition(0, 5), Transition(20, 32), Transition(90, 100)]
+    spans = clip_spans(gone, TIMES_US, END_US, WHOLE)
+    assert frames(spans) == [(5, 20), (32, 90)]
+    assert [(span.start_us, span.end_us) for span in spans] == [(200_000, 800_000), (1_280_000, 3_600_000)]
+    assert [span.shot_index for span in spans] == [0, 1]
+
+
+def test_a_shot_of_one_frame_is_a_clip() -> None:
+    assert frames(clip_spans([cut(50), cut(51)], TIMES_US, END_US, WHOLE)) == [(0, 50), (50, 51), (51, 100)]
+
+
+def test_a_video_that_is_one_transition_does_not_vanish() -> None:
+    assert frames(clip_spans([Transition(0, 100)], TIMES_US, END_US, WHOLE)) == [(0, 100)]
 
 
 def test_long_shots_are_divided_into_equal_parts_of_the_same_shot() -> None:
     times_us = [100_000 * i for i in range(100)]
-    spans = clip_spans([40], times_us, 2.5)
+    spans = clip_spans([cut(40)], times_us, 10_000_000, SplitConfig(max_clip_s=2.5))
     assert [span.shot_index for span in spans] == [0, 0, 1, 1, 1]
-    assert [span.first for span in spans[1:]] == [span.last for span in spans[:-1]]
+    assert all(earlier.end_us == later.start_us for earlier, later in itertools.pairwise(spans))
     assert {span.last - span.first for span in spans} == {20}
+    assert max(span.end_us - span.start_us for span in spans) <= 2_500_000
+
+
+def test_a_frame_that_lasts_is_not_divided() -> None:
+    assert frames(clip_spans([], [0, 5_000_000], 10_000_000, SplitConfig(max_clip_s=1.0))) == [(0, 1), (1, 2)]
+
+
+@pytest.mark.parametrize(("apart", "kept"), [(0.6, []), (0.61, [cut(30)]), (None, [cut(30)])])
+def test_a_cut_between_frames_that_look_alike_is_stitched(apart: float | None, kept: list[Transition]) -> None:
+    assert stitch([cut(30)], lambda _: apart, 0.6) == kept
+
+
+def test_gradual_transitions_are_never_stitched() -> None:
+    asked = []
+    dissolve = Transition(40, 50)
+
+    def distance(transition: Transition) -> float:
+        asked.append(transition)
+        return 0.0
+
+    assert stitch([cut(30), dissolve, cut(70)], distance, 0.6) == [dissolve]
+    assert asked == [cut(30), cut(70)]

@@ -1,0 +1,1 @@
+"""Shot detectors behind one seam, one algorithm a file."""

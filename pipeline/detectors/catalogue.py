@@ -1,0 +1,26 @@
+"""The detectors by name. What they run on, such as torch, is imported when one is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pipeline.detectors.adaptive import AdaptiveConfig, AdaptiveDetector
+from pipeline.detectors.content import ContentConfig, ContentDetector
+from pipeline.detectors.detector import Detector
+from pipeline.detectors.hash import HashConfig, HashDetector
+from pipeline.detectors.threshold import ThresholdDetector
+from pipeline.detectors.transnet import TransNetDetector
+from schemas.splitting import SplitConfig
+
+DETECTORS: dict[str, Callable[[SplitConfig], Detector]] = {
+    "transnet": lambda _: TransNetDetector(),
+    "adaptive": lambda split: AdaptiveDetector(AdaptiveConfig(min_shot_s=split.min_shot_s)),
+    "content": lambda split: ContentDetector(ContentConfig(min_shot_s=split.min_shot_s)),
+    "hash": lambda split: HashDetector(HashConfig(min_shot_s=split.min_shot_s)),
+    "threshold": lambda _: ThresholdDetector(),
+}
+
+
+def make_detector(split: SplitConfig) -> Detector:
+    """The detector that a recipe names, for one video."""
+    return DETECTORS[split.detector](split)
