@@ -1,0 +1,191 @@
+"""Camera motion: a robust similarity fitted to the optical flow, and the label it adds up to over a clip.
+
+Between two frames a camera moves a far scene by about a similarity (Odobez & Bouthemy 1995 fit such models to image
+sequences robustly): with x and y from the middle, in half longer sides, and c = (pan, tilt, zoom, roll),
+
+    u = pan + zoom x - roll y,        v = tilt + zoom y + roll x.
+
+In these units each of the four is a displacement at the picture's edge, so they can be compared. The fit minimises
+Geman and McClure's bounded error while its scale shrinks (graduated non-convexity, Blake & Zisserman 1987), weighted by
+texture, since flat areas say nothing, and by nearness to the border, where the background is. A part of the picture
+that has texture and stands still while the fitted model would move it decides that the camera is still, however large
+the object that the model follows.
+
+Signs: a camera that pans left moves the content right (pan > 0), one that tilts up moves it down (tilt > 0), one that
+zooms in spreads it (zoom > 0); roll > 0 turns the content clockwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+
+VERSION = 1
+
+NOISE_PX = 0.25
+"""What flow is wrong by where nothing moves, at 256 px: 95% of compressed still frames lie below."""
+SLACK = 0.08
+"""What it is wrong by where something moves, of the motion: DIS at its coarsest, and lenses that are no similarity."""
+SCALES_PX = (8.0, 4.0, 2.0, 1.0, 0.5, 0.5)
+"""Scale of the bounded error at each step, from that which takes in whole moving objects down to twice the noise."""
+STILL_AREA_FRAC = 0.2
+"""Share of the weight that must stand still, against the fitted model, for the camera to be called still."""
+TEXTURE_NOISE = 4e-5
+"""Least eigenvalue of the structure tensor that counts as texture: twice that of film grain after reduction."""
+BORDER_WEIGHT = 3.0
+"""How much more the border counts than the middle."""
+
+
+@dataclass(frozen=True)
+class CameraFit:
+    """The camera between two frames: `motion` is (pan, tilt, zoom, roll) in px at 256 px; `support` the share of the
+    textured picture that moves so; `residual_px` the mean length of what the model leaves of the flow."""
+
+    motion: np.ndarray
+    support: float
+    residual_px: float
+
+
+def texture_weight(luma: np.ndarray) -> np.ndarray:
+    """How well each pixel's motion can be seen, 0 to below 1: the least eigenvalue of the structure tensor, saturated.
+
+    Args:
+        luma: (h, w) uint8.
+    """
+    eigenvalue = cv2.cornerMinEigenVal(luma, blockSize=5, ksize=3)
+    return eigenvalue / (eigenvalue + TEXTURE_NOISE)
+
+
+@lru_cache(maxsize=16)
+def _grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """x and y of each cell from the middle, in half longer sides, and its weight by nearness to the border."""
+    half = max(height, width) / 2
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+    x, y = (x - (width - 1) / 2) / half, (y - (height - 1) / 2) / half
+    nearness = np.maximum(np.abs(x) * half * 2 / width, np.abs(y) * half * 2 / height)
+    return x.ravel(), y.ravel(), (1 + (BORDER_WEIGHT - 1) * nearness**2).ravel()
+
+
+def fit_camera(flow: np.ndarray, texture: np.ndarray) -> CameraFit | None:
+    """The similarity that most of the background follows; None where there is no texture to see motion by.
+
+    Args:
+        flow: (h, w, 2) float32, displacement in px at 256 px for the longer side.
+        texture: (h, w) float32, from `texture_weight`.
+    """
+    x, y, border = _grid(*texture.shape)
+    weight = texture.ravel() * border
+    total = float(weight.sum(dtype=np.float64))
+    if total < MIN_TEXTURE_FRAC * float(border.sum(dtype=np.float64)):
+        return None
+    u, v = flow[..., 0].ravel(), flow[..., 1].ravel()
+    motion = np.array([_median(u, weight), _median(v, weight), 0.0, 0.0])
+    for scale in SCALES_PX:
+        error2 = _error2(motion, u, v, x, y)
+        motion = _least_squares(weight * (scale**2 / (scale**2 + error2)) ** 2, u, v, x, y)
+    error2 = _error2(motion, u, v, x, y)
+    speed2 = u * u + v * v
+    follows = error2 < (NOISE_PX + SLACK * np.sqrt(speed2)) ** 2
+    stands = (speed2 < NOISE_PX**2) & (error2 > (2 * NOISE_PX) ** 2)
+    if float((weight * stands).sum(dtype=np.float64)) > STILL_AREA_FRAC * total:
+        motion, error2, follows = np.zeros(4), speed2, speed2 < NOISE_PX**2
+    support = float((weight * follows).sum(dtype=np.float64)) / total
+    return CameraFit(motion, support, float(np.sqrt(error2).mean(dtype=np.float64)))
+
+
+MIN_TEXTURE_FRAC = 0.01
+"""Share of the picture, as weighted, that must have texture."""
+
+
+def _median(values: np.ndarray, weight: np.ndarray) -> float:
+    order = np.argsort(values, kind="stable")
+    reached = np.cumsum(weight[order], dtype=np.float64)
+    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
+
+
+def _error2(motion: np.ndarray, u: np.ndarray, v: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    pan, tilt, zoom, roll = motion.astype(np.float32)
+    du = u - pan - zoom * x + roll * y
+    dv = v - tilt - zoom * y - roll * x
+    return du * du + dv * dv
+
+
+def _least_squares(weight: np.ndarray, u: np.ndarray, v: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Weighted least squares of the similarity in closed form: middles first, then zoom and roll about them."""
+    # NumPy's own sums: those of a BLAS may depend on where an array lies in memory.
+    terms = np.stack([np.ones_like(x), x, y, u, v, x * x + y * y, x * u + y * v, x * v - y * u]) * weight
+    w, wx, wy, wu, wv, wr2, wdot, wcross = terms.sum(axis=1).astype(np.float64)
+    spread = wr2 - (wx * wx + wy * wy) / w
+    if spread < 1e-6 * w:
+        return np.array([wu / w, wv / w, 0.0, 0.0])
+    zoom = (wdot - (wx * wu + wy * wv) / w) / spread
+    roll = (wcross - (wx * wv - wy * wu) / w) / spread
+    return np.array([(wu - zoom * wx + roll * wy) / w, (wv - zoom * wy - roll * wx) / w, zoom, roll])
+
+
+STILL_PX_S = 1.5
+"""Speed below which the camera stands still, at 256 px: 0.6% of the longer side a second."""
+SHAKE_PX_S = 5.0
+"""Root mean square of the alternating part of pan and tilt from which the camera shakes: 2% a second."""
+SECOND_FRAC = 0.5
+"""A second kind of motion, over the first, from which a motion is complex: a pan that slants by 27 degrees or more."""
+STEADY_FRAC = 0.5
+"""Net motion over the total from which the camera goes one way; below, it turns back on the way."""
+SMOOTH_SAMPLES = 5
+"""Samples whose mean counts as intended motion, about a second: what alternates faster is shake."""
+WAYS = (("pan right", "pan left"), ("tilt down", "tilt up"), ("zoom out", "zoom in"), ("roll", "roll"))
+"""Labels of pan, tilt, zoom and roll where they are negative and where they are positive."""
+
+
+def camera_scores(motion_px_s: np.ndarray, support: np.ndarray, residual_px_s: np.ndarray) -> dict[str, Any]:
+    """The columns of `Camera` from the fits of a clip, in the order of time.
+
+    Args:
+        motion_px_s: (n, 4) pan, tilt, zoom, roll; a row is NaN where there was nothing to fit.
+        support, residual_px_s: (n,)
+    """
+    seen = ~np.isnan(support)
+    if not seen.any():
+        return dict.fromkeys(("camera_motion", "camera_strength", "camera_confidence", "object_motion_px_s"))
+    motion = motion_px_s[seen]
+    label, strength = label_motion(motion)
+    return {
+        "camera_motion": label,
+        "camera_strength": strength,
+        "camera_confidence": float(support[seen].mean()),
+        "object_motion_px_s": float(residual_px_s[seen].mean()),
+    }
+
+
+def label_motion(motion_px_s: np.ndarray) -> tuple[str, float]:
+    """What a camera does over a clip, and how fast in px/s at the picture's edge.
+
+    Args:
+        motion_px_s: (n, 4) pan, tilt, zoom, roll, n >= 1.
+    """
+    net = motion_px_s.mean(axis=0)
+    smooth = _running_mean(motion_px_s)
+    shake = float(np.sqrt(((motion_px_s - smooth)[:, :2] ** 2).sum(axis=1).mean()))
+    drift = float(np.sqrt((smooth**2).sum(axis=1).mean()))
+    if shake >= SHAKE_PX_S and shake > drift:
+        return "shake", shake
+    if drift < STILL_PX_S:
+        return "still", drift
+    first, second = np.argsort(-np.abs(net), kind="stable")[:2]
+    steady = np.abs(net[first]) >= STEADY_FRAC * drift
+    if not steady or np.abs(net[second]) >= SECOND_FRAC * np.abs(net[first]):
+        return "complex", drift
+    return WAYS[first][int(net[first] > 0)], float(np.abs(net[first]))
+
+
+def _running_mean(motion_px_s: np.ndarray) -> np.ndarray:
+    """Mean over the samples around each; at the ends, over those that there are."""
+    reach = SMOOTH_SAMPLES // 2
+    totals = np.concatenate([np.zeros((1, 4)), np.cumsum(motion_px_s, axis=0)])
+    at = np.arange(len(motion_px_s))
+    start, end = np.maximum(at - reach, 0), np.minimum(at + reach + 1, len(at))
+    return (totals[end] - totals[start]) / (end - start)[:, None]
