@@ -21,7 +21,8 @@ from pipeline.dataset import Dataset
 from pipeline.releases import Release
 from schemas import LATENTS, TEXT
 from schemas.latents import text_id
-from schemas.recipe import EncodeConfig, Recipe
+from schemas.recipe import Recipe
+from schemas.training import EncodeConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

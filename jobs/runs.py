@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.dataset import Dataset
-from schemas.recipe import Recipe
+from schemas.recipe import Recipe, decode_recipe
 
 RECORDED_PACKAGES = ("ray", "av", "decord2", "opencv-python-headless", "scenedetect", "torch", "transformers", "duckdb")
 
@@ -18,6 +18,12 @@ RECORDED_PACKAGES = ("ray", "av", "decord2", "opencv-python-headless", "scenedet
 def new_run_id(job: str) -> str:
     """Sorts by time; unique among jobs started in the same second."""
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + f"-{job}-{secrets.token_hex(3)}"
+
+
+def latest_recipe(dataset: Dataset) -> Recipe | None:
+    """The recipe that the data set was curated or judged by last; None before the first time."""
+    recipes = [run["recipe"] for run in dataset.runs() if run["job"] in ("curate", "rejudge")]
+    return decode_recipe(recipes[-1], origin="of the data set") if recipes else None
 
 
 def write_run(

@@ -9,8 +9,8 @@ from pipeline.dataset import Dataset
 from pipeline.query import connect
 
 
-def print_funnel(dataset: Dataset) -> None:
-    """Print what each step keeps, why videos failed, and what each rule takes, alone and with others."""
+def print_funnel(dataset: Dataset, *, reasons: bool = True) -> None:
+    """Print what each step keeps, why videos failed, and how many clips each reason takes, alone and with others."""
     connection = connect(dataset)
     console = Console(highlight=False)
     table = Table("stage", "rows", title="funnel", title_justify="left")
@@ -21,11 +21,11 @@ def print_funnel(dataset: Dataset) -> None:
     failures = connection.execute("select reason, videos from video_failures").fetchall()
     if failures:
         console.print("failed videos: " + ", ".join(f"{reason} {count}" for reason, count in failures))
-    reasons = connection.execute("select reason, clips, only_reason from reject_reasons").fetchall()
-    if reasons:
+    rejects = connection.execute("select reason, clips, only_reason from reject_reasons").fetchall()
+    if reasons and rejects:
         table = Table("reason", "clips", "only reason", title="rejected clips", title_justify="left")
         for column in table.columns[1:]:
             column.justify = "right"
-        for reason, clips, only in reasons:
+        for reason, clips, only in rejects:
             table.add_row(reason, str(clips), str(only))
         console.print(table)

@@ -33,7 +33,8 @@ from model.transformer import count_parameters
 from pipeline import releases
 from pipeline.dataset import Dataset
 from schemas.errors import UsageError
-from schemas.recipe import Recipe, TrainConfig
+from schemas.recipe import Recipe
+from schemas.training import TrainConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -23,7 +23,8 @@ from model.training import fit
 from pipeline import releases
 from pipeline.dataset import Dataset
 from pipeline.runtime import connect
-from schemas.recipe import TrainConfig, decode_recipe
+from schemas.recipe import decode_recipe
+from schemas.training import TrainConfig
 
 REPORT_EVERY_STEPS = 10
 """`ray.train.report` makes all ranks wait for each other."""

@@ -19,11 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.bottleneck import DiagonalGaussian
+from model.builtin import WEIGHTS
 from model.checkpoint import load_weights, read_config, save_model, with_tuples
 from schemas.identity import folder_digest
 
 STRIDE_T, STRIDE_HW = 4, 8
-BUILTIN = Path(__file__).parent / "weights" / "autoencoder"
+BUILTIN = WEIGHTS / "autoencoder"
 
 
 @dataclass(frozen=True)

@@ -11,17 +11,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from PIL.Image import Image
 from torch import Tensor, nn
 
+from model.builtin import CLIP_CONFIG_NAME, WEIGHTS, clip_folder
 from schemas.identity import digest, folder_digest
 
-BUILTIN_FOLDER = Path(__file__).parent / "weights" / "clip"
-CONFIG_NAME = "open_clip_config.json"
+BUILTIN_FOLDER = WEIGHTS / "clip"
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def load_clip(name: str = "builtin", device: str = "cpu") -> ClipBundle:
     else:
         source, _, tag = name.partition("/")
         if not open_clip.get_model_config(source) or tag not in open_clip.list_pretrained_tags_by_model(source):
-            raise ValueError(f"{name!r} is no folder with {CONFIG_NAME} and no ARCHITECTURE/TAG that open_clip knows")
+            raise ValueError(f"{name!r} is no folder with {CLIP_CONFIG_NAME} and no open_clip ARCHITECTURE/TAG")
     try:
         model = open_clip.create_model(source, pretrained=tag, require_pretrained=True, device=device)
     except RuntimeError as error:
@@ -60,12 +59,6 @@ def load_clip(name: str = "builtin", device: str = "cpu") -> ClipBundle:
     transform: Any = image_transform_v2(config, is_train=False)
     fingerprint = folder_digest(folder) if folder is not None else digest(name, _weights_digest(model))
     return ClipBundle(model.eval().requires_grad_(False), transform, open_clip.get_tokenizer(source), fingerprint)
-
-
-def clip_folder(name: str) -> Path | None:
-    """The folder in open_clip's format that `name` stands for, or None where it names something else."""
-    folder = BUILTIN_FOLDER if name == "builtin" else Path(name)
-    return folder if (folder / CONFIG_NAME).is_file() else None
 
 
 def text_states(model: nn.Module, ids_BL: Tensor) -> Tensor:

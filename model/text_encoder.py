@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.clip import ClipBundle, clip_folder, load_clip, text_states
+from model.builtin import clip_folder
+from model.clip import ClipBundle, load_clip, text_states
 from schemas.identity import digest, folder_digest
 
 MAX_TOKENS = 512

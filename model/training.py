@@ -15,7 +15,8 @@ from model.examples import LatentStatistics, Sample
 from model.learner import ALONE, Learner, Metrics, Worker
 from model.packing import num_tokens
 from model.run_folder import RunFolder
-from schemas.recipe import RecipeError, TrainConfig
+from schemas.recipe import RecipeError
+from schemas.training import TrainConfig
 
 
 def fit(

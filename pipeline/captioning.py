@@ -15,12 +15,15 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.captioners.captioner import CaptionerConfig, ClipFrames, load_captioner
-from pipeline.dataset import Dataset, new_rows
+from pipeline.dataset import Dataset
 from pipeline.ledger import Reporter, timed
-from pipeline.stages.clip_frames import sample_clip
-from schemas import CAPTIONS, EMBEDDINGS
+from pipeline.stages.clip_frames import sample_isolated
+from schemas import CAPTIONS
 from schemas.captions import FAILED, OK, REJECTED
-from schemas.recipe import CaptionConfig, EmbeddingConfig, FramesConfig, Recipe, reasons_against
+from schemas.looking import CaptionConfig, EmbeddingConfig, FramesConfig
+from schemas.recipe import Recipe
+from schemas.rules import reasons_against
+from schemas.splitting import LimitsConfig
 
 
 def captioner_config(config: CaptionConfig) -> CaptionerConfig:
@@ -44,11 +47,12 @@ class FrameSampling:
     """Add the frames of a clip to its row."""
 
     config: FramesConfig
+    limits: LimitsConfig
     report: Reporter
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         with timed(self.report, "frames") as work:
-            sampled = sample_clip(json.loads(row["clip"]), self.config)
+            sampled = sample_isolated(json.loads(row["clip"]), self.config, self.limits)
             work.rows, work.num_bytes = 1, sampled.frames.nbytes
         return {
             "clip": row["clip"],
@@ -91,62 +95,53 @@ class Captioning:
 
 
 class SimilarityScoring:
-    """Loads the embedding model once; replaces the frames by their embedding and its cosine with the caption."""
+    """Loads the embedding model once; replaces the frames by the cosine of the caption with the clip's embedding."""
 
     def __init__(self, config: EmbeddingConfig, report: Reporter) -> None:
-        from pipeline.stages.embedding import ClipEmbedder
+        from pipeline.stages.embedding import ClipEmbedder, text_video_similarity
 
-        self._embedder = ClipEmbedder(config)
+        self._embedder, self._similarity = ClipEmbedder(config), text_video_similarity
         self._report = report
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        with timed(self._report, "embed") as work:
-            frames = frames_of(batch)
+        with timed(self._report, "similarity") as work:
+            clips = [json.loads(text) for text in batch["clip"].to_pylist()]
             captions = [json.loads(text) for text in batch["caption"].to_pylist()]
-            readable = [i for i, clip in enumerate(frames) if len(clip)]
-            vectors = self._embedder.embed_frames([frames[i] for i in readable])
-            scores: list[dict[str, Any]] = [{"embedding": None, "similarity": None} for _ in captions]
-            for i, vector in zip(readable, vectors, strict=True):
-                scores[i]["embedding"] = vector.tolist()
-            texts = [i for i in readable if captions[i]["detailed"]]
-            for i, text in zip(
-                texts, self._embedder.embed_texts([captions[i]["detailed"] for i in texts]), strict=True
-            ):
-                scores[i]["similarity"] = float(np.dot(text, scores[i]["embedding"]))
+            similarities: list[float | None] = [None] * len(clips)
+            pairs = [
+                i
+                for i, (clip, caption) in enumerate(zip(clips, captions, strict=True))
+                if caption["detailed"] and clip["encoder"] == self._embedder.fingerprint
+            ]
+            texts = self._embedder.embed_texts([captions[i]["detailed"] for i in pairs])
+            vectors = np.array([clips[i]["embedding"] for i in pairs], np.float32).reshape(texts.shape)
+            for i, similarity in zip(pairs, self._similarity(texts, vectors).tolist(), strict=True):
+                similarities[i] = similarity
             work.rows = len(captions)
-        encoded = [json.dumps(score | {"encoder": self._embedder.fingerprint}) for score in scores]
-        return batch.select(["clip", "caption"]).append_column("scores", pa.array(encoded, pa.string()))
+        column = pa.array(similarities, pa.float64())
+        return batch.select(["clip", "caption"]).append_column("similarity", column)
 
 
 @dataclass(frozen=True)
 class CaptionWriter:
-    """Judge captions by the recipe's rules and write `embeddings`, then `captions`."""
+    """Judge captions by the recipe's rules and write them."""
 
     dataset: Dataset
     recipe: Recipe
-    embedded: frozenset[tuple]
-    """Keys of embeddings that are there already, of the clips that earlier runs left without a caption."""
     report: Reporter
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         with timed(self.report, "write") as work:
-            clips, captions, scores = (
-                [json.loads(text) for text in batch[name].to_pylist()] for name in ("clip", "caption", "scores")
-            )
-            rows = [self._row(*parts) for parts in zip(clips, captions, scores, strict=True)]
-            points = [
-                {"clip_id": clip["clip_id"], "encoder": score["encoder"], "embedding": score["embedding"]}
-                for clip, score in zip(clips, scores, strict=True)
-                if score["embedding"] is not None
-            ]
-            self.dataset.write_part(EMBEDDINGS, new_rows(points, EMBEDDINGS, set(self.embedded)))
-            self.dataset.write_part(CAPTIONS, new_rows(rows, CAPTIONS, set()))
+            clips, captions = ([json.loads(text) for text in batch[name].to_pylist()] for name in ("clip", "caption"))
+            similarities = batch["similarity"].to_pylist()
+            rows = [self._row(*parts) for parts in zip(clips, captions, similarities, strict=True)]
+            self.dataset.write_part(CAPTIONS, rows)
             work.rows = len(rows)
             for row in rows:
                 work.count("captions " + row["status"])
         return batch.select(["clip"])
 
-    def _row(self, clip: dict[str, Any], caption: dict[str, Any], scores: dict[str, Any]) -> dict[str, Any]:
+    def _row(self, clip: dict[str, Any], caption: dict[str, Any], similarity: float | None) -> dict[str, Any]:
         row = {
             "clip_id": clip["clip_id"],
             "captioner": caption["captioner"],
@@ -154,7 +149,7 @@ class CaptionWriter:
             "short": caption["short"],
             "detailed": caption["detailed"],
             "num_words": len(caption["detailed"].split()) if caption["detailed"] else None,
-            "text_video_similarity": scores["similarity"],
+            "text_video_similarity": similarity,
         }
         if caption["failure"]:
             return row | {"status": FAILED, "reasons": [caption["failure"]]}

@@ -14,7 +14,7 @@ from pipeline.ledger import Reporter, timed
 from pipeline.stages.latents import FAILED, OK, LatentEncoder, read_planned
 from schemas import LATENTS, TEXT
 from schemas.latents import text_id
-from schemas.recipe import EncodeConfig
+from schemas.training import EncodeConfig
 
 
 @dataclass(frozen=True)

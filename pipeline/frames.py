@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import av.container
 import av.error
@@ -14,7 +15,11 @@ import av.video.frame
 import cv2
 import numpy as np
 
+from pipeline.isolation import heartbeat
 from pipeline.media import MICROSECONDS, FrameReader, MediaError, open_video, rotation_turns
+
+if TYPE_CHECKING:
+    import decord
 
 TIME_SLACK_US = 1_000
 """Rounding between a container's time base and microseconds."""
@@ -52,7 +57,7 @@ def frames_at(
         positions = np.searchsorted(starts_us[order], np.asarray(times_us) + TIME_SLACK_US, side="right") - 1
         wanted = order[np.clip(positions, 0, len(order) - 1)]
         unique, inverse = np.unique(wanted, return_inverse=True)
-        return np.stack(reduced(_without_padding(reader[int(index)].asnumpy()) for index in unique))[inverse]
+        return np.stack(reduced(_read_one(reader, int(index)) for index in unique))[inverse]
     except (decord.DECORDError, RuntimeError, IndexError):
         return np.stack(reduced(_decoded_at(path, times_us)))
 
@@ -90,6 +95,11 @@ def _seek(container: av.container.InputContainer, time_us: int) -> None:
         container.seek(time_us, backward=True)
     except av.error.FFmpegError:
         container.seek(0)
+
+
+def _read_one(reader: decord.VideoReader, index: int) -> np.ndarray:
+    heartbeat()
+    return _without_padding(reader[index].asnumpy())
 
 
 def _without_padding(frame: np.ndarray) -> np.ndarray:

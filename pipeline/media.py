@@ -15,6 +15,8 @@ import av.video.stream
 import cv2
 import numpy as np
 
+from pipeline.isolation import heartbeat
+
 MICROSECONDS = 1_000_000
 PLANAR_8_BIT = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p"})
 PLANAR_10_BIT = frozenset({"yuv420p10le", "yuv422p10le", "yuv444p10le"})
@@ -26,26 +28,65 @@ class MediaError(Exception):
     """An input that cannot be used: `reason` is one word for the tables, `detail` what the decoder said."""
 
     def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
+        super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
 
 
 def open_video(path: str) -> tuple[av.container.InputContainer, av.video.stream.VideoStream]:
     """Open a file and choose its video stream as FFmpeg and decord do (the best one).
 
     Raises:
-        MediaError: `unreadable` or `no_video_stream`.
+        MediaError: `unreadable`, `no_video_stream`, `unknown_codec` or `too_large`.
     """
     try:
+        _refuse_playlist(path)
         container = av.open(path)
     except (av.error.FFmpegError, ValueError, OSError) as error:
         raise MediaError("unreadable", one_line(error)) from error
+    try:
+        return container, _best_stream(container)
+    except MediaError:
+        container.close()
+        raise
+
+
+def _best_stream(container: av.container.InputContainer) -> av.video.stream.VideoStream:
     stream = container.streams.best("video")
     if not isinstance(stream, av.video.stream.VideoStream):
-        container.close()
         raise MediaError("no_video_stream", f"{len(container.streams)} streams, none of them video")
-    return container, stream
+    if stream.codec_context is None:
+        raise MediaError("unknown_codec", f"video stream {stream.index} is in no codec that FFmpeg knows")
+    require_bearable_size(stream.codec_context.width, stream.codec_context.height)
+    return stream
+
+
+def _refuse_playlist(path: str) -> None:
+    """A list that FFmpeg would follow to other files of this machine is no video, whatever it is called."""
+    with open(path, "rb") as file:
+        if file.read(len(PLAYLIST_MAGIC)) == PLAYLIST_MAGIC:
+            raise MediaError("unreadable", "a list of files for FFmpeg's concat demuxer")
+
+
+PLAYLIST_MAGIC = b"ffconcat version"
+MAX_SIDE_PX, MAX_PIXELS_PX = 32_767, 142_606_336
+"""The largest picture that is read: that of the highest level of H.265 (7.2, table A.8), and of any side what OpenCV's
+16-bit coordinates reach."""
+
+
+def require_bearable_size(width: int, height: int) -> None:
+    """Refuse a picture so large that a few of them fill a machine's memory.
+
+    Raises:
+        MediaError: `too_large`.
+    """
+    if max(width, height) > MAX_SIDE_PX or width * height > MAX_PIXELS_PX:
+        raise MediaError(
+            "too_large", f"{width} x {height} px; limits: {MAX_SIDE_PX} px a side, {MAX_PIXELS_PX} px in all"
+        )
 
 
 @dataclass
@@ -57,9 +98,18 @@ class FrameReader:
 
     container: av.container.InputContainer
     stream: av.video.stream.VideoStream
+    threads: bool = False
+    """Decode in threads of FFmpeg's own, beside whoever takes the frames."""
     times_us: list[int] = field(default_factory=list)
     error_times_us: list[int] = field(default_factory=list)
     last_duration_us: int = 0
+    packet_bytes: int = 0
+    """Size of the packet that held the frame read last; 0 where packets carry no time."""
+
+    def __post_init__(self) -> None:
+        if self.threads:
+            self.stream.thread_type = "AUTO"
+        self._sizes: dict[int, int] = {}
 
     def __iter__(self) -> Iterator[av.video.frame.VideoFrame]:
         packets = self.container.demux(self.stream)
@@ -68,9 +118,14 @@ class FrameReader:
                 packet = next(packets, None)
                 if packet is None:
                     return
+                heartbeat()
+                if packet.pts is not None:
+                    self._sizes[packet.pts] = packet.size
                 for frame in packet.decode():
                     if isinstance(frame, av.video.frame.VideoFrame):
+                        require_bearable_size(frame.width, frame.height)
                         self._note_time(frame)
+                        self._note_size(frame)
                         yield frame
             except av.error.FFmpegError:
                 self.error_times_us.append(self.times_us[-1] if self.times_us else 0)
@@ -89,6 +144,15 @@ class FrameReader:
             time_us = 0 if previous_us is None else previous_us + interval_us
         self.times_us.append(time_us)
         self.last_duration_us = interval_us
+
+    def _note_size(self, frame: av.video.frame.VideoFrame) -> None:
+        self.packet_bytes = 0 if frame.pts is None else self._sizes.pop(frame.pts, 0)
+        while len(self._sizes) > MAX_WAITING_SIZES:
+            del self._sizes[next(iter(self._sizes))]
+
+
+MAX_WAITING_SIZES = 256
+"""Sizes of packets whose frame has not come; more than any codec reorders."""
 
 
 MAX_DECODE_ERRORS = 10_000
@@ -111,24 +175,20 @@ def luma_and_chroma(frame: av.video.frame.VideoFrame) -> tuple[np.ndarray, np.nd
     return planes[0], planes[1], planes[2]
 
 
-def reduce_frame(
-    frame: av.video.frame.VideoFrame, long_side_px: int, rotation_deg: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Reduce a frame by area to about `long_side_px`, as displayed.
+def reduce_planes(frame: av.video.frame.VideoFrame, long_side_px: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Reduce a frame by area to about `long_side_px`, by a whole factor, as stored.
 
     Returns:
-        luma (h, w) uint8 and colour (h, w, 3) uint8 BGR.
+        luma (h, w), blue and red difference (h/2, w/2), uint8; h and w are even.
     """
     luma, blue, red = luma_and_chroma(frame)
     factor = max(1, round(max(luma.shape) / long_side_px))
     height, width = (max(2, side // (2 * factor) * 2) for side in luma.shape)
-    small = np.empty((height * 3 // 2, width), np.uint8)
-    small[:height] = _to_8_bit(_shrink(luma, factor, height, width))
-    chroma = [_to_8_bit(_shrink(plane, factor, height // 2, width // 2)).ravel() for plane in (blue, red)]
-    small[height:] = np.concatenate(chroma).reshape(-1, width)
-    colour = cv2.cvtColor(small, cv2.COLOR_YUV2BGR_I420)
-    turns = rotation_turns(rotation_deg)
-    return np.rot90(small[:height], turns), np.ascontiguousarray(np.rot90(colour, turns))
+    return (
+        _to_8_bit(_shrink(luma, factor, height, width)),
+        _to_8_bit(_shrink(blue, factor, height // 2, width // 2)),
+        _to_8_bit(_shrink(red, factor, height // 2, width // 2)),
+    )
 
 
 def _shrink(plane: np.ndarray, factor: int, height: int, width: int) -> np.ndarray:

@@ -7,19 +7,23 @@ import re
 from importlib import resources
 
 import duckdb
+from schemas.duplicates import DUPLICATES
 
 from pipeline.dataset import Dataset
-from schemas import CAPTIONS, CLIPS, EMBEDDINGS, LATENTS, RELEASES, TEXT, VIDEOS
-from schemas.columns import Table
+from schemas import CAPTIONS, CLIPS, DECISIONS, EMBEDDINGS, LATENTS, MEASURES, RELEASES, TEXT, VIDEOS
+from schemas.columns import Table, arrow_fields
+from schemas.measures import CLIP_MEASURES, STREAM_MEASURES
 
 QUERY_NAMES: dict[str, Table] = {
     "videos_raw": VIDEOS,
-    "clips": CLIPS,
+    "clips_raw": CLIPS,
     "captions": CAPTIONS,
     "embeddings": EMBEDDINGS,
     "latents": LATENTS,
     "text": TEXT,
-}
+    "decisions": DECISIONS,
+    "duplicates_raw": DUPLICATES,
+} | {f"measures_{name}": table for name, table in MEASURES.items()}
 
 
 def connect(dataset: Dataset) -> duckdb.DuckDBPyConnection:
@@ -30,8 +34,44 @@ def connect(dataset: Dataset) -> duckdb.DuckDBPyConnection:
     for path in dataset.part_files(RELEASES.folder):
         name = os.path.basename(path).removesuffix(".parquet")
         connection.register("release_" + re.sub(r"\W", "_", name), dataset.scanner(RELEASES, [path]))
+    for statement in scored_views():
+        connection.execute(statement)
     connection.execute((resources.files("schemas") / "views.sql").read_text())
     return connection
+
+
+def scored_views() -> list[str]:
+    """SQL of the views `scored` and `clips`, which follow from the declared measures.
+
+    `scored` gives each clip its newest scores and decision, and for each measure M the fingerprint it was taken with
+    (`has_M`) and why it failed (`failure_M`); `clips` is the same without those two. Clips
+    whose video has no row yet are left out: a killed run may not have written all of them.
+    """
+    measured = {field.name for row_type in STREAM_MEASURES.values() for field in arrow_fields(row_type)}
+    columns = [f"c.{name}" for name in CLIPS.schema.names if name not in {*measured, "measured", "status", "reasons"}]
+    marks, joins = [], []
+    for name, row_type in STREAM_MEASURES.items():
+        own = [field.name for field in arrow_fields(row_type)]
+        columns += [f"if({name}.clip_id is null, c.{column}, {name}.{column}) as {column}" for column in own]
+        marks.append(f"coalesce({name}.measure, json_extract_string(c.measured, '$.{name}')) as has_{name}")
+    for name, row_type in CLIP_MEASURES.items():
+        columns += [f"{name}.{field.name}" for field in arrow_fields(row_type)]
+        marks.append(f"{name}.measure as has_{name}")
+    for name in MEASURES:
+        marks.append(f"{name}.failure as failure_{name}")
+        joins.append(f"left join ({_newest(f'measures_{name}', 'measured_us desc, measure')}) {name} using (clip_id)")
+    columns += ["c.measured", "coalesce(d.status, c.status) as status", "coalesce(d.reasons, c.reasons) as reasons"]
+    joins.append(f"left join ({_newest('decisions', 'decided_us desc, gate')}) d using (clip_id)")
+    hidden = ", ".join(f"has_{name}, failure_{name}" for name in MEASURES)
+    return [
+        f"create view scored as select {', '.join([*columns, *marks])} from clips_raw c {' '.join(joins)} "
+        "where c.video_id in (select video_id from videos_raw where duplicate_of is null)",
+        f"create view clips as select * exclude ({hidden}) from scored",
+    ]
+
+
+def _newest(table: str, order: str) -> str:
+    return f"select * from {table} qualify row_number() over (partition by clip_id order by {order}) = 1"
 
 
 def funnel(dataset: Dataset) -> dict[str, int]:

@@ -1,63 +1,99 @@
-"""What is still to be done in a data set: inputs without a row, clips without a caption, files that are copies."""
+"""What is still to be done in a data set: inputs without a row, measures not taken, clips without a caption."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from pipeline.dataset import Dataset
 from pipeline.filesystems import local_copy
 from pipeline.listing import ListedInput
-from schemas import CAPTIONS, CLIPS, EMBEDDINGS, VIDEOS
-from schemas.clips import KEPT
+from pipeline.query import connect
+from schemas import CLIPS, VIDEOS
+from schemas.clips import FAILED, KEPT, REJECTED
 from schemas.identity import ID_HEX_CHARS
 
 HASH_THREADS = 8
 
 
 @dataclass(frozen=True)
-class Pending:
-    """The work that is left. `orphans` are clips whose video has no row; `embedded`, embeddings without a caption."""
+class PendingInputs:
+    """Inputs that have no row. `orphans` are keys of clips that a killed run wrote without their video's row."""
 
     inputs: tuple[ListedInput, ...]
-    uncaptioned: tuple[dict[str, Any], ...] = ()
     orphans: frozenset[tuple] = frozenset()
-    embedded: frozenset[tuple] = frozenset()
-
-    def __bool__(self) -> bool:
-        return bool(self.inputs or self.uncaptioned)
 
 
-def find_pending(dataset: Dataset, inputs: Sequence[ListedInput], captioner: str | None) -> Pending:
-    """Compare inputs and tables. `captioner` is a captioner's fingerprint, or None if captions are not wanted."""
+def pending_inputs(dataset: Dataset, inputs: Sequence[ListedInput]) -> PendingInputs:
+    """Compare inputs and tables."""
     videos = dataset.read(VIDEOS, [*VIDEOS.key, "video_id", "duplicate_of"]).to_pylist()
     done = {VIDEOS.key_of(row) for row in videos}
     fresh = tuple(listed for listed in inputs if listed.key not in done)
     complete = {row["video_id"] for row in videos if row["duplicate_of"] is None}
-    clips = dataset.read(CLIPS)
-    orphans = frozenset(
-        (clip_id,)
-        for clip_id, video_id in zip(clips["clip_id"].to_pylist(), clips["video_id"].to_pylist(), strict=True)
-        if video_id not in complete
+    clips = dataset.read(CLIPS, ["clip_id", "video_id"]).to_pylist()
+    orphans = frozenset((clip["clip_id"],) for clip in clips if clip["video_id"] not in complete)
+    return PendingInputs(mark_copies(fresh, videos), orphans)
+
+
+@dataclass(frozen=True)
+class Remeasuring:
+    """Measures of the decode pass to take again, of clips of one video."""
+
+    uri: str
+    clips: tuple[dict[str, Any], ...]
+    measures: tuple[str, ...]
+
+
+def to_remeasure(dataset: Dataset, wanted: Mapping[str, str]) -> list[Remeasuring]:
+    """Clips whose scores were not taken with the wanted fingerprints, by video and by what they lack."""
+    names = list(wanted)
+    columns = ", ".join(f"has_{name}" for name in names)
+    lacks = " or ".join(f"has_{name} is distinct from ?" for name in names)
+    rows = connect(dataset).execute(
+        f"select {CLIP_POSITION}, {columns} from scored where {lacks}", [wanted[name] for name in names]
     )
-    uncaptioned = _uncaptioned(dataset, clips, orphans, captioner) if captioner is not None else ()
-    waiting = {clip["clip_id"] for clip in uncaptioned}
-    embedded = frozenset(key for key in dataset.keys(EMBEDDINGS) if key[0] in waiting) if waiting else frozenset()
-    return Pending(mark_copies(fresh, videos), uncaptioned, orphans, embedded)
+    groups: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows.to_arrow_table().to_pylist():
+        lacking = tuple(name for name in names if row[f"has_{name}"] != wanted[name])
+        groups[row["uri"], lacking].append(row)
+    return [Remeasuring(uri, tuple(clips), lacking) for (uri, lacking), clips in sorted(groups.items())]
 
 
-def _uncaptioned(
-    dataset: Dataset, clips: pa.Table, orphans: frozenset[tuple], captioner: str
-) -> tuple[dict[str, Any], ...]:
-    captioned = {clip_id for clip_id, fingerprint in dataset.keys(CAPTIONS) if fingerprint == captioner}
-    kept = clips.filter(pc.field("status") == KEPT).to_pylist()
-    return tuple(c for c in kept if c["clip_id"] not in captioned and (c["clip_id"],) not in orphans)
+CLIP_POSITION = "clip_id, uri, shot_index, start_frame, num_frames, start_us, end_us"
+
+
+def to_look_at(dataset: Dataset, wanted: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Clips still in that lack a clip measure: rows of `clips`, each with `needs`, the names of what it lacks."""
+    if not wanted:
+        return []
+    names = list(wanted)
+    clips = connect(dataset).execute(
+        f"select {CLIP_GEOMETRY}, {', '.join(f'has_{name}' for name in names)} from scored "
+        f"where status not in ('{REJECTED}', '{FAILED}') order by clip_id"
+    )
+    rows = []
+    for row in clips.to_arrow_table().to_pylist():
+        needs = [name for name in names if row.pop(f"has_{name}") != wanted[name]]
+        if needs:
+            rows.append(row | {"needs": needs})
+    return rows
+
+
+CLIP_GEOMETRY = "clip_id, uri, start_us, end_us, is_image, num_frames, width, height, content_box"
+
+
+def to_caption(dataset: Dataset, captioner: str) -> list[dict[str, Any]]:
+    """Kept clips without a caption by this captioner, each with its newest embedding where there is one."""
+    rows = connect(dataset).execute(
+        f"select {CLIP_GEOMETRY}, encoder, embedding from clips left join embeddings using (clip_id, encoder) "
+        f"where status = '{KEPT}' and clip_id not in (select clip_id from captions where captioner = ?) "
+        "order by clip_id",
+        [captioner],
+    )
+    return rows.to_arrow_table().to_pylist()
 
 
 def mark_copies(inputs: Sequence[ListedInput], videos: Iterable[dict[str, Any]]) -> tuple[ListedInput, ...]:

@@ -1,12 +1,12 @@
-"""Ray at the edge: the curation graph, and how this process reaches a cluster.
+"""Ray at the edge: the graphs of curation and encoding, and how this process reaches a cluster.
 
-One streaming graph. Rows between operators carry JSON text and, once, the few reduced frames that models look at; never
-a file's bytes. Two operators write as rows pass through: clips and videos first, captions last. So what is in the
-tables is always whole, and a run that is killed goes on from there.
+Each graph streams. Rows between operators carry JSON text or pickled rows and, where models look, a few reduced frames;
+never a file's bytes. Writers write as rows pass through, so what is in the tables is always whole, and a run that is
+killed goes on from there. Between the graphs of a curation the driver judges (`jobs/curation.py`).
 
-    inputs -> scan -> write clips, videos -> kept clips -> frames -> caption -> embed -> write captions
-                                                 ^
-                     kept clips of earlier runs that have no caption yet
+    inputs -> scan -> write videos, clips
+    clips still in -> read frames, overlay text -> embedding, heads -> write measures, embeddings
+    clips kept -> frames -> caption -> similarity -> write captions
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import logging
 import math
 import os
+import pickle
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -29,13 +30,18 @@ from ray.util.debug import disable_log_once_globally
 from pipeline.captioning import Captioning, CaptionWriter, FrameSampling, SimilarityScoring
 from pipeline.dataset import Dataset, new_rows
 from pipeline.encoding import LatentWriting, PlannedFrames, TextWriting
+from pipeline.isolation import ChildDied, isolated
 from pipeline.ledger import Ledger, timed
 from pipeline.listing import ListedInput
-from pipeline.resume import Pending
-from pipeline.stages.scan import ScanConfig, scan
-from schemas import CLIPS, VIDEOS
-from schemas.clips import KEPT
-from schemas.recipe import EncodeConfig, Recipe
+from pipeline.looking import Looking, LookWriter, Reading
+from pipeline.remeasuring import write_remeasured
+from pipeline.resume import PendingInputs, Remeasuring
+from pipeline.stages.clip_frames import limits_of
+from pipeline.stages.scan import ScanConfig, failed_scan, scan
+from schemas import CLIPS, EMBEDDINGS, VIDEOS
+from schemas.recipe import Recipe
+from schemas.splitting import LimitsConfig
+from schemas.training import EncodeConfig
 
 # Logical CPUs. One of each operator must fit on two CPUs at once, or a stage waits for ever for one that waits for it:
 # 0.5 + 0.1 + 0.5 + 2 x 0.25 + 0.1 = 1.7. Less for decoding would start more workers than two CPUs feed. On a larger
@@ -43,8 +49,8 @@ from schemas.recipe import EncodeConfig, Recipe
 SMALL_DECODE_CPU, SMALL_CPU, WRITER_CPU = 0.5, 0.25, 0.1
 LARGE_CLUSTER_CPUS = 4
 MAX_BLOCKS = 10_000
-ENCODE_BATCH, TEXT_BATCH = 32, 256
-"""Rows of a part file of latents and of texts."""
+ENCODE_BATCH, TEXT_BATCH, LOOK_BATCH = 32, 256, 32
+"""Rows of a part file of latents, of texts and of measures."""
 
 
 def connect() -> None:
@@ -111,26 +117,30 @@ def read_ledger(ledger: ActorHandle) -> dict[str, dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Scanning:
-    """One input to its rows, as JSON."""
+    """One input to its rows, read in a process of its own."""
 
     config: ScanConfig
+    limits: LimitsConfig
     report: ActorReporter
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        listed = ListedInput(**json.loads(row["listed"]))
         with timed(self.report, "scan") as work:
-            result = scan(ListedInput(**json.loads(row["listed"])), self.config)
+            try:
+                result = isolated(limits_of(self.limits), scan, listed, self.config)
+            except ChildDied as death:
+                result = failed_scan(listed, death.reason, death.detail)
             work.rows = 1
             work.num_bytes = result.video["file_bytes"]
             work.count("frames", result.video["num_frames"] or 0)
             work.count("videos " + result.video["status"])
-            for clip in result.clips:
-                work.count("clips " + clip["status"])
-        return {"video": json.dumps(result.video), "clips": json.dumps(result.clips)}
+            work.count("clips", len(result.clips))
+        return {"scanned": pickle.dumps(result)}
 
 
 @dataclass(frozen=True)
 class ScanWriter:
-    """Write clips, then videos (a video's row says that all its clips are there); pass the kept clips on."""
+    """Write clips, then videos (a video's row says that all its clips are there)."""
 
     dataset: Dataset
     orphans: frozenset[tuple]
@@ -139,52 +149,106 @@ class ScanWriter:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         with timed(self.report, "write") as work:
-            videos = [json.loads(text) for text in batch["video"].to_pylist()]
-            clips = [clip for text in batch["clips"].to_pylist() for clip in json.loads(text)]
+            results = [pickle.loads(data) for data in batch["scanned"].to_pylist()]
+            videos, clips = [r.video for r in results], [clip for r in results for clip in r.clips]
             self.dataset.write_part(CLIPS, new_rows(clips, CLIPS, set(self.orphans)))
             self.dataset.write_part(VIDEOS, new_rows(videos, VIDEOS, set()))
             work.rows = len(videos) + len(clips)
             work.count("videos written", len(videos))
-        return clip_rows(clip for clip in clips if clip["status"] == KEPT)
+        return NOTHING
+
+
+NOTHING = pa.table({"done": pa.array([], pa.int8())})
+"""What a writer passes on."""
+
+
+def scan_graph(dataset: Dataset, pending: PendingInputs, recipe: Recipe, report: ActorReporter) -> ray.data.Dataset:
+    """Inputs -> rows of `videos` and `clips`, written as they come."""
+    rows = [{"listed": json.dumps(asdict(listed))} for listed in pending.inputs]
+    scanned = ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_BLOCKS)).map(
+        Scanning(ScanConfig.of(recipe), recipe.limits, report), num_cpus=decode_cpus()
+    )
+    writer = ScanWriter(dataset, pending.orphans, report)
+    videos_per_part = min(64, math.ceil(len(rows) / 16))
+    return scanned.map_batches(writer, batch_size=videos_per_part, batch_format="pyarrow", num_cpus=WRITER_CPU)
+
+
+@dataclass(frozen=True)
+class MeasuringAgain:
+    """Take measures of the decode pass again and write them."""
+
+    dataset: Dataset
+    recipe: Recipe
+    report: ActorReporter
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        work_wanted: Remeasuring = pickle.loads(row["remeasuring"])
+        with timed(self.report, "remeasure") as work:
+            write_remeasured(self.dataset, work_wanted, self.recipe)
+            work.rows = 1
+            work.count("clips measured again", len(work_wanted.clips))
+        return {"done": 1}
+
+
+def remeasure_graph(
+    dataset: Dataset, wanted: Sequence[Remeasuring], recipe: Recipe, report: ActorReporter
+) -> ray.data.Dataset:
+    """Videos -> rows of `measures/`, written as they come."""
+    rows = [{"remeasuring": pickle.dumps(one)} for one in wanted]
+    items = ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_BLOCKS))
+    return items.map(MeasuringAgain(dataset, recipe, report), num_cpus=decode_cpus())
+
+
+def look_graph(
+    dataset: Dataset,
+    clips: Sequence[Mapping[str, Any]],
+    recipe: Recipe,
+    fingerprints: Mapping[str, str],
+    report: ActorReporter,
+) -> ray.data.Dataset:
+    """Clips -> frames -> overlay text -> embedding and heads -> rows of `measures/` and `embeddings`."""
+    readers = max(1, min(len(clips), int(ray.cluster_resources().get("CPU", 1))))
+    graph = ray.data.from_arrow(clip_rows(clips)).repartition(min(len(clips), MAX_BLOCKS))
+    graph = graph.map(
+        Reading,
+        fn_constructor_args=(recipe, report),
+        compute=ray.data.ActorPoolStrategy(size=readers),
+        num_cpus=decode_cpus(),
+    )
+    uses_gpu = any(c.device.startswith("cuda") for c in (recipe.embedding, recipe.aesthetic, recipe.safety))
+    graph = graph.map_batches(
+        Looking,
+        fn_constructor_args=(recipe, report),
+        batch_size=LOOK_BATCH,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(size=1),
+        num_cpus=SMALL_CPU,
+        num_gpus=1 if uses_gpu else 0,
+    )
+    waiting = {clip["clip_id"] for clip in clips}
+    present = frozenset(key for key in dataset.keys(EMBEDDINGS) if key[0] in waiting)
+    writer = LookWriter(dataset, fingerprints, present, report)
+    return graph.map_batches(writer, batch_size=LOOK_BATCH, batch_format="pyarrow", num_cpus=WRITER_CPU)
 
 
 def clip_rows(clips: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """Clips as rows of the graph."""
+    """Clips as rows of a graph."""
     return pa.table({"clip": pa.array([json.dumps(clip) for clip in clips], pa.string())})
 
 
-def curation_graph(dataset: Dataset, pending: Pending, recipe: Recipe, report: ActorReporter) -> ray.data.Dataset:
-    """The graph over the inputs still to be scanned and the clips still to be captioned; nothing runs yet."""
-    inputs, uncaptioned = pending.inputs, pending.uncaptioned
-    parts: list[ray.data.Dataset] = []
-    if inputs:
-        rows = [{"listed": json.dumps(asdict(listed))} for listed in inputs]
-        videos_per_part = min(64, math.ceil(len(inputs) / 16))
-        scanned = ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_BLOCKS)).map(
-            Scanning(ScanConfig.of(recipe), report), num_cpus=decode_cpus()
-        )
-        writer = ScanWriter(dataset, pending.orphans, report)
-        parts.append(
-            scanned.map_batches(writer, batch_size=videos_per_part, batch_format="pyarrow", num_cpus=WRITER_CPU)
-        )
-    if uncaptioned:
-        parts.append(ray.data.from_arrow(clip_rows(uncaptioned)).repartition(max(1, len(uncaptioned) // 16)))
-    graph = parts[0].union(*parts[1:]) if len(parts) > 1 else parts[0]
-    return graph if recipe.caption.backend == "none" else _with_captions(graph, dataset, pending, recipe, report)
-
-
-def _with_captions(
-    graph: ray.data.Dataset, dataset: Dataset, pending: Pending, recipe: Recipe, report: ActorReporter
+def caption_graph(
+    dataset: Dataset, clips: Sequence[Mapping[str, Any]], recipe: Recipe, report: ActorReporter
 ) -> ray.data.Dataset:
+    """Clips -> frames -> caption -> similarity -> rows of `captions`."""
     batch = recipe.caption.batch_clips
-    actors = ray.data.ActorPoolStrategy(size=recipe.caption.num_actors)
-    graph = graph.map(FrameSampling(recipe.frames, report), num_cpus=decode_cpus())
+    graph = ray.data.from_arrow(clip_rows(clips)).repartition(min(max(1, len(clips) // 16), MAX_BLOCKS))
+    graph = graph.map(FrameSampling(recipe.frames, recipe.limits, report), num_cpus=decode_cpus())
     graph = graph.map_batches(
         Captioning,
         fn_constructor_args=(recipe.caption, report),
         batch_size=batch,
         batch_format="pyarrow",
-        compute=actors,
+        compute=ray.data.ActorPoolStrategy(size=recipe.caption.num_actors),
         num_cpus=SMALL_CPU,
         num_gpus=recipe.caption.num_gpus,
     )
@@ -196,7 +260,7 @@ def _with_captions(
         compute=ray.data.ActorPoolStrategy(size=1),
         num_cpus=SMALL_CPU,
     )
-    writer = CaptionWriter(dataset, recipe, pending.embedded, report)
+    writer = CaptionWriter(dataset, recipe, report)
     return graph.map_batches(writer, batch_size=batch, batch_format="pyarrow", num_cpus=WRITER_CPU)
 
 

@@ -31,6 +31,20 @@ def _allows_null(annotation: Any) -> bool:
     )
 
 
+def arrow_fields(row_type: type) -> list[pa.Field]:
+    """The columns that a row type declares, in order."""
+    hints = typing.get_type_hints(row_type)
+    return [
+        pa.field(
+            f.name,
+            f.metadata["arrow"],
+            nullable=_allows_null(hints[f.name]),
+            metadata={"doc": f.metadata["doc"], "unit": f.metadata["unit"]},
+        )
+        for f in dataclasses.fields(row_type)
+    ]
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
     """A table of a data set: a row type, where its part files live, and the columns that identify a row."""
@@ -38,6 +52,8 @@ class Table:
     row_type: type
     folder: str
     key: tuple[str, ...]
+    parts: tuple[type, ...] = ()
+    """Row types whose columns follow those of `row_type`."""
 
     @property
     def name(self) -> str:
@@ -45,16 +61,7 @@ class Table:
 
     @property
     def schema(self) -> pa.Schema:
-        hints = typing.get_type_hints(self.row_type)
-        fields = [
-            pa.field(
-                f.name,
-                f.metadata["arrow"],
-                nullable=_allows_null(hints[f.name]),
-                metadata={"doc": f.metadata["doc"], "unit": f.metadata["unit"]},
-            )
-            for f in dataclasses.fields(self.row_type)
-        ]
+        fields = [field for part in (self.row_type, *self.parts) for field in arrow_fields(part)]
         return pa.schema(fields, metadata={"reelmill.table": self.name})
 
     def encode(self, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
@@ -71,15 +78,15 @@ class Table:
         try:
             return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise SchemaError(f"table {self.name}: {error}") from error
+            raise SchemaError(f"table {self.folder}: {error}") from error
 
     def _check(self, row: Mapping[str, Any], schema: pa.Schema, names: set[str]) -> None:
         if row.keys() != names:
             unknown, missing = sorted(row.keys() - names), sorted(names - row.keys())
-            raise SchemaError(f"table {self.name}: unknown columns {unknown}, missing columns {missing}")
+            raise SchemaError(f"table {self.folder}: unknown columns {unknown}, missing columns {missing}")
         for field in schema:
             if not field.nullable and row[field.name] is None:
-                raise SchemaError(f"table {self.name}: column {field.name!r} is null in row {self.key_of(row)}")
+                raise SchemaError(f"table {self.folder}: column {field.name!r} is null in row {self.key_of(row)}")
 
     def key_of(self, row: Mapping[str, Any]) -> tuple:
         return tuple(row.get(name) for name in self.key)

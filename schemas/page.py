@@ -17,8 +17,8 @@ def schema_page() -> str:
 
 
 def _section(table: Table) -> str:
-    doc = (table.row_type.__doc__ or "").strip()
-    lines = [f"## {table.name}\n", doc, "", f"Key: {', '.join(table.key)}.", ""]
+    doc = " ".join((part.__doc__ or "").strip() for part in (table.row_type, *table.parts))
+    lines = [f"## {table.folder}\n", doc, "", f"Key: {', '.join(table.key)}.", ""]
     lines += ["| column | type | unit | null | meaning |", "|---|---|---|---|---|"]
     for field in table.schema:
         metadata = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}

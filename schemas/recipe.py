@@ -13,174 +13,29 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, field
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import pyarrow as pa
-from pydantic import (
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    TypeAdapter,
-    ValidationError,
-)
+from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from schemas.errors import UsageError
-from schemas.identity import digest
-
-STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
+from schemas.looking import (
+    AestheticConfig,
+    CaptionConfig,
+    EmbeddingConfig,
+    FramesConfig,
+    OverlayTextConfig,
+    SafetyConfig,
+)
+from schemas.measures import CLIP_MEASURES, MEASURE_OF
+from schemas.rules import Rule
+from schemas.splitting import DuplicatesConfig, LimitsConfig, MeasureConfig, SplitConfig
+from schemas.strict import STRICT
+from schemas.training import EncodeConfig, TrainConfig
 
 
 class RecipeError(UsageError):
     """A recipe that cannot be used; the message is one line and names the key."""
-
-
-@dataclass(frozen=True, config=STRICT)
-class SplitConfig:
-    """How a video becomes shots. PySceneDetect's adaptive detector, with thresholds from its own benchmark."""
-
-    adaptive_threshold: PositiveFloat = 3.5
-    """Content change over its rolling average (PySceneDetect benchmark: 3.5 with window 3, mean F1 76.3)."""
-    window_frames: PositiveInt = 3
-    min_content_val: NonNegativeFloat = 15.0
-    """Content change below which nothing is a cut (PySceneDetect's default)."""
-    min_shot_s: NonNegativeFloat = 0.2
-    """A cut that follows another more closely is ignored. The benchmark's 0.6 s hides true cuts: it finds 7 of the 10
-    in the real test videos and 25 of 26 drawn ones; 0.2 s finds 8 and 26, with no boundary where nothing changes."""
-    max_clip_s: PositiveFloat = 60.0
-    """Longer shots are divided into equal parts (cosmos-curate: 60 s)."""
-
-
-@dataclass(frozen=True, config=STRICT)
-class MeasureConfig:
-    """How frames are looked at while they stream past."""
-
-    work_side_px: Annotated[int, Field(ge=16)] = 256
-    """Longer side to which frames are reduced, by the nearest whole factor, for shots and optical flow."""
-    sample_hz: PositiveFloat = 5.0
-    """How often a second flow, brightness and bars are measured, over the whole clip."""
-    bar_luma: Annotated[int, Field(ge=0, le=255)] = 24
-    """Luma (0-255) that no pixel of a letterbox bar exceeds; video black is 16."""
-
-
-@dataclass(frozen=True, config=STRICT)
-class Rule:
-    """Reject what lies outside [min, max] of a column. A null score is not judged: it has no meaning for that row."""
-
-    column: str
-    reason: str
-    min: float | None = None
-    max: float | None = None
-    source: str = ""
-
-    def rejects(self, row: Mapping[str, Any]) -> bool:
-        value = row[self.column]
-        if value is None:
-            return False
-        return (self.min is not None and value < self.min) or (self.max is not None and value > self.max)
-
-
-def reasons_against(rules: Mapping[str, Rule], row: Mapping[str, Any]) -> list[str]:
-    """Every reason that applies to a row, in the order of the rules, without repeats."""
-    return list(dict.fromkeys(rule.reason for rule in rules.values() if rule.rejects(row)))
-
-
-@dataclass(frozen=True, config=STRICT)
-class FramesConfig:
-    """The frames that models look at: spread over the whole clip, native aspect ratio, a pixel budget."""
-
-    num_frames: PositiveInt = 8
-    max_pixels_px: PositiveInt = 128 * 128
-
-
-@dataclass(frozen=True, config=STRICT)
-class CaptionConfig:
-    """Who writes the captions."""
-
-    backend: Literal["transformers", "vllm", "none"] = "transformers"
-    """`none` writes no captions."""
-    checkpoint: str = "builtin"
-    """`builtin`, a folder, or a model hub's name."""
-    num_frames: PositiveInt = 8
-    max_pixels_px: PositiveInt = 64 * 48
-    """Pixel budget of a frame as the model sees it; the built-in one was fitted at this."""
-    max_new_tokens: PositiveInt = 96
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    engine_options: dict[str, Any] = field(default_factory=dict)
-    """Given to the engine as they are, as vLLM's tensor_parallel_size; they say how fast, not what."""
-    batch_clips: PositiveInt = 16
-    num_gpus: NonNegativeFloat = 0.0
-    """GPUs of each captioner actor; 0 runs on the CPU."""
-    num_actors: PositiveInt = 1
-
-
-@dataclass(frozen=True, config=STRICT)
-class EmbeddingConfig:
-    """The open_clip model for embeddings and text-video similarity; `batch` and `device` change speed only."""
-
-    model: str = "builtin"
-    """`builtin`, a folder, or an open_clip name."""
-    batch: int = 64
-    device: str = "cpu"
-
-
-@dataclass(frozen=True, config=STRICT)
-class EncodeConfig:
-    """How a released clip becomes latents."""
-
-    autoencoder: str = "builtin"
-    text_encoder: str = "builtin"
-    fps: PositiveFloat = 8.0
-    """Frame rate at which clips are encoded; a clip is sampled by time."""
-    max_frames: PositiveInt = 17
-    """At most this many frames, from the clip's middle; rounded down to 4k + 1."""
-    max_pixels_px: PositiveInt = 64 * 96
-    """Pixel budget of a frame; larger ones are reduced, aspect ratio kept, sides rounded to 16."""
-
-    @property
-    def transform(self) -> str:
-        """Fingerprint of what happens to frames before the autoencoder; part of a latent's key."""
-        return digest("transform", self.fps, self.max_frames, self.max_pixels_px)
-
-
-@dataclass(frozen=True, config=STRICT)
-class ModelConfig:
-    """Size of the diffusion transformer."""
-
-    width: PositiveInt = 192
-    depth: PositiveInt = 6
-    num_heads: PositiveInt = 6
-    patch: tuple[PositiveInt, PositiveInt, PositiveInt] = (1, 2, 2)
-    mlp_ratio: PositiveFloat = 4.0
-
-
-@dataclass(frozen=True, config=STRICT)
-class TrainConfig:
-    """The training run."""
-
-    steps: PositiveInt = 200
-    tokens_per_pack: PositiveInt = 2048
-    packs_per_step: PositiveInt = 1
-    """Packs whose mean loss makes a step, whatever the number of workers that share them."""
-    learning_rate: PositiveFloat = 1e-3
-    warmup_steps: NonNegativeInt = 20
-    weight_decay: NonNegativeFloat = 0.0
-    grad_clip: PositiveFloat = 1.0
-    ema_decay: Fraction = 0.99
-    text_drop: Fraction = 0.1
-    """Share of samples whose text is dropped, for classifier-free guidance (Ho & Salimans 2022)."""
-    seed: int = 0
-    validate_every: PositiveInt = 50
-    checkpoint_every: PositiveInt = 50
-    keep_checkpoints: PositiveInt = 2
-    num_workers: PositiveInt = 1
-    use_gpu: bool = False
-    model: ModelConfig = field(default_factory=ModelConfig)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -190,6 +45,11 @@ class Recipe:
     name: str = "default"
     split: SplitConfig = field(default_factory=SplitConfig)
     measure: MeasureConfig = field(default_factory=MeasureConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    duplicates: DuplicatesConfig = field(default_factory=DuplicatesConfig)
+    overlay_text: OverlayTextConfig = field(default_factory=OverlayTextConfig)
+    aesthetic: AestheticConfig = field(default_factory=AestheticConfig)
+    safety: SafetyConfig = field(default_factory=SafetyConfig)
     rules: dict[str, Rule] = field(default_factory=dict)
     frames: FramesConfig = field(default_factory=FramesConfig)
     caption: CaptionConfig = field(default_factory=CaptionConfig)
@@ -197,6 +57,17 @@ class Recipe:
     embedding: EmbeddingConfig = field(default_factory=EmbeddingConfig)
     encode: EncodeConfig = field(default_factory=EncodeConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+
+    @property
+    def looks(self) -> tuple[str, ...]:
+        """The clip measures that are on, in order."""
+        on = {
+            "overlay_text": self.overlay_text.enabled,
+            "embedding": self.embedding.model != "none",
+            "aesthetic": bool(self.aesthetic.head),
+            "safety": bool(self.safety.model),
+        }
+        return tuple(name for name in CLIP_MEASURES if on[name])
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -214,6 +85,18 @@ def load_recipe(name_or_file: str = "default", settings: Iterable[str] = ()) -> 
     return decode_recipe(tree, origin=name_or_file)
 
 
+def change_recipe(recipe: Recipe, settings: Iterable[str]) -> Recipe:
+    """Apply `key=value` settings to a recipe.
+
+    Raises:
+        RecipeError: as `load_recipe`.
+    """
+    tree = recipe.as_dict()
+    for setting in settings:
+        _apply(tree, setting)
+    return decode_recipe(tree, origin=recipe.name)
+
+
 def decode_recipe(tree: Mapping[str, Any], *, origin: str = "recipe") -> Recipe:
     """Turn a tree of plain values into a recipe, strictly."""
     try:
@@ -227,25 +110,21 @@ def decode_recipe(tree: Mapping[str, Any], *, origin: str = "recipe") -> Recipe:
 
 def _check_rules(recipe: Recipe, origin: str) -> None:
     from schemas.captions import CAPTIONS
-    from schemas.clips import CLIPS
+    from schemas.judged import JUDGED
 
-    for section, rules, table in (("rules", recipe.rules, CLIPS), ("caption_rules", recipe.caption_rules, CAPTIONS)):
+    for section, rules, schema in (
+        ("rules", recipe.rules, JUDGED),
+        ("caption_rules", recipe.caption_rules, CAPTIONS.schema),
+    ):
         for key, rule in rules.items():
-            if problem := _rule_problem(rule, table.schema):
-                raise RecipeError(f"recipe {origin}: {section}.{key}{problem} (table {table.name})")
-
-
-def _rule_problem(rule: Rule, schema: pa.Schema) -> str | None:
-    if rule.column not in schema.names:
-        return f".column: no column {rule.column!r}"
-    arrow_type = schema.field(rule.column).type
-    if not (pa.types.is_integer(arrow_type) or pa.types.is_floating(arrow_type) or pa.types.is_boolean(arrow_type)):
-        return f".column: column {rule.column!r} is no number"
-    if rule.min is None and rule.max is None:
-        return ": neither min nor max"
-    if rule.min is not None and rule.max is not None and rule.min > rule.max:
-        return f": min {rule.min:g} is above max {rule.max:g}"
-    return None
+            if problem := rule.problem(schema):
+                raise RecipeError(f"recipe {origin}: {section}.{key}{problem}")
+    for key, rule in recipe.rules.items():
+        measure = MEASURE_OF.get(rule.column)
+        if measure in CLIP_MEASURES and measure not in recipe.looks:
+            raise RecipeError(
+                f"recipe {origin}: rules.{key}: column {rule.column!r} is measured by {measure}, which is off"
+            )
 
 
 def _read_toml(name_or_file: str) -> dict[str, Any]:

@@ -1,4 +1,5 @@
--- Views over the part files of a data set. `videos_raw`, `clips`, `captions` and so on are the tables themselves.
+-- Views over the part files of a data set. `videos_raw`, `clips_raw`, `captions` and so on are the tables themselves;
+-- `clips` is made beside this file's reader (`pipeline/query.py`): each clip with its newest scores and decision.
 
 -- The newest row of each input: a file that changed in place was read again.
 create or replace view videos as
@@ -10,12 +11,14 @@ select * from clips where status = 'kept';
 
 -- One row per clip and reason.
 create or replace view rejects as
-select clip_id, uri, start_us, end_us, status, unnest(reasons) as reason from clips where status <> 'kept';
+select clip_id, uri, start_us, end_us, status, unnest(reasons) as reason
+from clips where status in ('rejected', 'failed');
 
 -- What each rule takes, and what it alone takes.
 create or replace view reject_reasons as
 select reason, count(*) as clips, count(*) filter (where alone) as only_reason
-from (select unnest(reasons) as reason, len(reasons) = 1 as alone from clips where status <> 'kept')
+from (select unnest(reasons) as reason, len(reasons) = 1 as alone from clips
+      where status in ('rejected', 'failed'))
 group by reason order by clips desc, reason;
 
 create or replace view video_failures as
@@ -29,7 +32,7 @@ join captions c on c.clip_id = k.clip_id and c.status = 'ok'
 join (select video_id, min_by(source, uri) as source from videos where duplicate_of is null group by video_id) v
   on v.video_id = k.video_id;
 
--- videos in = probed + failed; clips = kept + rejected + failed.
+-- videos in = probed + failed; clips = kept + rejected + failed + pending.
 create or replace view funnel as
 select * from (
     select 1 as step, 'videos in' as stage, count(*) as rows from videos
@@ -40,7 +43,8 @@ select * from (
     union all select 6, 'clips kept', count(*) from clips where status = 'kept'
     union all select 7, 'clips rejected', count(*) from clips where status = 'rejected'
     union all select 8, 'clips failed', count(*) from clips where status = 'failed'
-    union all select 9, 'captions', count(*) from captions
-    union all select 10, 'captions ok', count(*) from captions where status = 'ok'
-    union all select 11, 'trainable', count(*) from trainable
+    union all select 9, 'clips pending', count(*) from clips where status = 'pending'
+    union all select 10, 'captions', count(*) from captions
+    union all select 11, 'captions ok', count(*) from captions where status = 'ok'
+    union all select 12, 'trainable', count(*) from trainable
 ) order by step;

@@ -53,7 +53,9 @@ def clip_row() -> MakeRow:
             "height": 120,
             "content_box": [0, 0, 160, 120],
             "duration_s": 2.0,
+            "start_frame": 0,
             "decode_errors": 0,
+            "measured": "{}",
             "status": "kept",
             "reasons": [],
         }

@@ -13,14 +13,14 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from model.builtin import BUILTIN, WEIGHTS
 from pipeline.captioners.frames import fit_frames
 from pipeline.captioners.prompts import PROMPTS, Kind
 from schemas.identity import digest, folder_digest
 
 Backend = Literal["transformers", "vllm"]
 Dtype = Literal["float32", "bfloat16", "float16"]
-BUILTIN = "builtin"
-BUILTIN_FOLDER = Path(__file__).parents[2] / "model" / "weights" / "captioner"
+BUILTIN_FOLDER = WEIGHTS / "captioner"
 
 
 @dataclass(frozen=True)

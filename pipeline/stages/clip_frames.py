@@ -10,8 +10,10 @@ import numpy as np
 
 from pipeline.filesystems import local_copy
 from pipeline.frames import frames_at
+from pipeline.isolation import ChildDied, Limits, isolated
 from pipeline.media import MediaError, fit_to_budget
-from schemas.recipe import FramesConfig
+from schemas.looking import FramesConfig
+from schemas.splitting import LimitsConfig
 
 
 @dataclass(frozen=True)
@@ -55,3 +57,16 @@ def sample_clip(clip: Mapping[str, Any], config: FramesConfig) -> SampledClip:
     except (OSError, MediaError) as error:
         return SampledClip(np.zeros((0, height, width, 3), np.uint8), [], f"frames: {error}")
     return SampledClip(frames, [(t - clip["start_us"]) * 1e-6 for t in times_us])
+
+
+def sample_isolated(clip: Mapping[str, Any], config: FramesConfig, limits: LimitsConfig) -> SampledClip:
+    """`sample_clip` in a process of its own; a decoder that dies there is a failure too."""
+    try:
+        return isolated(limits_of(limits), sample_clip, clip, config)
+    except ChildDied as death:
+        return SampledClip(np.zeros((0, 2, 2, 3), np.uint8), [], f"frames: {death}")
+
+
+def limits_of(config: LimitsConfig) -> Limits:
+    """The limits of a recipe as isolation takes them."""
+    return Limits(stall_s=config.stall_s, memory_bytes=round(config.memory_mib * 2**20))

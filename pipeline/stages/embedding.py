@@ -14,7 +14,7 @@ from torch import Tensor
 
 from model.clip import load_clip
 from schemas.identity import digest
-from schemas.recipe import EmbeddingConfig
+from schemas.looking import EmbeddingConfig
 
 
 class ClipEmbedder:

@@ -15,7 +15,7 @@ from pipeline.stages.latents import OK
 from schemas import LATENTS, RELEASES, TEXT, VIDEOS
 from schemas.identity import digest
 from schemas.latents import text_id
-from schemas.recipe import EncodeConfig
+from schemas.training import EncodeConfig
 
 SHAPES_THW = ((9, 64, 96), (5, 96, 64), (1, 64, 64), (9, 64, 96))
 FPS = 8.0

@@ -13,7 +13,8 @@ from pipeline import releases
 from pipeline.dataset import Dataset
 from schemas import LATENTS
 from schemas.errors import UsageError
-from schemas.recipe import EncodeConfig, Recipe, decode_recipe
+from schemas.recipe import Recipe, decode_recipe
+from schemas.training import EncodeConfig
 
 
 @pytest.fixture(scope="module")

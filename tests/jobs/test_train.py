@@ -18,7 +18,8 @@ from model.run_folder import RunFolder
 from model.training import fit
 from pipeline import releases
 from schemas.errors import UsageError
-from schemas.recipe import TrainConfig, load_recipe
+from schemas.recipe import load_recipe
+from schemas.training import TrainConfig
 
 SETTINGS = [
     "train.steps=30",

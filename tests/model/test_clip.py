@@ -7,7 +7,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from model.clip import BUILTIN_FOLDER, clip_folder, load_clip, text_states
+from model.builtin import clip_folder
+from model.clip import BUILTIN_FOLDER, load_clip, text_states
 from model.text_encoder import ClipTextEncoder
 
 TINY = {

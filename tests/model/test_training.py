@@ -15,7 +15,8 @@ from model.run_folder import RunFolder
 from model.sampling import Request, load_transformer, sample_latent
 from model.training import fit
 from model.validation import hold_out
-from schemas.recipe import ModelConfig, RecipeError, TrainConfig
+from schemas.recipe import RecipeError
+from schemas.training import ModelConfig, TrainConfig
 
 STATISTICS = LatentStatistics(mean=(0.5,) * 4, std=(2.0,) * 4)
 TEXT_DIM = 6

@@ -7,11 +7,14 @@ import json
 from importlib import resources
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from schemas.clips import CLIPS
 from schemas.errors import UsageError
-from schemas.recipe import EncodeConfig, RecipeError, Rule, decode_recipe, load_recipe, reasons_against
+from schemas.recipe import RecipeError, decode_recipe, load_recipe
+from schemas.rules import Rule, reasons_against
+from schemas.training import EncodeConfig
 
 BUILTIN = sorted(p.name.removesuffix(".toml") for p in (resources.files("jobs") / "recipes").iterdir())
 
@@ -48,6 +51,8 @@ def test_the_resolved_recipe_round_trips_through_json() -> None:
         ("caption.backend=gpt", "caption.backend = 'gpt'"),
         ("rules.min_motion.column=motion", "rules.min_motion.column: no column 'motion'"),
         ("rules.min_motion.column=uri", "rules.min_motion.column: column 'uri' is no number"),
+        ("rules.new={column='nsfw',max=0.5,reason='unsafe'}", "'nsfw' is measured by safety, which is off"),
+        ("rules.min_motion.reject=['a']", "rules.min_motion.reject: column 'motion_px_s' is no text"),
         ("rules.min_motion.max=0.0", "rules.min_motion: min .* is above max"),
         ("rules.new.min=1", "rules.new.column"),
         ("frames", "not of the form key=value"),
@@ -90,14 +95,31 @@ def test_recipes_from_files(tmp_path: Path) -> None:
 
 def test_every_reason_applies_and_null_is_not_judged() -> None:
     row = dict.fromkeys(CLIPS.schema.names) | {"duration_s": 1.0, "brightness": 0.5, "motion_px_s": None}
+    row["camera_motion"], row["border_kind"] = "shake", "none"
     rules = {
         "a": Rule(column="duration_s", min=2.0, reason="short"),
         "b": Rule(column="brightness", max=0.4, reason="bright"),
         "c": Rule(column="motion_px_s", min=1.0, reason="still"),
         "d": Rule(column="duration_s", min=1.5, reason="short"),
         "e": Rule(column="duration_s", min=1.0, max=1.0, reason="never"),
+        "f": Rule(column="camera_motion", reject=("shake", "roll"), reason="shaky"),
+        "g": Rule(column="border_kind", reject=("blurred",), reason="filled"),
     }
-    assert reasons_against(rules, row) == ["short", "bright"]
+    assert reasons_against(rules, row) == ["short", "bright", "shaky"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "values", "rejected"),
+    [
+        (Rule("x", "r", min=1.0), pa.array([0.9, 1.0, None, 5.0]), [True, False, False, False]),
+        (Rule("x", "r", max=1), pa.array([0, 1, None, 5], pa.int32()), [False, False, False, True]),
+        (Rule("x", "r", max=0), pa.array([True, False, None]), [True, False, False]),
+        (Rule("x", "r", reject=("a", "b")), pa.array(["a", "c", None, "b"]), [True, False, False, True]),
+    ],
+)
+def test_a_rule_judges_a_column_as_it_judges_rows(rule: Rule, values: pa.Array, rejected: list[bool]) -> None:
+    assert rule.rejected(values).tolist() == rejected
+    assert [rule.rejects({"x": value}) for value in values.to_pylist()] == rejected
 
 
 def test_the_transform_fingerprint_covers_what_changes_pixels_and_nothing_else() -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import duckdb
 import pytest
+from schemas.duplicates import DUPLICATES
 
-from schemas import CAPTIONS, CLIPS, VIDEOS
+from pipeline.query import scored_views
+from schemas import CAPTIONS, CLIPS, DECISIONS, MEASURES, VIDEOS
 
 MakeRow = Callable[..., dict[str, Any]]
 
@@ -35,6 +37,16 @@ def connection(video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow) -> d
         clip_row("c4", "v1"),
         clip_row("c5", "v1", status="failed", reasons=["measures: broken"]),
         clip_row("c6", "v6", motion_px_s=3.0),
+        clip_row("c7", "v6", status="pending", reasons=["unmeasured: overlay_text"]),
+        clip_row("c8", "v6"),
+        clip_row("orphan", "a video whose row was not written"),
+    ]
+    decision = {"gate": "g", "decided_us": 1}
+    decisions = [
+        decision | {"clip_id": "c3", "status": "rejected", "reasons": ["still"]},
+        decision | {"clip_id": "c3", "decided_us": 2, "status": "kept", "reasons": []},
+        decision | {"clip_id": "c7", "status": "kept", "reasons": []},
+        decision | {"clip_id": "c8", "status": "pending", "reasons": ["unmeasured: overlay_text"]},
     ]
     captions = [
         caption_row("c0"),
@@ -46,10 +58,15 @@ def connection(video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow) -> d
     connection = duckdb.connect()
     for name, table, rows in (
         ("videos_raw", VIDEOS, videos),
-        ("clips", CLIPS, clips),
+        ("clips_raw", CLIPS, clips),
         ("captions", CAPTIONS, captions),
+        ("decisions", DECISIONS, decisions),
+        ("duplicates_raw", DUPLICATES, []),
+        *((f"measures_{name}", table, []) for name, table in MEASURES.items()),
     ):
         connection.register(name, table.encode(rows))
+    for statement in scored_views():
+        connection.execute(statement)
     connection.execute((resources.files("schemas") / "views.sql").read_text())
     return connection
 
@@ -61,16 +78,17 @@ def test_the_funnel_adds_up(connection: duckdb.DuckDBPyConnection) -> None:
         "videos probed": 4,
         "videos failed": 3,
         "videos with the bytes of another": 1,
-        "clips": 7,
-        "clips kept": 4,
+        "clips": 9,
+        "clips kept": 5,
         "clips rejected": 2,
         "clips failed": 1,
+        "clips pending": 1,
         "captions": 5,
         "captions ok": 3,
         "trainable": 3,
     }
     assert funnel["videos in"] == funnel["videos probed"] + funnel["videos failed"]
-    assert funnel["clips"] == funnel["clips kept"] + funnel["clips rejected"] + funnel["clips failed"]
+    assert funnel["clips"] == sum(funnel[f"clips {status}"] for status in ("kept", "rejected", "failed", "pending"))
 
 
 def test_reasons_count_alone_and_together(connection: duckdb.DuckDBPyConnection) -> None:

@@ -1,0 +1,154 @@
+"""The steps of a curation: each brings the tables nearer to what the recipe wants, and does only what is missing.
+
+scan        inputs without a row: videos, clips, the measures of the decode pass
+remeasure   clips whose measures were taken with other code or settings
+settle      duplicates are grouped, clips judged, those still in are looked at by the dear measures and judged again
+caption     kept clips without a caption
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobs.progress import live_progress
+from jobs.runs import latest_recipe, new_run_id, write_run
+from pipeline.captioners.captioner import fingerprint
+from pipeline.captioning import captioner_config
+from pipeline.dataset import Dataset
+from pipeline.decisions import judge_dataset, write_decisions
+from pipeline.grouping import group_duplicates
+from pipeline.listing import ListedInput
+from pipeline.looking import look_fingerprints
+from pipeline.measures import stream_fingerprints
+from pipeline.query import funnel
+from pipeline.resume import pending_inputs, to_caption, to_look_at, to_remeasure
+from schemas.recipe import Recipe
+
+Stages = dict[str, dict[str, Any]]
+Describe = Callable[[Stages], str]
+
+
+@dataclass
+class Curation:
+    """One run over a data set. `before_captions` is called once, before the first caption is made."""
+
+    dataset: Dataset
+    recipe: Recipe
+    before_captions: Callable[[], None]
+    stages: Stages = field(default_factory=dict)
+
+    def run(self, inputs: Sequence[ListedInput]) -> int:
+        """Take every step and record the run if there was anything to do; returns how many inputs were new."""
+        start_s = time.perf_counter()
+        self._run_id: str | None = None
+        if latest_recipe(self.dataset) != self.recipe:
+            self._begin()
+        num_new = self.scan(inputs)
+        self.remeasure()
+        self.settle()
+        self.caption()
+        if self._run_id is not None:
+            facts = {"stages": self.stages, "seconds": time.perf_counter() - start_s, "funnel": funnel(self.dataset)}
+            write_run(self.dataset, self._run_id, "curate", self.recipe, state="done", facts=facts)
+        return num_new
+
+    def scan(self, inputs: Sequence[ListedInput]) -> int:
+        pending = pending_inputs(self.dataset, inputs)
+        num_new = len(pending.inputs)
+        if num_new:
+            from pipeline.runtime import scan_graph
+
+            self._run_graph(
+                lambda report: scan_graph(self.dataset, pending, self.recipe, report),
+                lambda stages: _scan_line(stages, num_new),
+            )
+        return num_new
+
+    def remeasure(self) -> None:
+        wanted = to_remeasure(self.dataset, stream_fingerprints(self.recipe.measure))
+        if wanted:
+            from pipeline.runtime import remeasure_graph
+
+            self._run_graph(
+                lambda report: remeasure_graph(self.dataset, wanted, self.recipe, report),
+                lambda stages: f"measured again: videos {_rows(stages, 'remeasure')}/{len(wanted)}",
+            )
+
+    def settle(self) -> None:
+        """Judge, look at what is still in, and judge again, until nothing is left to look at.
+
+        A clip may come back in when the one it doubled is rejected after all, so this can take several rounds.
+        """
+        fingerprints = look_fingerprints(self.recipe)
+        while True:
+            group_duplicates(self.dataset, self.recipe.duplicates)
+            num_changed = write_decisions(self.dataset, judge_dataset(self.dataset, self.recipe), self.recipe)
+            if num_changed:
+                self._begin()
+            clips = to_look_at(self.dataset, fingerprints)
+            if not clips:
+                return
+            self.look(clips, fingerprints)
+
+    def look(self, clips: Sequence[Mapping[str, Any]], fingerprints: Mapping[str, str]) -> None:
+        from pipeline.runtime import look_graph
+
+        self._run_graph(
+            lambda report: look_graph(self.dataset, clips, self.recipe, fingerprints, report),
+            lambda stages: f"looked at {_count(stages, 'clips looked at')}/{len(clips)} clips",
+        )
+
+    def caption(self) -> None:
+        if self.recipe.caption.backend == "none":
+            return
+        clips = to_caption(self.dataset, fingerprint(captioner_config(self.recipe.caption)))
+        if clips:
+            from pipeline.runtime import caption_graph
+
+            self.before_captions()
+            self._run_graph(
+                lambda report: caption_graph(self.dataset, clips, self.recipe, report),
+                lambda stages: f"captions {_count(stages, 'captions ')}/{len(clips)}",
+            )
+
+    def _begin(self) -> None:
+        if self._run_id is None:
+            self._run_id = new_run_id("curate")
+            write_run(self.dataset, self._run_id, "curate", self.recipe, state="running")
+
+    def _run_graph(self, make: Callable[[Any], Any], describe: Describe) -> None:
+        from pipeline import runtime
+
+        self._begin()
+        runtime.connect()
+        ledger = runtime.start_ledger()
+        graph = make(runtime.ActorReporter(ledger))
+        with live_progress(lambda: runtime.read_ledger(ledger), describe):
+            runtime.drain(graph)
+        for stage, totals in runtime.read_ledger(ledger).items():
+            known = self.stages.setdefault(stage, {"rows": 0, "seconds": 0.0, "num_bytes": 0, "counts": {}})
+            for name in ("rows", "seconds", "num_bytes"):
+                known[name] += totals[name]
+            for name, number in totals["counts"].items():
+                known["counts"][name] = known["counts"].get(name, 0) + number
+
+
+def _rows(stages: Stages, stage: str) -> int:
+    return stages.get(stage, {"rows": 0})["rows"]
+
+
+def _count(stages: Stages, prefix: str) -> int:
+    return sum(n for totals in stages.values() for name, n in totals["counts"].items() if name.startswith(prefix))
+
+
+def _scan_line(stages: Stages, num_inputs: int) -> str:
+    scan = stages.get("scan", {"rows": 0, "seconds": 0.0})
+    parts = [f"videos {scan['rows']}/{num_inputs}", f"clips {_count(stages, 'clips')}"]
+    if failed := _count(stages, "videos failed"):
+        parts.insert(1, f"{failed} failed")
+    if scan["seconds"]:
+        parts.append(f"{_count(stages, 'frames') / scan['seconds']:.0f} frames/s a task")
+    return " | ".join(parts)

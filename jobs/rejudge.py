@@ -1,0 +1,47 @@
+"""Judge the clips of a data set again, by other rules, from the scores in its tables; no video is touched.
+
+New decisions are written beside the old ones, and the newest stands. Clips that are let in but lack a measure that a
+rule needs become `pending`: `reelmill curate` takes what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+
+from jobs.arguments import add_json_argument, add_what_if_arguments, recipes_from
+from jobs.cli import run_job
+from jobs.runs import new_run_id, write_run
+from jobs.summary import print_funnel
+from pipeline.dataset import Dataset
+from pipeline.decisions import judge_dataset, write_decisions
+from pipeline.query import funnel
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", metavar="DATASET")
+    add_what_if_arguments(parser)
+    add_json_argument(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    dataset = Dataset(args.dataset).require()
+    _, recipe = recipes_from(args, dataset)
+    with dataset.writing("rejudge"):
+        start_s = time.perf_counter()
+        num_changed = write_decisions(dataset, judge_dataset(dataset, recipe), recipe)
+        facts = {"decisions": num_changed, "seconds": time.perf_counter() - start_s, "funnel": funnel(dataset)}
+        write_run(dataset, new_run_id("rejudge"), "rejudge", recipe, state="done", facts=facts)
+    if args.json:
+        json.dump({"dataset": dataset.location} | facts, sys.stdout)
+        print()
+    else:
+        print(f"{num_changed} decisions changed")
+        print_funnel(dataset)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_job("rejudge"))

@@ -1,0 +1,15 @@
+"""Where the models of this repository lie; nothing heavy is imported to find out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+BUILTIN = "builtin"
+WEIGHTS = Path(__file__).parent / "weights"
+CLIP_CONFIG_NAME = "open_clip_config.json"
+
+
+def clip_folder(name: str) -> Path | None:
+    """The folder in open_clip's format that `name` stands for, or None where it names something else."""
+    folder = WEIGHTS / "clip" if name == BUILTIN else Path(name)
+    return folder if (folder / CLIP_CONFIG_NAME).is_file() else None

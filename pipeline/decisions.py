@@ -1,0 +1,66 @@
+"""Decisions over a whole data set: judge every clip by its stored scores, and write what has changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import pyarrow as pa
+
+from pipeline.dataset import Dataset
+from pipeline.duplicates.groups import ranks
+from pipeline.judging import Verdicts, judge
+from pipeline.looking import look_fingerprints
+from pipeline.measures import stream_fingerprints
+from pipeline.query import connect
+from schemas import DECISIONS
+from schemas.identity import digest
+from schemas.judged import DUPLICATE_RANK
+from schemas.measures import MEASURES
+from schemas.recipe import Recipe
+
+
+def judge_dataset(dataset: Dataset, recipe: Recipe) -> Verdicts:
+    """Judge all clips by a recipe's rules; nothing is written."""
+    connection = connect(dataset)
+    used = {rule.column for rule in recipe.rules.values()} - {DUPLICATE_RANK.name}
+    marks = [mark for name in MEASURES for mark in (f"has_{name}", f"failure_{name}")]
+    columns = ", ".join(["clip_id", *sorted(used), *marks])
+    scored = connection.execute(f"select {columns} from scored order by clip_id").to_arrow_table()
+    wanted = wanted_fingerprints(recipe)
+    groups = connection.execute("from duplicates").to_arrow_table()
+    sizes = connection.execute(f"select {RANKED_BY} from clips where clip_id in (select clip_id from duplicates)")
+    clips = sizes.to_arrow_table()
+
+    def rank(survivors: Sequence[str]) -> Mapping[str, int]:
+        return ranks(groups, clips, survivors, recipe.duplicates.keep)
+
+    return judge(scored, recipe.rules, wanted, rank)
+
+
+RANKED_BY = "clip_id, content_box, duration_s, sharpness"
+
+
+def wanted_fingerprints(recipe: Recipe) -> dict[str, str]:
+    """The fingerprint that each measure which is on must have been taken with."""
+    return stream_fingerprints(recipe.measure) | look_fingerprints(recipe)
+
+
+def gate_fingerprint(recipe: Recipe) -> str:
+    """What a decision depends on beside the scores."""
+    return digest("gate", {name: asdict(rule) for name, rule in recipe.rules.items()}, recipe.duplicates.keep)
+
+
+def write_decisions(dataset: Dataset, verdicts: Verdicts, recipe: Recipe) -> int:
+    """Write the decisions that differ from those that stand; returns how many."""
+    standing: pa.Table = connect(dataset).execute("select clip_id, status, reasons from clips").to_arrow_table()
+    before = {row["clip_id"]: (row["status"], row["reasons"]) for row in standing.to_pylist()}
+    gate, now_us = gate_fingerprint(recipe), time.time_ns() // 1000
+    rows = [
+        {"clip_id": clip_id, "gate": gate, "decided_us": now_us, "status": status, "reasons": reasons}
+        for clip_id, status, reasons in zip(verdicts.clip_ids, verdicts.statuses, verdicts.reasons, strict=True)
+        if before[clip_id] != (status, reasons)
+    ]
+    dataset.write_part(DECISIONS, rows)
+    return len(rows)

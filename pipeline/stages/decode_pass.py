@@ -1,0 +1,68 @@
+"""The one decode pass: frames stream past once, and the shot detector and the measures see each as it goes by.
+
+A frame is reduced by area, once for all of them. What is kept is a few numbers a frame, so memory grows by bytes a
+frame and not by pictures; when the last frame has passed, the spans are known, and the numbers within each become its
+scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from pipeline.detectors.detector import Detector
+from pipeline.measures import StreamMeasures
+from pipeline.media import MICROSECONDS, NOMINAL_FPS, FrameReader
+from pipeline.stages import probe
+from pipeline.stream import StreamFrame, VideoFacts
+from schemas.splitting import MeasureConfig
+
+
+def run_pass(
+    reader: FrameReader,
+    header: dict[str, Any],
+    measures: Collection[str],
+    config: MeasureConfig,
+    detector: Detector | None = None,
+) -> tuple[dict[str, Any], StreamMeasures | None]:
+    """Read a video to its end.
+
+    Returns:
+        The header's facts with sizes added, and the measures that saw the frames; None if no frame decodes.
+    """
+    facts, seen = dict(header), None
+    previous: StreamFrame | None = None
+    next_look_us = 0
+    stored_px = (0, 0)
+    for index, raw in enumerate(reader):
+        if seen is None:
+            facts |= probe.size_facts(raw, facts["sample_aspect_ratio"])
+            stored_px = raw.width, raw.height
+            seen = StreamMeasures(measures, _video_facts(reader, facts, stored_px), config)
+        elif (raw.width, raw.height) != stored_px:  # a stream may change its size; all is measured at the first
+            raw = raw.reformat(*stored_px)
+        frame = StreamFrame.of(
+            raw,
+            index,
+            reader.times_us[index],
+            work_side_px=config.work_side_px,
+            rotation_deg=facts["rotation_deg"],
+            packet_bytes=reader.packet_bytes,
+        )
+        looked_at = index == 0 or frame.time_us >= next_look_us
+        if looked_at:
+            next_look_us = frame.time_us + round(MICROSECONDS / config.sample_hz)
+        if detector is not None:
+            detector.push(frame)
+        seen.push(frame, previous, looked_at=looked_at)
+        previous = frame
+    return facts, seen
+
+
+def _video_facts(reader: FrameReader, facts: dict[str, Any], stored_px: tuple[int, int]) -> VideoFacts:
+    return VideoFacts(
+        width=facts["width"],
+        height=facts["height"],
+        stored_pixels=stored_px[0] * stored_px[1],
+        fps=float(reader.stream.average_rate or NOMINAL_FPS),
+    )

@@ -1,0 +1,128 @@
+"""Frames as the one decode pass sees them: reduced once, and dearer views of them made when first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import av.video.frame
+import cv2
+import numpy as np
+from av.video.reformatter import ColorRange
+
+from pipeline.media import displayed_luma, reduce_planes, rotation_turns
+
+TINY_WIDTH, TINY_HEIGHT = 48, 27
+"""What TransNetV2 looks at (Soucek & Lokoc 2020)."""
+
+
+@dataclass
+class StreamFrame:
+    """A decoded frame on its way through the pass.
+
+    `luma` is (h, w) uint8, `blue` and `red` (h/2, w/2) uint8 (Cb, Cr), upright, reduced by area to about the work side;
+    `packet_bytes` is the size of the frame's packet. The views on full-size pixels live as long as the frame.
+    """
+
+    index: int
+    time_us: int
+    luma: np.ndarray
+    blue: np.ndarray
+    red: np.ndarray
+    full_range: bool
+    packet_bytes: int
+    raw: av.video.frame.VideoFrame
+    rotation_deg: int
+
+    @classmethod
+    def of(
+        cls,
+        raw: av.video.frame.VideoFrame,
+        index: int,
+        time_us: int,
+        *,
+        work_side_px: int = 256,
+        rotation_deg: int = 0,
+        packet_bytes: int = 0,
+    ) -> StreamFrame:
+        """Reduce a decoded frame, by area and a whole factor, and turn it upright."""
+        luma, blue, red = reduce_planes(raw, work_side_px)
+        turns = rotation_turns(rotation_deg)
+        if turns:
+            luma, blue, red = (np.ascontiguousarray(np.rot90(plane, turns)) for plane in (luma, blue, red))
+        full_range = raw.format.name.startswith("yuvj") or raw.color_range == ColorRange.JPEG
+        return cls(index, time_us, luma, blue, red, full_range, packet_bytes, raw, rotation_deg)
+
+    @cached_property
+    def colour(self) -> np.ndarray:
+        """The reduced frame, (h, w, 3) uint8 BGR."""
+        return _to_bgr(self.luma, self.blue, self.red)
+
+    @cached_property
+    def tiny(self) -> np.ndarray:
+        """The frame as TransNetV2 takes it, (27, 48, 3) uint8 RGB."""
+        even = TINY_WIDTH, TINY_HEIGHT + 1
+        luma = cv2.resize(self.luma, even, interpolation=cv2.INTER_AREA)
+        blue, red = (
+            cv2.resize(plane, (even[0] // 2, even[1] // 2), interpolation=cv2.INTER_AREA)
+            for plane in (self.blue, self.red)
+        )
+        bgr = _to_bgr(luma, blue, red)
+        return cv2.resize(bgr, (TINY_WIDTH, TINY_HEIGHT), interpolation=cv2.INTER_AREA)[:, :, ::-1]
+
+    @cached_property
+    def full_luma(self) -> np.ndarray:
+        """Luma at full size, as stored pixels turned upright, (H, W) uint8."""
+        return displayed_luma(self.raw, self.rotation_deg)
+
+    @cached_property
+    def motion_vectors(self) -> np.ndarray | None:
+        """The codec's motion vectors of this frame in stored pixels, FFmpeg's AVMotionVector fields; None without."""
+        data = self.raw.side_data.get("MOTION_VECTORS")
+        return None if data is None else data.to_ndarray()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _to_bgr(luma: np.ndarray, blue: np.ndarray, red: np.ndarray) -> np.ndarray:
+    height, width = luma.shape
+    packed = np.empty((height * 3 // 2, width), np.uint8)
+    packed[:height] = luma
+    packed[height:] = np.concatenate([blue.ravel(), red.ravel()]).reshape(-1, width)
+    return cv2.cvtColor(packed, cv2.COLOR_YUV2BGR_I420)
+
+
+@dataclass(frozen=True)
+class VideoFacts:
+    """What measures may know of a video before its frames come. Sizes are as displayed."""
+
+    width: int
+    height: int
+    stored_pixels: int
+    fps: float
+
+
+@dataclass(frozen=True)
+class Span:
+    """A clip: frames [first, last) of a video, within shot `shot_index`, shown from `start_us` to `end_us`."""
+
+    shot_index: int
+    first: int
+    last: int
+    start_us: int
+    end_us: int
+
+
+class StreamMeasure(Protocol):
+    """Frames in, numbers of any span out. What it keeps of a frame is a few numbers, never a picture."""
+
+    every_frame: bool
+    """Whether it is given every frame, or only the ones looked at (`measure.sample_hz`)."""
+
+    def push(self, frame: StreamFrame, previous: StreamFrame | None) -> None:
+        """Take a frame; `previous` is the one just before it in the video, looked at or not."""
+        ...
+
+    def scores(self, span: Span, spans: Sequence[Span]) -> dict[str, Any]:
+        """The measure's columns for one span, out of all `spans` of the video, once the last frame has been pushed."""
+        ...

@@ -1,0 +1,23 @@
+"""The `decisions` table: what later judgements made of clips. The newest row of a clip stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from schemas.columns import Table, column
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """A clip judged again, written when the outcome differs from the one that stood."""
+
+    clip_id: str = column(pa.string(), "the clip")
+    gate: str = column(pa.string(), "fingerprint of the rules")
+    decided_us: int = column(pa.int64(), "when, Unix time", unit="us")
+    status: str = column(pa.string(), "'kept', 'rejected', 'failed' or 'pending'")
+    reasons: list[str] = column(pa.list_(pa.string()), "every rule that rejects the clip, or why it failed")
+
+
+DECISIONS = Table(Decision, "decisions", key=("clip_id", "gate", "decided_us"))

@@ -1,0 +1,209 @@
+"""What is measured of a clip: one row type a measure, its columns with unit and meaning.
+
+Measures of the one decode pass are columns of `clips`. The dear ones, and any that is computed again later, have a
+table of their own under `measures/`, keyed by clip and fingerprint. A score is null where it has no meaning for a clip,
+as motion has for a still image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import pyarrow as pa
+
+from schemas.columns import Table, column
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Technical:
+    """How well a picture was taken and kept."""
+
+    brightness: float | None = column(pa.float64(), "mean luma over every frame, 0 black to 1 white")
+    contrast: float | None = column(
+        pa.float64(), "RMS contrast: standard deviation of luma in [0, 1] inside black borders; mean over looks"
+    )
+    clipped_frac: float | None = column(
+        pa.float64(), "share of full-size pixels within 1% of black or white, inside black borders; mean over looks"
+    )
+    colourfulness: float | None = column(
+        pa.float64(), "Hasler and Suesstrunk's M3: 0 grey, 33 moderate, 59 quite colourful; mean over looks"
+    )
+    sharpness: float | None = column(
+        pa.float64(),
+        "variance of the Laplacian of full-size luma (0-255) inside black borders, less 20 noise_sigma^2; mean",
+    )
+    noise_sigma: float | None = column(
+        pa.float64(), "standard deviation of the noise (Immerkaer, flattest blocks) in levels of 0-255; mean over looks"
+    )
+    blockiness: float | None = column(
+        pa.float64(), "mean luma step across the 8 px grid over that off it, 1 without blocks; mean over looks"
+    )
+    bits_per_pixel: float | None = column(
+        pa.float64(), "bits of the frames' packets over their stored pixels; null if packets carry no time", unit="bit"
+    )
+    duplicate_frames_frac: float | None = column(
+        pa.float64(), "share of frames after the first that repeat the one before; null for one frame"
+    )
+    frozen_s: float | None = column(
+        pa.float64(), "longest time in which no cell of the picture changes; null for one frame", unit="s"
+    )
+    interlaced_frac: float | None = column(pa.float64(), "share of looks that find combing between rows")
+    flicker: float | None = column(
+        pa.float64(),
+        "mean over frames of the brightness swing, in [0, 1], that comes and goes within 3 frames; null under 3 frames",
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Motion:
+    """What moves, in the picture and in the stream."""
+
+    motion_px_s: float | None = column(
+        pa.float64(),
+        "mean optical-flow speed at 256 px for the longer side; null if fewer than two frames",
+        unit="px/s",
+    )
+    moving_area_frac: float | None = column(pa.float64(), "share of the picture that moves at all")
+    vector_motion: float | None = column(
+        pa.float64(), "mean length of the codec's motion vectors over the frame's height (cosmos-curate's global mean)"
+    )
+    vector_motion_patch_min: float | None = column(
+        pa.float64(), "the least of the same over patches of 256 px (cosmos-curate's per-patch minimum)"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Camera:
+    """How the camera moves, and what moves apart from it."""
+
+    camera_motion: str | None = column(
+        pa.string(),
+        "'still', 'pan left', 'pan right', 'tilt up', 'tilt down', 'zoom in', 'zoom out', 'roll', 'shake' or 'complex'",
+    )
+    camera_strength: float | None = column(
+        pa.float64(), "speed of that motion at the picture's edge, at 256 px for the longer side", unit="px/s"
+    )
+    camera_confidence: float | None = column(pa.float64(), "share of the picture that moves as the camera model says")
+    object_motion_px_s: float | None = column(
+        pa.float64(), "mean speed left when the camera's motion is taken away, at 256 px", unit="px/s"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Letterbox:
+    """What of the frame is picture."""
+
+    content_box: list[int] | None = column(
+        pa.list_(pa.int32(), 4), "x, y, width, height of the picture inside its borders, as displayed", unit="px"
+    )
+    short_side_px: int | None = column(pa.int32(), "shorter side of the content box", unit="px")
+    bars_frac: float | None = column(pa.float64(), "share of the frame that is border")
+    border_kind: str | None = column(pa.string(), "'none', 'black', 'coloured' or 'blurred'")
+    bars_change: bool | None = column(pa.bool_(), "the borders change within the clip")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tells:
+    """Marks of what is no footage: slides, screens, leaders, bars."""
+
+    shots_per_s: float | None = column(
+        pa.float64(), "shots that begin within 10 s around the clip's middle, over that time", unit="1/s"
+    )
+    black_frac: float | None = column(pa.float64(), "share of looked-at frames that are black")
+    colour_bars_frac: float | None = column(pa.float64(), "share of looked-at frames that show colour bars")
+    countdown_frac: float | None = column(pa.float64(), "share of looked-at frames that show a countdown leader")
+    slideshow: float | None = column(
+        pa.float64(), "share of the clip's time in pictures that stand still, or drift as one, between changes"
+    )
+    screen_recording: float | None = column(
+        pa.float64(), "0 to 1: how much flat areas, straight edges and still pixels look like a recorded screen"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fingerprint:
+    """What duplicates are found by."""
+
+    content_digest: str | None = column(
+        pa.string(), "hash of the decoded luma of every frame: equal for the same pictures in other containers"
+    )
+    video_hash: bytes | None = column(
+        pa.binary(), "perceptual hashes of looked-at frames, 8 bytes each, in the order of time"
+    )
+    video_hash_times_us: list[int] | None = column(
+        pa.list_(pa.int32()), "times of those frames from the clip's start", unit="us"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OverlayText:
+    """Writing laid over the picture, apart from writing in the scene."""
+
+    overlay_text_frac: float | None = column(pa.float64(), "largest share of the picture under overlaid text at a time")
+    overlay_kind: str | None = column(
+        pa.string(), "'none', 'subtitle', 'ticker', 'watermark' or 'title card': the one with most area"
+    )
+    overlay_texts: list[str] | None = column(pa.list_(pa.string()), "what the overlays say, each text once")
+    scene_text_frac: float | None = column(pa.float64(), "largest share of the picture under text of the scene itself")
+    logo_frac: float | None = column(pa.float64(), "share of the picture under a logo that stands still")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Embedded:
+    """Where a clip lies among others; the vector itself is in the table `embeddings`."""
+
+    encoder: str | None = column(pa.string(), "fingerprint of the embedding model")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Aesthetic:
+    """How much people like the look, by a head on an open_clip model."""
+
+    aesthetic: float | None = column(pa.float64(), "mean over frames of the head's score (LAION: 1 to 10)")
+    aesthetic_min: float | None = column(pa.float64(), "least over frames of the head's score")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Safety:
+    """What a classifier makes of the frames."""
+
+    nsfw: float | None = column(pa.float64(), "largest probability of the unsafe label over frames, 0 to 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """Whose scores a row holds."""
+
+    clip_id: str = column(pa.string(), "the clip")
+    measure: str = column(pa.string(), "fingerprint of the measure: its code's version, settings and models")
+    measured_us: int = column(pa.int64(), "when it was measured, Unix time; the latest stands", unit="us")
+    failure: str | None = column(pa.string(), "why it could not be measured")
+
+
+STREAM_MEASURES: dict[str, type] = {
+    "technical": Technical,
+    "motion": Motion,
+    "camera": Camera,
+    "letterbox": Letterbox,
+    "tells": Tells,
+    "fingerprint": Fingerprint,
+}
+"""Measured while the video streams past, in the order of their columns in `clips`."""
+
+CLIP_MEASURES: dict[str, type] = {
+    "overlay_text": OverlayText,
+    "embedding": Embedded,
+    "aesthetic": Aesthetic,
+    "safety": Safety,
+}
+"""Measured on frames read again, of clips that the others have left in."""
+
+MEASURE_OF: dict[str, str] = {
+    field.name: name for name, row_type in (STREAM_MEASURES | CLIP_MEASURES).items() for field in fields(row_type)
+}
+"""Which measure a column belongs to."""
+
+MEASURES: dict[str, Table] = {
+    name: Table(Measured, f"measures/{name}", key=("clip_id", "measure"), parts=(row_type,))
+    for name, row_type in (STREAM_MEASURES | CLIP_MEASURES).items()
+}

@@ -1,0 +1,79 @@
+"""Rules: a column, what it may be, and the reason to give when it is not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic.dataclasses import dataclass
+
+from schemas.strict import STRICT
+
+
+@dataclass(frozen=True, config=STRICT)
+class Rule:
+    """Reject what lies outside [min, max] of a column, or is one of `reject`.
+
+    A null score is not judged: it has no meaning for that row. What was never measured is another matter (`judging`).
+    """
+
+    column: str
+    reason: str
+    min: float | None = None
+    max: float | None = None
+    reject: tuple[str, ...] = ()
+    source: str = ""
+
+    def rejects(self, row: Mapping[str, Any]) -> bool:
+        """Whether the rule rejects one row."""
+        value = row[self.column]
+        if value is None:
+            return False
+        if self.reject:
+            return value in self.reject
+        return (self.min is not None and value < self.min) or (self.max is not None and value > self.max)
+
+    def rejected(self, values: pa.ChunkedArray | pa.Array) -> np.ndarray:
+        """Whether the rule rejects each value of its column, (N,) bool."""
+        if self.reject:
+            outside = pc.is_in(values, value_set=pa.array(self.reject, pa.string()))
+        else:
+            numbers = pc.cast(values, pa.float64())
+            low, high = (-math.inf if self.min is None else self.min), (math.inf if self.max is None else self.max)
+            outside = pc.or_(pc.less(numbers, low), pc.greater(numbers, high))
+        return np.asarray(pc.fill_null(outside, False), dtype=bool)
+
+    def problem(self, schema: pa.Schema) -> str | None:
+        """What is wrong with the rule for tables of this schema, as it follows the rule's key; or None."""
+        if self.column not in schema.names:
+            return f".column: no column {self.column!r}"
+        arrow_type = schema.field(self.column).type
+        if self.reject:
+            if not pa.types.is_string(arrow_type):
+                return f".reject: column {self.column!r} is no text"
+            return ": reject goes without min and max" if (self.min, self.max) != (None, None) else None
+        if not (pa.types.is_integer(arrow_type) or pa.types.is_floating(arrow_type) or pa.types.is_boolean(arrow_type)):
+            return f".column: column {self.column!r} is no number"
+        if self.min is None and self.max is None:
+            return ": neither min nor max"
+        if self.min is not None and self.max is not None and self.min > self.max:
+            return f": min {self.min:g} is above max {self.max:g}"
+        return None
+
+    def __str__(self) -> str:
+        if self.reject:
+            return f"{self.column} not {' or '.join(self.reject)}"
+        if self.min is None:
+            return f"{self.column} <= {self.max:g}"
+        return (
+            f"{self.column} >= {self.min:g}" if self.max is None else f"{self.min:g} <= {self.column} <= {self.max:g}"
+        )
+
+
+def reasons_against(rules: Mapping[str, Rule], row: Mapping[str, Any]) -> list[str]:
+    """Every reason that applies to a row, in the order of the rules, without repeats."""
+    return list(dict.fromkeys(rule.reason for rule in rules.values() if rule.rejects(row)))

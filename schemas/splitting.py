@@ -1,0 +1,57 @@
+"""Settings of the decode pass: shots, measures, duplicates."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic.dataclasses import dataclass
+
+from schemas.strict import STRICT, Fraction
+
+
+@dataclass(frozen=True, config=STRICT)
+class SplitConfig:
+    """How a video becomes shots, and shots clips."""
+
+    detector: Literal["cascade", "transnet", "adaptive", "content", "hash", "threshold"] = "cascade"
+    """`cascade`: a cheap pass nominates, TransNetV2 decides; `transnet`, the accurate one: it sees every frame."""
+    min_shot_s: NonNegativeFloat = 0.2
+    """A cut that follows another more closely is ignored."""
+    max_clip_s: PositiveFloat = 60.0
+    """Longer shots are divided into equal parts (cosmos-curate: 60 s)."""
+    stitch_distance: NonNegativeFloat = 0.0
+    """Neighbouring shots whose frames at the cut lie closer than this in the embedding (L2 of unit vectors) are one;
+    0 stitches nothing (Panda-70M: 0.6 with ImageBind's features)."""
+    stitch_model: str = "builtin"
+    """The open_clip model that embeds those frames."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class MeasureConfig:
+    """How frames are looked at while they stream past."""
+
+    work_side_px: Annotated[int, Field(ge=16)] = 256
+    """Longer side to which frames are reduced, by the nearest whole factor, for shots and optical flow."""
+    sample_hz: PositiveFloat = 5.0
+    """How often the measures that do not need every frame look at one, over the whole clip."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class LimitsConfig:
+    """What one input may cost; beyond, it is a row with a reason."""
+
+    stall_s: PositiveFloat = 60.0
+    """Without a decoded packet for so long, the decoder hangs."""
+    memory_mib: PositiveFloat = 4096.0
+    """Memory of the process that decodes."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class DuplicatesConfig:
+    """Which clips count as the same, and which of them is kept."""
+
+    keep: Literal["largest", "longest", "sharpest"] = "largest"
+    """Cosmos keeps the highest resolution."""
+    semantic_cosine: Fraction = 0.99
+    """Embeddings closer than this are semantic duplicates (Movie Gen .99, Open-Sora .98)."""

@@ -1,0 +1,65 @@
+"""Settings of encoding and training."""
+
+from __future__ import annotations
+
+from dataclasses import field
+
+from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic.dataclasses import dataclass
+
+from schemas.identity import digest
+from schemas.strict import STRICT, Fraction
+
+
+@dataclass(frozen=True, config=STRICT)
+class EncodeConfig:
+    """How a released clip becomes latents."""
+
+    autoencoder: str = "builtin"
+    text_encoder: str = "builtin"
+    fps: PositiveFloat = 8.0
+    """Frame rate at which clips are encoded; a clip is sampled by time."""
+    max_frames: PositiveInt = 17
+    """At most this many frames, from the clip's middle; rounded down to 4k + 1."""
+    max_pixels_px: PositiveInt = 64 * 96
+    """Pixel budget of a frame; larger ones are reduced, aspect ratio kept, sides rounded to 16."""
+
+    @property
+    def transform(self) -> str:
+        """Fingerprint of what happens to frames before the autoencoder; part of a latent's key."""
+        return digest("transform", self.fps, self.max_frames, self.max_pixels_px)
+
+
+@dataclass(frozen=True, config=STRICT)
+class ModelConfig:
+    """Size of the diffusion transformer."""
+
+    width: PositiveInt = 192
+    depth: PositiveInt = 6
+    num_heads: PositiveInt = 6
+    patch: tuple[PositiveInt, PositiveInt, PositiveInt] = (1, 2, 2)
+    mlp_ratio: PositiveFloat = 4.0
+
+
+@dataclass(frozen=True, config=STRICT)
+class TrainConfig:
+    """The training run."""
+
+    steps: PositiveInt = 200
+    tokens_per_pack: PositiveInt = 2048
+    packs_per_step: PositiveInt = 1
+    """Packs whose mean loss makes a step, whatever the number of workers that share them."""
+    learning_rate: PositiveFloat = 1e-3
+    warmup_steps: NonNegativeInt = 20
+    weight_decay: NonNegativeFloat = 0.0
+    grad_clip: PositiveFloat = 1.0
+    ema_decay: Fraction = 0.99
+    text_drop: Fraction = 0.1
+    """Share of samples whose text is dropped, for classifier-free guidance (Ho & Salimans 2022)."""
+    seed: int = 0
+    validate_every: PositiveInt = 50
+    checkpoint_every: PositiveInt = 50
+    keep_checkpoints: PositiveInt = 2
+    num_workers: PositiveInt = 1
+    use_gpu: bool = False
+    model: ModelConfig = field(default_factory=ModelConfig)

@@ -1,0 +1,109 @@
+"""Decisions from scores: every reason, nothing passed unmeasured, and doubles judged among survivors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.judging import Verdicts, decide, judge, rule_effects
+from schemas.rules import Rule
+
+WANTED = {"technical": "t1", "motion": "m1", "overlay_text": "o1"}
+RULES = {
+    "short": Rule("duration_s", "too_short", min=2.0),
+    "dark": Rule("brightness", "too_dark", min=0.1),
+    "still": Rule("motion_px_s", "still", min=1.0),
+    "text": Rule("overlay_text_frac", "overlay_text", max=0.02),
+}
+
+
+def scored(*rows: Mapping[str, Any]) -> pa.Table:
+    """Rows of the view `scored` with good scores, changed by each mapping; clips are named a, b, c and so on."""
+    good = {
+        "duration_s": 5.0,
+        "brightness": 0.5,
+        "motion_px_s": 3.0,
+        "overlay_text_frac": 0.0,
+        **{f"has_{name}": fingerprint for name, fingerprint in WANTED.items()},
+        **dict.fromkeys((f"failure_{name}" for name in WANTED)),
+    }
+    full = [{"clip_id": chr(ord("a") + i), **good, **row} for i, row in enumerate(rows)]
+    columns = {name: [row[name] for row in full] for name in full[0]}
+    types = {"duration_s": pa.float64(), "brightness": pa.float64()}
+    types |= {"motion_px_s": pa.float64(), "overlay_text_frac": pa.float64()}
+    return pa.table({name: pa.array(values, types.get(name, pa.string())) for name, values in columns.items()})
+
+
+def no_doubles(_: Sequence[str]) -> dict[str, int]:
+    return {}
+
+
+def outcome(verdicts: Verdicts) -> list[tuple[str, list[str]]]:
+    return list(zip(verdicts.statuses, verdicts.reasons, strict=True))
+
+
+def test_all_reasons_that_apply_are_given() -> None:
+    table = scored({}, {"brightness": 0.05, "duration_s": 1.0}, {"motion_px_s": None})
+    assert outcome(judge(table, RULES, WANTED, no_doubles)) == [
+        ("kept", []),
+        ("rejected", ["too_short", "too_dark"]),
+        ("kept", []),
+    ]
+
+
+def test_what_was_not_measured_or_otherwise_measured_is_never_passed() -> None:
+    nothing = {"has_overlay_text": None, "overlay_text_frac": None}
+    table = scored(
+        nothing,
+        {"has_motion": "m0"},
+        nothing | {"duration_s": 1.0},
+        {"overlay_text_frac": None, "failure_overlay_text": "frames: gone"},
+        {"overlay_text_frac": None, "failure_overlay_text": "frames: gone", "brightness": 0.0},
+    )
+    assert outcome(judge(table, RULES, WANTED, no_doubles)) == [
+        ("pending", ["unmeasured: overlay_text"]),
+        ("pending", ["unmeasured: motion"]),
+        ("rejected", ["too_short"]),
+        ("failed", ["overlay_text: frames: gone"]),
+        ("rejected", ["too_dark"]),
+    ]
+
+
+def test_a_measure_that_no_rule_needs_may_be_missing() -> None:
+    rules = {name: rule for name, rule in RULES.items() if name != "text"}
+    table = scored({"has_overlay_text": None}, {"failure_overlay_text": "broken"})
+    assert judge(table, rules, WANTED, no_doubles).statuses == ["kept", "kept"]
+
+
+def test_doubles_are_judged_among_the_clips_that_other_rules_leave() -> None:
+    """Of the group a, b, c the first would be kept, but it is too dark; so b is."""
+
+    def rank(survivors: Sequence[str]) -> dict[str, int]:
+        return {clip_id: place for place, clip_id in enumerate(c for c in survivors if c in "abc")}
+
+    rules = {"double": Rule("duplicate_rank", "duplicate", max=0), **RULES}
+    verdicts = judge(scored({"brightness": 0.0}, {}, {}, {}), rules, WANTED, rank)
+    assert outcome(verdicts) == [("rejected", ["too_dark"]), ("kept", []), ("rejected", ["duplicate"]), ("kept", [])]
+    assert list(verdicts.rejected_by) == list(rules)
+
+
+def test_effects_count_what_a_rule_does_alone_and_what_stays_behind_it() -> None:
+    table = scored({}, {"brightness": 0.0}, {"brightness": 0.0, "duration_s": 1.0}, {"motion_px_s": 0.1})
+    effects = {
+        name: (e.rejects, e.alone, e.stay) for name, e in rule_effects(judge(table, RULES, WANTED, no_doubles)).items()
+    }
+    assert effects == {"short": (1, 0, 3), "dark": (2, 1, 2), "still": (1, 1, 1), "text": (0, 0, 1)}
+
+
+def test_a_clip_just_scanned_waits_for_the_measures_that_look_again() -> None:
+    row = {"duration_s": 5.0, "brightness": 0.5, "motion_px_s": 3.0}
+    assert decide(row, RULES) == {"status": "pending", "reasons": ["unmeasured: overlay_text"]}
+    assert decide(row | {"brightness": 0.0}, RULES) == {"status": "rejected", "reasons": ["too_dark"]}
+    cheap = {name: rule for name, rule in RULES.items() if name != "text"}
+    assert decide(row, cheap) == {"status": "kept", "reasons": []}
+
+
+def test_no_rules_keep_everything() -> None:
+    assert judge(scored({}, {}), {}, WANTED, no_doubles).statuses == ["kept", "kept"]
