@@ -1,0 +1,31 @@
+"""Sampling by cluster: shares as the square root says, and the same draw for the same seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pipeline.balancing import balanced_sample
+
+SIZES = (10_000, 100)
+CLIPS = [f"{cluster}-{i}" for cluster, size in enumerate(SIZES) for i in range(size)]
+CLUSTERS = [cluster for cluster, size in enumerate(SIZES) for _ in range(size)]
+
+
+def test_a_cluster_a_hundred_times_larger_gives_ten_times_the_clips() -> None:
+    drawn = [balanced_sample(CLIPS, CLUSTERS, 110, seed) for seed in range(20)]
+    rare = np.mean([sum(clip.startswith("1-") for clip in clips) for clips in drawn])
+    assert {len(clips) for clips in drawn} == {110}
+    assert rare == pytest.approx(10, abs=2.5)  # binomial: standard deviation of the mean is 0.7
+
+
+def test_the_draw_follows_from_clips_and_seed_alone() -> None:
+    first = balanced_sample(CLIPS, CLUSTERS, 50, 3)
+    assert balanced_sample(CLIPS[::-1], CLUSTERS[::-1], 50, 3) == first
+    assert balanced_sample(CLIPS, CLUSTERS, 50, 4) != first
+    assert balanced_sample(CLIPS, CLUSTERS, 80, 3) > first
+
+
+def test_no_more_is_drawn_than_there_is() -> None:
+    assert balanced_sample(["a", "b"], [0, 0], 5, 0) == {"a", "b"}
+    assert balanced_sample([], [], 5, 0) == set()
