@@ -1,0 +1,106 @@
+"""Which writing is laid over the picture and which belongs to the scene, and of what kind an overlay is.
+
+What stands while the picture around it moves is laid over it, in whatever script and wherever it lies. Where the
+picture is still as well, time tells nothing: then only upright text in the places where editors put it is an overlay
+(a line at the foot or head in the middle, a corner, a card of text on plain ground), and it must be legible or stand
+on plain ground; any other is scene text, as is all that moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline.stages.overlay_text.reading import Reading, TextBox
+from pipeline.stages.overlay_text.standing import EdgeStack
+from pipeline.stages.overlay_text.tracks import Track
+
+MAX_HEIGHT_FRAC = 0.4
+"""Taller boxes are shapes or whole textures: on 288 pictures without text, half of the detector's errors."""
+LINE_ASPECT = 1.8
+"""A box this much longer than wide is a line; shapes that the detector errs on are about as wide as tall."""
+LEAST_SCORE = 0.6
+LEGIBLE = 0.75
+"""Confidence from which a reading counts; shapes of the drawn corpus read as one letter or sign at up to 0.89."""
+CORNER_FRAC = 0.1
+"""cosmos-curate's corner zone."""
+SUBTITLE_OFF_CENTRE_FRAC, SUBTITLE_FOOT_FRAC, SUBTITLE_HEAD_FRAC = 0.08, 0.68, 0.2
+CARD_TEXTURED_FRAC = 0.12
+"""A card has at most this share of its inner cells textured, apart from its text."""
+CARD_INNER_FRAC = 0.1
+"""What is left out on each side when a card's ground is looked at: the picture may show around it."""
+LARGE_FRAC = 0.08
+"""Height of a line, of the picture's, from which it is a title rather than a mark."""
+MAX_TILT = 0.06
+
+
+def is_plausible(box: TextBox, height: int) -> bool:
+    """Whether a detected box can be writing at all."""
+    return min(box.width, box.height) <= MAX_HEIGHT_FRAC * height and box.score >= 0.5
+
+
+def is_legible(reading: Reading) -> bool:
+    return reading.confidence >= LEGIBLE and reading.num_letters >= 2
+
+
+def is_writing(track: Track, reading: Reading, num_searched: int) -> bool:
+    """Whether a track is text, whatever its script: by what it says, or by its shape and how it stands out."""
+    if is_legible(reading):
+        return True
+    aspect = max(track.box.width, track.box.height) / max(min(track.box.width, track.box.height), 1)
+    lasting = len(track.seen) >= min(2, num_searched)
+    if track.around == "moves" and track.stands:
+        return aspect >= LINE_ASPECT and (lasting or track.box.score >= LEAST_SCORE)
+    if track.around == "plain":
+        return aspect >= LINE_ASPECT and track.box.score >= LEAST_SCORE
+    return False
+
+
+def is_overlay(track: Track, card: bool, width: int, height: int) -> bool:
+    """Whether writing is laid over the picture."""
+    if not track.stands:
+        return False
+    if track.around == "moves":
+        return True
+    placed = card or _in_corner(track.box, width, height) or _at_foot_or_head(track.box, width, height)
+    return track.box.tilt <= MAX_TILT and placed
+
+
+def kind_of(track: Track, card: bool, width: int, height: int) -> str:
+    """'subtitle', 'watermark' or 'title card', by place and size; tickers are told by their running."""
+    box = track.box
+    if _in_corner(box, width, height):
+        return "watermark"
+    if _at_foot_or_head(box, width, height):
+        return "subtitle"
+    if card or box.height >= LARGE_FRAC * height:
+        return "title card"
+    return "watermark" if track.box.y1 < SUBTITLE_FOOT_FRAC * height else "subtitle"
+
+
+def is_card(boxes: Sequence[TextBox], edges: EdgeStack) -> bool:
+    """Whether the picture is plain ground but for its writing."""
+    _, textured = edges.cells(tuple(range(edges.num_frames)))
+    rows, columns = textured.shape
+    down, across = round(CARD_INNER_FRAC * rows), round(CARD_INNER_FRAC * columns)
+    inner = np.zeros_like(textured)
+    inner[down : rows - down, across : columns - across] = True
+    scale_y, scale_x = rows / edges.height, columns / edges.width
+    for box in boxes:
+        top, left = int(box.y0 * scale_y), int(box.x0 * scale_x)
+        inner[top : int(np.ceil(box.y1 * scale_y)), left : int(np.ceil(box.x1 * scale_x))] = False
+    return bool(inner.any()) and float(textured[inner].mean()) <= CARD_TEXTURED_FRAC
+
+
+def _in_corner(box: TextBox, width: int, height: int) -> bool:
+    beside = min(box.x0, width - box.x1) <= CORNER_FRAC * width
+    above = min(box.y0, height - box.y1) <= CORNER_FRAC * height
+    off_centre = abs(box.x0 + box.x1 - width) / 2 > SUBTITLE_OFF_CENTRE_FRAC * width
+    return beside and above and off_centre and box.width <= 0.5 * width
+
+
+def _at_foot_or_head(box: TextBox, width: int, height: int) -> bool:
+    middle_x, middle_y = (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2
+    central = abs(middle_x - width / 2) <= SUBTITLE_OFF_CENTRE_FRAC * width
+    return central and (middle_y >= SUBTITLE_FOOT_FRAC * height or middle_y <= SUBTITLE_HEAD_FRAC * height)

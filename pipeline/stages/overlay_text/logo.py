@@ -1,0 +1,82 @@
+"""A static logo: a compact patch of edges in a corner that keeps its place while the picture moves.
+
+Edges that stand over the whole clip are gathered into patches (`standing.py` defines coherence; Meisinger et al. 2005
+look for logos in the same way, by pixels that do not change). There is no evidence, and so no logo, where the
+rest of the picture stands still or shows nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from pipeline.stages.overlay_text.reading import TextBox
+from pipeline.stages.overlay_text.standing import CELL_PX, MOVES_BELOW, SOBEL_GAIN, EdgeStack
+
+WINDOW_PX = 7
+STANDS = 0.35
+"""Coherence of a logo's pixels, over a window; half-transparent ones let some of the picture through."""
+LEAST_STEP = 6.0
+"""Mean step of luma that a logo's edge has in every frame."""
+CORNER_FRAC = 0.3
+"""A logo's centre lies this near to a side and to the head or foot, as a share of width and height."""
+MIN_FRAC, MAX_FRAC = 0.0004, 0.06
+"""Smallest and largest logo, as a share of the picture; the smaller has 14 px across at 640x360... """
+MAX_ASPECT = 5.0
+"""Longer patches are borders and horizons."""
+LEAST_MOVING_SHARE = 0.6
+"""Share of the textured cells of the picture, and of those around the logo, that must move."""
+LEAST_CELLS = 8
+MIN_FRAMES = 4
+
+
+def logo_boxes(edges: EdgeStack, writing: Sequence[TextBox]) -> list[tuple[int, int, int, int]]:
+    """Boxes x, y, width, height of the logos that OCR does not read; `writing` is what it has found."""
+    if edges.num_frames < MIN_FRAMES:
+        return []
+    coherence, textured = edges.cells(tuple(range(edges.num_frames)))
+    if textured.sum() < LEAST_CELLS or (coherence[textured] < MOVES_BELOW).mean() < LEAST_MOVING_SHARE:
+        return []
+    standing = _standing_pixels(edges)
+    for box in writing:
+        standing[box.y0 : box.y1, box.x0 : box.x1] = 0
+    joined = cv2.morphologyEx(standing, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
+    _, _, stats, _ = cv2.connectedComponentsWithStats(joined)
+    return [
+        (x, y, w, h)
+        for x, y, w, h, filled in (tuple(int(v) for v in row) for row in stats[1:])
+        if _is_logo(x, y, w, h, filled, edges) and _surroundings_move(x, y, w, h, coherence, textured)
+    ]
+
+
+def _standing_pixels(edges: EdgeStack) -> np.ndarray:
+    """Where edges stand over the whole clip, (H, W) uint8 0 or 1."""
+    shared, energy = edges.pixel_sums
+    window = (WINDOW_PX, WINDOW_PX)
+    near_shared, near_energy = cv2.blur(shared, window), cv2.blur(energy, window)
+    coherence = (near_shared - near_energy) / np.maximum((edges.num_frames - 1) * near_energy, 1e-6)
+    mean_step = np.sqrt(shared) / (edges.num_frames * SOBEL_GAIN)
+    return ((coherence >= STANDS) & (mean_step >= LEAST_STEP)).astype(np.uint8)
+
+
+def _is_logo(x: int, y: int, w: int, h: int, filled: int, edges: EdgeStack) -> bool:
+    middle_x, middle_y = (x + w / 2) / edges.width, (y + h / 2) / edges.height
+    in_corner = min(middle_x, 1 - middle_x) <= CORNER_FRAC and min(middle_y, 1 - middle_y) <= CORNER_FRAC
+    share = w * h / (edges.width * edges.height)
+    compact = max(w, h) <= MAX_ASPECT * min(w, h) and filled >= 0.25 * w * h
+    return in_corner and compact and MIN_FRAC <= share <= MAX_FRAC
+
+
+def _surroundings_move(x: int, y: int, w: int, h: int, coherence: np.ndarray, textured: np.ndarray) -> bool:
+    """Whether most of what is around a patch moves."""
+    reach = max(w, h, 2 * CELL_PX)
+    near = np.zeros_like(textured)
+    near[
+        max(y - reach, 0) // CELL_PX : (y + h + reach) // CELL_PX + 1,
+        max(x - reach, 0) // CELL_PX : (x + w + reach) // CELL_PX + 1,
+    ] = True
+    near[y // CELL_PX : (y + h) // CELL_PX + 1, x // CELL_PX : (x + w) // CELL_PX + 1] = False
+    near &= textured
+    return near.sum() >= 4 and float((coherence[near] < MOVES_BELOW).mean()) >= LEAST_MOVING_SHARE

@@ -1,0 +1,164 @@
+"""What is found of writing laid over pictures: `python -m tests.bench.overlay_text [--clips N] [--clean N]`.
+
+Clips are frames at the times the pipeline looks at, painted with writing whose truth is known, then compressed as JPEG
+as a stand-in for a codec's noise. Found means that overlaid text is reported and covers half or more of what was painted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.drawn.lettering import KINDS, OVERLAY_KINDS, SCRIPTS, Lettered, letter, stamp_logo
+from pipeline.stages.overlay_text.measure import OverlayTextConfig, OverlayTextMeasure, sample_times_us
+from tests.bench.overlay_backgrounds import VIDEOS, drawn_clip, real_clip, texture_clip
+
+SIZES_PX = (12, 16, 24, 40, 64)
+PICTURES = ((320, 180), (640, 360), (640, 360), (1280, 720))
+LARGEST_FOR_HEIGHT = 0.25
+"""Letters take at most this share of the picture's height."""
+JPEG_QUALITY = (60, 92)
+REAL_EVERY = 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """One clip of the bench: what was painted, what was measured, and how long that took."""
+
+    background: str
+    size_px: int
+    script: str
+    width: int
+    painted: Lettered | None
+    row: dict[str, Any]
+    cost_s: float
+
+    @property
+    def found(self) -> bool:
+        assert self.painted is not None
+        return self.row["overlay_text_frac"] >= 0.5 * self.painted.area_frac
+
+
+def backgrounds() -> dict[str, Callable[[int, int, int, Sequence[float]], np.ndarray]]:
+    """By name; without real footage where there is none."""
+    made = {"texture": texture_clip, "drawn": drawn_clip}
+    return made | ({"real": real_clip} if VIDEOS.is_dir() else {})
+
+
+def compressed(frames: np.ndarray, quality: int) -> np.ndarray:
+    """Frames as they come back from JPEG."""
+    return np.stack([_jpeg(frame, quality) for frame in frames])
+
+
+def run_case(measure: OverlayTextMeasure, seed: int, kind: str | None, only: str | None = None) -> Case:
+    """Draw, paint and measure one clip; `kind` is one of KINDS, 'logo', or None for a clean one."""
+    rng = random.Random(f"case-{kind}-{seed}")
+    names = list(backgrounds())
+    background = only or names[seed % len(names)]
+    width, height = rng.choice(PICTURES)
+    times_s = [t * 1e-6 for t in sample_times_us(0, round(rng.uniform(2, 6) * 1e6), OverlayTextConfig())]
+    frames = backgrounds()[background](seed, width, height, times_s)
+    script = SCRIPTS[seed // len(names) % len(SCRIPTS)]
+    size_px = rng.choice([size for size in SIZES_PX if size <= LARGEST_FOR_HEIGHT * height])
+    painted = None
+    if kind == "logo":
+        painted = stamp_logo(frames, max(round(rng.uniform(0.08, 0.18) * height), 16), rng.uniform(0.5, 1), seed)
+    elif kind is not None:
+        painted = letter(frames, times_s, kind, script, size_px, seed)
+    frames = compressed(painted.frames if painted else frames, rng.randint(*JPEG_QUALITY))
+    begin = time.process_time()
+    row = measure.measure(frames, times_s)
+    return Case(background, size_px, script, width, painted, row, time.process_time() - begin)
+
+
+def found_table(title: str, cases: Sequence[Case], key: Callable[[Case], object]) -> Table:
+    table = Table(title, "clips", "found", "share")
+    groups: dict[Any, list[bool]] = defaultdict(list)
+    for case in cases:
+        groups[key(case)].append(case.found)
+    for name, hits in sorted(groups.items()):
+        table.add_row(str(name), str(len(hits)), str(sum(hits)), f"{np.mean(hits):.3f}")
+    return table
+
+
+def confusion_table(cases: Sequence[Case]) -> Table:
+    said = ("none", *OVERLAY_KINDS)
+    table = Table("painted \\ said", *said, "scene text too")
+    for kind in KINDS:
+        of_kind = [c for c in cases if c.painted and c.painted.kind == kind]
+        counts = Counter(c.row["overlay_kind"] for c in of_kind)
+        table.add_row(kind, *(str(counts[s]) for s in said), str(sum(c.row["scene_text_frac"] > 0 for c in of_kind)))
+    return table
+
+
+def clean_table(cases: Sequence[Case]) -> Table:
+    table = Table("no writing over", "clips", "overlaid text", "scene text", "logo")
+    for name in [*backgrounds(), "all"]:
+        rows = [c.row for c in cases if name in (c.background, "all")]
+        alarms = (sum(r[column] > 0 for r in rows) for column in ("overlay_text_frac", "scene_text_frac", "logo_frac"))
+        table.add_row(name, str(len(rows)), *(str(count) for count in alarms))
+    return table
+
+
+def _jpeg(frame: np.ndarray, quality: int) -> np.ndarray:
+    _, data = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description="Measure how much overlaid writing is found.")
+    parser.add_argument(
+        "--clips", type=int, default=252, metavar="N", help="clips with overlays (default: %(default)s)"
+    )
+    parser.add_argument("--clean", type=int, default=180, metavar="N", help="clips without (default: %(default)s)")
+    parser.add_argument("--misses", action="store_true", help="list the clips that are judged wrongly")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    console, measure = Console(width=120), OverlayTextMeasure()
+    over = [run_case(measure, s, OVERLAY_KINDS[s * len(OVERLAY_KINDS) // options.clips]) for s in range(options.clips)]
+    scene = [run_case(measure, seed, "scene text") for seed in range(options.clips // 8)]
+    logos = [run_case(measure, seed, "logo") for seed in range(options.clips // 8)]
+    clean = [run_case(measure, seed + 10_000, None) for seed in range(options.clean)]
+    keys: dict[str, Callable[[Case], object]] = {
+        "script": lambda c: c.script,
+        "size": lambda c: c.size_px,
+        "kind": lambda c: c.painted.kind if c.painted else "",
+        "background": lambda c: c.background,
+        "width": lambda c: c.width,
+        "all": lambda c: "overlays",
+    }
+    for title, key in keys.items():
+        console.print(found_table(title, over, key))
+    console.print(confusion_table([*over, *scene]), clean_table([*clean, *scene]))
+    logo_hits = sum(c.row["logo_frac"] + c.row["overlay_text_frac"] > 0 for c in logos)
+    console.print(f"logos found: {logo_hits} of {len(logos)}")
+    for width in sorted({c.width for c in clean}):
+        costs = [c.cost_s for c in [*over, *clean] if c.width == width]
+        console.print(f"{width} px wide: {np.mean(costs):.2f} s a clip, at most {max(costs):.2f}")
+    if options.misses:
+        _list_misses(console, over, clean)
+
+
+def _list_misses(console: Console, over: Sequence[Case], clean: Sequence[Case]) -> None:
+    for case in over:
+        if case.painted and not case.found:
+            what = f"{case.painted.kind} {case.script} {case.size_px} px alpha {case.painted.alpha:.2f}"
+            console.print(f"missed {what} over {case.background} {case.width} px: {case.row}")
+    for case in clean:
+        if case.row["overlay_text_frac"] + case.row["logo_frac"] > 0:
+            console.print(f"false over {case.background} {case.width} px: {case.row}")
+
+
+if __name__ == "__main__":
+    main()
