@@ -7,12 +7,13 @@ step is held at MAX_STEP first: coding makes small ones, the edges of things mak
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 GRID_PX = 8
-MAX_STEP = np.uint8(24)
+MAX_STEP = 24
 STEP_FLOOR = 0.25
 """Levels added to both means, so that a picture without any steps has the ratio 1."""
 
@@ -23,21 +24,32 @@ def blockiness(strips: Sequence[np.ndarray]) -> float:
     Args:
         strips: (rows, columns) uint8 full-size luma, each cut at a multiple of GRID_PX both ways.
     """
-    sums, counts = np.zeros(GRID_PX), np.zeros(GRID_PX)
+    at_grid, off_grid = _Mean(), _Mean()
     for strip in strips:
-        _add(sums, counts, cv2.absdiff(strip[:, 1:], strip[:, :-1]), axis=0)
-        _add(sums, counts, cv2.absdiff(strip[1:], strip[:-1]), axis=1)
-    at_grid = sums[-1] / max(counts[-1], 1)
-    off_grid = sums[:-1].sum() / max(counts[:-1].sum(), 1)
-    return float((at_grid + STEP_FLOOR) / (off_grid + STEP_FLOOR))
+        _add(at_grid, off_grid, cv2.absdiff(strip[:, 1:], strip[:, :-1]), axis=0)
+        _add(at_grid, off_grid, cv2.absdiff(strip[1:], strip[:-1]), axis=1)
+    return (at_grid.value + STEP_FLOOR) / (off_grid.value + STEP_FLOOR)
 
 
-def _add(sums: np.ndarray, counts: np.ndarray, steps: np.ndarray, axis: int) -> None:
-    """Add steps to the sums of their eight positions; the last one is the step into the next block."""
+@dataclass
+class _Mean:
+    total: int = 0
+    count: int = 0
+
+    @property
+    def value(self) -> float:
+        return self.total / self.count if self.count else 0.0
+
+
+def _add(at_grid: _Mean, off_grid: _Mean, steps: np.ndarray, axis: int) -> None:
+    """Sort steps by whether they lead into the next block."""
     if steps.size == 0:
         return
-    lines = cv2.reduce(np.minimum(steps, MAX_STEP), axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
-    per_line = steps.shape[axis]
-    for position in range(GRID_PX):
-        sums[position] += lines[position::GRID_PX].sum()
-        counts[position] += per_line * len(lines[position::GRID_PX])
+    held = cv2.threshold(steps, MAX_STEP, MAX_STEP, cv2.THRESH_TRUNC)[1]
+    lines = cv2.reduce(held, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel()
+    into_next = lines[GRID_PX - 1 :: GRID_PX]
+    crossing = int(into_next.sum())
+    at_grid.total += crossing
+    at_grid.count += len(into_next) * steps.shape[axis]
+    off_grid.total += int(lines.sum()) - crossing
+    off_grid.count += (len(lines) - len(into_next)) * steps.shape[axis]

@@ -42,11 +42,12 @@ def is_combed(strips: Sequence[np.ndarray], previous: Sequence[np.ndarray] | Non
 def combed_blocks(strip: np.ndarray, previous: np.ndarray | None) -> np.ndarray:
     """Which blocks of a strip, less its two outermost rows on each side, are combed, (rows, columns) bool."""
     middle = strip[2:-2]
-    between = _beyond(middle, strip[1:-3], strip[3:-1])
-    within = _beyond(middle, strip[:-4], strip[4:])
-    near, far = _block_means(between), _block_means(within)
-    combed = (near >= LEAST_COMBING) & (near > RATIO * far)
-    if previous is not None and combed.any():
+    near = _block_means(_beyond(middle, strip[1:-3], strip[3:-1]))
+    combed = near >= LEAST_COMBING
+    if not combed.any():
+        return combed
+    combed &= near > RATIO * _block_means(_beyond(middle, strip[:-4], strip[4:]))
+    if previous is not None:
         combed &= 2.0 * _block_means(cv2.absdiff(middle, previous[2:-2])) >= near
     return combed
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 
 from pipeline.media import luma_and_chroma, rotation_turns
@@ -29,8 +28,8 @@ GRID_PX = 8
 def picture_area(luma: np.ndarray, *, full_range: bool) -> tuple[int, int, int, int]:
     """Top, bottom, left and right (half-open) of what (h, w) uint8 luma shows inside black borders."""
     limit = black_and_white(full_range)[0] + BORDER_LEVELS
-    top, bottom = _extent(cv2.reduce(luma, 1, cv2.REDUCE_MAX).ravel() > limit)
-    left, right = _extent(cv2.reduce(luma, 0, cv2.REDUCE_MAX).ravel() > limit)
+    top, bottom = _extent(luma.max(axis=1) > limit)
+    left, right = _extent(luma.max(axis=0) > limit)
     return top, bottom, left, right
 
 
