@@ -6,6 +6,7 @@ decord seeks fast but opens no images and gives up on a file at its first damage
 from __future__ import annotations
 
 import bisect
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -41,14 +42,13 @@ def frames_at(
         (T, H, W, 3) uint8 RGB.
 
     Raises:
-        MediaError: `unreadable`, `no_video_stream` or `no_frames`.
+        MediaError: as `open_video`, or `no_frames`.
     """
+    if not _has_honest_length(path):
+        return np.stack(_reduced(_decoded_at(path, times_us), box, displayed, size))
     import decord
 
     decord.logging.set_level(decord.logging.QUIET)
-
-    def reduced(frames: Iterable[np.ndarray]) -> list[np.ndarray]:
-        return [_crop_and_reduce(frame, box, displayed, size) for frame in frames]
 
     try:
         reader = decord.VideoReader(path, num_threads=1)
@@ -57,9 +57,21 @@ def frames_at(
         positions = np.searchsorted(starts_us[order], np.asarray(times_us) + TIME_SLACK_US, side="right") - 1
         wanted = order[np.clip(positions, 0, len(order) - 1)]
         unique, inverse = np.unique(wanted, return_inverse=True)
-        return np.stack(reduced(_read_one(reader, int(index)) for index in unique))[inverse]
+        frames = (_read_one(reader, int(index)) for index in unique)
+        return np.stack(_reduced(frames, box, displayed, size))[inverse]
     except (decord.DECORDError, RuntimeError, IndexError):
-        return np.stack(reduced(_decoded_at(path, times_us)))
+        return np.stack(_reduced(_decoded_at(path, times_us), box, displayed, size))
+
+
+def _has_honest_length(path: str) -> bool:
+    """Whether the header declares no more frames than the file has bytes: decord makes room for all of them at once.
+
+    Raises:
+        MediaError: as `open_video`.
+    """
+    container, stream = open_video(path)
+    with container:
+        return stream.frames <= os.path.getsize(path)
 
 
 def _decoded_at(path: str, times_us: Sequence[int]) -> Iterator[np.ndarray]:
@@ -109,6 +121,12 @@ def _without_padding(frame: np.ndarray) -> np.ndarray:
     """
     height, width = frame.shape[:2]
     return frame if frame.shape[2] == 3 else frame.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)
+
+
+def _reduced(
+    frames: Iterable[np.ndarray], box: Sequence[int], displayed: tuple[int, int], size: tuple[int, int]
+) -> list[np.ndarray]:
+    return [_crop_and_reduce(frame, box, displayed, size) for frame in frames]
 
 
 def _crop_and_reduce(

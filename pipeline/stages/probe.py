@@ -19,14 +19,14 @@ VFR_TOLERANCE_FRAC, VFR_TOLERANCE_US = 0.1, 2_000
 
 def header_facts(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> dict[str, Any]:
     """Columns of the `videos` table that need no decoding."""
-    audio = container.streams.audio
+    audio = [audio.codec_context for audio in container.streams.audio]
     return {
         "container": container.format.name,
         "codec": stream.codec_context.name,
         "pixel_format": stream.codec_context.pix_fmt,
         "stream_index": stream.index,
         "sample_aspect_ratio": float(stream.sample_aspect_ratio or 1),
-        "audio_codec": audio[0].codec_context.name if audio else None,
+        "audio_codec": audio[0].name if audio and audio[0] is not None else None,
     }
 
 
