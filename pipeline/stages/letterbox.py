@@ -1,52 +1,119 @@
-"""Letterbox and pillarbox: rows and columns at the frame's edge that are dark in every frame of a clip."""
+"""Letterbox, pillarbox and other borders: what of the frame is picture, for any span of a video.
+
+Sampled frames are looked at while they stream past (`borders/lines.py`), about a hundred bytes each are kept, and
+once the spans are known those of a span say together where its picture ends (`borders/evidence.py`).
+
+The content box is the box that no frame's picture leaves: where borders change within a clip it is the union of the
+boxes, and `bars_change` says so. Subtitles and logos in a bar do not widen it: a row belongs to a bar if most of it
+does. A row that shows the picture only in part, as scaling leaves at the edge, belongs to the picture. A clip too dark
+to tell takes the black bars of the video's other clips where its own frames do not contradict them.
+"""
 
 from __future__ import annotations
 
+from array import array
+from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
-import cv2
 import numpy as np
 
-MAX_BAR_FRAC = 0.45
-"""A bar on one side is at most this share of the frame; beyond, the picture is dark, not barred."""
+from pipeline.stages.borders.evidence import BLACK, NONE, Borders, Frame, borders_of
+from pipeline.stages.borders.lines import FLAT_LUMA, SIDE, look_at, sides_of
+from pipeline.stream import Span, StreamFrame, VideoFacts
+from schemas.recipe import MeasureConfig
+
+VERSION = 1
 
 
-MIN_PICTURE_LUMA = 60
-"""Unless 1% of the frame is brighter than this, dark edges are as likely night as bars."""
+class LetterboxMeasure:
+    """Columns of `schemas.measures.Letterbox`."""
+
+    every_frame = False
+
+    def __init__(self, video: VideoFacts, config: MeasureConfig) -> None:
+        self.video = video
+        self._frames = array("q")
+        self._records = bytearray()
+        self._stored: Frame | None = None
+        self._solved: tuple[tuple[Span, ...], list[Borders]] | None = None
+
+    def push(self, frame: StreamFrame, previous: StreamFrame | None) -> None:
+        full = frame.full_luma
+        if self._stored is None:
+            height, width = full.shape
+            self._stored = Frame(width, height, height / frame.luma.shape[0])
+        sides = [look_at(side) for side in sides_of(frame.luma, frame.blue, frame.red, full)]
+        self._frames.append(frame.index)
+        self._records += np.array(sides, SIDE).tobytes()
+
+    def scores(self, span: Span, spans: Sequence[Span]) -> dict[str, Any]:
+        width, height = self.video.width, self.video.height
+        borders = self._borders(span, spans)
+        x, y, w, h = self._displayed(borders)
+        areas: Counter[str] = Counter()
+        for kind, depth, other in zip(borders.kinds, borders.depths_px, (1, 1, 0, 0), strict=True):
+            areas[kind] += depth * (width if other else height)
+        kind = max((k for k in areas if k != NONE), key=lambda k: areas[k], default=NONE)
+        return {
+            "content_box": [x, y, w, h],
+            "short_side_px": min(w, h),
+            "bars_frac": 1.0 - w * h / (width * height),
+            "border_kind": kind,
+            "bars_change": borders.change,
+        }
+
+    def _displayed(self, borders: Borders) -> tuple[int, int, int, int]:
+        """The content box in displayed pixels, which differ from stored ones where pixels are not square."""
+        if self._stored is None:
+            return 0, 0, self.video.width, self.video.height
+        top, bottom, left, right = borders.depths_px
+        fx, fy = self.video.width / self._stored.width, self.video.height / self._stored.height
+        x, y = round(left * fx), round(top * fy)
+        return x, y, self.video.width - x - round(right * fx), self.video.height - y - round(bottom * fy)
+
+    def _borders(self, span: Span, spans: Sequence[Span]) -> Borders:
+        if self._solved is None or self._solved[0] != tuple(spans):
+            own = [borders_of(self._of(s), self._frame) for s in spans]
+            usual = _usual(own)
+            self._solved = (
+                tuple(spans),
+                [_completed(borders, self._of(s), usual, self._frame) for s, borders in zip(spans, own, strict=True)],
+            )
+        return self._solved[1][self._solved[0].index(span)]
+
+    @property
+    def _frame(self) -> Frame:
+        return self._stored or Frame(self.video.width, self.video.height, 1.0)
+
+    def _of(self, span: Span) -> np.ndarray:
+        """(T, 4) SIDE records of the span's samples."""
+        frames = np.frombuffer(self._frames, np.int64) if self._frames else np.zeros(0, np.int64)
+        first, last = np.searchsorted(frames, [span.first, span.last])
+        size = 4 * SIDE.itemsize
+        return np.frombuffer(bytes(self._records[first * size : last * size]), SIDE).reshape(-1, 4)
 
 
-def bars_px(luma: np.ndarray, bar_luma: int) -> tuple[int, int, int, int] | None:
-    """Dark edge rows and columns of one frame: top, bottom, left, right; None if the picture is too dark to tell.
-
-    Args:
-        luma: (H, W) uint8.
-        bar_luma: luma that no pixel of a bar exceeds, but for the 1% that compression may lift.
-    """
-    luma = np.ascontiguousarray(luma)
-    if cv2.countNonZero(_brighter(luma, MIN_PICTURE_LUMA)) < 0.01 * luma.size:
-        return None
-    bright = _brighter(luma, bar_luma)
-    rows = np.flatnonzero(cv2.reduce(bright, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F) > 0.01 * 255)
-    columns = np.flatnonzero(cv2.reduce(bright, 0, cv2.REDUCE_AVG, dtype=cv2.CV_32F) > 0.01 * 255)
-    if rows.size == 0 or columns.size == 0:
-        return None
-    height, width = luma.shape
-    return int(rows[0]), int(height - 1 - rows[-1]), int(columns[0]), int(width - 1 - columns[-1])
+def _usual(borders: Sequence[Borders]) -> list[int]:
+    """For each side the depth of the black bar that most of the clips with one share; 0 where there is none."""
+    usual = []
+    for side in range(4):
+        depths = Counter(b.depths_px[side] for b in borders if b.kinds[side] == BLACK and not b.change)
+        usual.append(max(depths, key=lambda depth: (depths[depth], -depth), default=0))
+    return usual
 
 
-def _brighter(luma: np.ndarray, level: int) -> np.ndarray:
-    return cv2.threshold(luma, level, 255, cv2.THRESH_BINARY)[1]
-
-
-def content_box(bars: Sequence[tuple[int, int, int, int]], width: int, height: int) -> list[int]:
-    """The box that no frame's picture leaves: x, y, width, height.
-
-    A bar must be there in every frame, so each side takes the least over frames. Without any frame that shows
-    something, or with a bar too wide to be one, that side counts as picture.
-    """
-    if not bars:
-        return [0, 0, width, height]
-    top, bottom, left, right = (min(side) for side in zip(*bars, strict=True))
-    top, bottom = (0 if side > MAX_BAR_FRAC * height else side for side in (top, bottom))
-    left, right = (0 if side > MAX_BAR_FRAC * width else side for side in (left, right))
-    return [left, top, width - left - right, height - top - bottom]
+def _completed(borders: Borders, records: np.ndarray, usual: Sequence[int], frame: Frame) -> Borders:
+    """A clip's borders with the video's usual bars on sides where it shows none and is black as deep as they are."""
+    if borders.change:
+        return borders
+    depths, kinds = list(borders.depths_px), list(borders.kinds)
+    for side, depth in enumerate(usual):
+        if depths[side] or not depth:
+            continue
+        seen = records[:, side]
+        dark = seen["outer_luma"] <= 16 + FLAT_LUMA
+        clean = seen["clean_px"] >= depth - 2 * frame.reduced_px
+        if np.all(dark & clean):
+            depths[side], kinds[side] = depth, BLACK
+    return Borders(tuple(depths), tuple(kinds))  # pyright: ignore[reportArgumentType]

@@ -1,48 +1,28 @@
-"""Bars from constructed frames: found to the pixel, never taken from dark pictures."""
+"""Borders of drawn clips, after x264, against the boxes that they were drawn with."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from pipeline.stages.letterbox import bars_px, content_box
+from pipeline.drawn.borders import Border
+from tests.bench.letterbox import Case, error_px, frames_of, measured
 
-BAR_LUMA = 24
-
-
-def framed(top: int, bottom: int, left: int, right: int, *, height: int = 90, width: int = 160) -> np.ndarray:
-    """A grey picture inside video-black bars."""
-    luma = np.full((height, width), 16, np.uint8)
-    luma[top : height - bottom, left : width - right] = 120
-    return luma
-
-
-@pytest.mark.parametrize("sides", [(0, 0, 0, 0), (10, 12, 0, 0), (0, 0, 20, 7), (5, 6, 7, 8)])
-def test_bars_are_found_to_the_pixel(sides: tuple[int, int, int, int]) -> None:
-    assert bars_px(framed(*sides), BAR_LUMA) == sides
+SIZE = (640, 360)
+BORDERS = {
+    "none": Border((0, 0, 0, 0)),
+    "letterbox": Border((45, 44, 0, 0)),
+    "pillarbox": Border((0, 0, 81, 81)),
+    "windowbox": Border((30, 31, 70, 72)),
+    "one side": Border((40, 0, 0, 0)),
+}
 
 
-def test_compression_noise_in_a_bar_is_still_bar() -> None:
-    luma = framed(10, 10, 0, 0)
-    luma[4, 80] = 60
-    assert bars_px(luma, BAR_LUMA) == (10, 10, 0, 0)
-
-
-def test_a_dark_picture_tells_nothing() -> None:
-    assert bars_px(np.full((90, 160), 16, np.uint8), BAR_LUMA) is None
-    night = np.full((90, 160), 16, np.uint8)
-    night[:, 60:] = 40
-    assert bars_px(night, BAR_LUMA) is None
-
-
-def test_a_bar_must_be_there_in_every_frame() -> None:
-    assert content_box([(10, 10, 0, 0), (10, 4, 0, 0), (12, 10, 3, 0)], 160, 90) == [0, 10, 160, 76]
-
-
-def test_without_a_telling_frame_all_is_picture() -> None:
-    assert content_box([], 160, 90) == [0, 0, 160, 90]
-
-
-def test_a_side_too_wide_for_a_bar_is_picture() -> None:
-    assert content_box([(0, 0, 100, 10)], 160, 90) == [0, 0, 150, 90]
-    assert content_box([(50, 5, 0, 0)], 160, 90) == [0, 0, 160, 85]
+@pytest.mark.parametrize("name", BORDERS)
+def test_the_content_box_is_the_drawn_one(name: str) -> None:
+    scores, _ = measured(frames_of(Case(name, 0, SIZE, BORDERS[name]), []), SIZE, crf=22)
+    box = BORDERS[name].box(*SIZE)
+    assert error_px(scores["content_box"], box) <= 2
+    assert scores["border_kind"] == ("none" if name == "none" else "black")
+    assert scores["short_side_px"] == min(scores["content_box"][2:])
+    assert np.isclose(scores["bars_frac"], 1 - np.prod(scores["content_box"][2:]) / np.prod(SIZE))
