@@ -63,14 +63,7 @@ class StreamFrame:
     @cached_property
     def tiny(self) -> np.ndarray:
         """The frame as TransNetV2 takes it, (27, 48, 3) uint8 RGB."""
-        even = TINY_WIDTH, TINY_HEIGHT + 1
-        luma = cv2.resize(self.luma, even, interpolation=cv2.INTER_AREA)
-        blue, red = (
-            cv2.resize(plane, (even[0] // 2, even[1] // 2), interpolation=cv2.INTER_AREA)
-            for plane in (self.blue, self.red)
-        )
-        bgr = _to_bgr(luma, blue, red)
-        return cv2.resize(bgr, (TINY_WIDTH, TINY_HEIGHT), interpolation=cv2.INTER_AREA)[:, :, ::-1]
+        return tiny_picture(self.luma, self.blue, self.red)
 
     @cached_property
     def full_luma(self) -> np.ndarray:
@@ -82,6 +75,22 @@ class StreamFrame:
         """The codec's motion vectors of this frame in stored pixels, FFmpeg's AVMotionVector fields; None without."""
         data = self.raw.side_data.get("MOTION_VECTORS")
         return None if data is None else data.to_ndarray()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def tiny_picture(luma: np.ndarray, blue: np.ndarray, red: np.ndarray) -> np.ndarray:
+    """Reduced planes as TransNetV2 takes a frame, (27, 48, 3) uint8 RGB."""
+    even = TINY_WIDTH, TINY_HEIGHT + 1
+    luma = _resized(luma, *even)
+    blue, red = (_resized(plane, even[0] // 2, even[1] // 2) for plane in (blue, red))
+    return cv2.resize(_to_bgr(luma, blue, red), (TINY_WIDTH, TINY_HEIGHT), interpolation=cv2.INTER_AREA)[:, :, ::-1]
+
+
+def _resized(plane: np.ndarray, width: int, height: int) -> np.ndarray:
+    """By area; first in halves, which OpenCV does ten times faster than fractions."""
+    while plane.shape[0] >= 2 * height and plane.shape[1] >= 2 * width:
+        h, w = plane.shape[0] // 2, plane.shape[1] // 2
+        plane = cv2.resize(plane[: 2 * h, : 2 * w], (w, h), interpolation=cv2.INTER_AREA)
+    return cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def _to_bgr(luma: np.ndarray, blue: np.ndarray, red: np.ndarray) -> np.ndarray:
