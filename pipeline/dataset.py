@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,11 +20,13 @@ import pyarrow.parquet
 from pyarrow import fs
 
 from pipeline.filesystems import is_uri, resolve
+from pipeline.lock import locked
 from schemas.columns import Table
 from schemas.errors import UsageError
 from schemas.identity import digest
 
 TEMPORARY = ".tmp-"
+LOCK = ".lock"
 
 
 class DatasetError(UsageError):
@@ -79,6 +82,18 @@ class Dataset:
         except OSError as error:
             raise DatasetError(f"output {self.location}: cannot be written: {error}") from error
 
+    @contextmanager
+    def writing(self, job: str) -> Iterator[None]:
+        """Keep other writers out for the length of a block; the folder is made if need be.
+
+        Raises:
+            UsageError: another job writes here; one line that names it.
+        """
+        filesystem, root = self._resolve("")
+        filesystem.create_dir(root, recursive=True)
+        with locked(filesystem, f"{root.rstrip('/')}/{LOCK}", job):
+            yield
+
     def write_bytes(self, name: str, data: bytes | pa.Buffer) -> None:
         """Write a file whole or not at all."""
         filesystem, path = self._resolve(name)
@@ -107,6 +122,11 @@ class Dataset:
 
     def part_files(self, folder: str) -> list[str]:
         return self.files(folder, ".parquet")
+
+    def part_times_us(self, folder: str) -> dict[str, int]:
+        """When each part file under a folder was last written, Unix time; 0 where the store does not tell."""
+        infos: list[fs.FileInfo] = self._resolve("")[0].get_file_info(self.part_files(folder))
+        return {info.path: (info.mtime_ns or 0) // 1000 for info in infos}
 
     def write_part(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append rows to a table as one part file; no rows write nothing."""

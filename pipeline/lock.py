@@ -1,0 +1,176 @@
+"""One writer at a time: a lock file that says who holds it, and that a dead holder does not keep.
+
+On a disk the kernel keeps the lock (flock(2)) and lets go of it when its holder ends, however it ends. An object store
+offers nothing of the kind: there the lock is a time stamp that its holder renews, stale when it grows old or when its
+process is known to be gone. Two writers that start on a store within the same second can both get it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from pyarrow import fs
+
+from schemas.errors import UsageError
+
+RENEW_S, STALE_S = 60.0, 300.0
+"""On an object store the time stamp is renewed this often, and not believed any more at that age: four renewals may be
+lost, and clocks differ by a little."""
+
+log = logging.getLogger(__name__)
+
+
+class Locked(UsageError):
+    """Somebody else writes here; one line that names them."""
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock. `machine` and `started` tell a process from others with the same number."""
+
+    job: str
+    pid: int
+    host: str
+    machine: str
+    started: str
+    since_s: float
+    """When the lock was taken or last renewed, Unix time."""
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @classmethod
+    def me(cls, job: str) -> Holder:
+        pid = os.getpid()
+        return cls(job, pid, socket.gethostname(), this_machine(), process_start(pid), time.time())
+
+    @classmethod
+    def decode(cls, data: bytes) -> Holder | None:
+        """A holder as it was written; None if that is not whole."""
+        try:
+            return cls(**json.loads(data))
+        except (ValueError, TypeError):
+            return None
+
+    def encode(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    def is_gone(self) -> bool:
+        """Whether its process ran here and runs no more, or its time stamp is old."""
+        if self.machine and self.machine == this_machine() and process_start(self.pid) != self.started:
+            return True
+        return time.time() - self.since_s > STALE_S
+
+    def __str__(self) -> str:
+        since = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(self.since_s))
+        return f"{self.job} (process {self.pid} on {self.host}, {since})"
+
+
+def this_machine() -> str:
+    """One boot of one kernel, and what numbers processes in it; empty where Linux does not tell."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def process_start(pid: int) -> str:
+    """The tick at which a process started (proc(5), stat, field 22); empty if there is none."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    return ""
+
+
+@contextmanager
+def locked(filesystem: fs.FileSystem, path: str, job: str) -> Iterator[None]:
+    """Hold the lock at `path` for the length of a block.
+
+    Raises:
+        Locked: somebody else holds it.
+    """
+    guard = _locked_file if isinstance(filesystem, fs.LocalFileSystem) else _locked_object
+    with guard(filesystem, path, Holder.me(job)):
+        yield
+
+
+@contextmanager
+def _locked_file(_: fs.FileSystem, path: str, holder: Holder) -> Iterator[None]:
+    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as taken:
+            raise _refusal(path, Holder.decode(file.read())) from taken
+        except OSError as error:
+            log.warning("%s: this file system knows no locks (%s); run one job at a time", path, error)
+        if not _is_at(path, file.fileno()):  # the last holder has just deleted it
+            raise _refusal(path, None)
+        file.truncate()
+        file.write(holder.encode())
+        file.flush()
+        try:
+            yield
+        finally:
+            if _is_at(path, file.fileno()):
+                os.unlink(path)
+
+
+def _is_at(path: str, fd: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(fd))
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def _locked_object(filesystem: fs.FileSystem, path: str, holder: Holder) -> Iterator[None]:
+    found = _holder_at(filesystem, path)
+    if found is not None and not found.is_gone():
+        raise _refusal(path, found)
+    _write(filesystem, path, holder)
+    found = _holder_at(filesystem, path)
+    if found is not None and found.token != holder.token:  # who wrote last has it
+        raise _refusal(path, found)
+    done = threading.Event()
+    renewing = threading.Thread(target=_renew, args=(filesystem, path, holder, done), daemon=True)
+    renewing.start()
+    try:
+        yield
+    finally:
+        done.set()
+        renewing.join()
+        found = _holder_at(filesystem, path)
+        if found is not None and found.token == holder.token:
+            filesystem.delete_file(path)
+
+
+def _renew(filesystem: fs.FileSystem, path: str, holder: Holder, done: threading.Event) -> None:
+    while not done.wait(RENEW_S):
+        with suppress(OSError):  # the next one may succeed
+            _write(filesystem, path, replace(holder, since_s=time.time()))
+
+
+def _holder_at(filesystem: fs.FileSystem, path: str) -> Holder | None:
+    if filesystem.get_file_info(path).type != fs.FileType.File:
+        return None
+    with filesystem.open_input_stream(path) as stream:
+        return Holder.decode(stream.read())
+
+
+def _write(filesystem: fs.FileSystem, path: str, holder: Holder) -> None:
+    with filesystem.open_output_stream(path) as stream:
+        stream.write(holder.encode())
+
+
+def _refusal(path: str, holder: Holder | None) -> Locked:
+    who = f"{holder}; wait for it to end" if holder else "a job that is just starting or ending; try again"
+    return Locked(f"data set {os.path.dirname(path)} is being written by {who}")
