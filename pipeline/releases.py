@@ -1,9 +1,13 @@
-"""Releases: a frozen selection of trainable clips, one Parquet file, sorted, with the hash of its rows."""
+"""Releases: a frozen selection of trainable clips, one Parquet file, sorted, with the hash of its rows.
+
+When and by which condition it was made is written beside the rows and is no part of the hash.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import dataclass
 
 import duckdb
@@ -28,6 +32,8 @@ class Release:
     content_hash: str
     where: str
     clips: pa.Table
+    frozen_us: int | None
+    """When the selection was made, Unix time; None if it was not written down."""
 
 
 def select(dataset: Dataset, where: str) -> pa.Table:
@@ -62,13 +68,15 @@ def freeze(dataset: Dataset, name: str, where: str) -> tuple[Release, bool]:
     """
     if not NAME.fullmatch(name):
         raise UsageError(f"release name {name!r}: use letters, digits, '.', '_' and '-'")
+    frozen_us = time.time_ns() // 1000
     clips = select(dataset, where)
-    release = Release(name, digest(*clips.to_pylist()), where, clips)
+    release = Release(name, digest(*clips.to_pylist()), where, clips, frozen_us)
     if name in names(dataset):
-        if read(dataset, name).content_hash != release.content_hash:
+        standing = read(dataset, name)
+        if standing.content_hash != release.content_hash:
             raise UsageError(f"release {name}: exists with other content, and releases are frozen; choose another name")
-        return release, False
-    facts = {"name": name, "hash": release.content_hash, "where": where}
+        return standing, False
+    facts = {"name": name, "hash": release.content_hash, "where": where, "frozen_us": frozen_us}
     metadata = {**(clips.schema.metadata or {}), METADATA_KEY: json.dumps(facts).encode()}
     dataset.write_bytes(_file(name), to_parquet(clips.replace_schema_metadata(metadata)))
     return release, True
@@ -91,7 +99,7 @@ def read(dataset: Dataset, name: str) -> Release:
         raise DatasetError(f"release {name}: not in {dataset.location} ({known_text})")
     table = pyarrow.parquet.read_table(pa.BufferReader(dataset.read_bytes(_file(name))))
     facts = json.loads((table.schema.metadata or {})[METADATA_KEY])
-    return Release(name, facts["hash"], facts["where"], table)
+    return Release(name, facts["hash"], facts["where"], table, facts.get("frozen_us"))
 
 
 def _file(name: str) -> str:

@@ -1,0 +1,194 @@
+"""What came, went and changed between two releases, and why.
+
+A clip that went is asked for in the data set as it was when the newer release was frozen: what stood against it then?
+A clip that came, in the data set as it was when the older one was.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from pipeline import releases
+from pipeline.dataset import Dataset
+from pipeline.history import Past, when_frozen
+from pipeline.query import connect
+from pipeline.releases import Release
+from schemas.captions import OK
+from schemas.clips import KEPT
+
+CAME, WENT, CHANGED = "came", "went", "changed"
+
+NO_TIME = "unknown: release {} does not say when it was frozen"
+GONE = "no longer in the data set"
+NOT_SCANNED = "not scanned yet"
+NO_CAPTION = "no caption yet"
+COPIED = "unknown: the data set was copied, so its files do not tell their age"
+NOT_DRAWN = "not drawn by sampling"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A column with another value in the second release."""
+
+    column: str
+    old: Any
+    new: Any
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A clip that is not the same in both releases.
+
+    `reasons` says what stood against it in the release that it is missing from, or which columns changed.
+    """
+
+    kind: str
+    """'came', 'went' or 'changed'."""
+    clip: Mapping[str, Any]
+    """Its row in the second release; of a clip that went, in the first."""
+    reasons: Sequence[str]
+    changes: Sequence[Change] = ()
+
+
+@dataclass(frozen=True)
+class Differences:
+    """From the release `old` to the release `new`."""
+
+    old: Release
+    new: Release
+    clips: Sequence[Difference]
+    """Those that came, went and changed, in this order, each by file and time."""
+    num_same: int
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Clips by kind of difference."""
+        found = Counter(difference.kind for difference in self.clips)
+        return {kind: found[kind] for kind in (CAME, WENT, CHANGED)}
+
+    def reason_counts(self, kind: str) -> dict[str, int]:
+        """Clips for each reason, most frequent first; a clip with several reasons counts for each."""
+        found = Counter(reason for difference in self.clips if difference.kind == kind for reason in difference.reasons)
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def compare(dataset: Dataset, old_name: str, new_name: str) -> Differences:
+    """Compare two releases of a data set.
+
+    Raises:
+        DatasetError: there is none of such a name.
+    """
+    old, new = releases.read(dataset, old_name), releases.read(dataset, new_name)
+    old_rows, new_rows = _by_clip(old), _by_clip(new)
+    came = [row for clip_id, row in new_rows.items() if clip_id not in old_rows]
+    went = [row for clip_id, row in old_rows.items() if clip_id not in new_rows]
+    both = [(old_rows[clip_id], row) for clip_id, row in new_rows.items() if clip_id in old_rows]
+    why_came, why_went = against(dataset, old, came), against(dataset, new, went)
+    changes = [(row, _changes(before, row)) for before, row in both]
+    changed = [Difference(CHANGED, row, [change.column for change in found], found) for row, found in changes if found]
+    clips = [
+        *(Difference(CAME, row, why_came[row["clip_id"]]) for row in came),
+        *(Difference(WENT, row, why_went[row["clip_id"]]) for row in went),
+        *changed,
+    ]
+    return Differences(old, new, clips, len(both) - len(changed))
+
+
+def latest_two(dataset: Dataset) -> tuple[str, str] | None:
+    """The two releases frozen last, the older first; those that do not say when come before all others."""
+    found = [releases.read(dataset, name) for name in releases.names(dataset)]
+    found.sort(key=lambda release: (release.frozen_us or 0, release.name))
+    return (found[-2].name, found[-1].name) if len(found) > 1 else None
+
+
+def against(dataset: Dataset, release: Release, clips: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """What stood against clips when a release was frozen that does not hold them, by clip; never nothing.
+
+    The first of: its absence, its decision, its captions, the release's condition, the draw.
+    """
+    past = when_frozen(dataset, release) if clips else None
+    if past is None:
+        return {clip["clip_id"]: [NO_TIME.format(release.name)] for clip in clips}
+    asked = pa.table({"clip_id": pa.array([clip["clip_id"] for clip in clips], pa.string())})
+    states = _states(past.connection, asked)
+    present = set(_ids(connect(dataset), "select clip_id from clips_raw"))
+    condition = _condition(past.connection, release.where)
+    return {state["clip_id"]: _why(state, present, condition, past) for state in states}
+
+
+def _why(state: Mapping[str, Any], present: set[str], condition: _Condition, past: Past) -> list[str]:
+    clip_id = state["clip_id"]
+    if state["status"] is None:
+        return [NOT_SCANNED if clip_id in present else GONE]
+    if state["status"] != KEPT:
+        return [f"{state['status']}: {reason}" for reason in state["reasons"]] or [state["status"]]
+    if not state["num_captions"]:
+        return [NO_CAPTION]
+    if not state["num_ok"]:
+        return [f"caption {said}" for said in state["caption_says"]] or ["caption rejected"]
+    if condition.failure:
+        return [condition.failure]
+    if clip_id not in condition.inside:
+        return [f"does not satisfy --where {condition.where}"]
+    return [NOT_DRAWN if past.is_dated else COPIED]
+
+
+def _states(connection: duckdb.DuckDBPyConnection, asked: pa.Table) -> list[dict[str, Any]]:
+    """Decision and captions of the clips asked for: clip_id, status (null if absent), reasons, and of its captions how
+    many there are, how many are accepted, and what is said of the others."""
+    connection.register("asked", asked)
+    query = f"""
+        with said as (
+            select clip_id, status,
+                   unnest(if(len(reasons) = 0, [status], [status || ': ' || r for r in reasons])) as reason
+            from captions where status <> '{OK}'
+        ), caption_states as (
+            select clip_id, count(*) as num_captions, count(*) filter (where status = '{OK}') as num_ok
+            from captions group by clip_id
+        )
+        select a.clip_id, c.status, c.reasons, s.num_captions, s.num_ok,
+               (select list(distinct reason order by reason) from said where said.clip_id = a.clip_id) as caption_says
+        from asked a left join clips c using (clip_id) left join caption_states s using (clip_id)
+    """
+    return connection.sql(query).to_arrow_table().to_pylist()
+
+
+@dataclass(frozen=True)
+class _Condition:
+    """A release's condition, and the clips that satisfied it; or why it cannot be asked any more."""
+
+    where: str
+    inside: frozenset[str] = frozenset()
+    failure: str | None = None
+
+
+def _condition(connection: duckdb.DuckDBPyConnection, where: str) -> _Condition:
+    try:
+        return _Condition(where, frozenset(_ids(connection, f"select clip_id from trainable where ({where})")))
+    except duckdb.Error as error:
+        message = str(error).splitlines()[0]
+        return _Condition(where, failure=f"unknown: --where {where} does not fit the tables any more ({message})")
+
+
+def _ids(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
+    return connection.sql(query).to_arrow_table()["clip_id"].to_pylist()
+
+
+def _by_clip(release: Release) -> dict[str, dict[str, Any]]:
+    rows = sorted(release.clips.to_pylist(), key=lambda row: (row["uri"], row["start_us"], row["clip_id"]))
+    return {row["clip_id"]: row for row in rows}
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+    """Columns that both releases have, with other values."""
+    return [
+        Change(column, value, after[column])
+        for column, value in before.items()
+        if column in after and after[column] != value
+    ]

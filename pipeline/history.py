@@ -1,0 +1,55 @@
+"""A data set as it was at some time, as far as it tells: nothing in it is ever written over.
+
+Decisions and measures carry their time. Other rows came when their part file was written, which the file system knows
+as long as the data set has not been copied; a release, which carries its time within, shows whether it has been.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow.compute as pc
+
+from pipeline.dataset import Dataset
+from pipeline.query import QUERY_NAMES, connect
+from pipeline.releases import Release
+from schemas import DECISIONS, MEASURES, RELEASES
+from schemas.columns import Table
+
+COPY_SLACK_US = 60_000_000
+"""A release whose file is older or younger than its contents say by more than this was copied here; clocks of machines
+and stores differ by less."""
+TIME_COLUMNS = {DECISIONS.folder: "decided_us"} | {table.folder: "measured_us" for table in MEASURES.values()}
+
+
+@dataclass(frozen=True)
+class Past:
+    """The tables and views of a data set without the rows that came later.
+
+    If not `is_dated`, tables without a time column are as they are now.
+    """
+
+    connection: duckdb.DuckDBPyConnection
+    is_dated: bool
+
+
+def when_frozen(dataset: Dataset, release: Release) -> Past | None:
+    """The data set as a release was made from it; None if the release does not say when that was."""
+    if release.frozen_us is None:
+        return None
+    file_times_us = dataset.part_times_us(RELEASES.folder)
+    written_us = next(time for path, time in file_times_us.items() if path.endswith(f"/{release.name}.parquet"))
+    is_dated = abs(written_us - release.frozen_us) <= COPY_SLACK_US
+    connection = connect(dataset)
+    for name, table in QUERY_NAMES.items():
+        if table.folder in TIME_COLUMNS:
+            until = pc.field(TIME_COLUMNS[table.folder]) <= release.frozen_us
+            connection.register(name, dataset.scanner(table).to_table(filter=until))
+        elif is_dated:
+            connection.register(name, dataset.scanner(table, _parts_until(dataset, table, release.frozen_us)))
+    return Past(connection, is_dated)
+
+
+def _parts_until(dataset: Dataset, table: Table, time_us: int) -> list[str]:
+    return [path for path, written_us in dataset.part_times_us(table.folder).items() if written_us <= time_us]

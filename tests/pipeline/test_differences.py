@@ -1,0 +1,240 @@
+"""Differences between releases: of each clip, the reason that the tables gave at the time."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+
+from pipeline import releases
+from pipeline.dataset import Dataset, DatasetError, to_parquet
+from pipeline.differences import CAME, CHANGED, WENT, Change, Differences, compare, latest_two
+from schemas import CAPTIONS, CLIPS, DECISIONS, MEASURES, VIDEOS
+from schemas.columns import Table
+from schemas.measures import OverlayText
+
+MakeRow = Callable[..., dict[str, Any]]
+DAY_US = 24 * 3600 * 1_000_000
+
+
+class Diary:
+    """Writes a data set day by day: rows and releases bear the time of the day on which they were written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.dataset = Dataset(str(folder))
+        self._folder = folder
+
+    def write(self, day: int, table: Table, *rows: dict[str, Any]) -> None:
+        self._stamped(day, lambda: self.dataset.write_part(table, rows))
+
+    def decide(self, day: int, clip_id: str, status: str, *reasons: str) -> None:
+        row = {"clip_id": clip_id, "gate": "g", "decided_us": day * DAY_US, "status": status, "reasons": list(reasons)}
+        self.write(day, DECISIONS, row)
+
+    def release(self, day: int, name: str, where: str = "true") -> None:
+        self._stamped(day, lambda: releases.freeze(self.dataset, name, where))
+        self.change_facts(name, frozen_us=day * DAY_US + 1)
+
+    def change_facts(self, name: str, **facts: Any) -> None:
+        """Change what a release says of itself, not when its file was written; None leaves a fact out."""
+        path = self._folder / "releases" / f"{name}.parquet"
+        table = pyarrow.parquet.read_table(path)
+        said = json.loads(table.schema.metadata[releases.METADATA_KEY]) | facts
+        said = {key: value for key, value in said.items() if value is not None}
+        metadata = {**table.schema.metadata, releases.METADATA_KEY: json.dumps(said).encode()}
+        written_s = path.stat().st_mtime
+        self.dataset.write_bytes(f"releases/{name}.parquet", to_parquet(table.replace_schema_metadata(metadata)))
+        os.utime(path, (written_s, written_s))
+
+    def _stamped(self, day: int, write: Callable[[], object]) -> None:
+        before = set(self._folder.rglob("*.parquet"))
+        write()
+        for path in set(self._folder.rglob("*.parquet")) - before:
+            os.utime(path, (day * DAY_US / 1e6, day * DAY_US / 1e6))
+
+
+@pytest.fixture
+def diary(tmp_path: Path, video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow) -> Diary:
+    """Day 1: a video with six clips that all have captions, and release `a` of all but the sixth, which is dark."""
+    diary = Diary(tmp_path / "ds")
+    diary.write(1, VIDEOS, video_row("v0"))
+    clips = [clip_row(f"c{i}", "v0", start_us=i, brightness=0.5, motion_px_s=float(i)) for i in range(5)]
+    diary.write(1, CLIPS, *clips, clip_row("c5", "v0", start_us=5, status="rejected", reasons=["too_dark", "still"]))
+    diary.write(1, CAPTIONS, *(caption_row(f"c{i}") for i in range(6)))
+    diary.release(1, "a")
+    return diary
+
+
+def reasons(differences: Differences, kind: str) -> dict[str, list[str]]:
+    return {
+        difference.clip["clip_id"]: list(difference.reasons)
+        for difference in differences.clips
+        if difference.kind == kind
+    }
+
+
+def test_nothing_changed(diary: Diary) -> None:
+    diary.release(2, "b")
+    differences = compare(diary.dataset, "a", "b")
+    assert (differences.counts, differences.num_same) == ({CAME: 0, WENT: 0, CHANGED: 0}, 5)
+
+
+def test_a_clip_goes_by_a_decision_and_its_reasons_are_of_that_time(diary: Diary) -> None:
+    diary.decide(2, "c0", "rejected", "too_dark", "still")
+    diary.decide(2, "c1", "failed", "overlay_text: broken")
+    diary.decide(2, "c2", "pending", "unmeasured: overlay_text")
+    diary.release(2, "b")
+    diary.decide(3, "c0", "rejected", "a later reason")
+    diary.decide(3, "c1", "kept")
+    found = compare(diary.dataset, "a", "b")
+    assert reasons(found, WENT) == {
+        "c0": ["rejected: too_dark", "rejected: still"],
+        "c1": ["failed: overlay_text: broken"],
+        "c2": ["pending: unmeasured: overlay_text"],
+    }
+    assert found.reason_counts(WENT)["rejected: too_dark"] == 1
+
+
+def test_a_clip_comes_back_that_was_rejected_when_it_was_scanned(diary: Diary) -> None:
+    diary.decide(2, "c5", "kept")
+    diary.release(2, "b")
+    found = compare(diary.dataset, "a", "b")
+    assert reasons(found, CAME) == {"c5": ["rejected: too_dark", "rejected: still"]}
+    assert reasons(compare(diary.dataset, "b", "a"), WENT) == {"c5": ["rejected: too_dark", "rejected: still"]}
+
+
+def test_a_clip_comes_with_a_video_scanned_later(diary: Diary, video_row: MakeRow, clip_row, caption_row) -> None:
+    diary.write(2, VIDEOS, video_row("v1"))
+    diary.write(2, CLIPS, clip_row("new", "v1"))
+    diary.write(2, CAPTIONS, caption_row("new"))
+    diary.release(3, "b")
+    assert reasons(compare(diary.dataset, "a", "b"), CAME) == {"new": ["not scanned yet"]}
+
+
+def test_a_clip_comes_when_its_caption_does(tmp_path: Path, video_row, clip_row, caption_row) -> None:
+    diary = Diary(tmp_path / "ds")
+    diary.write(1, VIDEOS, video_row("v0"))
+    diary.write(1, CLIPS, *(clip_row(f"c{i}", "v0", start_us=i) for i in range(4)))
+    why = {"status": "rejected", "reasons": ["refusal", "too_short"]}
+    broken = {"status": "failed", "short": None, "reasons": ["frames: gone"]}
+    diary.write(1, CAPTIONS, caption_row("c0"), caption_row("c2", **why), caption_row("c3", **broken))
+    diary.release(1, "a")
+    diary.write(2, CAPTIONS, *(caption_row(f"c{i}", "cap1") for i in range(1, 4)))
+    diary.release(2, "b")
+    assert reasons(compare(diary.dataset, "a", "b"), CAME) == {
+        "c1": ["no caption yet"],
+        "c2": ["caption rejected: refusal", "caption rejected: too_short"],
+        "c3": ["caption failed: frames: gone"],
+    }
+
+
+def test_a_clip_goes_by_the_condition_as_its_scores_were(diary: Diary) -> None:
+    """c0 and c1 are too slow; c2 carries a measure that was taken later, which would let it pass."""
+    where = "motion_px_s > 1.5 and coalesce(overlay_text_frac, 0) = 0"
+    columns = dict.fromkeys(OverlayText.__dataclass_fields__)
+    measured = {"clip_id": "c2", "failure": None} | columns
+    diary.write(
+        2, MEASURES["overlay_text"], measured | {"measure": "m", "measured_us": 2 * DAY_US, "overlay_text_frac": 0.5}
+    )
+    diary.release(2, "b", where)
+    diary.write(
+        3, MEASURES["overlay_text"], measured | {"measure": "n", "measured_us": 3 * DAY_US, "overlay_text_frac": 0.0}
+    )
+    outside = [f"does not satisfy --where {where}"]
+    assert reasons(compare(diary.dataset, "a", "b"), WENT) == {"c0": outside, "c1": outside, "c2": outside}
+    diary.release(3, "c", where)
+    assert reasons(compare(diary.dataset, "b", "c"), CAME) == {"c2": outside}
+
+
+def test_a_condition_that_no_longer_fits_is_unknown(diary: Diary) -> None:
+    diary.release(2, "b", "motion_px_s > 0.5")
+    diary.change_facts("b", where="lost_column > 1")
+    ((reason,),) = reasons(compare(diary.dataset, "a", "b"), WENT).values()
+    assert reason.startswith("unknown: --where lost_column > 1 does not fit")
+
+
+def test_what_nothing_stood_against_was_not_drawn(diary: Diary) -> None:
+    diary.release(2, "b", "motion_px_s > 0.5")
+    diary.change_facts("b", where="true")
+    assert reasons(compare(diary.dataset, "a", "b"), WENT) == {"c0": ["not drawn by sampling"]}
+
+
+def test_a_data_set_that_was_made_anew_does_not_hold_the_clip(diary: Diary, video_row, clip_row, caption_row) -> None:
+    location = Path(diary.dataset.location)
+    for folder in ("videos", "clips", "captions"):
+        shutil.rmtree(location / folder)
+    diary.write(2, VIDEOS, video_row("v0"))
+    diary.write(2, CLIPS, *(clip_row(f"c{i}", "v0") for i in range(4)))
+    diary.write(2, CAPTIONS, *(caption_row(f"c{i}") for i in range(4)))
+    diary.release(2, "b")
+    found = compare(diary.dataset, "a", "b")
+    assert reasons(found, WENT) == {"c4": ["no longer in the data set"]}
+
+
+def test_a_copied_data_set_knows_decisions_but_not_the_age_of_rows(diary: Diary, tmp_path, video_row) -> None:
+    diary.decide(2, "c5", "kept")
+    diary.write(2, VIDEOS, video_row("v1"))
+    diary.release(2, "b")
+    diary.decide(3, "c4", "rejected", "still")
+    diary.release(3, "c", "motion_px_s is null or motion_px_s > 0")
+    diary.change_facts("c", where="true")
+    copy = Dataset(str(tmp_path / "copy"))
+    shutil.copytree(diary.dataset.location, copy.location, copy_function=shutil.copyfile)
+    assert reasons(compare(copy, "a", "b"), CAME) == {"c5": ["rejected: too_dark", "rejected: still"]}
+    went = reasons(compare(copy, "b", "c"), WENT)
+    assert went["c4"] == ["rejected: still"]
+    assert went["c0"][0].startswith("unknown: the data set was copied")
+
+
+def test_a_release_without_its_time_is_read_and_its_reasons_are_unknown(diary: Diary) -> None:
+    diary.decide(2, "c0", "rejected", "too_dark")
+    diary.release(2, "b")
+    diary.change_facts("b", frozen_us=None)
+    assert releases.read(diary.dataset, "b").frozen_us is None
+    found = compare(diary.dataset, "a", "b")
+    assert reasons(found, WENT) == {"c0": ["unknown: release b does not say when it was frozen"]}
+
+
+def test_a_changed_caption_and_box_are_told_with_both_values(diary: Diary, clip_row, caption_row) -> None:
+    diary.write(2, CAPTIONS, caption_row("c0", "cap1", short="another text"), caption_row("c1", "cap1"))
+    letterbox = {"content_box": [0, 8, 160, 104], "short_side_px": None, "bars_frac": 0.1}
+    letterbox |= {"border_kind": "black", "bars_change": False}
+    measured = {"clip_id": "c2", "measure": "m", "measured_us": 2 * DAY_US, "failure": None} | letterbox
+    diary.write(2, MEASURES["letterbox"], measured)
+    captioner = "captioner = if(clip_id in ('c0', 'c1'), 'cap1', 'cap0')"
+    diary.release(2, "b", captioner)
+    found = compare(diary.dataset, "a", "b")
+    assert (found.counts, found.num_same) == ({CAME: 0, WENT: 0, CHANGED: 3}, 2)
+    changes = {difference.clip["clip_id"]: difference.changes for difference in found.clips}
+    assert changes == {
+        "c0": [Change("captioner", "cap0", "cap1"), Change("short", "short of c0", "another text")],
+        "c1": [Change("captioner", "cap0", "cap1")],
+        "c2": [Change("content_box", [0, 0, 160, 120], [0, 8, 160, 104])],
+    }
+    assert found.reason_counts(CHANGED) == {"captioner": 2, "content_box": 1, "short": 1}
+
+
+def test_the_latest_two_are_the_last_frozen(diary: Diary) -> None:
+    assert latest_two(diary.dataset) is None
+    diary.release(3, "0")
+    diary.release(2, "b")
+    assert latest_two(diary.dataset) == ("b", "0")
+    diary.change_facts("0", frozen_us=None)
+    assert latest_two(diary.dataset) == ("a", "b")
+
+
+def test_an_unknown_release_is_named(diary: Diary) -> None:
+    with pytest.raises(DatasetError, match="release nosuch"):
+        compare(diary.dataset, "a", "nosuch")
+
+
+def test_freezing_again_keeps_the_first_time(diary: Diary) -> None:
+    first = releases.read(diary.dataset, "a")
+    again, is_new = releases.freeze(diary.dataset, "a", "true")
+    assert (is_new, again.frozen_us, again.content_hash) == (False, first.frozen_us, first.content_hash)
