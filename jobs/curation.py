@@ -23,7 +23,7 @@ from pipeline.grouping import group_duplicates
 from pipeline.listing import ListedInput
 from pipeline.looking import look_fingerprints
 from pipeline.measures import stream_fingerprints
-from pipeline.query import funnel
+from pipeline.query import funnel, portable_views
 from pipeline.resume import pending_inputs, to_caption, to_look_at, to_remeasure
 from schemas.recipe import Recipe
 
@@ -51,6 +51,7 @@ class Curation:
         self.settle()
         self.caption()
         if self._run_id is not None:
+            self.dataset.write_bytes("views.sql", portable_views(self.dataset).encode())
             facts = {"stages": self.stages, "seconds": time.perf_counter() - start_s, "funnel": funnel(self.dataset)}
             write_run(self.dataset, self._run_id, "curate", self.recipe, state="done", facts=facts)
         return num_new

@@ -176,34 +176,32 @@ def luma_and_chroma(frame: av.video.frame.VideoFrame) -> tuple[np.ndarray, np.nd
 
 
 def reduce_planes(frame: av.video.frame.VideoFrame, long_side_px: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Reduce a frame by area to about `long_side_px`, by a whole factor, as stored.
+    """Halve a frame until its longer side is nearest to `long_side_px`, as stored.
+
+    OpenCV halves an image an order of magnitude faster than it reduces by any other factor, so the few rows and columns
+    beyond a whole multiple of the factor are left out.
 
     Returns:
         luma (h, w), blue and red difference (h/2, w/2), uint8; h and w are even.
     """
     luma, blue, red = luma_and_chroma(frame)
-    factor = max(1, round(max(luma.shape) / long_side_px))
-    height, width = (max(2, side // (2 * factor) * 2) for side in luma.shape)
+    halvings = max(0, round(math.log2(max(luma.shape) / long_side_px)))
+    height, width = (max(2, side >> (halvings + 1) << 1) for side in luma.shape)
     return (
-        _to_8_bit(_shrink(luma, factor, height, width)),
-        _to_8_bit(_shrink(blue, factor, height // 2, width // 2)),
-        _to_8_bit(_shrink(red, factor, height // 2, width // 2)),
+        _to_8_bit(_shrink(luma, halvings, height, width)),
+        _to_8_bit(_shrink(blue, halvings, height // 2, width // 2)),
+        _to_8_bit(_shrink(red, halvings, height // 2, width // 2)),
     )
 
 
-def _shrink(plane: np.ndarray, factor: int, height: int, width: int) -> np.ndarray:
-    """Reduce by area to (height, width): by halving, then by the odd rest of a whole factor.
-
-    OpenCV halves an image an order of magnitude faster than it reduces by a fraction, so the few rows and columns
-    beyond a whole multiple of the factor are left out. Chroma that is not subsampled like 4:2:0 takes the slow way.
-    """
-    if plane.shape[0] // factor not in (height, height + 1) or plane.shape[1] // factor not in (width, width + 1):
+def _shrink(plane: np.ndarray, halvings: int, height: int, width: int) -> np.ndarray:
+    """Reduce by area to (height, width); chroma that is not subsampled like 4:2:0 takes the slow way."""
+    if plane.shape[0] >> halvings not in (height, height + 1) or plane.shape[1] >> halvings not in (width, width + 1):
         return cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
-    plane = plane[: height * factor, : width * factor]
-    while factor % 2 == 0:
+    plane = plane[: height << halvings, : width << halvings]
+    for _ in range(halvings):
         plane = cv2.resize(plane, (plane.shape[1] // 2, plane.shape[0] // 2), interpolation=cv2.INTER_AREA)
-        factor //= 2
-    return plane if factor == 1 else cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
+    return plane
 
 
 def displayed_luma(frame: av.video.frame.VideoFrame, rotation_deg: int) -> np.ndarray:

@@ -7,6 +7,7 @@ import re
 from importlib import resources
 
 import duckdb
+import pyarrow as pa
 from schemas.duplicates import DUPLICATES
 
 from pipeline.dataset import Dataset
@@ -57,9 +58,10 @@ def scored_views() -> list[str]:
     for name, row_type in CLIP_MEASURES.items():
         columns += [f"{name}.{field.name}" for field in arrow_fields(row_type)]
         marks.append(f"{name}.measure as has_{name}")
-    for name in MEASURES:
+    for name, table in MEASURES.items():
         marks.append(f"{name}.failure as failure_{name}")
-        joins.append(f"left join ({_newest(f'measures_{name}', 'measured_us desc, measure')}) {name} using (clip_id)")
+        newest = _newest(f"measures_{name}", "measured_us desc, measure", _plain_lists(table))
+        joins.append(f"left join ({newest}) {name} using (clip_id)")
     columns += ["c.measured", "coalesce(d.status, c.status) as status", "coalesce(d.reasons, c.reasons) as reasons"]
     joins.append(f"left join ({_newest('decisions', 'decided_us desc, gate')}) d using (clip_id)")
     hidden = ", ".join(f"has_{name}, failure_{name}" for name in MEASURES)
@@ -70,8 +72,33 @@ def scored_views() -> list[str]:
     ]
 
 
-def _newest(table: str, order: str) -> str:
-    return f"select * from {table} qualify row_number() over (partition by clip_id order by {order}) = 1"
+def portable_views(dataset: Dataset) -> str:
+    """SQL that gives plain DuckDB, started in the data set's folder, the same tables and views.
+
+    A table without parts yet is an empty view with its columns.
+    """
+    lines = ["-- Views for DuckDB without Reelmill: cd DATASET && duckdb -init views.sql"]
+    connection = duckdb.connect()
+    for name, table in QUERY_NAMES.items():
+        if dataset.part_files(table.folder):
+            source = f"select * from read_parquet('{table.folder}/**/*.parquet')"
+        else:
+            connection.register(name, table.encode([]))
+            types = connection.execute(f"describe {name}").fetchall()
+            source = f"select {', '.join(f'null::{kind} as {column}' for column, kind, *_ in types)} where false"
+        lines.append(f"create view {name} as {source};")
+    lines += [f"{statement};" for statement in scored_views()]
+    return "\n".join([*lines, (resources.files("schemas") / "views.sql").read_text()])
+
+
+def _newest(table: str, order: str, columns: str = "*") -> str:
+    return f"select {columns} from {table} qualify row_number() over (partition by clip_id order by {order}) = 1"
+
+
+def _plain_lists(table: Table) -> str:
+    """All columns, those of fixed length as plain lists: DuckDB 2.0 takes no array through an outer join."""
+    names = [field.name for field in table.schema if pa.types.is_fixed_size_list(field.type)]
+    return f"* replace ({', '.join(f'{name}::int[] as {name}' for name in names)})" if names else "*"
 
 
 def funnel(dataset: Dataset) -> dict[str, int]:

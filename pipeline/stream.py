@@ -22,7 +22,7 @@ TINY_WIDTH, TINY_HEIGHT = 48, 27
 class StreamFrame:
     """A decoded frame on its way through the pass.
 
-    `luma` is (h, w) uint8, `blue` and `red` (h/2, w/2) uint8 (Cb, Cr), upright, reduced by area to about the work side;
+    `luma` is (h, w) uint8, `blue` and `red` (h/2, w/2) uint8 (Cb, Cr), upright, halved to about the work side;
     `packet_bytes` is the size of the frame's packet. The views on full-size pixels live as long as the frame.
     """
 
@@ -47,7 +47,7 @@ class StreamFrame:
         rotation_deg: int = 0,
         packet_bytes: int = 0,
     ) -> StreamFrame:
-        """Reduce a decoded frame, by area and a whole factor, and turn it upright."""
+        """Reduce a decoded frame and turn it upright."""
         luma, blue, red = reduce_planes(raw, work_side_px)
         turns = rotation_turns(rotation_deg)
         if turns:

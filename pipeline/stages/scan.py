@@ -13,6 +13,7 @@ from pipeline.judging import decide
 from pipeline.listing import ListedInput
 from pipeline.measures import stream_fingerprints
 from pipeline.media import MICROSECONDS, FrameReader, MediaError, open_video
+from pipeline.refusals import refusal
 from pipeline.stages import probe
 from pipeline.stages.decode_pass import run_pass
 from pipeline.stages.shots import clip_spans
@@ -111,9 +112,10 @@ def _read_header(path: str) -> dict[str, Any]:
     container, stream = open_video(path)
     with container:
         facts = probe.header_facts(container, stream)
-        frame = next(iter(FrameReader(container, stream)), None)
+        reader = FrameReader(container, stream)
+        frame = next(iter(reader), None)
         if frame is None:
-            raise MediaError("no_frames", "nothing decodes")
+            raise refusal(path, len(reader.error_times_us))
         return facts | probe.size_facts(frame, facts["sample_aspect_ratio"])
 
 
@@ -122,17 +124,20 @@ def _scan_file(path: str, identity: dict[str, Any], config: ScanConfig) -> Scann
     detector = make_detector(config.split)
     with container:
         reader = FrameReader(container, stream, threads=True)
-        facts, seen = run_pass(
-            reader, probe.header_facts(container, stream), STREAM_MEASURES, config.measure, detector
-        )
+        facts, seen = run_pass(reader, probe.header_facts(container, stream), STREAM_MEASURES, config.measure, detector)
     facts["decode_errors"] = len(reader.error_times_us)
     if seen is None:
-        failed = probe.failed("no_frames", f"{len(reader.error_times_us)} packets refused", facts)
-        return ScannedVideo(identity | failed, [])
+        error = refusal(path, len(reader.error_times_us))
+        return ScannedVideo(identity | probe.failed(error.reason, error.detail, facts), [])
     facts |= probe.time_facts(reader.times_us, reader.last_duration_us)
     video = identity | probe.probed(facts)
     end_us = reader.times_us[-1] + reader.last_duration_us
-    spans = clip_spans(detector.finish(), reader.times_us, end_us, config.split)
+    transitions = detector.finish()
+    if config.split.stitch_distance:
+        from pipeline.stages.stitching import stitched  # loads torch
+
+        transitions = stitched(path, transitions, reader.times_us, (facts["width"], facts["height"]), config.split)
+    spans = clip_spans(transitions, reader.times_us, end_us, config.split)
     clips = [_clip_row(video, span, reader, config) | seen.scores(span, spans) for span in spans]
     return ScannedVideo(video, [clip | decide(clip, config.rules) for clip in clips])
 
