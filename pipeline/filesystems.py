@@ -8,11 +8,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import fsspec
 import pyarrow as pa
 from pyarrow import fs
+
+from pipeline.copies import COPIES
+from pipeline.isolation import heartbeat
 
 COPY_BYTES = 1 << 22
 
@@ -56,9 +58,11 @@ class LocalFile:
 
 @contextmanager
 def local_copy(location: str, *, hashed: bool = True) -> Iterator[LocalFile]:
-    """Give an input as a local file: itself if it is one, else a copy that is deleted afterwards.
+    """Give an input as a local file: itself if it is one, else a copy.
 
-    A remote object is hashed while it is copied, so that it crosses the network once.
+    To be hashed, a remote object is copied anew and hashed on the way, so that it crosses the network once; the copy is
+    deleted afterwards. Otherwise its copy is among the last few that this process keeps (`copies.py`), as long as the
+    object's size and time of modification stay the same.
 
     Raises:
         OSError: the bytes cannot be read.
@@ -67,7 +71,14 @@ def local_copy(location: str, *, hashed: bool = True) -> Iterator[LocalFile]:
     if isinstance(filesystem, fs.LocalFileSystem):
         yield LocalFile(path, os.path.getsize(path), _copy(filesystem, path, None) if hashed else "")
         return
-    handle, name = tempfile.mkstemp(suffix=Path(path).suffix, prefix="reelmill-")
+    suffix = os.path.splitext(path)[1]
+    if not hashed:
+        info = filesystem.get_file_info(path)
+        key = location, info.size, info.mtime_ns
+        with COPIES.holding(key, suffix, lambda target: _copy(filesystem, path, target)) as name:
+            yield LocalFile(name, os.path.getsize(name), "")
+        return
+    handle, name = tempfile.mkstemp(suffix=suffix, prefix="reelmill-")
     try:
         with os.fdopen(handle, "wb") as target:
             sha256 = _copy(filesystem, path, target)
@@ -80,6 +91,7 @@ def _copy(filesystem: fs.FileSystem, path: str, target) -> str:
     state = hashlib.sha256()
     with filesystem.open_input_stream(path) as stream:
         while chunk := stream.read(COPY_BYTES):
+            heartbeat()
             state.update(chunk)
             if target is not None:
                 target.write(chunk)

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar
@@ -34,6 +35,8 @@ IMPORT_S = 300.0
 RESTING_FRAC = 0.25
 """A child that holds more than this share of its memory between calls is replaced: libraries hoard, and the next file
 would be blamed."""
+LEAVE_S = 5.0
+"""How long a child that is told to leave may take."""
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -71,7 +74,14 @@ class _Child:
     num_calls: int = 0
     is_up: bool = False
 
-    def end(self) -> None:
+    def dismiss(self) -> None:
+        """Let it end of itself, so that it deletes what it keeps on disk; kill it if it takes long."""
+        self.channel.close()
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(LEAVE_S)
+        self.kill()
+
+    def kill(self) -> None:
         self.process.kill()
         self.process.wait()
         self.channel.close()
@@ -111,7 +121,7 @@ class IsolatedWorker:
     def close(self) -> None:
         """End the child; a later call starts another."""
         if self._child is not None:
-            self._child.end()
+            self._child.dismiss()
             self._child = None
 
     def __reduce__(self) -> tuple[type[IsolatedWorker], tuple[Limits]]:
@@ -140,15 +150,17 @@ class IsolatedWorker:
             kind, parts = self._wait(child)
         except (EOFError, ConnectionError):
             self._report_death(child)
-        except BaseException:  # a call that is broken off, by Ctrl-C say, leaves its answer behind
-            self.close()
+        except BaseException:
+            child.kill()  # past its limits; or broken off, by Ctrl-C say, and about to answer nobody
+            self._child = None
             raise
         outcome = unpack(parts)
         if kind == RESULT:
             child.num_calls += 1
             return outcome
         if isinstance(outcome, MemoryError):
-            self._give_up(OUT_OF_MEMORY, str(outcome) or "MemoryError")
+            self.close()
+            raise ChildDied(OUT_OF_MEMORY, str(outcome) or "MemoryError")
         child.num_calls += 1
         raise outcome
 
@@ -169,22 +181,19 @@ class IsolatedWorker:
                 else:
                     return kind, parts
             elif now_s - last_s > allowed_s:
-                self._give_up(HUNG, f"no progress for {allowed_s:g} s")
+                raise ChildDied(HUNG, f"no progress for {allowed_s:g} s")
             if now_s - start_s > limits.call_s:
-                self._give_up(HUNG, f"not done after {limits.call_s:g} s")
+                raise ChildDied(HUNG, f"not done after {limits.call_s:g} s")
             if (held_bytes := own_memory_bytes(child.process.pid)) > limits.memory_bytes:
-                self._give_up(OUT_OF_MEMORY, f"{held_bytes >> 20} MiB held, limit {limits.memory_bytes >> 20} MiB")
-
-    def _give_up(self, reason: str, detail: str) -> NoReturn:
-        self.close()
-        raise ChildDied(reason, detail)
+                raise ChildDied(OUT_OF_MEMORY, f"{held_bytes >> 20} MiB held, limit {limits.memory_bytes >> 20} MiB")
 
     def _report_death(self, child: _Child) -> NoReturn:
         status = child.process.wait()
-        self.close()
+        child.kill()
+        self._child = None
         if not child.is_up:
             raise RuntimeError(f"no isolated process could be started: status {status} from {child.process.args!r}")
-        if status == -signal.SIGKILL:  # not by us: `end` is called elsewhere
+        if status == -signal.SIGKILL:  # not by us: `kill` is called elsewhere
             raise ChildDied(OUT_OF_MEMORY, "killed by SIGKILL, as the kernel does when memory runs out")
         if status < 0:
             raise ChildDied(CRASHED, signal.Signals(-status).name)
