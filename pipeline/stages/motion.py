@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline.stages.camera import camera_scores, fit_camera, texture_weight
+from pipeline.stages.camera import camera_scores, fit_camera
 from pipeline.stages.motion_vectors import VectorMotion
 from pipeline.stream import Span, StreamFrame, VideoFacts
 from schemas.recipe import MeasureConfig
@@ -92,34 +92,29 @@ class MotionMeasure:
         self._next_us = frame.time_us + self._interval_us
         if min(frame.luma.shape) < MIN_SIDE_PX:
             return
-        picture = FlowPicture.of(frame.luma)
-        texture = texture_weight(picture.luma)
-        sample, self._sample = self._sample, (frame.index, frame.time_us, picture)
+        sample, self._sample = self._sample, (frame.index, frame.time_us, FlowPicture.of(frame.luma))
         if previous is None or sample is None:
             return
         adjacent = previous.index, previous.time_us, FlowPicture.of(previous.luma)
-        px_s = self._compare(adjacent, self._sample, texture)
+        px_s = self._compare(adjacent, self._sample)
         if sample[0] < previous.index and px_s * (frame.time_us - sample[1]) <= MAX_SLOW_PX * MICROSECONDS:
-            self._compare(sample, self._sample, texture)
+            self._compare(sample, self._sample)
 
-    def _compare(
-        self, before: tuple[int, int, FlowPicture], after: tuple[int, int, FlowPicture], texture: np.ndarray
-    ) -> float:
-        """Note what moves from one frame to another; returns the mean speed in px/s."""
+    def _compare(self, before: tuple[int, int, FlowPicture], after: tuple[int, int, FlowPicture]) -> float:
+        """Note what moves from one frame to another; returns the camera's speed in px/s."""
         if before[2].luma.shape != after[2].luma.shape:
             return np.inf
         interval_s = (after[1] - before[1]) / MICROSECONDS
         flow = self._flow.between(before[2], after[2])
         # NumPy's own root: the last bit of cv2.magnitude depends on where an array lies in memory.
         px_s = np.sqrt((flow * flow).sum(axis=-1)) / interval_s
-        mean_px_s = float(px_s.mean(dtype=np.float64))
-        fit = fit_camera(flow, texture)
+        fit = fit_camera(flow, before[2].luma, after[2].luma)
         camera = (np.nan,) * 6
         if fit is not None:
             camera = (*(fit.motion / interval_s), fit.support, fit.residual_px / interval_s)
         self._frames.extend((before[0], after[0]))
-        self._numbers.extend((mean_px_s, float((px_s > MOVING_PX_S).mean()), *camera))
-        return mean_px_s
+        self._numbers.extend((float(px_s.mean(dtype=np.float64)), float((px_s > MOVING_PX_S).mean()), *camera))
+        return float(np.linalg.norm(fit.motion)) / interval_s if fit is not None else 0.0
 
     def scores(self, span: Span, spans: Sequence[Span]) -> dict[str, Any]:
         rows = self._rows_of(span)
