@@ -9,7 +9,7 @@ silent. Where lines come and go for good, the clip is divided, and each part is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -26,14 +26,18 @@ SAME_LINE_PX = 1
 """Lines so far apart are one: x264 at low quality and half-covered rows move an edge by a row."""
 MIN_SHARE_TO_CONSIDER = 0.3
 """Windowed pictures fill this share of the side at least."""
-MIN_SHARE = {BLACK: 0.6, COLOURED: 0.7, BLURRED: 0.6}
-"""Share of the picture's side along which the line must have stepped at some time, with a like border opposite."""
+MIN_SHARE = {BLACK: 0.6, COLOURED: 0.7, BLURRED: 0.5}
+"""Share of the picture's side along which the line must step, with a like border opposite: for black over the clip,
+for others in one frame.
+"""
 MIN_SHARE_OF_TWINS = 0.4
 """The same where the opposite side has a black bar of about the same size."""
 MIN_SHARE_ALONE, MIN_SHARE_ALONE_AT_ONCE = 0.85, 0.5
 """The same for a black bar with none opposite, over the clip and in one frame."""
 TWIN_FRAC = 0.02
 """Two bars are twins if they differ by no more than this share of the frame's side, or by 2 px."""
+MAX_SWAY = 4.0
+"""Standard deviation over time of a plain border's luma; a fill-in follows the picture."""
 MIN_RUN = 2
 """Samples that a change of borders must last."""
 
@@ -42,7 +46,7 @@ MIN_RUN = 2
 class Line:
     """One depth at which frames of a clip show a line; `supports`, (T,) bool, are the frames that do.
 
-    `best` is the largest number of segments that step at once; `reach_px` is how deep a frame must look like border not
+    `best` are the segments of the frame in which most of them step; `reach_px` is how deep a frame must look like border not
     to speak against the line.
     """
 
@@ -133,7 +137,9 @@ def _chosen(records: np.ndarray, frame: Frame) -> list[Line | None]:
         if kept == chosen:
             break
         chosen = kept
-    return chosen
+    kinds = [line.kind if line else NONE for line in chosen]
+    mixed = [{kinds[side], kinds[OPPOSITE[side]]} == {COLOURED, BLURRED} for side in range(4)]
+    return [replace(line, kind=BLURRED) if line and m else line for line, m in zip(chosen, mixed, strict=True)]
 
 
 def _convinces(side: int, chosen: Sequence[Line | None], frame: Frame) -> bool:
@@ -141,17 +147,15 @@ def _convinces(side: int, chosen: Sequence[Line | None], frame: Frame) -> bool:
     line, other = chosen[side], chosen[OPPOSITE[side]]
     assert line is not None
     twins = other is not None and abs(line.depth_px - other.depth_px) <= max(2, TWIN_FRAC * frame.side_px(side))
-    share = _share(line.segments, side, chosen, frame)
+    share, at_once = (_share(segments, side, chosen, frame) for segments in (line.segments, line.best))
     if line.kind == BLACK:
         if other is None or other.kind != BLACK:
-            return share >= MIN_SHARE_ALONE and line.best >= MIN_SHARE_ALONE_AT_ONCE * NUM_SEGMENTS
+            return share >= MIN_SHARE_ALONE and at_once >= MIN_SHARE_ALONE_AT_ONCE
         return share >= (MIN_SHARE_OF_TWINS if twins else MIN_SHARE[BLACK])
-    if other is None or other.kind != line.kind or share < MIN_SHARE[line.kind]:
+    if other is None or other.kind == BLACK or at_once < MIN_SHARE[line.kind]:
         return False
-    if line.kind == BLURRED:
-        return twins
     apart = max(abs(line.luma - other.luma), *(abs(a - b) for a, b in zip(line.chroma, other.chroma, strict=True)))
-    return apart <= FLAT_LUMA
+    return twins or (line.kind == other.kind == COLOURED and apart <= FLAT_LUMA)
 
 
 def _share(segments: int, side: int, chosen: Sequence[Line | None], frame: Frame) -> float:
@@ -176,9 +180,11 @@ def _lines(records: np.ndarray, frame: Frame) -> list[Line]:
             break
         totals = np.bincount(depths.ravel(), weights.ravel(), minlength=3)
         depth = int(np.argmax(np.convolve(totals, np.ones(2 * SAME_LINE_PX + 1), "same")))
-        at_line = (np.abs(depths - depth) <= SAME_LINE_PX) & (weights > 0)
+        here = np.abs(depths - depth) <= SAME_LINE_PX
+        at_line = here & (weights > 0)
+        mostly_busy = (here & (records["look"] == BUSY)).any(1).sum() > at_line.any(1).sum()
         weights = np.where(np.abs(depths - depth) <= 2 * SAME_LINE_PX, 0, weights)
-        line = _line(records, at_line, frame)
+        line = None if mostly_busy else _line(records, at_line, frame)
         if line is not None:
             found.append(line)
     return found
@@ -192,14 +198,14 @@ def _line(records: np.ndarray, at_line: np.ndarray, frame: Frame) -> Line | None
     if segments.bit_count() < MIN_SHARE_TO_CONSIDER * NUM_SEGMENTS:
         return None
     depth = int(np.median(records["depth_px"][at_line]))
-    planar = float(np.mean(records["look"][at_line] == PLANAR)) >= 0.5
     luma = float(np.median(records["luma"][at_line]))
+    planar = float(np.mean(records["look"][at_line] == PLANAR)) >= 0.5 and np.std(records["luma"][at_line]) <= MAX_SWAY
     chroma = float(np.median(records["blue"][at_line])), float(np.median(records["red"][at_line]))
     grey = max(abs(value - 128) for value in chroma) <= NEUTRAL_CHROMA
     kind = BLURRED if not planar else BLACK if grey and luma <= MAX_BLACK_LUMA else COLOURED
     measured = "quiet_px" if kind == BLURRED else "flat_px"
     reach = min(depth, float(np.median(records[measured][supports]))) - 2 * frame.reduced_px
-    best = int(np.bitwise_count(records["segments"][at_line]).max())
+    best = int(max(records["segments"][at_line], key=lambda mask: int(mask).bit_count()))
     outer_luma = float(np.median(records["outer_luma"][supports]))
     line = Line(depth, segments, kind, luma, chroma, outer_luma, reach, best, supports)
     first, last = np.flatnonzero(supports)[[0, -1]]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -20,7 +21,6 @@ MAX_DEPTH_FRAC = 0.45
 NUM_SEGMENTS = 16
 NUM_LINES = 2
 """Lines kept of a side: the best one and, where writing in a bar or a frame within the picture wins, the true one."""
-NUM_NOMINEES = 3
 DEAD_LUMA = 4
 """Departures up to this many levels are noise or the curvature of a blur."""
 FULL_LUMA = 16
@@ -37,6 +37,11 @@ MIN_SHARPNESS = 4.0
 MIN_PART_LUMA = 1.5
 """A row that departs so much from the bar shows part of the picture."""
 MAX_UNCLEAN_SHARE = 0.05
+"""Share of a row that may depart from the border's colour right outside the line."""
+MAX_ROUGHNESS = 0.2
+"""What changes along a border, over five reduced pixels, is at most this share of the step at its line."""
+MIN_LEAD = 1.5
+"""A border's line departs so many times as much as any row outside it; writing in a bar covers too little of a row."""
 
 BUSY, SMOOTH, PLANAR = 0, 1, 2
 """How the outside of a line looks: textured (no border), smooth, or a flat colour or linear gradient."""
@@ -91,6 +96,17 @@ class Side:
         return np.concatenate([np.zeros(1, np.float32), means])
 
 
+class Line(NamedTuple):
+    """A line of one frame: first row of the picture, mask of the segments that step there, mean step in levels, and
+    whether the rows just outside it are clean.
+    """
+
+    depth_px: int
+    segments: int
+    step: float
+    clean: bool
+
+
 def sides_of(luma: np.ndarray, blue: np.ndarray, red: np.ndarray, full: np.ndarray) -> list[Side]:
     """Top, bottom, left and right."""
     planes = luma, blue, red
@@ -110,12 +126,12 @@ def look_at(side: Side) -> np.ndarray:
     found = 0
     for near_px in _nominees(side):
         line = _locate(side, near_px)
-        if line is None or line[0] in record["depth_px"]:
+        if line is None or line.depth_px in record["depth_px"]:
             continue
-        record["depth_px"][found], record["segments"][found], clean = line
-        _note_outside(side, line[0], found, record)
-        if record["look"][found] == PLANAR and not clean:
-            record["look"][found] = BUSY
+        record["depth_px"][found], record["segments"][found] = line.depth_px, line.segments
+        look = _outside_of_thin if line.depth_px < 2 * side.scale else _outside
+        for name, value in zip(("look", "luma", "blue", "red"), look(side, line), strict=True):
+            record[name][found] = value
         found += 1
         if found == NUM_LINES:
             break
@@ -136,17 +152,22 @@ def _note_outermost(side: Side, record: np.ndarray) -> None:
 
 
 def _nominees(side: Side) -> list[int]:
-    """Depths in full-size pixels around which a line is worth a closer look, most promising first."""
+    """Depths in full-size pixels around which a line is worth a closer look, most promising first.
+
+    A border's line departs more than anything outside it: further lines within a picture do not.
+    """
     departures = side.departures
     before = np.concatenate([[0, 0], np.cumsum(departures)[:-2]]) / np.maximum(np.arange(len(departures)) - 1, 1)
+    largest_before = np.concatenate([[0, 0, 0], np.maximum.accumulate(departures)[:-3]])
     score = departures - 3 * before - 0.02
+    score[departures < MIN_LEAD * largest_before] = 0
     chosen = [0] if _thin_bar_possible(side) else []
-    while len(chosen) < NUM_NOMINEES:
-        best = int(np.argmax(score))
-        if score[best] <= 0:
+    for _ in range(NUM_LINES):
+        row = int(np.argmax(score))
+        if score[row] <= 0:
             break
-        chosen.append(round((best + 1.5) * side.scale))
-        score[max(best - 3, 0) : best + 4] = 0
+        chosen.append(round((row + 1.5) * side.scale))
+        score[max(row - 3, 0) : row + 4] = 0
     return chosen
 
 
@@ -156,10 +177,8 @@ def _thin_bar_possible(side: Side) -> bool:
     return int(np.count_nonzero(row > THIN_BAR_LUMA)) <= 0.02 * row.size
 
 
-def _locate(side: Side, near_px: int) -> tuple[int, int, bool] | None:
-    """The line about `near_px` deep: its depth to the pixel, the mask of segments in which it steps, and whether the
-    rows just outside are clean; None if there is no line.
-    """
+def _locate(side: Side, near_px: int) -> Line | None:
+    """The line about `near_px` deep, to the pixel; None if there is none."""
     margin = round(3 * side.scale) + 4
     start, stop = max(0, near_px - margin), min(side.full.shape[0], near_px + margin)
     step = max(1, side.full.shape[1] // POSITIONS)
@@ -185,7 +204,7 @@ def _locate(side: Side, near_px: int) -> tuple[int, int, bool] | None:
     partial = row > 1 and departure[row - 1] > max(MIN_PART_LUMA, 3 * noise)
     last = max(row - 3, 0)
     clean = min(_share_apart(apart[last]), _share_apart(rows[last] - np.median(rows[last]))) <= MAX_UNCLEAN_SHARE
-    return start + row - partial, segments, clean
+    return Line(start + row - partial, segments, largest, clean)
 
 
 def _share_apart(differences: np.ndarray) -> float:
@@ -204,31 +223,40 @@ def _stepping(rows: np.ndarray, row: int) -> int:
     return int(np.dot(at_line > 2 * before + 3, 1 << np.arange(NUM_SEGMENTS)))
 
 
-def _note_outside(side: Side, depth_px: int, index: int, record: np.ndarray) -> None:
-    """How the border outside a line looks, by medians, which writing in it does not move."""
-    depth = max(1, int(depth_px / side.scale) - 1)
+def _outside(side: Side, line: Line) -> tuple[int, int, int, int]:
+    """How the border outside a line looks, and its luma and chroma, by medians, which writing in it does not move."""
+    depth = max(1, int(line.depth_px / side.scale) - 1)
     rows = side.luma[:: max(1, depth // 7)][: max(1, min(depth, 7))]
     along = np.sort(rows, 0)[len(rows) // 2].astype(np.float32)
     across = np.sort(side.luma[:depth, ::8], 1)[:, side.luma.shape[1] // 16].astype(np.float32)
-    rough = np.abs(along - cv2.blur(along[None], (5, 1))[0])[2:-2] > 5
-    if rough.mean() > 0.02:
+    rough = np.abs(along - cv2.blur(along[None], (5, 1))[0])[2:-2]
+    if np.count_nonzero(rough > min(5.0, max(1.0, MAX_ROUGHNESS * line.step))) > 0.05 * rough.size:
         look = BUSY
-    elif max(_off_line(along), _off_line(across)) <= 3:
-        look = PLANAR
-    else:
+    elif max(_off_line(along), _off_line(across)) > 3:
         look = SMOOTH
-    record["look"][index] = look
-    record["luma"][index] = np.median(along)
+    else:
+        look = PLANAR if line.clean else BUSY
     chroma_depth = max(1, depth // 2)
-    record["blue"][index] = np.median(side.blue[:chroma_depth:2, ::4])
-    record["red"][index] = np.median(side.red[:chroma_depth:2, ::4])
+    blue, red = (np.median(plane[:chroma_depth:2, ::4]) for plane in (side.blue, side.red))
+    return look, int(np.median(along)), int(blue), int(red)
+
+
+def _outside_of_thin(side: Side, line: Line) -> tuple[int, int, int, int]:
+    """The same for a bar of less than two reduced rows: its own full-size rows, taken for grey."""
+    rows = side.full[: max(1, line.depth_px - 1), :: max(1, side.full.shape[1] // POSITIONS)]
+    luma = int(np.median(rows))
+    plain = np.count_nonzero(np.abs(rows.astype(np.int16) - luma) > FLAT_LUMA) <= MAX_UNCLEAN_SHARE * rows.size
+    return PLANAR if plain and luma <= THIN_BAR_LUMA else BUSY, luma, 128, 128
 
 
 def _off_line(values: np.ndarray) -> float:
-    """Root mean square distance of a sequence from the straight line that fits it best."""
-    if len(values) < 3:
-        return 0.0
-    x = np.arange(len(values)) - (len(values) - 1) / 2
-    centred = values - values.mean()
-    slope = float(np.dot(x, centred) / np.dot(x, x))
-    return float(np.sqrt(np.mean((centred - slope * x) ** 2)))
+    """How far most of a sequence is off a straight line: the 60th percentile of the distance from the one through the
+    medians of its first and last third.
+    """
+    third = len(values) // 3
+    if third == 0:
+        return float(np.ptp(values))
+    slope = (np.median(values[-third:]) - np.median(values[:third])) / (len(values) - third)
+    rest = values - slope * np.arange(len(values))
+    distances = np.sort(np.abs(rest - np.median(rest)))
+    return float(distances[int(0.6 * len(distances))])
