@@ -52,7 +52,10 @@ def frames_at(
 
     try:
         reader = decord.VideoReader(path, num_threads=1)
-        starts_us = np.round(reader.get_frame_timestamp(range(len(reader)))[:, 0] * MICROSECONDS).astype(np.int64)
+        starts_s = reader.get_frame_timestamp(range(len(reader)))[:, 0]
+        if np.unique(starts_s).size < starts_s.size:
+            raise RuntimeError("decord tells no times, as of MPEG program streams")
+        starts_us = np.round(starts_s * MICROSECONDS).astype(np.int64)
         order = np.argsort(starts_us, kind="stable")
         positions = np.searchsorted(starts_us[order], np.asarray(times_us) + TIME_SLACK_US, side="right") - 1
         wanted = order[np.clip(positions, 0, len(order) - 1)]
@@ -75,38 +78,56 @@ def _has_honest_length(path: str) -> bool:
 
 
 def _decoded_at(path: str, times_us: Sequence[int]) -> Iterator[np.ndarray]:
-    """The same frames by decoding from the key frame before the first of them, (H, W, 3) RGB, upright."""
+    """The same frames by decoding in order, (H, W, 3) RGB, upright."""
+    shown: av.video.frame.VideoFrame | None = None
+    next_index = 0
+    for time_us, frame in _decoded_from(path, times_us[0]):
+        if shown is not None:
+            due = bisect.bisect_left(times_us, time_us - TIME_SLACK_US)
+            for _ in range(next_index, due):
+                yield _upright(shown)
+            next_index = max(next_index, due)
+        if next_index == len(times_us):
+            return
+        shown = frame
+    if shown is None:
+        raise MediaError("no_frames", "nothing decodes")
+    for _ in range(next_index, len(times_us)):
+        yield _upright(shown)
+
+
+def _decoded_from(path: str, time_us: int) -> Iterator[tuple[int, av.video.frame.VideoFrame]]:
+    """Presentation times and frames from the key frame before a time on, or from the start where that is not found."""
+    if time_us > 0:
+        container, stream = open_video(path)
+        with container:
+            frames = _timed(FrameReader(container, stream))
+            first = next(frames, None) if _sought(container, time_us) else None
+            if first is not None and first[1].pts is not None and first[0] <= time_us + TIME_SLACK_US:
+                yield first
+                yield from frames
+                return
     container, stream = open_video(path)
     with container:
-        if times_us[0] > 0:
-            _seek(container, times_us[0])
-        shown: av.video.frame.VideoFrame | None = None
-        next_index = 0
-        for frame in (reader := FrameReader(container, stream)):
-            if shown is not None:
-                due = bisect.bisect_left(times_us, reader.times_us[-1] - TIME_SLACK_US)
-                for _ in range(next_index, due):
-                    yield _upright(shown)
-                next_index = max(next_index, due)
-            if next_index == len(times_us):
-                return
-            shown = frame
-        if shown is None:
-            raise MediaError("no_frames", "nothing decodes")
-        for _ in range(next_index, len(times_us)):
-            yield _upright(shown)
+        yield from _timed(FrameReader(container, stream))
+
+
+def _sought(container: av.container.InputContainer, time_us: int) -> bool:
+    """Go to the key frame before a time, if the file can be sought in."""
+    try:
+        container.seek(time_us, backward=True)
+    except av.error.FFmpegError:
+        return False
+    return True
+
+
+def _timed(reader: FrameReader) -> Iterator[tuple[int, av.video.frame.VideoFrame]]:
+    for frame in reader:
+        yield reader.times_us[-1], frame
 
 
 def _upright(frame: av.video.frame.VideoFrame) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), rotation_turns(int(frame.rotation))))
-
-
-def _seek(container: av.container.InputContainer, time_us: int) -> None:
-    """Go to the key frame before a time, or stay at the start where the file cannot be sought in."""
-    try:
-        container.seek(time_us, backward=True)
-    except av.error.FFmpegError:
-        container.seek(0)
 
 
 def _read_one(reader: decord.VideoReader, index: int) -> np.ndarray:

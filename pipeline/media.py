@@ -40,7 +40,7 @@ def open_video(path: str) -> tuple[av.container.InputContainer, av.video.stream.
     """Open a file and choose its video stream as FFmpeg and decord do (the best one).
 
     Raises:
-        MediaError: `unreadable`, `no_video_stream`, `unknown_codec` or `too_large`.
+        MediaError: `unreadable`, `no_video_stream`, `unknown_codec`, `too_large` or `too_small`.
     """
     try:
         _refuse_playlist(path)
@@ -60,7 +60,8 @@ def _best_stream(container: av.container.InputContainer) -> av.video.stream.Vide
         raise MediaError("no_video_stream", f"{len(container.streams)} streams, none of them video")
     if stream.codec_context is None:
         raise MediaError("unknown_codec", f"video stream {stream.index} is in no codec that FFmpeg knows")
-    require_bearable_size(stream.codec_context.width, stream.codec_context.height)
+    if stream.codec_context.width and stream.codec_context.height:  # else FFmpeg has not found out yet
+        require_bearable_size(stream.codec_context.width, stream.codec_context.height)
     return stream
 
 
@@ -75,18 +76,23 @@ PLAYLIST_MAGIC = b"ffconcat version"
 MAX_SIDE_PX, MAX_PIXELS_PX = 32_767, 142_606_336
 """The largest picture that is read: that of the highest level of H.265 (7.2, table A.8), and of any side what OpenCV's
 16-bit coordinates reach."""
+MIN_SIDE_PX, MAX_ASPECT = 16, 16
+"""The smallest picture: one block of the usual codecs; and as much of its shorter side is left when the longer one is
+reduced to the 256 px that measures look at."""
 
 
 def require_bearable_size(width: int, height: int) -> None:
-    """Refuse a picture so large that a few of them fill a machine's memory.
+    """Refuse a picture so large that a few of them fill a machine's memory, or too small to measure.
 
     Raises:
-        MediaError: `too_large`.
+        MediaError: `too_large` or `too_small`.
     """
     if max(width, height) > MAX_SIDE_PX or width * height > MAX_PIXELS_PX:
-        raise MediaError(
-            "too_large", f"{width} x {height} px; limits: {MAX_SIDE_PX} px a side, {MAX_PIXELS_PX} px in all"
-        )
+        limits = f"{MAX_SIDE_PX} px a side, {MAX_PIXELS_PX} px in all"
+        raise MediaError("too_large", f"{width} x {height} px; limits: {limits}")
+    if min(width, height) < max(MIN_SIDE_PX, max(width, height) / MAX_ASPECT):
+        limits = f"{MIN_SIDE_PX} px a side, {MAX_ASPECT}:1"
+        raise MediaError("too_small", f"{width} x {height} px; limits: {limits}")
 
 
 @dataclass

@@ -73,7 +73,10 @@ class StreamFrame:
     @cached_property
     def motion_vectors(self) -> np.ndarray | None:
         """The codec's motion vectors of this frame in stored pixels, FFmpeg's AVMotionVector fields; None without."""
-        data = self.raw.side_data.get("MOTION_VECTORS")
+        try:
+            data = self.raw.side_data.get("MOTION_VECTORS")
+        except ValueError:  # PyAV 18 refuses all side data of a frame if it knows one kind not, as a photo's EXIF
+            return None
         return None if data is None else data.to_ndarray()  # pyright: ignore[reportAttributeAccessIssue]
 
 

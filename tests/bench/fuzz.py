@@ -26,7 +26,7 @@ from rich.table import Table
 
 from pipeline.drawn.mutations import mutate, splice
 from pipeline.isolation import ChildDied, IsolatedWorker
-from tests.bench.fuzz_reading import new_worker, read_file
+from tests.bench.fuzz_reading import LIMITS, read_file
 from tests.bench.fuzz_seeds import make_seeds
 
 NUM_PROCESSES = 2
@@ -45,6 +45,12 @@ class Finding:
     outcome: str
     detail: str
     seconds: float
+
+    @property
+    def kind(self) -> str:
+        """Outcome and, of an exception, the last place that it passed."""
+        place = [line.strip() for line in self.detail.splitlines() if line.startswith("  File")][-1:]
+        return " ".join([self.outcome, *place, *self.detail.splitlines()[-1:]])
 
 
 @dataclass
@@ -96,7 +102,7 @@ def fuzz(
     end_s = time.monotonic() + limit_s
 
     def work(folder: str) -> None:
-        with new_worker() as worker:
+        with IsolatedWorker(LIMITS) as worker:
             for number in waiting:  # an iterator of a range is safe to share
                 if time.monotonic() > end_s:
                     return
@@ -162,9 +168,12 @@ def _show(tally: Tally, seconds: float) -> None:
     for outcome, count in tally.outcomes.most_common():
         table.add_row(outcome, str(count))
     console.print(table)
-    for finding in sorted(tally.findings, key=lambda f: f.number)[:40]:
-        line = f"{finding.number} {finding.name} {finding.damage}: {finding.outcome} {finding.detail[-300:]}"
-        console.print(f"{line} ({finding.seconds:.1f} s)", markup=False)
+    kinds: dict[str, list[Finding]] = {}
+    for finding in sorted(tally.findings, key=lambda f: f.number):
+        kinds.setdefault(finding.kind, []).append(finding)
+    for kind, alike in kinds.items():
+        first = alike[0]
+        console.print(f"{len(alike)} x {kind}, first {first.number}: {first.name} {first.damage}", markup=False)
     console.print(f"{tally.outcomes.total()} files in {seconds} s; the longest took {tally.longest_s:.1f} s")
 
 

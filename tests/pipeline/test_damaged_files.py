@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.drawn.encode import Encoding, encode, save_image
 from pipeline.drawn.mutations import ENTRY_WIDTH_OFFSET, MUTATIONS, PNG_SIZE_OFFSET
@@ -20,6 +21,7 @@ from pipeline.isolation import IsolatedWorker
 from pipeline.media import MAX_PIXELS_PX, MAX_SIDE_PX, FrameReader, MediaError, open_video, require_bearable_size
 from pipeline.refusals import refusal
 from pipeline.stages.probe import header_facts
+from pipeline.stream import StreamFrame
 from tests.bench import fuzz
 from tests.bench.fuzz_reading import LIMITS
 from tests.bench.fuzz_seeds import make_seeds
@@ -104,6 +106,28 @@ def test_absurd_sizes_are_refused(width: int, height: int) -> None:
         require_bearable_size(width, height)
 
 
+@pytest.mark.parametrize(("width", "height"), [(15, 15), (400, 15), (1040, 64)])
+def test_pictures_too_small_to_measure_are_refused(width: int, height: int, tmp_path: Path) -> None:
+    require_bearable_size(1024, 64)
+    path = tmp_path / "a.png"
+    for sides in ((width, height), (height, width)):
+        save_image(path, np.zeros((*sides, 3), np.uint8))
+        assert refused(path) == "too_small"
+
+
+def test_a_photo_with_exif_has_no_motion_vectors(tmp_path: Path) -> None:
+    """Side data of a kind that PyAV does not know; a motion measure asks every frame for its vectors."""
+    path = tmp_path / "a.jpg"
+    exif = Image.Exif()
+    exif[271] = "maker"
+    Image.fromarray(np.zeros((64, 96, 3), np.uint8)).save(path, exif=exif)
+    container, stream = open_video(str(path))
+    with container:
+        (raw,) = FrameReader(container, stream)
+        frame = StreamFrame.of(raw, 0, 0, work_side_px=256, rotation_deg=0, packet_bytes=0)
+        assert frame.motion_vectors is None
+
+
 def test_an_absurd_size_that_a_header_declares_is_the_reason(tmp_path: Path, worker: IsolatedWorker) -> None:
     """FFmpeg refuses 65535 x 65535 by itself, 15000 x 15000 it would make room for."""
     for suffix, layout, sides in (
@@ -112,7 +136,7 @@ def test_an_absurd_size_that_a_header_declares_is_the_reason(tmp_path: Path, wor
         ("jpg", ">HH", (65_535,)),
     ):
         path = tmp_path / f"a.{suffix}"
-        save_image(path, np.zeros((8, 8, 3), np.uint8))
+        save_image(path, np.zeros((16, 16, 3), np.uint8))
         data = bytearray(path.read_bytes())
         at = {"png": PNG_SIZE_OFFSET, "bmp": 18, "jpg": data.find(b"\xff\xc0") + 5}[suffix]
         for side in sides:
@@ -135,7 +159,7 @@ def reason_of(path: str) -> str:
 
 def test_why_nothing_decodes_is_said_and_not_of_an_earlier_file(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
-    save_image(path, np.zeros((8, 8, 3), np.uint8))
+    save_image(path, np.zeros((16, 16, 3), np.uint8))
     whole = path.read_bytes()
     for _ in range(3):  # FFmpeg counts what it repeats
         path.write_bytes(whole[:16] + struct.pack(">II", 65_535, 65_535) + whole[24:])
