@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 
 from pipeline.drawn.render import render_at
 from pipeline.drawn.world import draw_scene
+from pipeline.media import FrameReader, open_video
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos"
 REAL: dict[str, tuple[tuple[int, int], tuple[float, float, float, float]]] = {
@@ -92,12 +92,12 @@ def _read(name: str) -> list[np.ndarray]:
     """The frames of the shot, at most 960 px, as stored."""
     frames = []
     (first, last), _ = REAL[name]
-    with av.open(str(VIDEOS / name)) as container:
-        for frame in itertools.islice(container.decode(container.streams.best("video")), first, last):
+    container, stream = open_video(str(VIDEOS / name))
+    with container:
+        for frame in itertools.islice(FrameReader(container, stream), first, last):
             scale = min(1.0, 960 / max(frame.width, frame.height))
-            frames.append(
-                frame.to_ndarray(format="rgb24", width=round(frame.width * scale), height=round(frame.height * scale))
-            )
+            width, height = round(frame.width * scale), round(frame.height * scale)
+            frames.append(frame.to_ndarray(format="rgb24", width=width, height=height))
     return frames
 
 
@@ -107,8 +107,8 @@ def _texture(name: str, seed: int, width: int, height: int, unit: float) -> np.n
     ys, xs = np.mgrid[:height, :width].astype(np.float32) / max(unit, 0.25)
     pitch = float(rng.uniform(14, 40))
     if name == "clouds":
-        share = sum(_noise(rng, width, height, s * unit) * s for s in (3, 9, 30)) / 42
-        share = (share - share.min()) / max(float(np.ptp(share)), 1e-6)
+        clouds = np.stack([_noise(rng, width, height, s * unit) * s for s in (3, 9, 30)]).sum(axis=0)
+        share = (clouds - clouds.min()) / np.ptp(clouds)
     elif name == "noise":
         share = _noise(rng, width, height, 1.2 * unit)
     elif name == "checkers":

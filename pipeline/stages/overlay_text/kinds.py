@@ -32,7 +32,9 @@ CARD_INNER_FRAC = 0.1
 """What is left out on each side when a card's ground is looked at: the picture may show around it."""
 LARGE_FRAC = 0.08
 """Height of a line, of the picture's, from which it is a title rather than a mark."""
-MAX_TILT = 0.06
+MAX_UNREAD_FRAC = 0.15
+"""Height of a line that cannot be read, up to which it is believed in a still picture."""
+MAX_TILT = 0.08
 
 
 def is_plausible(box: TextBox, height: int) -> bool:
@@ -44,17 +46,21 @@ def is_legible(reading: Reading) -> bool:
     return reading.confidence >= LEGIBLE and reading.num_letters >= 2
 
 
-def is_writing(track: Track, reading: Reading, num_searched: int) -> bool:
+def is_writing(track: Track, reading: Reading, searched: Sequence[int], width: int, height: int) -> bool:
     """Whether a track is text, whatever its script: by what it says, or by its shape and how it stands out."""
     if is_legible(reading):
         return True
-    aspect = max(track.box.width, track.box.height) / max(min(track.box.width, track.box.height), 1)
-    lasting = len(track.seen) >= min(2, num_searched)
-    if track.around == "moves" and track.stands:
-        return aspect >= LINE_ASPECT and (lasting or track.box.score >= LEAST_SCORE)
+    box = track.box
+    line = max(box.width, box.height) >= LINE_ASPECT * min(box.width, box.height)
+    if not track.stands:
+        return line and track.box.score >= LEAST_SCORE and track.echoes >= 0.5 * (len(searched) - 1)
+    could_be_seen = len(set(searched) & set(track.frames))
+    if track.around == "moves":
+        return len(track.seen) >= 0.5 * could_be_seen and (line or could_be_seen > 1)
     if track.around == "plain":
-        return aspect >= LINE_ASPECT and track.box.score >= LEAST_SCORE
-    return False
+        return line and box.score >= LEAST_SCORE
+    in_place = _in_corner(box, width, height) or _at_foot_or_head(box, width, height)
+    return line and in_place and box.height <= MAX_UNREAD_FRAC * height and len(track.seen) == could_be_seen
 
 
 def is_overlay(track: Track, card: bool, width: int, height: int) -> bool:

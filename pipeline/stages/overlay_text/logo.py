@@ -15,15 +15,16 @@ import numpy as np
 from pipeline.stages.overlay_text.reading import TextBox
 from pipeline.stages.overlay_text.standing import CELL_PX, MOVES_BELOW, SOBEL_GAIN, EdgeStack
 
-WINDOW_PX = 7
-STANDS = 0.35
+WINDOW_PX, JOIN_PX = 7, 9
+"""Window over which coherence is taken, and the gap up to which edges belong together."""
+STANDS = 0.4
 """Coherence of a logo's pixels, over a window; half-transparent ones let some of the picture through."""
 LEAST_STEP = 6.0
 """Mean step of luma that a logo's edge has in every frame."""
-CORNER_FRAC = 0.3
-"""A logo's centre lies this near to a side and to the head or foot, as a share of width and height."""
-MIN_FRAC, MAX_FRAC = 0.0004, 0.06
-"""Smallest and largest logo, as a share of the picture; the smaller has 14 px across at 640x360... """
+CORNER_FRAC = 0.12
+"""A logo begins this near to a side and to the head or foot: cosmos-curate's 10%, and some."""
+MIN_SIDE_FRAC, MIN_SIDE_PX, MAX_FRAC = 0.04, 10, 0.06
+"""Shorter side of the smallest logo, of the picture's height and in pixels; the largest logo's share of the picture."""
 MAX_ASPECT = 5.0
 """Longer patches are borders and horizons."""
 LEAST_MOVING_SHARE = 0.6
@@ -42,8 +43,10 @@ def logo_boxes(edges: EdgeStack, writing: Sequence[TextBox]) -> list[tuple[int, 
     standing = _standing_pixels(edges)
     for box in writing:
         standing[box.y0 : box.y1, box.x0 : box.x1] = 0
-    joined = cv2.morphologyEx(standing, cv2.MORPH_CLOSE, np.ones((9, 9), np.uint8))
-    _, _, stats, _ = cv2.connectedComponentsWithStats(joined)
+    padded = np.pad(standing, JOIN_PX)
+    joined = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, np.ones((JOIN_PX, JOIN_PX), np.uint8))
+    inside = np.ascontiguousarray(joined[JOIN_PX:-JOIN_PX, JOIN_PX:-JOIN_PX])
+    _, _, stats, _ = cv2.connectedComponentsWithStats(inside)
     return [
         (x, y, w, h)
         for x, y, w, h, filled in (tuple(int(v) for v in row) for row in stats[1:])
@@ -62,11 +65,15 @@ def _standing_pixels(edges: EdgeStack) -> np.ndarray:
 
 
 def _is_logo(x: int, y: int, w: int, h: int, filled: int, edges: EdgeStack) -> bool:
-    middle_x, middle_y = (x + w / 2) / edges.width, (y + h / 2) / edges.height
-    in_corner = min(middle_x, 1 - middle_x) <= CORNER_FRAC and min(middle_y, 1 - middle_y) <= CORNER_FRAC
-    share = w * h / (edges.width * edges.height)
+    """Whether a patch has the place, size and shape of a logo; one that touches the picture's edge belongs to it."""
+    right, foot = edges.width - x - w, edges.height - y - h
+    inside = min(x, y, right, foot) > 0
+    in_corner = min(x, right) <= CORNER_FRAC * edges.width and min(y, foot) <= CORNER_FRAC * edges.height
     compact = max(w, h) <= MAX_ASPECT * min(w, h) and filled >= 0.25 * w * h
-    return in_corner and compact and MIN_FRAC <= share <= MAX_FRAC
+    sized = (
+        min(w, h) >= max(MIN_SIDE_FRAC * edges.height, MIN_SIDE_PX) and w * h <= MAX_FRAC * edges.width * edges.height
+    )
+    return inside and in_corner and compact and sized
 
 
 def _surroundings_move(x: int, y: int, w: int, h: int, coherence: np.ndarray, textured: np.ndarray) -> bool:

@@ -13,7 +13,7 @@ from pipeline.stages.overlay_text.logo import logo_boxes
 from pipeline.stages.overlay_text.reading import Reading, TextBox, TextReader
 from pipeline.stages.overlay_text.running import Ticker, find_tickers
 from pipeline.stages.overlay_text.standing import EdgeStack
-from pipeline.stages.overlay_text.tracks import follow
+from pipeline.stages.overlay_text.tracks import follow, stands_throughout
 
 VERSION = 1
 SAME_PICTURE = 1.0
@@ -21,6 +21,9 @@ SAME_PICTURE = 1.0
 MAX_READ = 12
 """Most lines that are read of a clip, the largest first: a page of text is no better known for its last line."""
 UNREAD = Reading("", 0.0)
+
+Found = dict[int, list[TextBox]]
+"""Boxes by index of the frame they were found in."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,8 @@ class OverlayTextMeasure:
         edges = EdgeStack(frames)
         found = self._search(frames)
         tickers = find_tickers(found, edges, times_s)
-        found = {i: [b for b in boxes if not _runs(b, i, tickers)] for i, boxes in found.items()}
+        found = self._with_standing(found, frames, edges)
+        found = {i: [b for b in boxes if not any(t.holds(b) for t in tickers)] for i, boxes in found.items()}
         writing = [*self._tickers(tickers, frames), *self._tracks(found, frames, edges)]
         overlays = [w for w in writing if w.kind != "scene text"]
         area_by_kind: dict[str, int] = {}
@@ -95,9 +99,9 @@ class OverlayTextMeasure:
             "logo_frac": sum(w * h for _, _, w, h in logo_boxes(edges, boxes)) / size_px,
         }
 
-    def _search(self, frames: np.ndarray) -> dict[int, list[TextBox]]:
+    def _search(self, frames: np.ndarray) -> Found:
         """Plausible boxes by frame, of the frames that are searched; a picture seen before keeps its boxes."""
-        found: dict[int, list[TextBox]] = {}
+        found: Found = {}
         before = None
         for index in range(0, len(frames), 2 if len(frames) > 3 else 1):
             if before is None or np.abs(frames[index].astype(np.int16) - frames[before]).mean() > SAME_PICTURE:
@@ -108,6 +112,14 @@ class OverlayTextMeasure:
             before = index
         return found
 
+    def _with_standing(self, found: Found, frames: np.ndarray, edges: EdgeStack) -> Found:
+        """Add to each frame what the mean picture shows: text that stands is clear in it, what moves is blurred."""
+        if len({id(boxes) for boxes in found.values()}) < 2:
+            return found
+        mean = (frames.sum(axis=0, dtype=np.uint32) // len(frames)).astype(np.uint8)
+        clear = [b for b in self._reader.find(mean) if is_plausible(b, frames.shape[1]) and stands_throughout(b, edges)]
+        return {index: [*clear, *boxes] for index, boxes in found.items()}
+
     def _tickers(self, tickers: Sequence[Ticker], frames: np.ndarray) -> list[Writing]:
         longest = [
             max(((b.width, i, b) for i, row in t.boxes.items() for b in row), key=lambda c: c[:2]) for t in tickers
@@ -115,7 +127,7 @@ class OverlayTextMeasure:
         readings = self._reader.read([_crop(frames[i], box) for _, i, box in longest])
         return [Writing("ticker", t.boxes, r) for t, r in zip(tickers, readings, strict=True)]
 
-    def _tracks(self, found: dict[int, list[TextBox]], frames: np.ndarray, edges: EdgeStack) -> list[Writing]:
+    def _tracks(self, found: Found, frames: np.ndarray, edges: EdgeStack) -> list[Writing]:
         height, width = frames.shape[1:3]
         tracks = sorted(follow(found, edges), key=lambda t: (not t.stands, -t.box.area_px))
         read = self._reader.read([_crop(frames[t.seen[0]], t.box) for t in tracks[:MAX_READ]])
@@ -123,16 +135,12 @@ class OverlayTextMeasure:
         card = is_card([t.box for t in tracks], edges)
         writing = []
         for track, reading in zip(tracks, readings, strict=True):
-            if not is_writing(track, reading, len(found)):
+            if not is_writing(track, reading, tuple(found), width, height):
                 continue
             over = is_overlay(track, card, width, height)
             kind = kind_of(track, card, width, height) if over else "scene text"
             writing.append(Writing(kind, {frame: [track.box] for frame in track.frames}, reading))
         return writing
-
-
-def _runs(box: TextBox, frame: int, tickers: Sequence[Ticker]) -> bool:
-    return any(box in ticker.boxes.get(frame, ()) for ticker in tickers)
 
 
 def _crop(frame: np.ndarray, box: TextBox) -> np.ndarray:

@@ -17,6 +17,8 @@ import numpy as np
 DETECTOR, RECOGNISER = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
 DETECTOR_STRIDE_PX = 32
 """The detector takes sides that are multiples of this; rapidocr resizes to the nearest."""
+LEAN_NOISE_PX = 3.0
+"""Corners of upright lines lie this far apart in height at most."""
 MAX_CROP_ASPECT = 20.0
 """A longer line is read up to here: 960 px at the recogniser's 48 px height, 0.15 s on one core."""
 
@@ -127,5 +129,5 @@ def _upright(quad: np.ndarray, score: float, width: int, height: int) -> TextBox
     x0, y0 = (int(v) for v in np.floor(quad.min(axis=0)))
     x1, y1 = (int(v) for v in np.ceil(quad.max(axis=0)))
     lean = np.abs(quad[1] - quad[0])
-    tilt = float(min(lean) / max(*lean, 1.0))
+    tilt = float(min(lean) / max(lean)) if min(lean) > LEAN_NOISE_PX else 0.0
     return TextBox(max(x0, 0), max(y0, 0), min(x1 + 1, width), min(y1 + 1, height), float(score), tilt)

@@ -35,6 +35,10 @@ class Ticker:
     speed: float
     boxes: dict[int, list[TextBox]]
 
+    def holds(self, box: TextBox) -> bool:
+        """Whether a box lies in the row by more than half of its height."""
+        return min(box.y1, self.y1) - max(box.y0, self.y0) > 0.5 * box.height
+
 
 def find_tickers(found: Mapping[int, Sequence[TextBox]], edges: EdgeStack, times_s: Sequence[float]) -> list[Ticker]:
     """The rows that run. Nothing is found where no two frames are close enough in time."""

@@ -23,6 +23,8 @@ SOBEL_GAIN = 4.0
 CELL_PX = 16
 MIN_EDGES_PER_CELL = 6.0
 """Edge pixels that a cell of 256 px needs on average over the frames, for its movement to be seen."""
+LEAST_CHANGE = 5.0
+"""Standard deviation over time of a cell's mean luma (0-255), from which a cell without edges moves."""
 MOVES_BELOW = 0.4
 """A cell with less coherence has moved; independent pictures have 0, compressed still ones 0.7 and more."""
 
@@ -38,6 +40,7 @@ class EdgeStack:
         self.num_frames, self.height, self.width = frames.shape[:3]
         self.across = np.empty(frames.shape[:3], np.int16)
         self.down = np.empty(frames.shape[:3], np.int16)
+        self.cell_luma = np.stack([_per_cell(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY).astype(np.float32)) for f in frames])
         self._cells: dict[tuple[int, ...], tuple[np.ndarray, np.ndarray]] = {}
         for index, frame in enumerate(frames):
             luma = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
@@ -70,15 +73,36 @@ class EdgeStack:
         return _sums(self.across, self.down)
 
     def cells(self, frames: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Of every cell of CELL_PX: its coherence over some frames, and whether it has edges enough to tell, (h, w)."""
+        """Of every cell of CELL_PX: its coherence over some frames, and whether anything can be told of it, (h, w).
+
+        A cell without edges whose luma changes in another way than the whole picture's moves too; its coherence is 0.
+        """
         if frames not in self._cells:
-            across, down = self.across[list(frames)], self.down[list(frames)]
+            chosen = list(frames)
+            across, down = self.across[chosen], self.down[chosen]
             edges = ((across != 0) | (down != 0)).mean(axis=0, dtype=np.float32)
             shared, energy = self.pixel_sums if len(frames) == self.num_frames else _sums(across, down)
-            shared, energy, edges = _per_cell(shared), _per_cell(energy), _per_cell(edges)
+            shared, energy, edges = _per_cell(shared), _per_cell(energy), _per_cell(edges) * CELL_PX * CELL_PX
             coherence = (shared - energy) / np.maximum((len(frames) - 1) * energy, 1e-6)
-            self._cells[frames] = coherence, edges >= MIN_EDGES_PER_CELL
+            textured = edges >= MIN_EDGES_PER_CELL
+            changing = ~textured & (_change(self.cell_luma[chosen]) >= LEAST_CHANGE)
+            self._cells[frames] = np.where(changing, 0.0, coherence), textured | changing
         return self._cells[frames]
+
+
+def _change(luma: np.ndarray) -> np.ndarray:
+    """Standard deviation of each cell's luma over time, (T, h, w) to (h, w), without what fades the picture as a whole.
+
+    Each frame is fitted as a gain and an offset of the mean picture; what that leaves is change in one place.
+    """
+    mean = luma.mean(axis=0)
+    centred = mean - mean.mean()
+    spread = float((centred * centred).sum())
+    left = []
+    for frame in luma:
+        gain = float((frame * centred).sum()) / spread if spread > 0 else 0.0
+        left.append(frame - frame.mean() - gain * centred)
+    return np.std(left, axis=0)
 
 
 def _sums(across: np.ndarray, down: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -92,7 +116,8 @@ def _sums(across: np.ndarray, down: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 
 def _per_cell(plane: np.ndarray) -> np.ndarray:
+    """Means over the cells; what is left over at the right and the foot is not looked at."""
     rows, columns = max(plane.shape[0] // CELL_PX, 1), max(plane.shape[1] // CELL_PX, 1)
     size = (columns, rows)
     whole = plane[: rows * CELL_PX, : columns * CELL_PX]
-    return cv2.resize(whole, size, interpolation=cv2.INTER_AREA) * CELL_PX * CELL_PX
+    return cv2.resize(whole, size, interpolation=cv2.INTER_AREA)

@@ -32,7 +32,7 @@ class Track:
     """One piece of writing. `frames` are those it stands in, `seen` those it was detected in.
 
     `around` says what the picture does around it while it stands there: 'moves', 'still', or 'plain' where nothing
-    can be seen to do either.
+    can be seen to do either. `echoes` counts the other searched frames with a box of about the same size anywhere.
     """
 
     box: TextBox
@@ -41,26 +41,51 @@ class Track:
     coherence: float
     stands: bool
     around: str = "plain"
+    echoes: int = 0
 
 
 def follow(found: Mapping[int, Sequence[TextBox]], edges: EdgeStack) -> list[Track]:
-    """Join the boxes found in some frames to tracks; of a track's boxes the one with the best score is kept."""
+    """Join the boxes found in some frames to tracks; of a track's boxes the one of median area stands for it."""
     tracks: list[Track] = []
+    boxes_of: list[list[TextBox]] = []
     for frame, boxes in found.items():
         for box in boxes:
             for index, track in enumerate(tracks):
                 if frame in track.frames and _same_place(box, track.box):
-                    best = max(track.box, box, key=lambda b: b.score)
-                    tracks[index] = replace(track, box=best, seen=tuple(sorted({*track.seen, frame})))
+                    tracks[index] = replace(track, seen=tuple(sorted({*track.seen, frame})))
+                    boxes_of[index].append(box)
                     break
             else:
                 tracks.append(_begin(box, frame, edges))
+                boxes_of.append([box])
     everything = [box for boxes in found.values() for box in boxes]
-    return [_with_surroundings(track, everything, edges) for track in tracks]
+    tracks = [replace(track, box=_typical(boxes)) for track, boxes in zip(tracks, boxes_of, strict=True)]
+    tracks = [_with_surroundings(track, everything, edges) for track in tracks]
+    return [replace(track, echoes=_echoes(track, found)) for track in tracks]
+
+
+def _typical(boxes: Sequence[TextBox]) -> TextBox:
+    """The box of median area, with the best score of all."""
+    by_area = sorted(boxes, key=lambda box: box.area_px)
+    return replace(by_area[len(boxes) // 2], score=max(box.score for box in boxes))
+
+
+def _echoes(track: Track, found: Mapping[int, Sequence[TextBox]]) -> int:
+    others = [boxes for frame, boxes in found.items() if frame not in track.seen]
+    return sum(any(_alike(box, track.box) for box in boxes) for boxes in others)
+
+
+def _alike(a: TextBox, b: TextBox) -> bool:
+    return abs(a.height - b.height) <= 0.25 * b.height and abs(a.width - b.width) <= 0.25 * b.width
 
 
 def _same_place(a: TextBox, b: TextBox) -> bool:
     return a.iou(b) >= SAME_PLACE_IOU or a.overlap_px(b) >= SAME_PLACE_INSIDE * min(a.area_px, b.area_px)
+
+
+def stands_throughout(box: TextBox, edges: EdgeStack) -> bool:
+    """Whether a box keeps its edges over the whole clip, as far as can be told without its surroundings."""
+    return edges.coherence((box.x0, box.y0, box.x1, box.y1), range(edges.num_frames)) >= STANDS
 
 
 def _begin(box: TextBox, frame: int, edges: EdgeStack) -> Track:
