@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
 
 from pipeline import releases
 from pipeline.dataset import Dataset
+from pipeline.report.labels import STATUSES
 from pipeline.report.thresholds import Threshold
 
 MAX_RUNS = 10
 """Runs that the page lists; earlier ones are counted."""
 RUN_TIME = "%Y%m%dT%H%M%SZ"
 """How a run id begins."""
+TIME = "%Y-%m-%d %H:%M:%S UTC"
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class ReleaseFacts:
     seconds: float
     content_hash: str
     where: str
+    frozen: str
 
 
 def funnel_bars(connection: duckdb.DuckDBPyConnection) -> list[Bar]:
@@ -85,7 +88,7 @@ def funnel_bars(connection: duckdb.DuckDBPyConnection) -> list[Bar]:
     num_clips = rows["clips"]
     video_parts = [Part("probed", rows["videos probed"], "kept")]
     video_parts += [Part(reason or "failed", count, "failed") for reason, count in failures]
-    clip_parts = [Part(status, rows[f"clips {status}"], status) for status in ("kept", "rejected", "failed")]
+    clip_parts = [Part(status, rows[f"clips {status}"], status) for status in STATUSES]
     caption_parts = [Part(status, captions.get(status, 0), status) for status in ("ok", "rejected", "failed")]
     copies_note = f"{copies} of them have the bytes of another" if copies else ""
     return [
@@ -141,12 +144,17 @@ def release_facts(dataset: Dataset) -> list[ReleaseFacts]:
         release = releases.read(dataset, name)
         spans_us = zip(*(release.clips[column].to_pylist() for column in ("start_us", "end_us")), strict=True)
         seconds = sum(end_us - start_us for start_us, end_us in spans_us) * 1e-6
-        facts.append(ReleaseFacts(name, release.clips.num_rows, seconds, release.content_hash, release.where))
+        frozen = "unknown" if release.frozen_us is None else _time_text(release.frozen_us)
+        facts.append(ReleaseFacts(name, release.clips.num_rows, seconds, release.content_hash, release.where, frozen))
     return facts
 
 
 def _start(run_id: str) -> str:
     try:
-        return datetime.strptime(run_id.split("-")[0], RUN_TIME).strftime("%Y-%m-%d %H:%M:%S UTC")
+        return datetime.strptime(run_id.split("-")[0], RUN_TIME).strftime(TIME)
     except ValueError:
         return ""
+
+
+def _time_text(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us * 1e-6, tz=UTC).strftime(TIME)

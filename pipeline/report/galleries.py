@@ -1,14 +1,16 @@
-"""Contact sheets: evenly chosen rows, each shown once, and a count of those that are not shown."""
+"""Galleries of cards: evenly chosen rows, each shown once, and a count of those that are not shown."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 
 from pipeline.report.axes import number
+from pipeline.report.clocks import span_text
+from pipeline.report.pictures import Progress
 from pipeline.report.thresholds import Threshold, explain
 from pipeline.report.thumbnails import Strip, read_strip
 from schemas.clips import KEPT
@@ -16,9 +18,6 @@ from schemas.clips import KEPT
 NO_REASON = "(no reason given)"
 CARD_SCORES = {"brightness": "", "motion_px_s": "px/s", "bars_frac": ""}
 """Scores named on every card, with their units; size and length are there anyway."""
-
-Progress = Callable[[], None]
-"""Called after each clip whose frames were read."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,7 @@ class Card:
         if clip["is_image"]:
             facts.append("image")
         else:
-            span = f"{clock(clip['start_us'])} to {clock(clip['end_us'])}"
-            facts += [span, f"{clip['duration_s']:.2f} s", f"{clip['num_frames']} frames"]
+            facts += [span_text(clip), f"{clip['duration_s']:.2f} s", f"{clip['num_frames']} frames"]
         scores = ((name.split("_")[0], clip[name], unit) for name, unit in CARD_SCORES.items())
         return facts + [f"{name} {number(value)} {unit}".rstrip() for name, value, unit in scores if value is not None]
 
@@ -84,10 +82,17 @@ def kept_gallery(connection: duckdb.DuckDBPyConnection, limit: int, progress: Pr
     return Gallery("kept", total, [_card(connection, row, (), progress) for row in rows])
 
 
-def rejected_galleries(
-    connection: duckdb.DuckDBPyConnection, limit: int, thresholds: Sequence[Threshold], progress: Progress
+def other_galleries(
+    connection: duckdb.DuckDBPyConnection,
+    limit: int,
+    thresholds: Sequence[Threshold],
+    shown_elsewhere: Collection[str],
+    progress: Progress,
 ) -> list[Gallery]:
-    """One gallery a reason, most frequent first. A clip with several reasons has its card at the rarest of them."""
+    """Clips that are not kept, one gallery a reason, most frequent first. Reasons in `shown_elsewhere` are left out.
+
+    A clip with several reasons has its card at the rarest of them.
+    """
     reasons = connection.execute(
         "select reason, count(*) as clips from (select unnest(if(len(reasons) = 0, [?], reasons)) as reason"
         f" from clips where status <> '{KEPT}') group by reason order by clips, reason",
@@ -97,6 +102,8 @@ def rejected_galleries(
     galleries = []
     condition = f"status <> '{KEPT}' and list_contains(if(len(reasons) = 0, [?], reasons), ?)"
     for reason, _ in reasons:
+        if reason in shown_elsewhere:
+            continue
         rows, total = spread(connection, "clips", condition, "uri, start_us", limit, NO_REASON, reason)
         elsewhere = [row["clip_id"] for row in rows if row["clip_id"] in shown]
         cards = [_card(connection, row, thresholds, progress) for row in rows if row["clip_id"] not in shown]
@@ -122,11 +129,3 @@ def _card(
     )
     progress()
     return card
-
-
-def clock(time_us: int) -> str:
-    """A time as m:ss.ss, with hours where there are any."""
-    minutes, hundredths = divmod(round(time_us / 10_000), 6000)
-    hours, minutes = divmod(minutes, 60)
-    seconds = f"{hundredths / 100:05.2f}"
-    return f"{hours}:{minutes:02d}:{seconds}" if hours else f"{minutes}:{seconds}"

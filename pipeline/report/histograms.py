@@ -13,13 +13,15 @@ import pyarrow as pa
 from pipeline.report.axes import Axis, choose_axis
 from pipeline.report.thresholds import Threshold
 from schemas.captions import OK
-from schemas.clips import FAILED, KEPT, REJECTED
-from schemas.columns import Table
+from schemas.clips import FAILED, KEPT, PENDING, REJECTED
+from schemas.measures import MEASURE_OF
 
 NUM_BINS = 36
-NOT_SCORES = frozenset({"shot_index", "start_us", "end_us"})
+NOT_SCORES = frozenset({"shot_index", "start_frame", "start_us", "end_us"})
 """Numbers that say which clip it is, not how it is."""
-STATUSES = {"clips": (KEPT, REJECTED, FAILED), "captions": (OK, REJECTED, FAILED)}
+STATUSES = {"clips": (KEPT, REJECTED, FAILED, PENDING), "captions": (OK, REJECTED, FAILED)}
+THE_CLIP = "the clip itself"
+"""Heading of the scores that no measure gives."""
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,23 @@ def histogram(values: Mapping[str, np.ndarray], marks: Sequence[float] = (), *, 
 
 
 def score_histograms(
-    connection: duckdb.DuckDBPyConnection, table: Table, thresholds: Sequence[Threshold]
+    connection: duckdb.DuckDBPyConnection, view: str, schema: pa.Schema, thresholds: Sequence[Threshold]
 ) -> list[ScoreHistogram]:
-    """A histogram for each score column of `clips` or `captions`, columns with thresholds first."""
-    fields = [field for field in table.schema if is_score(field)]
+    """A histogram for each score column of the view `clips` or `captions`, columns with thresholds first."""
+    fields = [field for field in schema if is_score(field)]
     judged = {threshold.column for threshold in thresholds}
     fields.sort(key=lambda field: field.name not in judged)
-    return [_of_column(connection, table, field, thresholds) for field in fields]
+    return [_of_column(connection, view, field, thresholds) for field in fields]
+
+
+def by_measure(scores: Sequence[ScoreHistogram]) -> dict[str, list[ScoreHistogram]]:
+    """Histograms of clips under the measures that their columns belong to; those without a value are left out."""
+    groups: dict[str, list[ScoreHistogram]] = {}
+    for name in (THE_CLIP, *dict.fromkeys(MEASURE_OF.values())):
+        found = [score for score in scores if score.histogram and MEASURE_OF.get(score.column, THE_CLIP) == name]
+        if found:
+            groups[name] = found
+    return groups
 
 
 def is_score(field: pa.Field) -> bool:
@@ -102,12 +114,12 @@ def is_score(field: pa.Field) -> bool:
 
 
 def _of_column(
-    connection: duckdb.DuckDBPyConnection, table: Table, field: pa.Field, thresholds: Sequence[Threshold]
+    connection: duckdb.DuckDBPyConnection, view: str, field: pa.Field, thresholds: Sequence[Threshold]
 ) -> ScoreHistogram:
-    query = f"select coalesce({field.name}::double, 'nan'::double) as value from {table.name} where status = ?"
+    query = f"select coalesce({field.name}::double, 'nan'::double) as value from {view} where status = ?"
     values = {
         status: np.asarray(connection.execute(query, [status]).fetchnumpy()["value"], np.float64)
-        for status in STATUSES[table.name]
+        for status in STATUSES[view]
     }
     own = [threshold for threshold in thresholds if threshold.column == field.name]
     has_value = any(np.isfinite(array).any() for array in values.values())
@@ -115,7 +127,7 @@ def _of_column(
     result = histogram(values, marks, is_integer=pa.types.is_integer(field.type)) if has_value else None
     num_missing = result.num_missing if result else sum(map(len, values.values()))
     metadata = {key.decode(): value.decode() for key, value in (field.metadata or {}).items()}
-    return ScoreHistogram(table.name, field.name, metadata["doc"], metadata["unit"], own, num_missing, result)
+    return ScoreHistogram(view, field.name, metadata["doc"], metadata["unit"], own, num_missing, result)
 
 
 def _edges(axis: Axis, is_integer: bool) -> np.ndarray:

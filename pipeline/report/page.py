@@ -6,22 +6,33 @@ forbids scripts and every request besides.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+import duckdb
 import jinja2
 
+from pipeline import differences
 from pipeline.dataset import Dataset
 from pipeline.query import connect
 from pipeline.report import facts
 from pipeline.report.axes import number
-from pipeline.report.galleries import Progress, kept_gallery, rejected_galleries, spread
-from pipeline.report.histograms import score_histograms
+from pipeline.report.contact_sheets import Judged, rule_sheets
+from pipeline.report.galleries import kept_gallery, other_galleries, spread
+from pipeline.report.histograms import by_measure, score_histograms
+from pipeline.report.labels import camera_chart, label_charts
+from pipeline.report.pictures import Progress, Shelf
 from pipeline.report.plots import histogram_svg
 from pipeline.report.thresholds import newest_recipe, thresholds_in
+from pipeline.report.timelines import timelines
 from pipeline.report.training import LossCurve, Sample
-from schemas import CAPTIONS, CLIPS
+from schemas import CAPTIONS
+from schemas.judged import DUPLICATE_RANK, JUDGED
+
+UNSEEN = ("video_hash", "video_hash_times_us", "overlay_texts")
+"""Columns that the page does not show."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +40,13 @@ class ReportConfig:
     """What the page holds."""
 
     num_clips: int = 60
-    """At most this many kept clips, clips of a reason, and failed videos are shown."""
+    """At most this many kept clips, clips that failed for a reason, and failed videos are shown."""
+    num_near: int = 9
+    """At most this many clips on either side of a rule's threshold."""
+    num_videos: int = 6
+    """At most this many timelines."""
+    judged: Judged | None = None
+    """What each rule makes of the clips; the page has no rules without."""
     curve: LossCurve | None = None
     """Losses of a training run."""
     sample: Sample | None = None
@@ -38,41 +55,89 @@ class ReportConfig:
 
 def report_page(dataset: Dataset, config: ReportConfig, progress: Progress = lambda: None) -> str:
     """The whole page as HTML."""
+    folder = resources.files("pipeline.report")
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text()),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["number"] = number
-    template = (resources.files("pipeline.report") / "page.html").read_text()
-    return environment.from_string(template).render(_content(dataset, config, progress))
+    return environment.get_template("page.html").render(_content(dataset, config, progress))
 
 
 def _content(dataset: Dataset, config: ReportConfig, progress: Progress) -> dict[str, Any]:
-    connection = connect(dataset)
+    connection, shelf = _tables(dataset), Shelf()
     runs = dataset.runs()
     recipe = newest_recipe(runs)
-    clip_limits, caption_limits = thresholds_in(recipe, "rules"), thresholds_in(recipe, "caption_rules")
-    scores = [
-        *score_histograms(connection, CLIPS, clip_limits),
-        *score_histograms(connection, CAPTIONS, caption_limits),
-    ]
-    listed_runs, num_earlier_runs = facts.run_facts(runs)
-    failed, num_failed = spread(connection, "videos", "status = 'failed'", "reason, uri", config.num_clips)
-    return {
+    limits = thresholds_in(recipe, "rules")
+    content = {
         "location": dataset.location,
         "recipe_name": recipe.get("name"),
-        "versions": runs[-1]["versions"] if runs else {},
-        "runs": listed_runs,
-        "num_earlier_runs": num_earlier_runs,
         "funnel": facts.funnel_bars(connection),
-        "reasons": facts.reasons(connection, "clips", clip_limits),
-        "caption_reasons": facts.reasons(connection, "captions", caption_limits),
-        "scores": scores,
         "draw": histogram_svg,
         "kept": kept_gallery(connection, config.num_clips, progress),
-        "rejected": rejected_galleries(connection, config.num_clips, clip_limits, progress),
-        "failed_videos": failed,
-        "num_failed_videos": num_failed,
         "curve": config.curve,
         "sample": config.sample,
+        **_runs(runs),
+        **_scores(connection, recipe),
+        **_rules(connection, config, shelf),
+        **_rejects(connection, config, recipe, progress),
+        **_releases(dataset),
+    }
+    content["timelines"], content["num_videos"] = timelines(connection, config.num_videos, limits, shelf)
+    # Last, when all sections have said which pictures they show.
+    return content | {"pictures": shelf.style_sheet(progress), "unread": shelf.failures}
+
+
+def _tables(dataset: Dataset) -> duckdb.DuckDBPyConnection:
+    """The data set's views, with `clips` worked out once for all that is asked of it."""
+    connection = connect(dataset)
+    connection.execute(f"create temp table clips as select * exclude ({', '.join(UNSEEN)}) from memory.main.clips")
+    return connection
+
+
+def _runs(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    listed, num_earlier = facts.run_facts(runs)
+    return {"runs": listed, "num_earlier_runs": num_earlier, "versions": runs[-1]["versions"] if runs else {}}
+
+
+def _scores(connection: duckdb.DuckDBPyConnection, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    schema = JUDGED.remove(JUDGED.get_field_index(DUPLICATE_RANK.name))
+    clips = score_histograms(connection, "clips", schema, thresholds_in(recipe, "rules"))
+    captions = score_histograms(connection, "captions", CAPTIONS.schema, thresholds_in(recipe, "caption_rules"))
+    return {
+        "scores": by_measure(clips),
+        "unmeasured": [score.column for score in clips if score.histogram is None],
+        "caption_scores": captions,
+        "labels": label_charts(connection),
+        "camera": camera_chart(connection),
+    }
+
+
+def _rules(connection: duckdb.DuckDBPyConnection, config: ReportConfig, shelf: Shelf) -> dict[str, Any]:
+    return {"sheets": rule_sheets(connection, config.judged, config.num_near, shelf) if config.judged else []}
+
+
+def _rejects(
+    connection: duckdb.DuckDBPyConnection, config: ReportConfig, recipe: Mapping[str, Any], progress: Progress
+) -> dict[str, Any]:
+    limits = thresholds_in(recipe, "rules")
+    of_rules = {rule.reason for rule in config.judged.recipe.rules.values()} if config.judged else set()
+    failed, num_failed = spread(connection, "videos", "status = 'failed'", "reason, uri", config.num_clips)
+    return {
+        "reasons": facts.reasons(connection, "clips", limits),
+        "caption_reasons": facts.reasons(connection, "captions", thresholds_in(recipe, "caption_rules")),
+        "others": other_galleries(connection, config.num_clips, limits, of_rules, progress),
+        "failed_videos": failed,
+        "num_failed_videos": num_failed,
+    }
+
+
+def _releases(dataset: Dataset) -> dict[str, Any]:
+    last = differences.latest_two(dataset)
+    return {
         "releases": facts.release_facts(dataset),
+        "differences": differences.compare(dataset, *last) if last else None,
     }

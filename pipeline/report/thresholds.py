@@ -1,4 +1,4 @@
-"""The limits that decided over a data set, as its newest curate run recorded them."""
+"""The limits that decided over a data set, as its newest run recorded them."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Threshold:
 
 
 def newest_recipe(runs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The recipe of the last curate run, as plain values; empty if there is no record of one."""
-    recipes = [run["recipe"] for run in runs if run["job"] == "curate"]
+    """The recipe that the data set was curated or judged by last, as plain values; empty if there is no record."""
+    recipes = [run["recipe"] for run in runs if run["job"] in ("curate", "rejudge")]
     return recipes[-1] if recipes else {}
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from pipeline.stages.clip_frames import sample_clip
-from schemas.recipe import FramesConfig
+from schemas.looking import FramesConfig
 
 NUM_FRAMES = 4
 HEIGHT_PX = 112

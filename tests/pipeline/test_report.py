@@ -6,9 +6,11 @@ import base64
 import io
 import json
 import re
+from collections.abc import Callable
 from fractions import Fraction
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -20,7 +22,8 @@ from pipeline.drawn.encode import Encoding, encode
 from pipeline.drawn.render import render
 from pipeline.drawn.world import Scene, Thing
 from pipeline.query import connect
-from pipeline.report.galleries import clock, kept_gallery, rejected_galleries, spread
+from pipeline.report.clocks import clock
+from pipeline.report.galleries import kept_gallery, other_galleries, spread
 from pipeline.report.histograms import histogram
 from pipeline.report.page import ReportConfig, report_page
 from pipeline.report.plots import histogram_svg, smoothed
@@ -30,8 +33,10 @@ from pipeline.report.training import read_loss_curve, read_sample
 from pipeline.stages.probe import failed
 from schemas import CAPTIONS, CLIPS, VIDEOS
 from schemas.errors import UsageError
-from schemas.recipe import Recipe, Rule
+from schemas.recipe import Recipe
+from schemas.rules import Rule
 
+MakeRow = Callable[..., dict[str, Any]]
 WIDTH, HEIGHT, FPS, NUM_FRAMES = 160, 120, 10, 40
 HOSTILE = "A circle </p><script>alert('x')</script> & <img src=//example.org/a.png>"
 RULES = {
@@ -43,12 +48,13 @@ KEPT = {"status": "kept", "reasons": []}
 REASONS = [["too_dark"], ["too_dark", "still"], ["too_dark", "still"], ["still"], ["too_dark"], []]
 
 
-def clip_row(index: int, uri: str, **facts) -> dict:
-    row = {
+def numbered_clip(index: int, uri: str, **facts) -> dict:
+    row = dict.fromkeys(CLIPS.schema.names) | {
         "clip_id": f"{index:016x}",
         "video_id": "0" * 16,
         "uri": uri,
         "shot_index": index,
+        "start_frame": 3 * index,
         "start_us": 300_000 * index,
         "end_us": 300_000 * (index + 1),
         "is_image": False,
@@ -63,22 +69,9 @@ def clip_row(index: int, uri: str, **facts) -> dict:
         "motion_px_s": 0.2 if "still" in facts["reasons"] else 40.0,
         "bars_frac": 0.0,
         "decode_errors": 0,
+        "measured": "{}",
     }
-    return {name: (row | facts)[name] for name in CLIPS.schema.names}
-
-
-def caption_row(clip: dict) -> dict:
-    return {
-        "clip_id": clip["clip_id"],
-        "captioner": "f" * 16,
-        "captioner_name": "builtin",
-        "short": HOSTILE,
-        "detailed": "It moves left.",
-        "num_words": 3,
-        "text_video_similarity": 0.25,
-        "status": "ok",
-        "reasons": [],
-    }
+    return row | facts
 
 
 @pytest.fixture(scope="module")
@@ -91,16 +84,18 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def dataset(video: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+def dataset(video: Path, tmp_path_factory: pytest.TempPathFactory, video_row: MakeRow, caption_row: MakeRow) -> Dataset:
     """Seven kept clips, six not kept, two of the kept captioned, and three videos that failed."""
     dataset = Dataset(str(tmp_path_factory.mktemp("dataset")))
-    kept = [clip_row(i, str(video), **KEPT) for i in range(7)]
-    others = [clip_row(7 + i, str(video), status="rejected", reasons=reasons) for i, reasons in enumerate(REASONS)]
+    kept = [numbered_clip(i, str(video), **KEPT) for i in range(7)]
+    others = [numbered_clip(7 + i, str(video), status="rejected", reasons=reasons) for i, reasons in enumerate(REASONS)]
     dataset.write_part(CLIPS, kept + others)
-    dataset.write_part(CAPTIONS, [caption_row(clip) for clip in kept[:2]])
+    dataset.write_part(
+        CAPTIONS, [caption_row(clip["clip_id"], short=HOSTILE, text_video_similarity=0.25) for clip in kept[:2]]
+    )
     identity = {"video_id": None, "file_bytes": 0, "modified_us": 0, "source": "{}", "duplicate_of": None}
     failures = [identity | failed("empty_file", "0 bytes <i>") | {"uri": f"/broken/{i}.mp4"} for i in range(3)]
-    dataset.write_part(VIDEOS, failures)
+    dataset.write_part(VIDEOS, [video_row("0" * 16, uri=str(video), duration_us=4_000_000), *failures])
     record = {"run_id": "20260102T030405Z-curate-abc", "job": "curate", "state": "done", "versions": {"av": "18"}}
     stages = {"scan": {"rows": 3, "seconds": 1.5, "num_bytes": 2048, "counts": {}}}
     dataset.write_run(
@@ -220,7 +215,7 @@ def test_every_clip_is_shown_or_counted(dataset: Dataset, limit: int) -> None:
     kept = kept_gallery(connection, limit, lambda: None)
     assert (kept.total, len(kept.cards), kept.num_hidden) == (7, min(7, limit), 7 - min(7, limit))
     limits = thresholds_in(Recipe(rules=RULES).as_dict(), "rules")
-    galleries = rejected_galleries(connection, limit, limits, lambda: None)
+    galleries = other_galleries(connection, limit, limits, (), lambda: None)
     assert {gallery.title: gallery.total for gallery in galleries} == {
         "too_dark": 4,
         "still": 3,
@@ -239,7 +234,7 @@ def test_every_clip_is_shown_or_counted(dataset: Dataset, limit: int) -> None:
 
 def test_the_page_stands_alone_and_escapes_what_others_wrote(dataset: Dataset, video: Path, tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0, "val_loss": 1.5}\n')
-    config = ReportConfig(60, read_loss_curve(str(tmp_path)), read_sample(str(video)))
+    config = ReportConfig(60, curve=read_loss_curve(str(tmp_path)), sample=read_sample(str(video)))
     page = report_page(dataset, config)
     parsed = Links(page)
     assert "script" not in parsed.tags
@@ -272,7 +267,7 @@ def test_a_data_set_of_failures_only_has_a_page(dataset: Dataset, tmp_path: Path
 
 
 def test_thumbnails_show_the_clip(video: Path) -> None:
-    strip = read_strip(clip_row(3, str(video), **KEPT))
+    strip = read_strip(numbered_clip(3, str(video), **KEPT))
     assert strip.failure is None
     assert [(image.width_px, image.height_px) for image in strip.thumbnails] == [(150, HEIGHT_PX)] * 3
     scene = Scene(things=(Thing("circle", "red", direction="left"),), background="grey")
@@ -284,7 +279,7 @@ def test_thumbnails_show_the_clip(video: Path) -> None:
 
 
 def test_a_lost_video_is_said_in_words(dataset: Dataset) -> None:
-    strip = read_strip(clip_row(0, "/no/such/file.mp4", **KEPT))
+    strip = read_strip(numbered_clip(0, "/no/such/file.mp4", **KEPT))
     assert not strip.thumbnails
     assert strip.failure
 
