@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pipeline.detectors.adaptive import AdaptiveConfig, AdaptiveDetector
+from pipeline.detectors.cascade import CascadeDetector
 from pipeline.detectors.content import ContentConfig, ContentDetector
 from pipeline.detectors.detector import Detector
 from pipeline.detectors.hash import HashConfig, HashDetector
@@ -13,6 +14,7 @@ from pipeline.detectors.transnet import TransNetDetector
 from schemas.splitting import SplitConfig
 
 DETECTORS: dict[str, Callable[[SplitConfig], Detector]] = {
+    "cascade": lambda _: CascadeDetector(),
     "transnet": lambda _: TransNetDetector(),
     "adaptive": lambda split: AdaptiveDetector(AdaptiveConfig(min_shot_s=split.min_shot_s)),
     "content": lambda split: ContentDetector(ContentConfig(min_shot_s=split.min_shot_s)),

