@@ -37,6 +37,10 @@ STILL_AREA_FRAC = 0.2
 camera to be called still: 99% of drawn moving cameras stay below 0.16 to 0.21, by kind of motion."""
 TEXTURE_NOISE = 4e-5
 """Least eigenvalue of the structure tensor that counts as texture: twice that of film grain after reduction."""
+THIN = (slice(None, None, 2), slice(None, None, 2))
+"""The cells that are fitted to: DIS sets its patches 4 px apart, so that half of the cells each way lose nothing."""
+UNIT_SIDE_PX = 256
+"""The longer side of the frame that displacements are given for."""
 BORDER_WEIGHT = 3.0
 """How much more the border counts than the middle."""
 
@@ -68,7 +72,7 @@ def _grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     x, y = (x - (width - 1) / 2) / half, (y - (height - 1) / 2) / half
     nearness = np.maximum(np.abs(x) * half * 2 / width, np.abs(y) * half * 2 / height)
-    return x.ravel(), y.ravel(), (1 + (BORDER_WEIGHT - 1) * nearness**2).ravel()
+    return x, y, 1 + (BORDER_WEIGHT - 1) * nearness**2
 
 
 def fit_camera(flow: np.ndarray, before: np.ndarray, after: np.ndarray) -> CameraFit | None:
@@ -78,12 +82,15 @@ def fit_camera(flow: np.ndarray, before: np.ndarray, after: np.ndarray) -> Camer
         flow: (h, w, 2) float32, displacement in px at 256 px for the longer side.
         before, after: (h, w) uint8, what the flow is between.
     """
-    x, y, border = _grid(*before.shape)
-    weight = texture_weight(before).ravel() * border
+    cells_per_px = max(before.shape) / UNIT_SIDE_PX
+    inside = _inside_bars(np.maximum(before, after))
+    flow, before, after = flow[inside], before[inside], after[inside]
+    x, y, border = (values[THIN].ravel() for values in _grid(*before.shape))
+    weight = texture_weight(before)[THIN].ravel() * border
     total = float(weight.sum(dtype=np.float64))
     if total < MIN_TEXTURE_FRAC * float(border.sum(dtype=np.float64)):
         return None
-    u, v = flow[..., 0].ravel(), flow[..., 1].ravel()
+    u, v = flow[THIN][..., 0].ravel(), flow[THIN][..., 1].ravel()
     motion = np.array([_median(u, weight), _median(v, weight), 0.0, 0.0])
     for scale in SCALES_PX:
         error2 = _error2(motion, u, v, x, y)
@@ -91,28 +98,52 @@ def fit_camera(flow: np.ndarray, before: np.ndarray, after: np.ndarray) -> Camer
     error2 = _error2(motion, u, v, x, y)
     speed2 = u * u + v * v
     follows = error2 < (NOISE_PX + SLACK * np.sqrt(speed2)) ** 2
-    stands, moves = _witnesses(motion, before, after)
-    num_stand, num_move = (float((border * side).sum(dtype=np.float64)) for side in (stands, moves))
-    if num_stand > STILL_AREA_FRAC * (num_stand + num_move):
-        motion, error2, follows = np.zeros(4), speed2, stands | (speed2 < NOISE_PX**2)
+    stands, moves = _witnesses(motion * cells_per_px, before, after)
+    if stands.sum(dtype=np.float64) > STILL_AREA_FRAC * (stands + moves).sum(dtype=np.float64):
+        motion, error2 = np.zeros(4), speed2
+        follows = (stands[THIN].ravel() > 0) | (speed2 < NOISE_PX**2)
     support = float((weight * follows).sum(dtype=np.float64)) / total
     return CameraFit(motion, support, float(np.sqrt(error2).mean(dtype=np.float64)))
 
 
+def _inside_bars(luma: np.ndarray) -> tuple[slice, slice]:
+    """What lies inside black bars, whose edges stand still whatever the camera does, less a margin for those edges."""
+    rows, columns = (_lit(luma.max(axis=along)) for along in (1, 0))
+    return rows, columns
+
+
+def _lit(brightest: np.ndarray) -> slice:
+    lit = np.flatnonzero(brightest > BAR_LUMA)
+    size = len(brightest)
+    if len(lit) < LEAST_LIT_FRAC * size:
+        return slice(0, size)
+    first, last = int(lit[0]), int(lit[-1]) + 1
+    return slice(first + (first > 0), last - (last < size))
+
+
+BAR_LUMA = 32
+"""Luma that no pixel of a bar exceeds; video black is 16, and reduction blurs its edge."""
+LEAST_LIT_FRAC = 0.4
+"""Share of a side that must be lit for the dark rest to be bars; below, it is a scene in the dark or a title."""
+
+
 def _witnesses(motion: np.ndarray, before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where the picture changes far less than if it moved as the model says, and where it does change, flat (h * w).
+    """Weights (h, w) of the places that change far less than if they moved as the model says, and of those that change.
 
     Pixels are compared, not flow, whose patches reach across the edge of a moving object.
+
+    Args:
+        motion: (pan, tilt, zoom, roll) in pixels of these pictures.
     """
-    x, y, _ = _grid(*before.shape)
-    u, v = _displacement(motion * max(before.shape) / 256, x, y)
+    x, y, border = _grid(*before.shape)
+    u, v = _displacement(motion, x, y)
     shorten = 1 / np.maximum(1, np.sqrt(u * u + v * v))
-    slope_x, slope_y = (cv2.Sobel(before, cv2.CV_32F, dx, 1 - dx, scale=1 / 8).ravel() for dx in (1, 0))
-    foretold = np.abs((slope_x * u + slope_y * v) * shorten).reshape(before.shape)
+    slope_x, slope_y = (cv2.Sobel(before, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
+    foretold = np.abs((slope_x * u + slope_y * v) * shorten)
     found = cv2.absdiff(before, after).astype(np.float32)
     foretold, found = (cv2.blur(change, (3, 3)) for change in (foretold, found))
-    asked, unchanged = foretold.ravel() > LEAST_CHANGE, (found < UNCHANGED_FRAC * foretold).ravel()
-    return asked & unchanged, asked & ~unchanged
+    asked, unchanged = foretold > LEAST_CHANGE, found < UNCHANGED_FRAC * foretold
+    return border * (asked & unchanged), border * (asked & ~unchanged)
 
 
 LEAST_CHANGE = 1.0
@@ -217,7 +248,7 @@ def _median_length(vectors: np.ndarray) -> float:
 
 
 def _running_median(motion_px_s: np.ndarray) -> np.ndarray:
-    """Median of the samples around each; at the ends, of those that there are."""
+    """Median of the samples around each; the ends are mirrored."""
     reach = SMOOTH_SAMPLES // 2
-    padded = np.pad(motion_px_s, ((reach, reach), (0, 0)), constant_values=np.nan)
-    return np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, SMOOTH_SAMPLES, axis=0), axis=-1)
+    padded = np.pad(motion_px_s, ((reach, reach), (0, 0)), mode="symmetric")
+    return np.median(np.lib.stride_tricks.sliding_window_view(padded, SMOOTH_SAMPLES, axis=0), axis=-1)
