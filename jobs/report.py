@@ -1,4 +1,4 @@
-"""Write a page with funnel, score histograms with their limits, and contact sheets of kept and rejected clips.
+"""Write a page with the funnel, what each rule does, clips about each threshold, scores, timelines and releases.
 
 The page is one HTML file that holds its own pictures; it can be mailed, and opens without a network.
 """
@@ -13,7 +13,10 @@ import sys
 from jobs.arguments import add_json_argument
 from jobs.cli import run_job
 from jobs.progress import live_progress
+from jobs.runs import latest_recipe
 from pipeline.dataset import Dataset
+from pipeline.decisions import judge_dataset
+from pipeline.report.contact_sheets import Judged
 from pipeline.report.page import ReportConfig, report_page
 from pipeline.report.training import read_loss_curve, read_sample
 from schemas.errors import UsageError
@@ -27,20 +30,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--clips", type=int, default=60, metavar="N", help="show at most N clips of each kind (default: %(default)s)"
     )
+    parser.add_argument(
+        "--near",
+        type=int,
+        default=9,
+        metavar="N",
+        help="show at most N clips on either side of each threshold (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--videos",
+        type=int,
+        default=6,
+        metavar="N",
+        help="draw the timelines of at most N videos (default: %(default)s)",
+    )
     parser.add_argument("--train", metavar="RUN", help="folder of a training run; draws its loss curve")
     parser.add_argument("--sample", metavar="FILE.mp4", help="a sampled video or image; embeds it")
     add_json_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.clips < 0:
-        raise UsageError(f"--clips {args.clips}: must be 0 or more")
+    for option in ("clips", "near", "videos"):
+        if getattr(args, option) < 0:
+            raise UsageError(f"--{option} {getattr(args, option)}: must be 0 or more")
     dataset = Dataset(args.dataset).require()
     folder, name = _place(args.out, dataset)
     config = ReportConfig(
-        args.clips,
-        read_loss_curve(args.train) if args.train else None,
-        read_sample(args.sample) if args.sample else None,
+        num_clips=args.clips,
+        num_near=args.near,
+        num_videos=args.videos,
+        curve=read_loss_curve(args.train) if args.train else None,
+        sample=read_sample(args.sample) if args.sample else None,
+        judged=_judged(dataset),
     )
     folder.make_writable()
     num_read = 0
@@ -59,6 +80,12 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(path)
     return 0
+
+
+def _judged(dataset: Dataset) -> Judged | None:
+    """What the rules that the data set was judged by last make of its clips; None before the first time."""
+    recipe = latest_recipe(dataset)
+    return Judged(recipe, judge_dataset(dataset, recipe)) if recipe else None
 
 
 def _place(out: str | None, dataset: Dataset) -> tuple[Dataset, str]:

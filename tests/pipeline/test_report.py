@@ -228,7 +228,7 @@ def test_every_clip_is_shown_or_counted(dataset: Dataset, limit: int) -> None:
     assert {clip_id for gallery in galleries for clip_id in gallery.elsewhere} <= set(shown)
     if limit == 60:
         assert len(shown) == 13
-    parsed = Links(report_page(dataset, ReportConfig(num_clips=limit)))
+    parsed = Links(report_page(dataset, ReportConfig(num_clips=limit, num_videos=0)))
     assert sorted(parsed.cards) == sorted(f"clip-{clip_id}" for clip_id in shown)
 
 
@@ -253,7 +253,7 @@ def test_the_page_stands_alone_and_escapes_what_others_wrote(dataset: Dataset, v
 
 
 def test_a_page_shown_in_part_says_how_many_are_missing(dataset: Dataset) -> None:
-    page = report_page(dataset, ReportConfig(num_clips=1))
+    page = report_page(dataset, ReportConfig(num_clips=1, num_videos=0))
     assert "Shown: 1 of 7, chosen evenly in their order; 6 not shown." in page
     assert "Shown: 1 of 3, chosen evenly in their order; 2 not shown." in page
 
