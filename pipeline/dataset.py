@@ -157,7 +157,7 @@ class Dataset:
                     filesystem.delete_file(info.path)
 
     def write_run(self, run_id: str, record: Mapping[str, Any]) -> None:
-        self.write_bytes(f"runs/{run_id}.json", json.dumps(record, indent=1, sort_keys=True).encode())
+        self.write_bytes(f"runs/{run_id}.json", json.dumps(record, indent=1).encode())
 
     def runs(self) -> list[dict[str, Any]]:
         """The records of all runs, oldest first."""

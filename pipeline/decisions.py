@@ -27,10 +27,10 @@ def judge_dataset(dataset: Dataset, recipe: Recipe) -> Verdicts:
     used = {rule.column for rule in recipe.rules.values()} - {DUPLICATE_RANK.name}
     marks = [mark for name in MEASURES for mark in (f"has_{name}", f"failure_{name}")]
     columns = ", ".join(["clip_id", *sorted(used), *marks])
-    scored = connection.execute(f"select {columns} from scored order by clip_id").to_arrow_table()
+    scored = connection.sql(f"select {columns} from scored order by clip_id").to_arrow_table()
     wanted = wanted_fingerprints(recipe)
-    groups = connection.execute("from duplicates").to_arrow_table()
-    sizes = connection.execute(f"select {RANKED_BY} from clips where clip_id in (select clip_id from duplicates)")
+    groups = connection.sql("from duplicates").to_arrow_table()
+    sizes = connection.sql(f"select {RANKED_BY} from clips where clip_id in (select clip_id from duplicates)")
     clips = sizes.to_arrow_table()
 
     def rank(survivors: Sequence[str]) -> Mapping[str, int]:
@@ -54,7 +54,7 @@ def gate_fingerprint(recipe: Recipe) -> str:
 
 def write_decisions(dataset: Dataset, verdicts: Verdicts, recipe: Recipe) -> int:
     """Write the decisions that differ from those that stand; returns how many."""
-    standing: pa.Table = connect(dataset).execute("select clip_id, status, reasons from clips").to_arrow_table()
+    standing: pa.Table = connect(dataset).sql("select clip_id, status, reasons from clips").to_arrow_table()
     before = {row["clip_id"]: (row["status"], row["reasons"]) for row in standing.to_pylist()}
     gate, now_us = gate_fingerprint(recipe), time.time_ns() // 1000
     rows = [

@@ -52,8 +52,8 @@ def to_remeasure(dataset: Dataset, wanted: Mapping[str, str]) -> list[Remeasurin
     names = list(wanted)
     columns = ", ".join(f"has_{name}" for name in names)
     lacks = " or ".join(f"has_{name} is distinct from ?" for name in names)
-    rows = connect(dataset).execute(
-        f"select {CLIP_POSITION}, {columns} from scored where {lacks}", [wanted[name] for name in names]
+    rows = connect(dataset).sql(
+        f"select {CLIP_POSITION}, {columns} from scored where {lacks}", params=[wanted[name] for name in names]
     )
     groups: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
     for row in rows.to_arrow_table().to_pylist():
@@ -70,7 +70,7 @@ def to_look_at(dataset: Dataset, wanted: Mapping[str, str]) -> list[dict[str, An
     if not wanted:
         return []
     names = list(wanted)
-    clips = connect(dataset).execute(
+    clips = connect(dataset).sql(
         f"select {CLIP_GEOMETRY}, {', '.join(f'has_{name}' for name in names)} from scored "
         f"where status not in ('{REJECTED}', '{FAILED}') order by clip_id"
     )
@@ -87,11 +87,11 @@ CLIP_GEOMETRY = "clip_id, uri, start_us, end_us, is_image, num_frames, width, he
 
 def to_caption(dataset: Dataset, captioner: str) -> list[dict[str, Any]]:
     """Kept clips without a caption by this captioner, each with its newest embedding where there is one."""
-    rows = connect(dataset).execute(
+    rows = connect(dataset).sql(
         f"select {CLIP_GEOMETRY}, encoder, embedding from clips left join embeddings using (clip_id, encoder) "
         f"where status = '{KEPT}' and clip_id not in (select clip_id from captions where captioner = ?) "
         "order by clip_id",
-        [captioner],
+        params=[captioner],
     )
     return rows.to_arrow_table().to_pylist()
 

@@ -6,6 +6,11 @@ create or replace view videos as
 select * from videos_raw
 qualify row_number() over (partition by uri order by modified_us desc, file_bytes desc) = 1;
 
+-- The newest grouping: clips that show the same as others.
+create or replace view duplicates as
+select * exclude (grouping, grouped_us) from duplicates_raw
+where grouped_us = (select max(grouped_us) from duplicates_raw);
+
 create or replace view kept as
 select * from clips where status = 'kept';
 
