@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from pipeline.isolation import heartbeat
-from pipeline.media import MICROSECONDS, FrameReader, MediaError, open_video, rotation_turns
+from pipeline.media import MICROSECONDS, FrameReader, MediaError, open_video, reformatted, rotation_turns
 
 if TYPE_CHECKING:
     import decord
@@ -127,7 +127,8 @@ def _timed(reader: FrameReader) -> Iterator[tuple[int, av.video.frame.VideoFrame
 
 
 def _upright(frame: av.video.frame.VideoFrame) -> np.ndarray:
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), rotation_turns(int(frame.rotation))))
+    pixels = reformatted(frame, format="rgb24").to_ndarray()
+    return np.ascontiguousarray(np.rot90(pixels, rotation_turns(int(frame.rotation))))
 
 
 def _read_one(reader: decord.VideoReader, index: int) -> np.ndarray:

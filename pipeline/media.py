@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 import av
 import av.container
@@ -172,13 +173,33 @@ def luma_and_chroma(frame: av.video.frame.VideoFrame) -> tuple[np.ndarray, np.nd
     """
     name = frame.format.name
     if name not in PLANAR_8_BIT and name not in PLANAR_10_BIT:
-        frame = frame.reformat(format="yuv420p")
+        frame = reformatted(frame, format="yuv420p")
     dtype = np.uint16 if name in PLANAR_10_BIT else np.uint8
     planes = []
     for plane in frame.planes[:3]:
         rows = np.frombuffer(memoryview(plane), dtype).reshape(plane.height, -1)
         planes.append(rows[:, : plane.width])
     return planes[0], planes[1], planes[2]
+
+
+def reformatted(frame: av.video.frame.VideoFrame, **wanted: Any) -> av.video.frame.VideoFrame:
+    """A frame in another format or size; one of a colour space that swscale does not know is taken for an untagged one.
+
+    Raises:
+        MediaError: `unknown_format`, if swscale takes it neither way.
+    """
+    try:
+        return frame.reformat(**wanted)
+    except av.error.FFmpegError:
+        frame.colorspace, frame.color_primaries, frame.color_trc = UNSPECIFIED, UNSPECIFIED, UNSPECIFIED
+    try:
+        return frame.reformat(**wanted)
+    except av.error.FFmpegError as error:
+        raise MediaError("unknown_format", f"{frame.format.name}: {one_line(error)}") from error
+
+
+UNSPECIFIED = 2
+"""Colour space, primaries and transfer that are not told (ITU-T H.273, tables 2 to 4)."""
 
 
 def reduce_planes(frame: av.video.frame.VideoFrame, long_side_px: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

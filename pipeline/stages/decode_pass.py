@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.detectors.detector import Detector
 from pipeline.measures import StreamMeasures
-from pipeline.media import MICROSECONDS, NOMINAL_FPS, FrameReader
+from pipeline.media import MICROSECONDS, NOMINAL_FPS, FrameReader, reformatted
 from pipeline.stages import probe
 from pipeline.stream import StreamFrame, VideoFacts
 from schemas.splitting import MeasureConfig
@@ -40,7 +40,7 @@ def run_pass(
             stored_px = raw.width, raw.height
             seen = StreamMeasures(measures, _video_facts(reader, facts, stored_px), config)
         elif (raw.width, raw.height) != stored_px:  # a stream may change its size; all is measured at the first
-            raw = raw.reformat(*stored_px)
+            raw = reformatted(raw, width=stored_px[0], height=stored_px[1])
         frame = StreamFrame.of(
             raw,
             index,

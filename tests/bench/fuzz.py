@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.drawn.mutations import mutate, splice
-from pipeline.isolation import ChildDied, IsolatedWorker
+from pipeline.isolation import CRASHED, HUNG, OUT_OF_MEMORY, ChildDied, IsolatedWorker
 from tests.bench.fuzz_reading import LIMITS, read_file
 from tests.bench.fuzz_seeds import make_seeds
 
@@ -45,6 +45,11 @@ class Finding:
     outcome: str
     detail: str
     seconds: float
+
+    @property
+    def is_row(self) -> bool:
+        """Whether it ended in the tables by itself: not raised, and nothing died."""
+        return not self.outcome.startswith(("raised ", CRASHED, HUNG, OUT_OF_MEMORY))
 
     @property
     def kind(self) -> str:
@@ -112,8 +117,7 @@ def fuzz(
                 start_s = time.monotonic()
                 outcome, detail = read_damaged(worker, path)
                 seconds = time.monotonic() - start_s
-                _note(tally, Finding(number, name, damage, outcome, detail, round(seconds, 3)))
-                if keep is not None and _is_finding(outcome, seconds):
+                if _note(tally, Finding(number, name, damage, outcome, detail, round(seconds, 3))) and keep is not None:
                     shutil.copy(path, keep / path.name)
                 path.unlink()
 
@@ -125,16 +129,15 @@ def fuzz(
     return tally
 
 
-def _note(tally: Tally, finding: Finding) -> None:
+def _note(tally: Tally, finding: Finding) -> bool:
+    """Count an outcome; whether the file is worth a look."""
     tally.outcomes[finding.outcome] += 1
     tally.by_seed.setdefault(finding.name, Counter())[finding.outcome] += 1
     tally.longest_s = max(tally.longest_s, finding.seconds)
-    if _is_finding(finding.outcome, finding.seconds):
+    is_worth_a_look = not finding.is_row or finding.seconds > SLOW_S
+    if is_worth_a_look:
         tally.findings.append(finding)
-
-
-def _is_finding(outcome: str, seconds: float) -> bool:
-    return outcome.startswith(("raised ", "decoder_", "out_of_memory")) or seconds > SLOW_S
+    return is_worth_a_look
 
 
 def main() -> int:
