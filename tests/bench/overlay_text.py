@@ -25,7 +25,7 @@ from pipeline.stages.overlay_text.measure import OverlayTextConfig, OverlayTextM
 from tests.bench.overlay_backgrounds import VIDEOS, drawn_clip, real_clip, texture_clip
 
 SIZES_PX = (12, 16, 24, 40, 64)
-PICTURES = ((320, 180), (640, 360), (640, 360), (1280, 720))
+PICTURES = ((320, 180), (320, 180), (640, 360), (640, 360), (640, 360), (1280, 720))
 LARGEST_FOR_HEIGHT = 0.25
 """Letters take at most this share of the picture's height."""
 JPEG_QUALITY = (60, 92)

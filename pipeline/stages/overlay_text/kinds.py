@@ -32,6 +32,8 @@ CARD_INNER_FRAC = 0.1
 """What is left out on each side when a card's ground is looked at: the picture may show around it."""
 LARGE_FRAC = 0.08
 """Height of a line, of the picture's, from which it is a title rather than a mark."""
+MAX_LETTERS_FRAC = 0.3
+"""Height of a line that cannot be read, of the picture's, up to which it is believed at all."""
 MAX_UNREAD_FRAC = 0.15
 """Height of a line that cannot be read, up to which it is believed in a still picture."""
 MAX_TILT = 0.08
@@ -55,6 +57,8 @@ def is_writing(track: Track, reading: Reading, searched: Sequence[int], width: i
     if not track.stands:
         return line and track.box.score >= LEAST_SCORE and track.echoes >= 0.5 * (len(searched) - 1)
     could_be_seen = len(set(searched) & set(track.frames))
+    if min(box.width, box.height) > MAX_LETTERS_FRAC * height:
+        return False
     if track.around == "moves":
         return len(track.seen) >= 0.5 * could_be_seen and (line or could_be_seen > 1)
     if track.around == "plain":

@@ -55,13 +55,14 @@ def logo_boxes(edges: EdgeStack, writing: Sequence[TextBox]) -> list[tuple[int, 
 
 
 def _standing_pixels(edges: EdgeStack) -> np.ndarray:
-    """Where edges stand over the whole clip, (H, W) uint8 0 or 1."""
+    """Where edges stand over the whole clip, by themselves and with those around them, (H, W) uint8 0 or 1."""
     shared, energy = edges.pixel_sums
     window = (WINDOW_PX, WINDOW_PX)
-    near_shared, near_energy = cv2.blur(shared, window), cv2.blur(energy, window)
-    coherence = (near_shared - near_energy) / np.maximum((edges.num_frames - 1) * near_energy, 1e-6)
     mean_step = np.sqrt(shared) / (edges.num_frames * SOBEL_GAIN)
-    return ((coherence >= STANDS) & (mean_step >= LEAST_STEP)).astype(np.uint8)
+    standing = mean_step >= LEAST_STEP
+    for over, of in ((shared, energy), (cv2.blur(shared, window), cv2.blur(energy, window))):
+        standing &= over - of >= STANDS * (edges.num_frames - 1) * np.maximum(of, 1e-6)
+    return standing.astype(np.uint8)
 
 
 def _is_logo(x: int, y: int, w: int, h: int, filled: int, edges: EdgeStack) -> bool:

@@ -23,7 +23,9 @@ LEAST_MATCH, LEAST_GAIN = 0.5, 0.2
 """Correlation of the shifted row with itself, and how far it lies above that of the row left in place."""
 LEAST_ROW_FRAC, LEAST_UNION_FRAC = 0.3, 0.6
 """Share of the picture's width that the row's text covers in each frame, and in all frames together."""
-SAME_SPEED_FRAC = 0.2
+SAME_SPEED_FRAC, SAME_SPEED_SHARE = 0.4, 0.65
+"""Speeds within this of their median agree, and this share of them must: the times of frames are known to one frame
+interval, which is a fifth of the time between two."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ def find_tickers(found: Mapping[int, Sequence[TextBox]], edges: EdgeStack, times
         if not _spans_picture(boxes, len(found), edges.width):
             continue
         speeds = _speeds(edges, y0, y1, times_s, sorted(boxes))
-        if speeds and np.ptp(speeds) <= SAME_SPEED_FRAC * abs(np.mean(speeds)) + 4 / edges.width / MAX_GAP_S:
-            tickers.append(Ticker(y0, y1, float(np.mean(speeds)), boxes))
+        if speeds and _agree(speeds):
+            tickers.append(Ticker(y0, y1, float(np.median(speeds)), boxes))
     return tickers
 
 
@@ -102,6 +104,12 @@ def _speeds(edges: EdgeStack, y0: int, y1: int, times_s: Sequence[float], frames
         if abs(shift) >= 1 and row.max() >= LEAST_MATCH and row.max() - row[reach] >= LEAST_GAIN and not follows:
             speeds.append(-shift / edges.width / gap)
     return speeds if 2 * len(speeds) > num_pairs else []
+
+
+def _agree(speeds: Sequence[float]) -> bool:
+    middle = float(np.median(speeds))
+    near = [abs(speed - middle) <= SAME_SPEED_FRAC * abs(middle) for speed in speeds]
+    return middle != 0 and float(np.mean(near)) >= SAME_SPEED_SHARE
 
 
 def _matches(edges: EdgeStack, y0: int, y1: int, first: int, second: int, reach: int) -> np.ndarray | None:
