@@ -107,16 +107,26 @@ class Tells:
     """Marks of what is no footage: slides, screens, leaders, bars."""
 
     shots_per_s: float | None = column(
-        pa.float64(), "shots that begin within 10 s around the clip's middle, over that time", unit="1/s"
+        pa.float64(),
+        "changes of shot within 10 s around the clip's middle, over the part the video has",
+        unit="1/s",
     )
-    black_frac: float | None = column(pa.float64(), "share of looked-at frames that are black")
-    colour_bars_frac: float | None = column(pa.float64(), "share of looked-at frames that show colour bars")
-    countdown_frac: float | None = column(pa.float64(), "share of looked-at frames that show a countdown leader")
+    black_frac: float | None = column(
+        pa.float64(), "share of looks with 98% of the pixels within 10% of black (FFmpeg's blackdetect)"
+    )
+    colour_bars_frac: float | None = column(
+        pa.float64(), "share of looks that show the six hues of SMPTE's, EBU's or testsrc's bars, in their order"
+    )
+    countdown_frac: float | None = column(
+        pa.float64(), "share of looks that show a film leader: circles about the middle with cross hairs or a sweep"
+    )
     slideshow: float | None = column(
-        pa.float64(), "share of the clip's time in pictures that stand still, or drift as one, between changes"
+        pa.float64(),
+        "share of looks in which the picture stands still, or drifts as one among other slides; null under two looks",
     )
     screen_recording: float | None = column(
-        pa.float64(), "0 to 1: how much flat areas, straight edges and still pixels look like a recorded screen"
+        pa.float64(),
+        "0 to 1: flat areas, few levels, axial edges, thin strokes and still pixels, as a recorded screen has them",
     )
 
 

@@ -139,7 +139,7 @@ def test_drawn_bars_are_found_with_a_counter_that_changes(height: int, width: in
     assert of_pictures(tells.with_counter(bars, i) for i in range(10))[0]["colour_bars_frac"] == 1.0
 
 
-@pytest.mark.parametrize("source", ["smptebars", "smptehdbars", "pal75bars", "pal100bars"])
+@pytest.mark.parametrize("source", ["smptebars", "smptehdbars", "pal75bars", "pal100bars", "testsrc"])
 def test_ffmpegs_bars_are_found(source: str) -> None:
     assert scores_of(ffmpeg_frames(source))[0]["colour_bars_frac"] == 1.0
 

@@ -1,8 +1,8 @@
 """Colour bars: the six saturated hues side by side, in an order that test patterns use, as bands down the picture.
 
 SMPTE and EBU bars stand in falling luma: yellow, cyan, green, magenta, red, blue, between white and black; FFmpeg's
-testsrc counts in binary. Only hue, order and width are looked at, on rows spread over the picture, so 75% and 100%
-bars, ITU-R BT.601 and BT.709, grey sides, a ramp or PLUGE below, and a counter beside or over them all count alike.
+testsrc has an order of its own. Only hue, order and width are looked at, on rows spread over the picture, so 75% and
+100% bars, ITU-R BT.601 and BT.709, grey sides, a ramp or PLUGE below, and a counter beside or over them count alike.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LEAST_CHROMA = 30.0
 ORDERS = (
     ("yellow", "cyan", "green", "magenta", "red", "blue"),
     ("blue", "red", "magenta", "green", "cyan", "yellow"),
-    ("red", "green", "yellow", "blue", "magenta", "cyan"),
+    ("cyan", "magenta", "blue", "yellow", "green", "red"),
 )
 LEAST_WIDTH_FRAC = 0.04
 """A bar's width over the picture's."""

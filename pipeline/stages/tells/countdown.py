@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 
 NUM_ANGLES = 128
+LEAST_SIDE_PX = 32
+"""Smaller pictures have no room for circles."""
 MAX_CHROMA_SPREAD = 8.0
 """Standard deviation of Cb and of Cr, in levels: leaders are grey, or of one tint."""
 EDGE_LEVELS = 15.0
@@ -37,6 +39,8 @@ def shows_countdown(luma: np.ndarray, blue: np.ndarray, red: np.ndarray, before:
         luma: (h, w) uint8; `blue` and `red`, its chroma planes, may be smaller.
         before: luma of the look before, or None.
     """
+    if min(luma.shape) < LEAST_SIDE_PX:
+        return False
     if any(cv2.meanStdDev(chroma)[1][0, 0] > MAX_CHROMA_SPREAD for chroma in (blue, red)):
         return False
     unrolled = unroll(luma)

@@ -49,8 +49,10 @@ class TellsMeasure:
         self._last_luma = frame.luma
         if dear and previous is not None:
             places = strip_places(frame)[::EVERY_STRIP]
-            self._screen_looks.append(frame.index)
-            self._signs.extend(astuple(screen_signs(cut_strips(frame, places), cut_strips(previous, places))))
+            signs = screen_signs(cut_strips(frame, places), cut_strips(previous, places))
+            if signs is not None:
+                self._screen_looks.append(frame.index)
+                self._signs.extend(astuple(signs))
 
     def scores(self, span: Span, spans: Sequence[Span]) -> dict[str, Any]:
         first, last = np.searchsorted(self._looks, [span.first, span.last])

@@ -48,8 +48,10 @@ class ScreenSigns:
     still: float
 
 
-def screen_signs(strips: Sequence[np.ndarray], previous: Sequence[np.ndarray]) -> ScreenSigns:
-    """What strips of full-size luma, (rows, columns) uint8, and the same of the frame before show."""
+def screen_signs(strips: Sequence[np.ndarray], previous: Sequence[np.ndarray]) -> ScreenSigns | None:
+    """What strips of full-size luma, (rows, columns) uint8, and the frame before show; None if they are too small."""
+    if min(min(strip.shape) for strip in strips) <= 2 * STROKE_PX:
+        return None
     num_flat = num_edges = num_axial = num_strokes = num_still = num_inner = num_pixels = 0
     histogram = np.zeros(256)
     for strip, before in zip(strips, previous, strict=True):
