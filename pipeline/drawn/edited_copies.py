@@ -142,7 +142,7 @@ def _mirrored(picture: np.ndarray) -> np.ndarray:
 
 
 def _brighter(picture: np.ndarray) -> np.ndarray:
-    return cv2.add(picture, (BRIGHTER_LEVELS,) * 3)
+    return np.minimum(picture, 255 - BRIGHTER_LEVELS) + np.uint8(BRIGHTER_LEVELS)
 
 
 def _with_logo(picture: np.ndarray) -> np.ndarray:

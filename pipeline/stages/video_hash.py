@@ -1,14 +1,14 @@
 """Fingerprints of a clip: a digest that equal pictures share, and frame hashes that edited copies nearly share.
 
-A frame hash says of each block of an 8x8 grid whether it is brighter than its surroundings: 64 bits, row by row, the
-leftmost block in a row's highest bit. Such a bit depends on its neighbourhood alone, so a logo changes those under
-it and no others (a bit of the usual DCT hash, Zauner 2010, depends on the whole picture), and a level that is added
-to the picture changes none. A mirrored picture has the same bits with every row reversed.
+A frame is described by how much brighter each block of an 8x8 grid is than its surroundings: 64 contrasts in levels.
+Their signs are its hash: 64 bits, row by row, the leftmost block in a row's highest bit. A contrast depends on its
+neighbourhood alone, so a logo changes those under it and no others (a bit of the usual DCT hash, Zauner 2010, depends
+on the whole picture), and a level that is added to the picture changes none. In a mirror every row is reversed. The
+hashes find candidates, and the contrasts decide.
 
 Frames are hashed as they come, and kept when they differ from the last one kept, or now and then while nothing
 changes. So any frame of a copy lies near a kept one of the original, wherever its own sampling falls, and a still
-shot costs little: 12 bytes for each kept frame, at 2 frames (24 bytes) a second of stillness and up to 10 (120 bytes)
-a second of fast motion.
+shot costs little: 76 bytes for each kept frame, at 2 frames a second of stillness and up to 16 a second of fast motion.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import hashlib
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -33,17 +34,22 @@ SIDE_PX = 32
 SURROUND_PX = 13
 """Side of the square around each pixel whose mean it is compared with. Of 9, 13, 17 and 21, on twelve edits of real
 and drawn clips, 13 kept copies closest for the distance at which other clips lie."""
-CONTRAST_LEVELS = 1
-"""A block counts as brighter when it is so by this much, of 255: less is the encoder's doing."""
 MIN_BITS = 6
 """Below, a frame has too little detail to be told from others (flat, black, a fade), and is not kept."""
 CHANGED_BITS = 3
-MIN_INTERVAL_US, MAX_INTERVAL_US = 90_000, 500_000
+MIN_INTERVAL_US, MAX_INTERVAL_US = 60_000, 500_000
 """A frame that differs is kept when the last kept one lies this far back; one that does not, after the longer."""
-BAR_LEVEL = 32
-"""Luma of video black is 16; what a codec makes of a bar stays below this."""
+BAR_LEVELS = 3
+"""How far a bar's pixels may lie from the level of the picture's corner, of 255, for the encoder's noise."""
 BAR_FRAC = 0.4
 """A bar is at most this share of its side."""
+STRAY_FRAC = 0.3
+"""Share of a bar's line that may be something else, as a logo is."""
+PICTURE_FRAC = 0.5
+"""Share of the line beside a bar that must be picture."""
+EDGE_PX = 2
+"""Lines between a bar and the picture that may be neither."""
+BLENDED_PX = 1
 
 
 def _block_sums() -> tuple[np.ndarray, np.ndarray]:
@@ -59,8 +65,8 @@ def _block_sums() -> tuple[np.ndarray, np.ndarray]:
 
 
 _BLOCKS, _SURROUNDINGS = _block_sums()
-_SURROUND_AREA = SURROUND_PX**2
-_THRESHOLD = CONTRAST_LEVELS * (SIDE_PX // GRID) ** 2 * _SURROUND_AREA
+_SUMMED = ((SIDE_PX // GRID) * SURROUND_PX) ** 2
+"""How often each pixel counts in those sums, for a block and its surroundings alike."""
 
 
 def square(luma: np.ndarray) -> np.ndarray:
@@ -70,16 +76,22 @@ def square(luma: np.ndarray) -> np.ndarray:
     return cv2.resize(luma, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
 
 
-def frame_hash(picture: np.ndarray) -> int:
-    """64-bit hash of a (32, 32) uint8 picture.
+def block_contrasts(picture: np.ndarray) -> np.ndarray:
+    """By how many levels each block of a (32, 32) uint8 picture is brighter than its surroundings, (8, 8) int8.
 
-    The sums are whole numbers below 2^24, exact in float32 in whatever order they are added.
+    Rounded towards zero, and no more than 127 either way. The sums are whole numbers below 2^24, exact in float32 in
+    whatever order they are added.
     """
     pixels = picture.astype(np.float32)
     own = _BLOCKS @ pixels @ _BLOCKS.T
     around = _SURROUNDINGS @ pixels @ _SURROUNDINGS.T
-    bits = own * np.float32(_SURROUND_AREA) - around > _THRESHOLD
-    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+    contrasts = (own * np.float32(SURROUND_PX**2) - around) / np.float32(_SUMMED)
+    return np.clip(contrasts, -127, 127).astype(np.int8)
+
+
+def frame_hash(contrasts: np.ndarray) -> int:
+    """64 bits: whether each block is brighter than its surroundings by a level or more; less is the encoder's doing."""
+    return int.from_bytes(np.packbits(contrasts > 0).tobytes(), "big")
 
 
 def mirrored(hashes: np.ndarray) -> np.ndarray:
@@ -91,27 +103,56 @@ def mirrored(hashes: np.ndarray) -> np.ndarray:
     return hashes
 
 
-def inside_bars(luma: np.ndarray) -> np.ndarray | None:
-    """The picture inside black bars above and below, or left and right; None without such bars."""
-    rows = _bars(luma) if _is_dark(luma[0]) and _is_dark(luma[-1]) else (0, 0)
-    columns = _bars(luma.T) if _is_dark(luma[:, 0]) and _is_dark(luma[:, -1]) else (0, 0)
-    if not (any(rows) or any(columns)):
+@dataclass(frozen=True)
+class Bars:
+    """Flat bars of one level: how many lines of (h, w) luma they take above and below, left and right."""
+
+    level: int
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+
+    def inside(self, luma: np.ndarray) -> np.ndarray:
+        """The picture within, less the line beside each bar, which is a little of both."""
+        (top, bottom), (left, right) = (
+            tuple(bar and bar + BLENDED_PX for bar in pair) for pair in (self.rows, self.columns)
+        )
+        return luma[top : luma.shape[0] - bottom, left : luma.shape[1] - right]
+
+
+def find_bars(luma: np.ndarray, before: Bars | None = None) -> Bars | None:
+    """The bars of a frame, or None; where it is too dark at their edge to tell, those of the frame `before`."""
+    level = int(luma[0, 0])
+    if any(abs(int(corner) - level) > BAR_LEVELS for corner in (luma[0, -1], luma[-1, 0], luma[-1, -1])):
         return None
-    (top, bottom), (left, right) = rows, columns
-    return luma[top : luma.shape[0] - bottom, left : luma.shape[1] - right]
+    picture = cv2.absdiff(luma, np.full_like(luma, level)) > BAR_LEVELS
+    of_rows, of_columns = picture.mean(axis=1), picture.mean(axis=0)
+    rows, columns = _ends(of_rows), _ends(of_columns)
+    if any(rows) or any(columns):
+        return Bars(level, rows, columns)
+    if before and abs(before.level - level) <= BAR_LEVELS:
+        bars = _lines(of_rows, before.rows), _lines(of_columns, before.columns)
+        if all((line <= STRAY_FRAC).all() for pair in bars for line in pair):
+            return before
+    return None
 
 
-def _is_dark(line: np.ndarray) -> bool:
-    return int(line.max()) <= BAR_LEVEL
+def _ends(shares: np.ndarray) -> tuple[int, int]:
+    """How many lines at the beginning and at the end are bars, by the share of picture in each line.
 
-
-def _bars(lines: np.ndarray) -> tuple[int, int]:
-    """How many lines at the beginning and at the end are black; none where either bar would be too wide."""
-    bright = np.flatnonzero((lines > BAR_LEVEL).any(axis=1))
-    if bright.size == 0:
+    Both or none. A bar ends at once: what a small thing on a flat ground leaves free at its sides is no bar, nor is the
+    dark of a night.
+    """
+    picture = np.flatnonzero(shares >= PICTURE_FRAC)
+    if picture.size == 0:
         return 0, 0
-    before, after = int(bright[0]), int(len(lines) - 1 - bright[-1])
-    return (0, 0) if max(before, after) > BAR_FRAC * len(lines) else (before, after)
+    ends = int(picture[0]), int(len(shares) - 1 - picture[-1])
+    flat = (max(ends[0] - EDGE_PX, 0), max(ends[1] - EDGE_PX, 0))
+    at_once = all((bar <= STRAY_FRAC).all() for bar in _lines(shares, flat))
+    return ends if at_once and min(ends) > 0 and max(ends) <= BAR_FRAC * len(shares) else (0, 0)
+
+
+def _lines(shares: np.ndarray, ends: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    return shares[: ends[0]], shares[len(shares) - ends[1] :]
 
 
 class FingerprintMeasure:
@@ -124,27 +165,25 @@ class FingerprintMeasure:
         self._kept_frames = array("q")
         self._kept_times_us = array("q")
         self._kept_hashes = array("Q")
-        self._last_hash = 0
+        self._kept_contrasts = bytearray()
+        self._bars: Bars | None = None
 
     def push(self, frame: StreamFrame, previous: StreamFrame | None) -> None:
         self._digests.append(_frame_digest(frame))
         since_us = frame.time_us - self._kept_times_us[-1] if self._kept_times_us else MAX_INTERVAL_US
         if since_us < MIN_INTERVAL_US:
             return
-        whole = frame_hash(square(frame.luma))
-        if since_us < MAX_INTERVAL_US and (whole ^ self._last_hash).bit_count() < CHANGED_BITS:
+        self._bars = find_bars(frame.luma, self._bars)
+        contrasts = block_contrasts(square(self._bars.inside(frame.luma) if self._bars else frame.luma))
+        value = frame_hash(contrasts)
+        if value.bit_count() < MIN_BITS:
             return
-        self._keep(frame, whole)
-        self._last_hash = whole
-        picture = inside_bars(frame.luma)
-        if picture is not None:
-            self._keep(frame, frame_hash(square(picture)))
-
-    def _keep(self, frame: StreamFrame, value: int) -> None:
-        if value.bit_count() >= MIN_BITS:
-            self._kept_frames.append(frame.index)
-            self._kept_times_us.append(frame.time_us)
-            self._kept_hashes.append(value)
+        if since_us < MAX_INTERVAL_US and (value ^ self._kept_hashes[-1]).bit_count() < CHANGED_BITS:
+            return
+        self._kept_frames.append(frame.index)
+        self._kept_times_us.append(frame.time_us)
+        self._kept_hashes.append(value)
+        self._kept_contrasts += contrasts.tobytes()
 
     def scores(self, span: Span, spans: Sequence[Span]) -> dict[str, Any]:
         digests = np.array(self._digests[span.first : span.last], ">u8")
@@ -152,6 +191,7 @@ class FingerprintMeasure:
         return {
             "content_digest": hashlib.sha256(digests.tobytes()).hexdigest()[:32],
             "video_hash": np.array(self._kept_hashes[first:last], ">u8").tobytes(),
+            "video_hash_contrasts": bytes(self._kept_contrasts[first * GRID**2 : last * GRID**2]),
             "video_hash_times_us": [time_us - span.start_us for time_us in self._kept_times_us[first:last]],
         }
 
@@ -160,5 +200,5 @@ def _frame_digest(frame: StreamFrame) -> int:
     """64 bits of the SHA-256 of a frame's reduced planes and their size."""
     state = hashlib.sha256(repr(frame.luma.shape).encode())
     for plane in (frame.luma, frame.blue, frame.red):
-        state.update(np.ascontiguousarray(plane))
+        state.update(np.ascontiguousarray(plane).data)
     return int.from_bytes(state.digest()[:8], "big")

@@ -1,0 +1,76 @@
+"""Pairs of clips that may be copies: banded frame hashes, sorted and grouped in DuckDB.
+
+A hash of 64 bits is four bands of two grid rows. Any two bands are a key of 32 bits: two frames share one if the bits
+that differ lie in the other two bands (locality-sensitive hashing, Indyk & Motwani 1998). A mirrored picture has each
+row reversed, so the lesser of a key and its reversal is the key of both.
+
+No key pairs all clips that have it: sorted by hash, each is paired with the few before it (sorted neighbourhood,
+Hernandez & Stolfo 1995). A picture that a thousand clips share, as a leader does, costs a thousand pairs times
+`NEIGHBOURS` and not half a million, and its copies still hang together as a chain. The work is that of sorting.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from pipeline.duplicates.hashes import HashedClips
+from pipeline.stages.video_hash import mirrored
+
+NUM_BANDS, BAND_BITS = 4, 16
+NEIGHBOURS = 6
+"""With how many clips before it a clip is paired in each key's group."""
+MIN_KEY_BITS = 4
+"""A key with fewer bits set says next to nothing of a picture, and is left out."""
+MEMORY_LIMIT = "1GB"
+"""Beyond, DuckDB sorts on disk."""
+
+_VOTES = """
+with keyed as (
+    select key, clip, min(rank) as rank from frames group by key, clip
+), grouped as (
+    select key, clip, rank from keyed where key in (select key from keyed group by key having count(*) > 1)
+), paired as (
+    select clip, unnest([{lags}]) as other
+    from grouped window along as (partition by key order by rank, clip)
+)
+insert into votes
+select least(clip, other), greatest(clip, other), count(*) from paired where other is not null group by all
+"""
+
+
+def candidate_pairs(clips: HashedClips) -> np.ndarray:
+    """Pairs of clips that share keys, with the number of keys that brought them together, (P, 3) int64, in order."""
+    lags = ", ".join(f"lag(clip, {step}) over along" for step in range(1, NEIGHBOURS + 1))
+    with duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "threads": 1}) as database:
+        database.execute("create table votes (first integer, second integer, votes bigint)")
+        rank = np.minimum(clips.hashes, mirrored(clips.hashes))
+        owners = clips.owners
+        for chosen in combinations(range(NUM_BANDS), 2):
+            keys, telling = band_keys(clips.hashes, chosen)
+            frames = pa.table({"key": keys[telling], "clip": owners[telling], "rank": rank[telling]})
+            database.register("frames", frames)
+            database.execute(_VOTES.format(lags=lags))
+            database.unregister("frames")
+        found = database.execute(
+            "select first, second, sum(votes)::bigint as votes from votes group by all order by first, second"
+        ).fetchnumpy()
+    return np.stack([found["first"], found["second"], found["votes"]], axis=1).astype(np.int64).reshape(-1, 3)
+
+
+def band_keys(hashes: np.ndarray, chosen: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """The keys of frames from two bands, the same for a picture and its mirror image, and which say enough to be used.
+
+    Returns:
+        (F,) uint32 keys and (F,) bool.
+    """
+    keys = np.minimum(_join(hashes, chosen), _join(mirrored(hashes), chosen))
+    return keys, np.bitwise_count(keys) >= MIN_KEY_BITS
+
+
+def _join(hashes: np.ndarray, chosen: tuple[int, int]) -> np.ndarray:
+    high, low = (hashes >> np.uint64(BAND_BITS * (NUM_BANDS - 1 - band)) & np.uint64(0xFFFF) for band in chosen)
+    return (high << np.uint64(BAND_BITS) | low).astype(np.uint32)

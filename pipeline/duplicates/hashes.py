@@ -1,0 +1,66 @@
+"""The frame hashes of many clips as flat arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.stages.video_hash import GRID
+
+HASH_BYTES = 8
+BLOCKS = GRID * GRID
+
+
+@dataclass(frozen=True)
+class HashedClips:
+    """Clips by number, in the order of their ids; frames `starts[i]:starts[i + 1]` are those of clip `i`.
+
+    `ids` (N,) strings; `durations_s` (N,), 0 for an image; `hashes` (F,) uint64; `contrasts` (F, 64) int8;
+    `times_s` (F,) from the clip's start.
+    """
+
+    ids: list[str]
+    durations_s: np.ndarray
+    starts: np.ndarray
+    hashes: np.ndarray
+    contrasts: np.ndarray
+    times_s: np.ndarray
+
+    @classmethod
+    def of(cls, clips: pa.Table) -> HashedClips:
+        """Read clip_id, duration_s and the columns of `video_hash`; null is a clip of no frames."""
+        names = ["clip_id", "duration_s", "video_hash", "video_hash_contrasts", "video_hash_times_us"]
+        clips = clips.select(names).sort_by("clip_id")
+        hashes, starts = _flat(clips["video_hash"], np.dtype(">u8"))
+        contrasts, _ = _flat(clips["video_hash_contrasts"], np.dtype(np.int8))
+        times_us = clips["video_hash_times_us"].combine_chunks().flatten()
+        return cls(
+            ids=clips["clip_id"].to_pylist(),
+            durations_s=np.asarray(clips["duration_s"].combine_chunks().fill_null(0.0), float),
+            starts=starts,
+            hashes=hashes.astype(np.uint64),
+            contrasts=contrasts.reshape(-1, BLOCKS),
+            times_s=np.asarray(times_us, np.float64) / 1e6,
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def owners(self) -> np.ndarray:
+        """The clip of each frame, (F,) int32."""
+        return np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.starts))
+
+    def frames(self, clip: int) -> slice:
+        return slice(int(self.starts[clip]), int(self.starts[clip + 1]))
+
+
+def _flat(column: pa.ChunkedArray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    """The bytes of a binary column one after the other, without a copy, and where each row starts, in items."""
+    whole = pa.chunked_array([*column.chunks], column.type).cast(pa.large_binary()).fill_null(b"").combine_chunks()
+    _, offsets, data = whole.buffers()
+    starts = np.frombuffer(offsets, np.int64)[whole.offset : whole.offset + len(whole) + 1]
+    items = np.frombuffer(data or b"", dtype)[starts[0] // dtype.itemsize : starts[-1] // dtype.itemsize]
+    return items, (starts - starts[0]) // dtype.itemsize

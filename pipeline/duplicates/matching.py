@@ -1,0 +1,172 @@
+"""Whether two clips show the same: their frames compared in order, under one speed and one offset in time.
+
+A copy's time runs at one rate against the original's, from one offset. For every rate and offset the frames then shown
+together are compared, and the best mapping is judged: copies agree in all of a long stretch. Parts of one slow shot
+nearly agree too, but the best they can do is to lay the end of one on the beginning of the other: where less overlap
+agrees clearly better, two clips are no copies but neighbours. Parts of a shot in which nothing moves are the same
+picture, and count as copies.
+
+A logo lies in a corner. So the corners are left out in turn, and the best of it counts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.duplicates.config import DuplicatesConfig
+from pipeline.duplicates.hashes import HashedClips
+from pipeline.stages.video_hash import GRID, mirrored
+
+RATES = tuple(1.02**step for step in sorted(range(-10, 11), key=abs))
+"""Speeds of a copy, from 0.82 to 1.22, the likely ones first; within one step a clip of 10 s drifts by 0.1 s."""
+STEP_S, MAX_STEPS = 0.1, 150
+"""Clips are compared this often, the shorter one no more than so many times."""
+ALIKE_BITS = 0.22
+"""Two frames may show the same if at most this share of the bits set in either is not set in both."""
+MIN_ALIKE_FRAMES = 0.4
+"""Share of the frames of the clip with fewer that must look like some frame of the other, for a closer look."""
+CLOSE_DISTANCE = 0.06
+"""When the clips agree so well at equal speed, no other is tried."""
+LEAST_OVERLAP, NEIGHBOUR_MARGIN = 0.2, 0.03
+"""An overlap from this on speaks against a longer one, if its distance is less by the margin."""
+WORST_FRAME = 0.6
+"""No frame counts for more distance: a flash or a cut one frame off is not everything."""
+CONTRAST_FLOOR = 1.0
+"""Levels added to the size of contrasts, so that noise in a flat picture is small beside it."""
+
+
+def _corners() -> np.ndarray:
+    """Which blocks count: all, and all but two rows of three blocks in each corner, (64, 5) float32."""
+    masks = np.ones((5, GRID, GRID), np.float32)
+    masks[1, :2, :3] = masks[2, :2, -3:] = masks[3, -2:, :3] = masks[4, -2:, -3:] = 0
+    return masks.reshape(5, -1).T.copy()
+
+
+_MASKS = _corners()
+
+
+@dataclass(frozen=True)
+class Match:
+    """Clip numbers `first` < `second` show the same; `distance` is of their frames, 0 for equal ones."""
+
+    first: int
+    second: int
+    distance: float
+    overlap: float
+    rate: float
+    mirrored: bool
+
+
+@dataclass(frozen=True)
+class _Mapping:
+    distance: float
+    overlap: float
+    rate: float
+
+
+def match(clips: HashedClips, first: int, second: int, config: DuplicatesConfig) -> Match | None:
+    """Compare two clips; None unless one is a copy of the other. A still image is none of a video."""
+    one, other = clips.frames(first), clips.frames(second)
+    if one.start == one.stop or other.start == other.stop:
+        return None
+    if (clips.durations_s[first] == 0) != (clips.durations_s[second] == 0):
+        return None
+    turned = _orientation(clips.hashes[one], clips.hashes[other])
+    if turned is None:
+        return None
+    contrasts = clips.contrasts[other].reshape(-1, GRID, GRID)
+    contrasts = (contrasts[:, :, ::-1] if turned else contrasts).reshape(-1, GRID * GRID)
+    distances = frame_distances(clips.contrasts[one], contrasts)
+    if clips.durations_s[first] == 0:
+        best = _Mapping(float(distances.min()), 1.0, 1.0)
+        limit = config.image_distance
+    else:
+        times = clips.times_s[one], clips.times_s[other]
+        best = best_mapping(
+            distances, times, (clips.durations_s[first], clips.durations_s[second]), config.near_overlap
+        )
+        limit = config.near_distance
+    if best is None or best.distance > limit:
+        return None
+    return Match(first, second, best.distance, best.overlap, best.rate, turned)
+
+
+def _orientation(one: np.ndarray, other: np.ndarray) -> bool | None:
+    """Whether the other clip looks like the one mirrored; None where too few frames look alike either way."""
+    alike = [float(_bit_distances(one, hashes).min(axis=1).mean()) for hashes in (other, mirrored(other))]
+    turned = alike[1] < alike[0]
+    bits = _bit_distances(one, mirrored(other) if turned else other)
+    found = bits.min(axis=1) if len(one) <= len(other) else bits.min(axis=0)
+    return turned if np.mean(found <= ALIKE_BITS) >= MIN_ALIKE_FRAMES else None
+
+
+def _bit_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Bits that differ over bits set, (A, B) float32."""
+    differ = np.bitwise_count(one[:, None] ^ other[None]).astype(np.float32)
+    counts = np.bitwise_count(one)[:, None].astype(np.float32) + np.bitwise_count(other)[None]
+    return differ / np.maximum(counts, 1)
+
+
+def frame_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Mean difference of contrasts over their root mean square, with all blocks and without each corner, (5, A, B).
+
+    Args:
+        one, other: (A, 64) and (B, 64) int8.
+    """
+    one, other = one.astype(np.float32), other.astype(np.float32)
+    num_blocks = _MASKS.sum(axis=0)
+    differences = np.abs(one[:, None] - other[None]) @ (_MASKS / num_blocks)
+    sizes = [np.sqrt(contrasts**2 @ (_MASKS / num_blocks)) for contrasts in (one, other)]
+    mean_sizes = (sizes[0][:, None] + sizes[1][None]) / 2 + CONTRAST_FLOOR
+    return np.minimum(differences / mean_sizes, WORST_FRAME).transpose(2, 0, 1)
+
+
+def best_mapping(
+    distances: np.ndarray, times_s: tuple[np.ndarray, np.ndarray], durations_s: tuple[float, float], min_overlap: float
+) -> _Mapping | None:
+    """The rate and offset under which two clips agree best; None if they are neighbours rather than copies.
+
+    Args:
+        distances: (5, A, B) of frames shown from `times_s` (A,) and (B,) on.
+        min_overlap: share of the shorter clip that must lie within the longer.
+    """
+    distances = _least_of_neighbours(distances)
+    step_s = max(STEP_S, min(durations_s) / MAX_STEPS)
+    shown = _shown(times_s[1], durations_s[1], step_s)
+    best, neighbour = None, np.inf
+    for rate in RATES:
+        other_shown = _shown(times_s[0] * rate, durations_s[0] * rate, step_s)
+        means, overlaps = _along_offsets(distances[:, other_shown][:, :, shown])
+        means = means.min(axis=0)
+        long = overlaps >= min_overlap
+        neighbour = min(neighbour, means[~long & (overlaps >= LEAST_OVERLAP)].min(initial=np.inf))
+        # Of equal ones the longest overlap.
+        chosen = int(np.argmin(np.where(long, means - 1e-3 * overlaps, np.inf)))
+        if best is None or means[chosen] < best.distance - 1e-3:
+            best = _Mapping(float(means[chosen]), float(overlaps[chosen]), rate)
+        if rate == 1 and best.distance <= CLOSE_DISTANCE:
+            break
+    return None if best is None or neighbour < best.distance - NEIGHBOUR_MARGIN else best
+
+
+def _least_of_neighbours(distances: np.ndarray) -> np.ndarray:
+    """For each frame the least distance to one of the other clip, the one before and the one after it."""
+    padded = np.pad(distances, ((0, 0), (0, 0), (1, 1)), mode="edge")
+    return np.minimum(np.minimum(padded[:, :, :-2], padded[:, :, 2:]), distances)
+
+
+def _shown(times_s: np.ndarray, duration_s: float, step_s: float) -> np.ndarray:
+    """Which frame is shown at each step: the last one that has begun."""
+    steps_s = np.arange(max(round(duration_s / step_s), 1)) * step_s + step_s / 2
+    return np.clip(np.searchsorted(times_s, steps_s, side="right") - 1, 0, None)
+
+
+def _along_offsets(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean distance for each offset of one clip against the other, (5, A + B - 1), and the shorter's share in it."""
+    _, num_one, num_other = distances.shape
+    offsets = (np.arange(num_other)[None] - np.arange(num_one)[:, None] + num_one - 1).ravel()
+    counts = np.bincount(offsets)
+    sums = [np.bincount(offsets, plane.ravel()) for plane in distances]
+    return np.stack(sums) / counts, counts / min(num_one, num_other)

@@ -1,0 +1,112 @@
+"""Clusters of embeddings, and pairs that mean the same within them (SemDeDup, Abbas et al. 2023).
+
+Spherical k-means with about sqrt(n) clusters: assigning n vectors and comparing within clusters both cost n^1.5.
+A pair may lie on either side of a border, so each vector is also compared in its second nearest cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+ITERATIONS = 12
+SAMPLES_PER_CLUSTER = 64
+"""Centres are fitted on no more vectors than this for each: more change them little."""
+BLOCK_ROWS = 4096
+"""Rows of the similarity matrix that exist at a time."""
+MAX_SHARE = 8
+"""A cluster of more than this many times the mean size is split in two, again and again."""
+MAX_COMPARED = 2048
+"""Within a cluster each vector is compared with at most so many before it. What cannot be split is all the same, and
+hangs together as a chain."""
+
+
+def cluster_embeddings(vectors: np.ndarray, seed: int) -> np.ndarray:
+    """Cluster number of each vector, (N,) int32; the same for the same vectors and seed.
+
+    Args:
+        vectors: (N, D) float, of length one.
+    """
+    vectors = np.asarray(vectors, np.float32)
+    if len(vectors) == 0:
+        return np.empty(0, np.int32)
+    centres = _fit(vectors, max(round(len(vectors) ** 0.5), 1), np.random.default_rng(seed))
+    labels = _nearest(vectors, centres)[:, 0]
+    return _split_large(vectors, labels, seed)
+
+
+def semantic_pairs(vectors: np.ndarray, labels: np.ndarray, min_cosine: float) -> Iterator[tuple[int, int, float]]:
+    """Pairs of numbers i < j whose cosine is at least `min_cosine`, with the cosine; each pair may come twice."""
+    vectors = np.asarray(vectors, np.float32)
+    if len(vectors) < 2:
+        return
+    centres = np.stack([_unit(vectors[labels == label].sum(axis=0)) for label in range(int(labels.max()) + 1)])
+    second = _nearest(vectors, centres)[:, -2:]
+    visits = np.concatenate([labels[:, None], second], axis=1)
+    order = np.argsort(visits, axis=None, kind="stable")
+    clusters, members = visits.ravel()[order], order // visits.shape[1]
+    bounds = np.flatnonzero(np.diff(clusters)) + 1
+    for group in np.split(members, bounds):
+        yield from _pairs_within(np.unique(group), vectors, min_cosine)
+
+
+def _pairs_within(group: np.ndarray, vectors: np.ndarray, min_cosine: float) -> Iterator[tuple[int, int, float]]:
+    for start in range(0, len(group), MAX_COMPARED):
+        later = group[start : start + MAX_COMPARED]
+        earlier = group[max(start - MAX_COMPARED, 0) : start + len(later)]
+        cosines = vectors[later] @ vectors[earlier].T
+        rows, columns = np.nonzero(cosines >= min_cosine)
+        for one, other, cosine in zip(earlier[columns], later[rows], cosines[rows, columns], strict=True):
+            if one < other:
+                yield int(one), int(other), min(float(cosine), 1.0)
+
+
+def _fit(vectors: np.ndarray, num_clusters: int, random: np.random.Generator) -> np.ndarray:
+    """Centres of length one, (K, D); a centre that loses all its vectors stays where it was."""
+    sample = random.permutation(len(vectors))[: num_clusters * SAMPLES_PER_CLUSTER]
+    vectors = vectors[sample]
+    centres = vectors[:num_clusters].copy()
+    for _ in range(ITERATIONS):
+        labels = _nearest(vectors, centres)[:, 0]
+        sums = np.zeros_like(centres)
+        np.add.at(sums, labels, vectors)
+        moved = np.bincount(labels, minlength=len(centres)) > 0
+        centres[moved] = _unit(sums[moved])
+    return centres
+
+
+def _nearest(vectors: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """The two nearest centres of each vector, nearest first, (N, 2) int32; one column where there is one centre."""
+    if len(centres) == 1:
+        return np.zeros((len(vectors), 1), np.int32)
+    found = np.empty((len(vectors), 2), np.int32)
+    for start in range(0, len(vectors), BLOCK_ROWS):
+        cosines = vectors[start : start + BLOCK_ROWS] @ centres.T
+        rows = np.arange(len(cosines))
+        found[start : start + BLOCK_ROWS, 0] = first = cosines.argmax(axis=1)
+        cosines[rows, first] = -np.inf
+        found[start : start + BLOCK_ROWS, 1] = cosines.argmax(axis=1)
+    return found
+
+
+def _split_large(vectors: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
+    """Split clusters in two until none is too large, or it will not split; numbers run on from the highest."""
+    labels = labels.astype(np.int32)
+    limit = MAX_SHARE * max(len(vectors) / (labels.max() + 1), 1)
+    waiting = [int(label) for label in np.flatnonzero(np.bincount(labels) > limit)]
+    following = int(labels.max()) + 1
+    while waiting:
+        label = waiting.pop()
+        members = np.flatnonzero(labels == label)
+        halves = _nearest(vectors[members], _fit(vectors[members], 2, np.random.default_rng([seed, label])))[:, 0]
+        if not 0 < halves.sum() < len(members):
+            continue
+        labels[members[halves == 1]] = following
+        waiting += [part for part in (label, following) if np.count_nonzero(labels == part) > limit]
+        following += 1
+    return labels
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
