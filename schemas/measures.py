@@ -135,10 +135,16 @@ class Fingerprint:
     """What duplicates are found by."""
 
     content_digest: str | None = column(
-        pa.string(), "hash of the decoded luma of every frame: equal for the same pictures in other containers"
+        pa.string(), "hash of all decoded frames, reduced to the work side: equal for equal pictures in any container"
     )
     video_hash: bytes | None = column(
-        pa.binary(), "perceptual hashes of looked-at frames, 8 bytes each, in the order of time"
+        pa.binary(),
+        "hashes of the kept frames in the order of time, 8 bytes each, the first row of blocks in the first byte: which"
+        " blocks of an 8x8 grid inside the borders are brighter than their surroundings",
+    )
+    video_hash_contrasts: bytes | None = column(
+        pa.binary(),
+        "of the same frames, 64 bytes each: by how many levels each block is brighter than its surroundings, int8",
     )
     video_hash_times_us: list[int] | None = column(
         pa.list_(pa.int32()), "times of those frames from the clip's start", unit="us"
