@@ -32,7 +32,7 @@ POLL_S = 0.05
 """How often memory and time are looked at: a decoder that fills 3 GB/s gets 150 MB past its limit."""
 IMPORT_S = 300.0
 """Until its first sign of life a child imports libraries, over a network file system perhaps: no fault of the file."""
-RESTING_FRAC = 0.25
+RESTING_FRAC = 0.5
 """A child that holds more than this share of its memory between calls is replaced: libraries hoard, and the next file
 would be blamed."""
 LEAVE_S = 5.0

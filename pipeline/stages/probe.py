@@ -16,6 +16,10 @@ from schemas.videos import FAILED, PROBED
 VFR_TOLERANCE_FRAC, VFR_TOLERANCE_US = 0.1, 2_000
 """Intervals further apart than both are a variable rate; millisecond time bases alone are not."""
 
+MAX_SAMPLE_ASPECT = 4.0
+"""Pixels further from square than this are a damaged header, and taken for square; the widest in use are 2:1 (H.264,
+table E-1)."""
+
 
 def header_facts(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> dict[str, Any]:
     """Columns of the `videos` table that need no decoding."""
@@ -25,9 +29,13 @@ def header_facts(container: av.container.InputContainer, stream: av.video.stream
         "codec": stream.codec_context.name,
         "pixel_format": stream.codec_context.pix_fmt,
         "stream_index": stream.index,
-        "sample_aspect_ratio": float(stream.sample_aspect_ratio or 1),
+        "sample_aspect_ratio": _plausible_ratio(float(stream.sample_aspect_ratio or 1)),
         "audio_codec": audio[0].name if audio and audio[0] is not None else None,
     }
+
+
+def _plausible_ratio(sample_aspect_ratio: float) -> float:
+    return sample_aspect_ratio if 1 / MAX_SAMPLE_ASPECT <= sample_aspect_ratio <= MAX_SAMPLE_ASPECT else 1.0
 
 
 def size_facts(frame: av.video.frame.VideoFrame, sample_aspect_ratio: float) -> dict[str, Any]:

@@ -190,6 +190,22 @@ def test_a_size_declared_wrongly_is_read_from_the_pictures(tmp_path: Path, video
         assert [(frame.width, frame.height) for frame in FrameReader(container, stream)] == [WHOLE] * NUM_FRAMES
 
 
+@pytest.mark.parametrize(
+    ("declared", "believed"), [((2, 1), 2.0), ((1, 4), 0.25), ((2**31 - 1, 3), 1.0), ((1, 999), 1.0)]
+)
+def test_pixels_are_not_as_long_as_a_header_may_say(tmp_path: Path, declared: tuple[int, int], believed: float) -> None:
+    path = tmp_path / "a.mp4"
+    times = [Fraction(index, FPS) for index in range(3)]
+    pictures = render(draw_scene(3), WIDTH, HEIGHT, 2)
+    encode(path, pictures, times, Fraction(FPS), Encoding(sample_aspect_ratio=Fraction(6, 5)))
+    data = bytearray(path.read_bytes())
+    struct.pack_into(">II", data, data.index(b"pasp") + 4, *declared)
+    path.write_bytes(data)
+    container, stream = open_video(str(path))
+    with container:
+        assert header_facts(container, stream)["sample_aspect_ratio"] == believed
+
+
 def test_a_codec_that_nobody_knows_is_a_reason(tmp_path: Path, video: Path) -> None:
     data = video.read_bytes()
     at = data.index(b"avc1", data.index(b"stsd"))

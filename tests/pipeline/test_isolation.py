@@ -103,7 +103,7 @@ def test_a_file_is_not_blamed_for_what_an_earlier_one_broke() -> None:
 def test_a_child_that_hoards_memory_is_replaced() -> None:
     with IsolatedWorker(LIMITS) as fresh:
         first = fresh.call(calls.hoard, 1)
-        assert fresh.call(calls.hoard, 200) == first
+        assert fresh.call(calls.hoard, 250) == first
         assert fresh.call(calls.hoard, 1) != first
 
 
