@@ -155,13 +155,21 @@ class Fingerprint:
 class OverlayText:
     """Writing laid over the picture, apart from writing in the scene."""
 
-    overlay_text_frac: float | None = column(pa.float64(), "largest share of the picture under overlaid text at a time")
+    overlay_text_frac: float | None = column(
+        pa.float64(), "largest share of the content box at a time under boxes around overlaid lines of text"
+    )
     overlay_kind: str | None = column(
         pa.string(), "'none', 'subtitle', 'ticker', 'watermark' or 'title card': the one with most area"
     )
-    overlay_texts: list[str] | None = column(pa.list_(pa.string()), "what the overlays say, each text once")
-    scene_text_frac: float | None = column(pa.float64(), "largest share of the picture under text of the scene itself")
-    logo_frac: float | None = column(pa.float64(), "share of the picture under a logo that stands still")
+    overlay_texts: list[str] | None = column(
+        pa.list_(pa.string()), "what the overlays say, each text once; only what is read in Latin, Greek or CJK letters"
+    )
+    scene_text_frac: float | None = column(
+        pa.float64(), "largest share at a time under other text: what moves, or stands in a still picture anywhere else"
+    )
+    logo_frac: float | None = column(
+        pa.float64(), "share under signs without text that stand in a corner while the picture moves; 0 if it is still"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
