@@ -20,6 +20,7 @@ from pipeline.query import connect
 from pipeline.report import facts
 from pipeline.report.axes import number
 from pipeline.report.contact_sheets import Judged, rule_sheets
+from pipeline.report.duplicates import duplicate_groups
 from pipeline.report.galleries import kept_gallery, other_galleries, spread
 from pipeline.report.histograms import by_measure, score_histograms
 from pipeline.report.labels import camera_chart, label_charts
@@ -30,6 +31,7 @@ from pipeline.report.timelines import timelines
 from pipeline.report.training import LossCurve, Sample
 from schemas import CAPTIONS
 from schemas.judged import DUPLICATE_RANK, JUDGED
+from schemas.splitting import DuplicatesConfig
 
 UNSEEN = ("video_hash", "video_hash_times_us", "overlay_texts")
 """Columns that the page does not show."""
@@ -45,6 +47,8 @@ class ReportConfig:
     """At most this many clips on either side of a rule's threshold."""
     num_videos: int = 6
     """At most this many timelines."""
+    num_groups: int = 12
+    """At most this many groups of duplicates."""
     judged: Judged | None = None
     """What each rule makes of the clips; the page has no rules without."""
     curve: LossCurve | None = None
@@ -84,6 +88,7 @@ def _content(dataset: Dataset, config: ReportConfig, progress: Progress) -> dict
         **_scores(connection, recipe),
         **_rules(connection, config, shelf),
         **_rejects(connection, config, recipe, progress),
+        **_duplicates(connection, config, recipe, shelf),
         **_releases(dataset),
     }
     content["timelines"], content["num_videos"] = timelines(connection, config.num_videos, limits, shelf)
@@ -133,6 +138,16 @@ def _rejects(
         "failed_videos": failed,
         "num_failed_videos": num_failed,
     }
+
+
+def _duplicates(
+    connection: duckdb.DuckDBPyConnection, config: ReportConfig, recipe: Mapping[str, Any], shelf: Shelf
+) -> dict[str, Any]:
+    ranked = [rule for rule in recipe.get("rules", {}).values() if rule["column"] == DUPLICATE_RANK.name]
+    keep = recipe.get("duplicates", {}).get("keep", DuplicatesConfig().keep)
+    reasons = {rule["reason"] for rule in ranked}
+    groups, num_groups = duplicate_groups(connection, config.num_groups, keep, reasons, shelf)
+    return {"groups": groups, "num_groups": num_groups}
 
 
 def _releases(dataset: Dataset) -> dict[str, Any]:

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.stages.clip_frames import sample_clip
-from schemas.looking import FramesConfig
+from pipeline.stages.clip_frames import sample_clip, spread_times_us
 
 NUM_FRAMES = 4
 HEIGHT_PX = 112
@@ -43,7 +42,7 @@ def read_strip(clip: Mapping[str, Any]) -> Strip:
     """Read the strip of a `clips` row."""
     if clip["content_box"] is None:
         return Strip([], "frames: the clip was never measured")
-    sampled = sample_clip(clip, FramesConfig(NUM_FRAMES, _pixel_budget(*clip["content_box"][2:])))
+    sampled = sample_clip(clip, spread_times_us(clip, NUM_FRAMES), _pixel_budget(*clip["content_box"][2:]))
     if sampled.failure:
         return Strip([], sampled.failure)
     return Strip([_thumbnail(frame, time) for frame, time in zip(sampled.frames, sampled.times_s, strict=True)])

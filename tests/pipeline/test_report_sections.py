@@ -26,12 +26,14 @@ from pipeline.judging import judge
 from pipeline.query import connect
 from pipeline.report import timelines as timeline_layout
 from pipeline.report.contact_sheets import Judged, RuleSheet, rule_sheets
+from pipeline.report.duplicates import duplicate_groups
 from pipeline.report.histograms import by_measure, score_histograms
 from pipeline.report.labels import camera_chart, label_charts
 from pipeline.report.page import ReportConfig, report_page
 from pipeline.report.pictures import Shelf, read_strips
 from pipeline.report.timelines import GAP, timeline_rows, timelines
 from schemas import CAPTIONS, CLIPS, MEASURES, VIDEOS
+from schemas.duplicates import DUPLICATES
 from schemas.judged import JUDGED
 from schemas.measures import STREAM_MEASURES
 from schemas.recipe import Recipe
@@ -253,6 +255,61 @@ def test_a_picture_is_in_the_page_once_and_a_lost_video_is_named(clips: list[dic
     assert list(shelf.failures) == ["/no/such.mp4"]
     data = re.findall(r"base64,([^)]+)\)", sheet)
     assert all(Image.open(io.BytesIO(base64.b64decode(text))).format == "JPEG" for text in data)
+
+
+def duplicate(index: int, kind: str, group: int, match: int, similarity: float, **changes: Any) -> dict[str, Any]:
+    row = {"clip_id": clip_id(index), "kind": kind, "group_id": clip_id(group), "group_size": 2, "mirrored": False}
+    row |= {"match_id": clip_id(match), "similarity": similarity, "rate": None, "grouping": "g", "grouped_us": 1}
+    return row | changes
+
+
+@pytest.fixture(scope="module")
+def grouped(clips, tmp_path_factory: pytest.TempPathFactory, video_row: MakeRow) -> Dataset:
+    """0, 1 and 2 by two kinds of sameness, of which 1 is the largest; 3 and 4, of which 3 is larger but dark; 5 and 6,
+    of which both are kept; 7 and 8, equal, of which neither is."""
+    dataset = Dataset(str(tmp_path_factory.mktemp("grouped")))
+    dataset.write_part(VIDEOS, [video_row("v0", uri=clips[0]["uri"])])
+    is_double = {"status": "rejected", "reasons": ["duplicate"]}
+    large = {"content_box": [0, 0, WIDTH, 60], "status": "kept", "reasons": []}
+    small = {"content_box": [0, 0, WIDTH, 40]}
+    dark = {"status": "rejected", "reasons": ["too_dark"]}
+    changes = [small | is_double, large, small | is_double, dark, small | {"status": "kept", "reasons": []}]
+    changes += [{"status": "kept", "reasons": []}] * 2 + [dark] * 2
+    dataset.write_part(CLIPS, [clip | change for clip, change in zip(clips, changes, strict=False)])
+    near = [duplicate(0, "near", 0, 1, 0.9, mirrored=True, rate=1.1), duplicate(1, "near", 0, 0, 0.9, rate=1 / 1.1)]
+    semantic = [duplicate(1, "semantic", 1, 2, 0.995), duplicate(2, "semantic", 1, 1, 0.995)]
+    content = [
+        duplicate(i, "content", first, 2 * first + 1 - i, 1.0) for first in (3, 5, 7) for i in (first, first + 1)
+    ]
+    old = [duplicate(9, "near", 8, 8, 0.5, grouped_us=0), duplicate(8, "near", 8, 9, 0.5, grouped_us=0)]
+    dataset.write_part(DUPLICATES, [*near, *semantic, *content, *old])
+    return dataset
+
+
+def test_groups_of_all_kinds_stand_together_with_the_kept_one_first(grouped: Dataset) -> None:
+    groups, num_groups = duplicate_groups(connect(grouped), 9, "largest", {"duplicate"}, Shelf())
+    assert num_groups == 4
+    assert [shown(group.members) for group in groups] == [[1, 0, 2], [4, 3], [5, 6], [7, 8]]
+    assert [group.verdict for group in groups] == [
+        "kept: 9,600 pixels before 6,400",
+        "kept: the only one that no other rule rejects",
+        "2 kept",
+        "none kept",
+    ]
+    evidence = {int(member.clip["clip_id"], 16): list(member.evidence) for member in groups[0].members}
+    assert evidence == {
+        0: ["near 0.900, mirrored, 1.10 times as fast"],
+        1: ["near 0.900, 0.91 times as fast", "semantic 0.995"],
+        2: ["semantic 0.995"],
+    }
+
+
+def test_groups_that_are_not_shown_are_counted(grouped: Dataset) -> None:
+    groups, num_groups = duplicate_groups(connect(grouped), 1, "largest", {"duplicate"}, Shelf())
+    assert ([shown(group.members) for group in groups], num_groups) == ([[1, 0, 2]], 4)
+    page = report_page(grouped, ReportConfig(num_clips=0, num_videos=0, num_groups=1))
+    assert "4 groups of clips that show the same; shown: the 1 whose members are least alike." in page
+    assert 'class="picture is-kept p-' + clip_id(1) in page
 
 
 def test_the_page_holds_all_sections(dataset: Dataset, judged: Judged) -> None:
