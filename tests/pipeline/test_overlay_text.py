@@ -15,8 +15,9 @@ from pipeline.drawn.lettering import OVERLAY_KINDS, SCRIPTS, letter
 from pipeline.drawn.overlays import logo, paint, ticker
 from pipeline.drawn.render import render_at
 from pipeline.drawn.world import Scene, Thing
-from pipeline.stages.overlay_text.measure import OverlayTextConfig, OverlayTextMeasure, sample_times_us
+from pipeline.stages.overlay_text.measure import OverlayTextMeasure, sample_times_us
 from pipeline.stages.overlay_text.standing import EdgeStack
+from schemas.looking import OverlayTextConfig
 from schemas.measures import OverlayText
 
 WIDTH, HEIGHT = 320, 180

@@ -34,8 +34,6 @@ LARGE_FRAC = 0.08
 """Height of a line, of the picture's, from which it is a title rather than a mark."""
 MAX_LETTERS_FRAC = 0.3
 """Height of a line that cannot be read, of the picture's, up to which it is believed at all."""
-MAX_UNREAD_FRAC = 0.15
-"""Height of a line that cannot be read, up to which it is believed in a still picture."""
 MAX_TILT = 0.08
 
 
@@ -64,7 +62,7 @@ def is_writing(track: Track, reading: Reading, searched: Sequence[int], width: i
     if track.around == "plain":
         return line and box.score >= LEAST_SCORE
     in_place = _in_corner(box, width, height) or _at_foot_or_head(box, width, height)
-    return line and in_place and box.height <= MAX_UNREAD_FRAC * height and len(track.seen) == could_be_seen
+    return line and in_place and len(track.seen) == could_be_seen
 
 
 def is_overlay(track: Track, card: bool, width: int, height: int) -> bool:

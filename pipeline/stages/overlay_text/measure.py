@@ -14,6 +14,7 @@ from pipeline.stages.overlay_text.reading import Reading, TextBox, TextReader
 from pipeline.stages.overlay_text.running import Ticker, find_tickers
 from pipeline.stages.overlay_text.standing import EdgeStack
 from pipeline.stages.overlay_text.tracks import follow, stands_throughout
+from schemas.looking import OverlayTextConfig
 
 VERSION = 1
 SAME_PICTURE = 1.0
@@ -24,18 +25,6 @@ UNREAD = Reading("", 0.0)
 
 Found = dict[int, list[TextBox]]
 """Boxes by index of the frame they were found in."""
-
-
-@dataclass(frozen=True)
-class OverlayTextConfig:
-    """How a clip's frames are taken for reading."""
-
-    num_moments: int = 5
-    """Moments spread over the whole clip at which text is looked for."""
-    companion_gap_s: float = 0.2
-    """Each moment is followed by a frame this much later, by which the picture's movement is seen."""
-    max_pixels_px: int = 1280 * 720
-    """Larger frames are reduced to this; text of 12 px is found at it."""
 
 
 @dataclass(frozen=True)
