@@ -11,6 +11,8 @@ import numpy as np
 from pipeline.drawn.overlays import FONT
 
 STUDIO_BLACK = (0, 0, 0)
+SUBTITLE_WIDTH = 0.8
+"""Subtitles stay within this share of the frame's width, as title-safe areas ask."""
 BLUR_FRAC = 0.03
 """Standard deviation of a fill-in's blur, as a share of the frame's longer side."""
 
@@ -80,7 +82,8 @@ def _blurred(picture: np.ndarray, width: int, height: int) -> np.ndarray:
 def _write(frame: np.ndarray, border: Border) -> None:
     height, width = frame.shape[:2]
     depth = border.depths_px[1]
-    size = 0.35 * depth / 22  # a capital of FONT is 22 px high at scale 1
+    (text_w, _), _ = cv2.getTextSize(border.subtitle, FONT, 1.0, 2)
+    size = min(0.35 * depth / 22, SUBTITLE_WIDTH * width / text_w)  # a capital of FONT is 22 px high at scale 1
     thickness = max(round(2 * size), 1)
     (text_w, text_h), _ = cv2.getTextSize(border.subtitle, FONT, size, thickness)
     corner = ((width - text_w) // 2, height - (depth - text_h) // 2)

@@ -18,12 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.stages.borders.evidence import BLACK, NONE, Borders, Frame, borders_of
+from pipeline.stages.borders.evidence import BLACK, NONE, SAME_LINE_PX, Borders, Frame, borders_of
 from pipeline.stages.borders.lines import FLAT_LUMA, SIDE, look_at, sides_of
 from pipeline.stream import Span, StreamFrame, VideoFacts
 from schemas.recipe import MeasureConfig
 
 VERSION = 1
+MIN_SIDE_PX, MIN_REDUCED_PX = 64, 16
+"""Frames with a side below this, at full size or reduced, are taken for picture throughout."""
 
 
 class LetterboxMeasure:
@@ -32,6 +34,7 @@ class LetterboxMeasure:
     every_frame = False
 
     def __init__(self, video: VideoFacts, config: MeasureConfig) -> None:
+        """`config` is taken as every measure of the pass takes it; nothing here is set by it."""
         self.video = video
         self._frames = array("q")
         self._records = bytearray()
@@ -43,6 +46,8 @@ class LetterboxMeasure:
         if self._stored is None:
             height, width = full.shape
             self._stored = Frame(width, height, height / frame.luma.shape[0])
+        if min(full.shape) < MIN_SIDE_PX or min(frame.luma.shape) < MIN_REDUCED_PX:
+            return
         sides = [look_at(side) for side in sides_of(frame.luma, frame.blue, frame.red, full)]
         self._frames.append(frame.index)
         self._records += np.array(sides, SIDE).tobytes()
@@ -104,16 +109,19 @@ def _usual(borders: Sequence[Borders]) -> list[int]:
 
 
 def _completed(borders: Borders, records: np.ndarray, usual: Sequence[int], frame: Frame) -> Borders:
-    """A clip's borders with the video's usual bars on sides where it shows none and is black as deep as they are."""
+    """A clip's borders beside the video's usual bars: those are taken over where the clip shows none on a side and is
+    black as deep as they are, and where it differs by a row, so that clips of a video are cut out alike.
+    """
     if borders.change:
         return borders
     depths, kinds = list(borders.depths_px), list(borders.kinds)
     for side, depth in enumerate(usual):
-        if depths[side] or not depth:
+        if not depth:
             continue
         seen = records[:, side]
-        dark = seen["outer_luma"] <= 16 + FLAT_LUMA
+        black = seen["outer_luma"] <= 16 + FLAT_LUMA
         clean = seen["clean_px"] >= depth - 2 * frame.reduced_px
-        if np.all(dark & clean):
+        takes_over = depths[side] == 0 and depth > 2 * frame.reduced_px and bool(np.all(black & clean))
+        if takes_over or abs(depths[side] - depth) <= SAME_LINE_PX:
             depths[side], kinds[side] = depth, BLACK
-    return Borders(tuple(depths), tuple(kinds))  # pyright: ignore[reportArgumentType]
+    return Borders(tuple(depths), tuple(kinds))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -46,8 +47,8 @@ MIN_RUN = 2
 class Line:
     """One depth at which frames of a clip show a line; `supports`, (T,) bool, are the frames that do.
 
-    `best` are the segments of the frame in which most of them step; `reach_px` is how deep a frame must look like border not
-    to speak against the line.
+    `best` are the segments of the frame in which most of them step; `reach_px` is how deep a frame must look like
+    border not to speak against the line.
     """
 
     depth_px: int
@@ -132,11 +133,8 @@ def _chosen(records: np.ndarray, frame: Frame) -> list[Line | None]:
     chosen: list[Line | None] = [
         max(_lines(records[:, side], frame), key=Line.weight, default=None) for side in range(4)
     ]
-    for _ in range(3):
-        kept = [line if line and _convinces(side, chosen, frame) else None for side, line in enumerate(chosen)]
-        if kept == chosen:
-            break
-        chosen = kept
+    while doubtful := [side for side, line in enumerate(chosen) if line and not _convinces(side, chosen, frame)]:
+        chosen[min(doubtful, key=lambda side: Line.weight(chosen[side]))] = None
     kinds = [line.kind if line else NONE for line in chosen]
     mixed = [{kinds[side], kinds[OPPOSITE[side]]} == {COLOURED, BLURRED} for side in range(4)]
     return [replace(line, kind=BLURRED) if line and m else line for line, m in zip(chosen, mixed, strict=True)]
@@ -148,6 +146,8 @@ def _convinces(side: int, chosen: Sequence[Line | None], frame: Frame) -> bool:
     assert line is not None
     twins = other is not None and abs(line.depth_px - other.depth_px) <= max(2, TWIN_FRAC * frame.side_px(side))
     share, at_once = (_share(segments, side, chosen, frame) for segments in (line.segments, line.best))
+    if line.supports.sum() < min(MIN_RUN, len(line.supports)) and not (twins and line.kind == BLACK):
+        return False
     if line.kind == BLACK:
         if other is None or other.kind != BLACK:
             return share >= MIN_SHARE_ALONE and at_once >= MIN_SHARE_ALONE_AT_ONCE
@@ -192,8 +192,6 @@ def _lines(records: np.ndarray, frame: Frame) -> list[Line]:
 
 def _line(records: np.ndarray, at_line: np.ndarray, frame: Frame) -> Line | None:
     supports = at_line.any(1)
-    if supports.sum() < min(MIN_RUN, len(records)):
-        return None
     segments = int(np.bitwise_or.reduce(records["segments"][at_line]))
     if segments.bit_count() < MIN_SHARE_TO_CONSIDER * NUM_SEGMENTS:
         return None
@@ -221,7 +219,7 @@ def _parts(lines: Sequence[Sequence[Line]], records: np.ndarray) -> list[tuple[i
     changes = np.flatnonzero(np.diff(labels)) + 1
     bounds = [0, *changes.tolist(), num_samples]
     merged: list[tuple[int, int]] = []
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in pairwise(bounds):
         if merged and stop - start < MIN_RUN:
             merged[-1] = merged[-1][0], stop
         else:
@@ -232,7 +230,7 @@ def _parts(lines: Sequence[Sequence[Line]], records: np.ndarray) -> list[tuple[i
 
 
 def _labels(lines: Sequence[Line], records: np.ndarray) -> np.ndarray:
-    """Of each sample the number of the line that it shows, from 1; 7 where it is against all; silent ones follow suit."""
+    """The number of the line that each sample shows, from 1; 7 where it is against all. Silent ones follow suit."""
     num_samples = len(records)
     if not lines:
         return np.zeros(num_samples, int)

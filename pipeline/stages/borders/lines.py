@@ -9,8 +9,6 @@ which gives the line to the pixel, whether it is a step or a slow rise (a vignet
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
 import cv2
@@ -19,6 +17,7 @@ import numpy as np
 MAX_DEPTH_FRAC = 0.45
 """A border on one side is at most this share of the frame; beyond, the picture is dark or plain, not bordered."""
 NUM_SEGMENTS = 16
+SEGMENT_BITS = 1 << np.arange(NUM_SEGMENTS)
 NUM_LINES = 2
 """Lines kept of a side: the best one and, where writing in a bar or a frame within the picture wins, the true one."""
 DEAD_LUMA = 4
@@ -27,20 +26,24 @@ FULL_LUMA = 16
 """Departures beyond this count no more, so that many small steps weigh more than a few large ones."""
 FLAT_LUMA = 10
 """Within so many levels of the outermost rows a pixel still looks like them."""
-POSITIONS = 320
+POSITIONS = 192
 """So many positions along a side are looked at, at most: the line is the same at each."""
 THIN_BAR_LUMA = 32
 MIN_JUMP_LUMA = 0.7
 """A step of less than this, on average over the side, is lost in what compression does."""
 MIN_SHARPNESS = 4.0
 """A line steps by so many times the mean change from row to row outside it; a vignette does not."""
-MIN_PART_LUMA = 1.5
-"""A row that departs so much from the bar shows part of the picture."""
+MIN_PART, MIN_PART_LUMA = 0.03, 1.5
+"""A row that departs from the border by this share of the line's step, and so many levels, shows some picture."""
 MAX_UNCLEAN_SHARE = 0.05
 """Share of a row that may depart from the border's colour right outside the line."""
+MAX_OFF_LINE_LUMA = 3.0
+"""A colour or linear gradient is within so many levels of a straight line, most of it; a fill-in is not."""
+MIN_SEGMENTS = 3
+MIN_DEPARTURE = 0.02
 MAX_ROUGHNESS = 0.2
 """What changes along a border, over five reduced pixels, is at most this share of the step at its line."""
-MIN_LEAD = 1.5
+MIN_LEAD = 1.25
 """A border's line departs so many times as much as any row outside it; writing in a bar covers too little of a row."""
 
 BUSY, SMOOTH, PLANAR = 0, 1, 2
@@ -60,40 +63,36 @@ SIDE = np.dtype(
         ("quiet_px", "u2"),
     ]
 )
-"""What is kept of one side of a sampled frame. Lines: their depth from the frame's edge (0: none), the segments in which
-they step, and how the outside looks. The side: luma of its outermost rows; how deep most of each row, and all but 1% of
-each row, still looks like those; how deep it is without structure.
+"""What is kept of one side of a sampled frame.
+
+Of lines: their depth from the frame's edge (0: none), the segments in which they step, and how the outside looks. Of
+the side: luma of its outermost row; how deep most of each row, and all but 1% of it, still looks like that one; how
+deep there is no structure.
 """
 
 
-@dataclass
 class Side:
     """A side of a frame, turned so that it is the top: reduced planes and full-size luma."""
 
-    luma: np.ndarray
-    blue: np.ndarray
-    red: np.ndarray
-    full: np.ndarray
-
-    @property
-    def scale(self) -> float:
-        return self.full.shape[0] / self.luma.shape[0]
-
-    @cached_property
-    def depth(self) -> int:
+    def __init__(self, luma: np.ndarray, blue: np.ndarray, red: np.ndarray, full: np.ndarray) -> None:
+        self.luma, self.blue, self.red, self.full = luma, blue, red, full
+        self.scale = full.shape[0] / luma.shape[0]
+        self.depth = round(MAX_DEPTH_FRAC * luma.shape[0])
         """How many reduced rows are looked at."""
-        return max(3, round(MAX_DEPTH_FRAC * self.luma.shape[0]))
+        self.step = max(1, full.shape[1] // POSITIONS)
+        """Every so many of the full-size positions along the side are looked at."""
+        self.departures = self._departures()
 
-    @cached_property
-    def departures(self) -> np.ndarray:
+    def _departures(self) -> np.ndarray:
         """Mean departure of row i + 2 from the continuation of rows i - 1 and i, in [0, 1]; 0 for i = 0."""
         rows = self.luma[: self.depth + 2]
         near = cv2.absdiff(rows[1:], rows[:-1])
         far = cv2.absdiff(rows[2:], rows[:-2])
         beyond = cv2.subtract(cv2.subtract(far[1:], near[: len(far) - 1]), near[: len(far) - 1])
         beyond = cv2.min(cv2.subtract(beyond, DEAD_LUMA), FULL_LUMA)
-        means = cv2.reduce(beyond, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[:, 0] / FULL_LUMA
-        return np.concatenate([np.zeros(1, np.float32), means])
+        departures = np.zeros(len(far), np.float32)
+        departures[1:] = cv2.reduce(beyond, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[:, 0]
+        return departures / FULL_LUMA
 
 
 class Line(NamedTuple):
@@ -119,36 +118,34 @@ def sides_of(luma: np.ndarray, blue: np.ndarray, red: np.ndarray, full: np.ndarr
     ]
 
 
-def look_at(side: Side) -> np.ndarray:
-    """The SIDE record of one side, shape ()."""
-    record = np.zeros((), SIDE)
-    _note_outermost(side, record)
-    found = 0
+def look_at(side: Side) -> tuple:
+    """The values of a SIDE record of one side."""
+    lines: list[tuple[int, int, int, int, int, int]] = []
     for near_px in _nominees(side):
         line = _locate(side, near_px)
-        if line is None or line.depth_px in record["depth_px"]:
+        if line is None or any(line.depth_px == known[0] for known in lines):
             continue
-        record["depth_px"][found], record["segments"][found] = line.depth_px, line.segments
-        look = _outside_of_thin if line.depth_px < 2 * side.scale else _outside
-        for name, value in zip(("look", "luma", "blue", "red"), look(side, line), strict=True):
-            record[name][found] = value
-        found += 1
-        if found == NUM_LINES:
+        outside = _outside_of_thin if line.depth_px < 2 * side.scale else _outside
+        lines.append((line.depth_px, line.segments, *outside(side, line)))
+        if len(lines) == NUM_LINES:
             break
-    return record
+    lines += [(0,) * 6] * (NUM_LINES - len(lines))
+    return (*zip(*lines, strict=True), *_outermost(side))
 
 
-def _note_outermost(side: Side, record: np.ndarray) -> None:
+def _outermost(side: Side) -> tuple[int, int, int, int]:
+    """Luma of the outermost row; and how deep most of each row, and all but 1% of it, looks like that row, and how deep
+    nothing departs.
+    """
     rows = side.luma[: side.depth]
-    outermost = rows[0]
-    apart = cv2.absdiff(rows, np.repeat(outermost[None], len(rows), 0))
-    share = cv2.reduce(cv2.threshold(apart, FLAT_LUMA, 1, cv2.THRESH_BINARY)[1], 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[
-        :, 0
-    ]
-    record["outer_luma"] = np.sort(outermost)[len(outermost) // 2]
-    for name, over in (("flat_px", share > 0.3), ("clean_px", share > 0.01), ("quiet_px", side.departures > 0.1)):
-        first = int(np.argmax(over)) if over.any() else side.depth
-        record[name] = round(first * side.scale)
+    apart = cv2.absdiff(rows, np.repeat(rows[:1], len(rows), 0))
+    differs = cv2.threshold(apart, FLAT_LUMA, 1, cv2.THRESH_BINARY)[1]
+    share = cv2.reduce(differs, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[:, 0]
+    depths = []
+    for over in (share > 0.3, share > 0.01, side.departures > 0.1):
+        first = int(over.argmax())
+        depths.append(round((first if over[first] else side.depth) * side.scale))
+    return _middle(rows[0]), depths[0], depths[1], depths[2]
 
 
 def _nominees(side: Side) -> list[int]:
@@ -157,10 +154,9 @@ def _nominees(side: Side) -> list[int]:
     A border's line departs more than anything outside it: further lines within a picture do not.
     """
     departures = side.departures
-    before = np.concatenate([[0, 0], np.cumsum(departures)[:-2]]) / np.maximum(np.arange(len(departures)) - 1, 1)
-    largest_before = np.concatenate([[0, 0, 0], np.maximum.accumulate(departures)[:-3]])
-    score = departures - 3 * before - 0.02
-    score[departures < MIN_LEAD * largest_before] = 0
+    score = departures - MIN_DEPARTURE
+    score[2:] -= 3 * np.cumsum(departures)[:-2] / np.arange(1, len(departures) - 1)
+    score[3:][departures[3:] < MIN_LEAD * np.maximum.accumulate(departures)[:-3]] = 0
     chosen = [0] if _thin_bar_possible(side) else []
     for _ in range(NUM_LINES):
         row = int(np.argmax(score))
@@ -172,8 +168,8 @@ def _nominees(side: Side) -> list[int]:
 
 
 def _thin_bar_possible(side: Side) -> bool:
-    """Whether the outermost full-size row is dark and plain, so that a bar of less than three reduced rows may be there."""
-    row = side.full[0, :: max(1, side.full.shape[1] // POSITIONS)]
+    """Whether the outermost row is dark and plain, so that a bar of less than three reduced rows may be there."""
+    row = side.full[0, :: side.step]
     return int(np.count_nonzero(row > THIN_BAR_LUMA)) <= 0.02 * row.size
 
 
@@ -181,46 +177,47 @@ def _locate(side: Side, near_px: int) -> Line | None:
     """The line about `near_px` deep, to the pixel; None if there is none."""
     margin = round(3 * side.scale) + 4
     start, stop = max(0, near_px - margin), min(side.full.shape[0], near_px + margin)
-    step = max(1, side.full.shape[1] // POSITIONS)
-    rows = side.full[start:stop, ::step].astype(np.float32)
+    rows = np.ascontiguousarray(side.full[start:stop, :: side.step])
     num_outside = 1 if start == 0 else 3
-    if len(rows) < num_outside + 4:
-        return None
-    apart = np.abs(rows - rows[:num_outside].mean(0))
-    departure = apart.mean(1)
+    outermost = cv2.reduce(rows[:num_outside], 0, cv2.REDUCE_AVG)
+    apart = cv2.absdiff(rows, np.repeat(outermost, len(rows), 0))
+    departure = cv2.reduce(apart, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[:, 0]
     jumps = np.diff(departure)
     jumps[: num_outside - 1] = 0
     largest = float(jumps.max())
     row = int(np.argmax(jumps >= 0.5 * largest)) + 1
-    outside = np.abs(jumps[num_outside - 1 : row - 2])
-    if largest < max(MIN_JUMP_LUMA, MIN_SHARPNESS * float(outside.mean()) if outside.size else 0):
+    if largest < MIN_JUMP_LUMA or (row <= num_outside and start > 0):
         return None
-    if row <= num_outside and start > 0:
+    outside = np.abs(jumps[num_outside - 1 : row - 2])
+    if largest * outside.size < MIN_SHARPNESS * float(outside.sum()):
         return None
     segments = _stepping(rows, row)
-    if segments.bit_count() < 2:
+    if segments.bit_count() < MIN_SEGMENTS:
         return None
     noise = float(departure[num_outside : row - 1].mean()) if row - 1 > num_outside else 0.0
-    partial = row > 1 and departure[row - 1] > max(MIN_PART_LUMA, 3 * noise)
+    partial = row > 1 and departure[row - 1] > max(MIN_PART_LUMA, 3 * noise, MIN_PART * largest)
     last = max(row - 3, 0)
-    clean = min(_share_apart(apart[last]), _share_apart(rows[last] - np.median(rows[last]))) <= MAX_UNCLEAN_SHARE
+    clean = _plain(apart[last]) or _plain(_apart(rows[last], _middle(rows[last])))
     return Line(start + row - partial, segments, largest, clean)
-
-
-def _share_apart(differences: np.ndarray) -> float:
-    return np.count_nonzero(np.abs(differences) > FLAT_LUMA) / differences.size
 
 
 def _stepping(rows: np.ndarray, row: int) -> int:
     """Mask of the segments in which luma steps at `row`, far more than it changes over as many rows outside."""
-    inside, outside = rows[min(row + 1, len(rows) - 1)], rows[max(row - 2, 0)]
-    further = rows[max(row - 5, 0)]
-    length = len(inside) // NUM_SEGMENTS
-    at_line, before = (
-        np.abs(pair[0] - pair[1])[: length * NUM_SEGMENTS].reshape(NUM_SEGMENTS, length).mean(1)
-        for pair in ((inside, outside), (outside, further))
-    )
-    return int(np.dot(at_line > 2 * before + 3, 1 << np.arange(NUM_SEGMENTS)))
+    nearer = rows[[min(row + 1, len(rows) - 1), max(row - 2, 0)]]
+    farther = rows[[max(row - 2, 0), max(row - 5, 0)]]
+    length = rows.shape[1] // NUM_SEGMENTS
+    steps = cv2.absdiff(nearer, farther)[:, : length * NUM_SEGMENTS].reshape(2 * NUM_SEGMENTS, length)
+    means = cv2.reduce(steps, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[:, 0]
+    return int(np.dot(means[:NUM_SEGMENTS] > 2 * means[NUM_SEGMENTS:] + 3, SEGMENT_BITS))
+
+
+def _plain(differences: np.ndarray) -> bool:
+    """Whether hardly any of the differences from a border's colour is one that shows."""
+    return bool(np.count_nonzero(differences > FLAT_LUMA) <= MAX_UNCLEAN_SHARE * differences.size)
+
+
+def _apart(luma: np.ndarray, level: int) -> np.ndarray:
+    return np.abs(luma.astype(np.int16) - level)
 
 
 def _outside(side: Side, line: Line) -> tuple[int, int, int, int]:
@@ -228,25 +225,30 @@ def _outside(side: Side, line: Line) -> tuple[int, int, int, int]:
     depth = max(1, int(line.depth_px / side.scale) - 1)
     rows = side.luma[:: max(1, depth // 7)][: max(1, min(depth, 7))]
     along = np.sort(rows, 0)[len(rows) // 2].astype(np.float32)
-    across = np.sort(side.luma[:depth, ::8], 1)[:, side.luma.shape[1] // 16].astype(np.float32)
+    luma = _middle(along)
     rough = np.abs(along - cv2.blur(along[None], (5, 1))[0])[2:-2]
     if np.count_nonzero(rough > min(5.0, max(1.0, MAX_ROUGHNESS * line.step))) > 0.05 * rough.size:
-        look = BUSY
-    elif max(_off_line(along), _off_line(across)) > 3:
+        return BUSY, luma, 128, 128
+    across = np.sort(side.luma[:depth, ::8], 1)[:, side.luma.shape[1] // 16].astype(np.float32)
+    look = PLANAR if line.clean else BUSY
+    if max(_off_line(along), _off_line(across)) > MAX_OFF_LINE_LUMA:
         look = SMOOTH
-    else:
-        look = PLANAR if line.clean else BUSY
-    chroma_depth = max(1, depth // 2)
-    blue, red = (np.median(plane[:chroma_depth:2, ::4]) for plane in (side.blue, side.red))
-    return look, int(np.median(along)), int(blue), int(red)
+    blue, red = (_middle(plane[: max(1, depth // 2) : 2, ::4]) for plane in (side.blue, side.red))
+    return look, luma, blue, red
 
 
 def _outside_of_thin(side: Side, line: Line) -> tuple[int, int, int, int]:
     """The same for a bar of less than two reduced rows: its own full-size rows, taken for grey."""
-    rows = side.full[: max(1, line.depth_px - 1), :: max(1, side.full.shape[1] // POSITIONS)]
-    luma = int(np.median(rows))
-    plain = np.count_nonzero(np.abs(rows.astype(np.int16) - luma) > FLAT_LUMA) <= MAX_UNCLEAN_SHARE * rows.size
-    return PLANAR if plain and luma <= THIN_BAR_LUMA else BUSY, luma, 128, 128
+    rows = np.ascontiguousarray(side.full[: max(1, line.depth_px - 1), :: side.step])
+    luma = _middle(rows)
+    plain = luma <= THIN_BAR_LUMA and _plain(_apart(rows, luma))
+    return PLANAR if plain else BUSY, luma, 128, 128
+
+
+def _middle(values: np.ndarray) -> int:
+    """The median, the upper one of two."""
+    half = values.size // 2
+    return int(np.partition(values, half, axis=None)[half])
 
 
 def _off_line(values: np.ndarray) -> float:
@@ -256,7 +258,7 @@ def _off_line(values: np.ndarray) -> float:
     third = len(values) // 3
     if third == 0:
         return float(np.ptp(values))
-    slope = (np.median(values[-third:]) - np.median(values[:third])) / (len(values) - third)
-    rest = values - slope * np.arange(len(values))
-    distances = np.sort(np.abs(rest - np.median(rest)))
+    slope = (_middle(values[-third:]) - _middle(values[:third])) / (len(values) - third)
+    rest = np.sort(values - slope * np.arange(len(values)))
+    distances = np.sort(np.abs(rest - rest[len(rest) // 2]))
     return float(distances[int(0.6 * len(distances))])
