@@ -92,9 +92,10 @@ def fit_camera(flow: np.ndarray, before: np.ndarray, after: np.ndarray) -> Camer
         return None
     u, v = flow[THIN][..., 0].ravel(), flow[THIN][..., 1].ravel()
     motion = np.array([_median(u, weight), _median(v, weight), 0.0, 0.0])
+    terms = np.stack([np.ones_like(x), x, y, u, v, x * x + y * y, x * u + y * v, x * v - y * u])
     for scale in SCALES_PX:
         error2 = _error2(motion, u, v, x, y)
-        motion = _least_squares(weight * (scale**2 / (scale**2 + error2)) ** 2, u, v, x, y)
+        motion = _least_squares(terms, weight * (scale**2 / (scale**2 + error2)) ** 2)
     error2 = _error2(motion, u, v, x, y)
     speed2 = u * u + v * v
     follows = error2 < (NOISE_PX + SLACK * np.sqrt(speed2)) ** 2
@@ -170,11 +171,14 @@ def _displacement(motion: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.
     return pan + zoom * x - roll * y, tilt + zoom * y + roll * x
 
 
-def _least_squares(weight: np.ndarray, u: np.ndarray, v: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Weighted least squares of the similarity in closed form: middles first, then zoom and roll about them."""
+def _least_squares(terms: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Weighted least squares of the similarity in closed form: middles first, then zoom and roll about them.
+
+    Args:
+        terms: (8, n) 1, x, y, u, v, r^2, the flow along r, and across it.
+    """
     # NumPy's own sums: those of a BLAS may depend on where an array lies in memory.
-    terms = np.stack([np.ones_like(x), x, y, u, v, x * x + y * y, x * u + y * v, x * v - y * u]) * weight
-    w, wx, wy, wu, wv, wr2, wdot, wcross = terms.sum(axis=1).astype(np.float64)
+    w, wx, wy, wu, wv, wr2, wdot, wcross = (terms * weight).sum(axis=1).astype(np.float64)
     spread = wr2 - (wx * wx + wy * wy) / w
     if spread < 1e-6 * w:
         return np.array([wu / w, wv / w, 0.0, 0.0])

@@ -1,9 +1,9 @@
 """Motion: the speed of the dense optical flow (DIS, Kroeger et al. 2016), and the camera's share of it.
 
-A few times a second, over the whole video, flow is computed between a sampled frame and the one just before it, which
-follows fast motion, and, where motion is slow, between it and the sample before, which tells a slow drift from noise:
-DIS follows 15 px, and is wrong by about a tenth of a pixel whatever the interval. The same flow gives the speeds and
-the camera's motion. Frames are compared only within a clip.
+A few times a second, over the whole video, a frame is compared with the sample before, which tells a slow drift from
+noise, since DIS is wrong by about a tenth of a pixel whatever the interval. It follows 15 px and no more: where the
+camera is faster, or the comparison fails, as across a cut, the frame just before takes the sample's place. The same
+flow gives the speeds and the camera's motion. What counts in a clip was compared within it.
 
 The flow is that of DIS's ultrafast preset at 256 px, whose finest level has a quarter of that size: here frames are
 reduced to that level first, which gives the same flow without the upsampling.
@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline.stages.camera import camera_scores, fit_camera
+from pipeline.stages.camera import CameraFit, camera_scores, fit_camera
 from pipeline.stages.motion_vectors import VectorMotion
 from pipeline.stream import Span, StreamFrame, VideoFacts
 from schemas.recipe import MeasureConfig
@@ -35,9 +35,12 @@ PATCH_PX = 8
 MIN_SIDE_PX = 12
 """Shorter side of a frame below which there is nothing to match."""
 MAX_SLOW_PX = 6.0
-"""Mean displacement at 256 px up to which two samples are compared: well within what DIS follows."""
+"""The camera's displacement at 256 px up to which two samples are compared: well within what DIS follows."""
+SURE_SUPPORT = 0.5
+"""Share of the picture that must move as the fitted camera does for two samples to need no second opinion."""
 MOVING_PX_S = 2.5
-"""Speed from which a pixel counts as moving, 1% of the longer side a second: ten times the flow's noise over 0.2 s."""
+"""Speed from which a pixel counts as moving, 1% of the longer side a second: five times DIS's error over 0.2 s. Patches
+reach beyond what moves, so that the area of a small object comes out larger, by a rim of about 13 px at 256 px."""
 MICROSECONDS = 1_000_000
 
 
@@ -71,6 +74,28 @@ class Flow:
         return flow * before.factors
 
 
+Sample = tuple[int, int, FlowPicture]
+"""A frame's index, its time in microseconds, and its picture."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What moves between two `frames`: `speeds` are the mean in px/s and the share of the picture that moves."""
+
+    frames: tuple[int, int]
+    interval_s: float
+    speeds: tuple[float, float]
+    fit: CameraFit | None
+
+    @property
+    def support(self) -> float:
+        return self.fit.support if self.fit else 1.0
+
+    @property
+    def camera_px(self) -> float:
+        return float(np.sqrt((self.fit.motion**2).sum())) if self.fit else 0.0
+
+
 class MotionMeasure:
     """The columns of `Motion` and `Camera`; about 250 bytes are kept for each second of video."""
 
@@ -81,7 +106,7 @@ class MotionMeasure:
         self._vectors = VectorMotion()
         self._interval_us = round(MICROSECONDS / config.sample_hz)
         self._next_us: int | None = None
-        self._sample: tuple[int, int, FlowPicture] | None = None
+        self._sample: Sample | None = None
         self._frames = array("i")
         self._numbers = array("f")
 
@@ -93,28 +118,33 @@ class MotionMeasure:
         if min(frame.luma.shape) < MIN_SIDE_PX:
             return
         sample, self._sample = self._sample, (frame.index, frame.time_us, FlowPicture.of(frame.luma))
-        if previous is None or sample is None:
+        if previous is None or sample is None or sample[2].luma.shape != self._sample[2].luma.shape:
+            return  # a stream may change its size
+        apart = self._compare(sample, self._sample)
+        if sample[0] == previous.index or (apart.support >= SURE_SUPPORT and apart.camera_px <= MAX_SLOW_PX):
+            self._note(apart)
             return
-        adjacent = previous.index, previous.time_us, FlowPicture.of(previous.luma)
-        px_s = self._compare(adjacent, self._sample)
-        if sample[0] < previous.index and px_s * (frame.time_us - sample[1]) <= MAX_SLOW_PX * MICROSECONDS:
-            self._compare(sample, self._sample)
+        adjacent = self._compare((previous.index, previous.time_us, FlowPicture.of(previous.luma)), self._sample)
+        self._note(adjacent)
+        if adjacent.camera_px * apart.interval_s <= MAX_SLOW_PX * adjacent.interval_s:
+            self._note(apart)
 
-    def _compare(self, before: tuple[int, int, FlowPicture], after: tuple[int, int, FlowPicture]) -> float:
-        """Note what moves from one frame to another; returns the camera's speed in px/s."""
-        if before[2].luma.shape != after[2].luma.shape:
-            return np.inf
+    def _compare(self, before: Sample, after: Sample) -> Comparison:
         interval_s = (after[1] - before[1]) / MICROSECONDS
         flow = self._flow.between(before[2], after[2])
         # NumPy's own root: the last bit of cv2.magnitude depends on where an array lies in memory.
         px_s = np.sqrt((flow * flow).sum(axis=-1)) / interval_s
         fit = fit_camera(flow, before[2].luma, after[2].luma)
+        speeds = float(px_s.mean(dtype=np.float64)), float((px_s > MOVING_PX_S).mean())
+        return Comparison((before[0], after[0]), interval_s, speeds, fit)
+
+    def _note(self, comparison: Comparison) -> None:
         camera = (np.nan,) * 6
-        if fit is not None:
+        if comparison.fit is not None:
+            fit, interval_s = comparison.fit, comparison.interval_s
             camera = (*(fit.motion / interval_s), fit.support, fit.residual_px / interval_s)
-        self._frames.extend((before[0], after[0]))
-        self._numbers.extend((float(px_s.mean(dtype=np.float64)), float((px_s > MOVING_PX_S).mean()), *camera))
-        return float(np.linalg.norm(fit.motion)) / interval_s if fit is not None else 0.0
+        self._frames.extend(comparison.frames)
+        self._numbers.extend((*comparison.speeds, *camera))
 
     def scores(self, span: Span, spans: Sequence[Span]) -> dict[str, Any]:
         rows = self._rows_of(span)
@@ -126,7 +156,7 @@ class MotionMeasure:
         }
 
     def _rows_of(self, span: Span) -> np.ndarray:
-        """What was noted of each sampled frame of a span, over the longest interval that lies inside, (n, 8) float64."""
+        """What was noted of a span's samples, of each over the longest interval inside the span, (n, 8) float64."""
         frames = np.array(self._frames, np.int64).reshape(-1, 2)
         inside = (frames[:, 0] >= span.first) & (frames[:, 1] < span.last)
         rows = np.array(self._numbers, np.float64).reshape(len(frames), -1)[inside] if len(frames) else np.zeros((0, 8))

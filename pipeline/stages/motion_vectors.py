@@ -1,10 +1,10 @@
 """Motion by the codec's own vectors: what the encoder found to move, for the price of reading it.
 
 The definition is that of cosmos-curate's motion filter (nvidia-cosmos/cosmos-curate, motion_vector_backend.py at
-29f1358b75ea), so that its thresholds hold: at 2 frames a second, every pixel takes the length of its block's vector over
-the frame's width plus height; intra blocks count as still, frames without any vector are left out. The global mean is
-over pixels and frames. The patch minimum resizes the mean over frames bilinearly by 1/256 and takes the least; at that
-scale bilinear sampling looks at the four pixels in the middle of each patch, and no others. Two things differ: they
+29f1358b75ea), so that its thresholds hold: at 2 frames a second, every pixel takes the length of its block's vector
+over the frame's width plus height; intra blocks count as still, frames without any vector are left out. The global mean
+is over pixels and frames. The patch minimum resizes the mean over frames bilinearly by 1/256 and takes the least; at
+that scale bilinear sampling looks at the four pixels in the middle of each patch, and no others. Two things differ: they
 read the first half of a clip only, we read all of it; and they refuse videos with a side below 256 px, where we give
 null for the patches and keep the mean.
 
@@ -51,12 +51,11 @@ def cell_motion(vectors: np.ndarray, width: int, height: int) -> np.ndarray:
     length = np.sqrt(dx * dx + dy * dy) / (width + height)
     for block_width, block_height in BLOCKS:
         chosen = (vectors["w"] == block_width) & (vectors["h"] == block_height)
-        left = (vectors["dst_x"][chosen].astype(np.int32) - block_width // 2) // CELL_PX
-        top = (vectors["dst_y"][chosen].astype(np.int32) - block_height // 2) // CELL_PX
-        for down in range(block_height // CELL_PX):
-            for right in range(block_width // CELL_PX):
-                y, x = np.clip(top + down, 0, rows - 1), np.clip(left + right, 0, columns - 1)
-                cells[y, x] = length[chosen]
+        down, right = np.indices((block_height // CELL_PX, block_width // CELL_PX)).reshape(2, 1, -1)
+        top = (vectors["dst_y"][chosen, None].astype(np.int32) - block_height // 2) // CELL_PX
+        left = (vectors["dst_x"][chosen, None].astype(np.int32) - block_width // 2) // CELL_PX
+        y, x = np.clip(top + down, 0, rows - 1), np.clip(left + right, 0, columns - 1)
+        cells[y, x] = length[chosen, None]
     return cells
 
 

@@ -1,8 +1,8 @@
 """`python -m tests.bench.camera [--clips N]`: labels of camera motion against drawn truth.
 
 A virtual camera moves over drawn textures and, where there are videos beside the repository, over stills taken from
-them, at 24 to 60 frames a second, from 2% to 60% of the picture's width a second, with noise and objects in front; two of
-three clips go through an actual encoder and decoder. Prints what was drawn against what was said, by kind and by speed.
+them, at 24 to 60 frames a second, from 2% to 60% of the picture's width a second, with noise and objects in front; two
+of three clips go through an actual encoder and decoder. Prints what was drawn against what was said, by kind and speed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import cv2
@@ -23,7 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.drawn.camera_moves import TEXTURES, CameraMove, MovingObject, draw_texture, render
+from pipeline.drawn.camera_moves import TEXTURES, CameraMove, MoveKind, MovingObject, Texture, draw_texture, render
 from pipeline.drawn.encode import Encoding, encode
 from pipeline.stages.motion import MotionMeasure
 from pipeline.stream import Span, StreamFrame, VideoFacts
@@ -52,21 +52,27 @@ class Case:
     codec: dict[str, str] | None
 
 
-def plan(num_clips: int, stills: Iterable[str], kinds: tuple[str, ...] = KINDS, seed: int = 0) -> list[Case]:
-    """Clips of every kind in turns, each at a speed band and everything else drawn by lot."""
+def plan(
+    num_clips: int,
+    stills: Iterable[str],
+    kinds: tuple[str, ...] = KINDS,
+    speeds: tuple[float, ...] = SPEEDS,
+    seed: int = 0,
+) -> list[Case]:
+    """Clips of every kind and speed in turns, everything else drawn by lot."""
     rng = np.random.default_rng(seed)
     names = [*TEXTURES, *stills]
     cases = []
     for index in range(num_clips):
         kind = kinds[index % len(kinds)]
-        speed = SPEEDS[index // len(kinds) % len(SPEEDS)]
+        speed = speeds[index // len(kinds) % len(speeds)]
         duration_s = float(np.clip(TRAVEL_FRAC / speed, 1.0, rng.choice([2.0, 4.0])))
         thing = None
         chosen = MOVERS[rng.integers(len(MOVERS))]
         if chosen and (kind == "still" or chosen[0] < 0.3):
             thing = MovingObject(*chosen, direction_deg=float(rng.uniform(0, 360)))
         move = CameraMove(
-            kind,  # pyright: ignore[reportArgumentType]
+            cast(MoveKind, kind),
             speed_frac=speed,
             fps=float(rng.choice(RATES)),
             duration_s=duration_s,
@@ -99,9 +105,9 @@ def measure(frames: Iterable[av.VideoFrame], fps: float) -> dict[str, Any]:
 
 def frames_of(case: Case, pictures: dict[str, np.ndarray]) -> Iterator[av.VideoFrame]:
     """The clip as it is drawn, or as it comes back from the encoder."""
-    picture = (
-        pictures[case.picture] if case.picture in pictures else draw_texture(case.picture, 960, 720, case.move.seed)
-    )  # pyright: ignore[reportArgumentType]
+    picture = pictures.get(case.picture)
+    if picture is None:
+        picture = draw_texture(cast(Texture, case.picture), 960, 720, case.move.seed)
     drawn = render(picture, case.move, *case.size)
     if case.codec is None:
         for frame in drawn:
@@ -116,12 +122,12 @@ def frames_of(case: Case, pictures: dict[str, np.ndarray]) -> Iterator[av.VideoF
             yield from container.decode(video=0)
 
 
-def real_stills(folder: Path, every_s: float = 4.0) -> dict[str, np.ndarray]:
-    """Frames of the videos in a folder, upright, without black borders, a few seconds apart; flat ones left out."""
+def real_stills(folder: Path, only: tuple[str, ...] = ("dev0", "dev13"), every_s: float = 4.0) -> dict[str, np.ndarray]:
+    """Frames of a folder's videos whose names begin so, without black borders, a few seconds apart, no flat ones."""
     stills = {}
-    for path in sorted(folder.glob("dev0[1-9]*")) + sorted(folder.glob("dev13*")):
+    for path in sorted(path for path in folder.iterdir() if path.name.startswith(only)):
         with av.open(str(path)) as container:
-            stream = container.streams.best("video")
+            stream = container.streams.video[0]
             next_s = 0.5
             for index, frame in enumerate(container.decode(stream)):
                 if index / float(stream.average_rate or 25) < next_s:
@@ -152,7 +158,7 @@ def main() -> int:
     console.print(f"{len(TEXTURES)} textures, {len(stills)} real stills")
     said: dict[str, Counter[str]] = defaultdict(Counter)
     right: dict[tuple[str, Any], list[bool]] = defaultdict(list)
-    cases = plan(args.clips, stills, seed=args.seed) + plan(args.extra, stills, EXTRA_KINDS, seed=args.seed + 1)
+    cases = plan(args.clips, stills, seed=args.seed) + plan(args.extra, stills, EXTRA_KINDS, SPEEDS[1:], args.seed + 1)
     for case in cases:
         try:
             scores = measure(frames_of(case, stills), case.move.fps)
