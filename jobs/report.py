@@ -22,35 +22,27 @@ from pipeline.report.training import read_loss_curve, read_sample
 from schemas.errors import UsageError
 
 FILE_NAME = "report.html"
+LIMITS = (
+    ("clips", ReportConfig.num_clips, "show at most N kept clips, clips of a failure, and failed videos"),
+    ("near", ReportConfig.num_near, "show at most N clips on either side of each threshold"),
+    ("groups", ReportConfig.num_groups, "show at most N groups of duplicates"),
+    ("videos", ReportConfig.num_videos, "draw the timelines of at most N videos"),
+)
+"""Options that bound what is shown: name, default and meaning."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", metavar="DATASET")
     parser.add_argument("-o", "--out", metavar="FILE.html", help=f"default: DATASET/{FILE_NAME}")
-    parser.add_argument(
-        "--clips", type=int, default=60, metavar="N", help="show at most N clips of each kind (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--near",
-        type=int,
-        default=9,
-        metavar="N",
-        help="show at most N clips on either side of each threshold (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--videos",
-        type=int,
-        default=6,
-        metavar="N",
-        help="draw the timelines of at most N videos (default: %(default)s)",
-    )
+    for option, default, what in LIMITS:
+        parser.add_argument(f"--{option}", type=int, default=default, metavar="N", help=f"{what} (default: {default})")
     parser.add_argument("--train", metavar="RUN", help="folder of a training run; draws its loss curve")
     parser.add_argument("--sample", metavar="FILE.mp4", help="a sampled video or image; embeds it")
     add_json_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    for option in ("clips", "near", "videos"):
+    for option, _, _ in LIMITS:
         if getattr(args, option) < 0:
             raise UsageError(f"--{option} {getattr(args, option)}: must be 0 or more")
     dataset = Dataset(args.dataset).require()
@@ -59,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         num_clips=args.clips,
         num_near=args.near,
         num_videos=args.videos,
+        num_groups=args.groups,
         curve=read_loss_curve(args.train) if args.train else None,
         sample=read_sample(args.sample) if args.sample else None,
         judged=_judged(dataset),

@@ -42,55 +42,62 @@ class Group:
     members: Sequence[Member]
 
 
+@dataclass(frozen=True)
+class Choice:
+    """How one of a group is chosen: the kinds of sameness that count, what is preferred, and the reasons that rules
+    over `duplicate_rank` give; who is rejected for these alone was in the running."""
+
+    kinds: Collection[str]
+    keep: Keep
+    reasons: Collection[str]
+
+
 def duplicate_groups(
-    connection: duckdb.DuckDBPyConnection, limit: int, keep: Keep, rank_reasons: Collection[str], shelf: Shelf
+    connection: duckdb.DuckDBPyConnection, limit: int, choice: Choice, shelf: Shelf
 ) -> tuple[list[Group], int]:
     """At most `limit` groups, those whose members are least alike first, and how many there are.
 
-    Args:
-        rank_reasons: reasons that rules over `duplicate_rank` give; who is rejected for these alone was in the running.
+    Groups of kinds that count are one if they share a clip; those of another kind stand by themselves.
     """
     rows = connection.sql("select * from duplicates order by clip_id, kind").to_arrow_table().to_pylist()
-    root_of = components((row["group_id"], row["clip_id"]) for row in rows)
+    root_of = components((_node(row, "group_id", choice), _node(row, "clip_id", choice)) for row in rows)
     memberships: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        memberships[root_of[row["clip_id"]]].append(row)
+        memberships[root_of[_node(row, "clip_id", choice)]].append(row)
     roots = sorted(memberships, key=lambda root: (min(row["similarity"] for row in memberships[root]), root))
-    chosen = [row for root in roots[:limit] for row in memberships[root]]
-    clips = _clips(connection, {row["clip_id"] for row in chosen})
-    order = ranks(chosen, clips.values(), clips, keep)
-    groups = [_group(memberships[root], clips, order, keep, rank_reasons, shelf) for root in roots[:limit]]
-    return groups, len(roots)
+    clips = _clips(connection, {row["clip_id"] for root in roots[:limit] for row in memberships[root]})
+    return [_group(memberships[root], clips, choice, shelf) for root in roots[:limit]], len(roots)
+
+
+def _node(row: Mapping[str, Any], column: str, choice: Choice) -> str:
+    """A clip's name among those that groups are made of; apart for each kind that does not count."""
+    return row[column] if row["kind"] in choice.kinds else f"{row[column]} {row['kind']}"
 
 
 def _group(
-    rows: Sequence[Mapping[str, Any]],
-    clips: Mapping[str, Mapping[str, Any]],
-    order: Mapping[str, int],
-    keep: Keep,
-    rank_reasons: Collection[str],
-    shelf: Shelf,
+    rows: Sequence[Mapping[str, Any]], clips: Mapping[str, Mapping[str, Any]], choice: Choice, shelf: Shelf
 ) -> Group:
     evidence: dict[str, list[str]] = defaultdict(list)
     for row in rows:
         evidence[row["clip_id"]].append(_evidence(row))
-    members = sorted(
-        (clips[clip_id] for clip_id in evidence if clip_id in clips),
-        key=lambda clip: (clip["status"] != KEPT, order[clip["clip_id"]]),
-    )
-    shown = [_member(clip, evidence[clip["clip_id"]], shelf) for clip in members[:MAX_MEMBERS]]
-    return Group(_verdict(members, keep, rank_reasons), len(members), shown)
+    found = [clips[clip_id] for clip_id in evidence if clip_id in clips]
+    order = ranks(rows, found, list(evidence), choice.keep)
+    found.sort(key=lambda clip: (clip["status"] != KEPT, order[clip["clip_id"]]))
+    shown = [_member(clip, evidence[clip["clip_id"]], shelf) for clip in found[:MAX_MEMBERS]]
+    counts = rows[0]["kind"] in choice.kinds
+    num_kept = sum(clip["status"] == KEPT for clip in found)
+    verdict = _verdict(found, num_kept, choice) if counts else f"a kind that the recipe does not count; {num_kept} kept"
+    return Group(verdict, len(found), shown)
 
 
-def _verdict(members: Sequence[Mapping[str, Any]], keep: Keep, rank_reasons: Collection[str]) -> str:
+def _verdict(members: Sequence[Mapping[str, Any]], num_kept: int, choice: Choice) -> str:
     """Which member is kept, and by what it came before the next of those in the running."""
-    num_kept = sum(clip["status"] == KEPT for clip in members)
     if num_kept != 1:
         return f"{num_kept or 'none'} kept"
-    others = [clip for clip in members[1:] if clip["reasons"] and set(clip["reasons"]) <= set(rank_reasons)]
+    others = [clip for clip in members[1:] if clip["reasons"] and set(clip["reasons"]) <= set(choice.reasons)]
     if not others:
         return "kept: the only one that no other rule rejects"
-    for score in PREFERENCE[keep]:
+    for score in PREFERENCE[choice.keep]:
         mine, next_best = _score(members[0], score), _score(others[0], score)
         if mine != next_best:
             return f"kept: {number(mine)} {UNITS[score]} before {number(next_best)}"

@@ -20,7 +20,7 @@ from pipeline.query import connect
 from pipeline.report import facts
 from pipeline.report.axes import number
 from pipeline.report.contact_sheets import Judged, rule_sheets
-from pipeline.report.duplicates import duplicate_groups
+from pipeline.report.duplicates import Choice, duplicate_groups
 from pipeline.report.galleries import kept_gallery, other_galleries, spread
 from pipeline.report.histograms import by_measure, score_histograms
 from pipeline.report.labels import camera_chart, label_charts
@@ -30,6 +30,7 @@ from pipeline.report.thresholds import newest_recipe, thresholds_in
 from pipeline.report.timelines import timelines
 from pipeline.report.training import LossCurve, Sample
 from schemas import CAPTIONS
+from schemas.duplicates import DUPLICATE_KINDS
 from schemas.judged import DUPLICATE_RANK, JUDGED
 from schemas.splitting import DuplicatesConfig
 
@@ -143,10 +144,12 @@ def _rejects(
 def _duplicates(
     connection: duckdb.DuckDBPyConnection, config: ReportConfig, recipe: Mapping[str, Any], shelf: Shelf
 ) -> dict[str, Any]:
-    ranked = [rule for rule in recipe.get("rules", {}).values() if rule["column"] == DUPLICATE_RANK.name]
-    keep = recipe.get("duplicates", {}).get("keep", DuplicatesConfig().keep)
-    reasons = {rule["reason"] for rule in ranked}
-    groups, num_groups = duplicate_groups(connection, config.num_groups, keep, reasons, shelf)
+    settings = recipe.get("duplicates", {})
+    kinds = settings.get("kinds", DUPLICATE_KINDS)
+    keep = settings.get("keep", DuplicatesConfig().keep)
+    rules = recipe.get("rules", {}).values()
+    choice = Choice(kinds, keep, {rule["reason"] for rule in rules if rule["column"] == DUPLICATE_RANK.name})
+    groups, num_groups = duplicate_groups(connection, config.num_groups, choice, shelf)
     return {"groups": groups, "num_groups": num_groups}
 
 

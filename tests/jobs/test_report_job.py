@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jobs.cli import main
+from jobs.runs import write_run
 from pipeline.dataset import Dataset
 from pipeline.stages.probe import failed
-from schemas import VIDEOS
+from schemas import CLIPS, VIDEOS
+from schemas.recipe import Recipe
+from schemas.rules import Rule
+
+MakeRow = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
@@ -35,10 +43,28 @@ def test_the_page_goes_where_asked(folder: Path, tmp_path: Path, capsys: pytest.
     assert [path.name for path in target.parent.iterdir()] == ["page.html"]
 
 
+def test_rules_of_the_last_judgement_are_on_the_page(
+    tmp_path: Path, video_row: MakeRow, clip_row: MakeRow, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = Dataset(str(tmp_path / "ds"))
+    dataset.write_part(VIDEOS, [video_row("v0")])
+    dataset.write_part(CLIPS, [clip_row("c0", "v0", width=64), clip_row("c1", "v0", start_us=2_000_000)])
+    for i, (job, least) in enumerate([("curate", 1), ("rejudge", 100)]):
+        recipe = Recipe(rules={"min_width": Rule("width", "too_narrow", min=least)})
+        write_run(dataset, f"2026010{i}T000000Z-{job}-x", job, recipe, state="done")
+    assert main(["report", dataset.location, "--near", "0", "--clips", "0", "--videos", "0"]) == 0
+    page = (tmp_path / "ds" / "report.html").read_text()
+    assert "<code>width &gt;= 100 px</code>" in page
+    counts = re.search(r"min_width.*?too_narrow</td>(.*?)<td class=\"quiet source", page, re.DOTALL)
+    assert counts
+    assert re.findall(r">(\d+)<", counts[1]) == ["1", "1", "1"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--clips", "-1"], "--clips -1"),
+        (["--near", "-2"], "--near -2"),
         (["--train", "nowhere"], "--train nowhere"),
         (["--sample", "nowhere.mp4"], "--sample nowhere.mp4"),
         (["-o", "."], "--out ."),

@@ -26,14 +26,14 @@ from pipeline.judging import judge
 from pipeline.query import connect
 from pipeline.report import timelines as timeline_layout
 from pipeline.report.contact_sheets import Judged, RuleSheet, rule_sheets
-from pipeline.report.duplicates import duplicate_groups
+from pipeline.report.duplicates import Choice, duplicate_groups
 from pipeline.report.histograms import by_measure, score_histograms
 from pipeline.report.labels import camera_chart, label_charts
 from pipeline.report.page import ReportConfig, report_page
 from pipeline.report.pictures import Shelf, read_strips
 from pipeline.report.timelines import GAP, timeline_rows, timelines
 from schemas import CAPTIONS, CLIPS, MEASURES, VIDEOS
-from schemas.duplicates import DUPLICATES
+from schemas.duplicates import DUPLICATE_KINDS, DUPLICATES
 from schemas.judged import JUDGED
 from schemas.measures import STREAM_MEASURES
 from schemas.recipe import Recipe
@@ -287,7 +287,9 @@ def grouped(clips, tmp_path_factory: pytest.TempPathFactory, video_row: MakeRow)
 
 
 def test_groups_of_all_kinds_stand_together_with_the_kept_one_first(grouped: Dataset) -> None:
-    groups, num_groups = duplicate_groups(connect(grouped), 9, "largest", {"duplicate"}, Shelf())
+    groups, num_groups = duplicate_groups(
+        connect(grouped), 9, Choice(DUPLICATE_KINDS, "largest", {"duplicate"}), Shelf()
+    )
     assert num_groups == 4
     assert [shown(group.members) for group in groups] == [[1, 0, 2], [4, 3], [5, 6], [7, 8]]
     assert [group.verdict for group in groups] == [
@@ -304,8 +306,17 @@ def test_groups_of_all_kinds_stand_together_with_the_kept_one_first(grouped: Dat
     }
 
 
+def test_a_kind_that_does_not_count_stands_by_itself(grouped: Dataset) -> None:
+    choice = Choice(("content", "near"), "longest", {"duplicate"})
+    groups, _ = duplicate_groups(connect(grouped), 2, choice, Shelf())
+    assert [shown(group.members) for group in groups] == [[1, 0], [1, 2]]
+    assert groups[1].verdict == "a kind that the recipe does not count; 1 kept"
+
+
 def test_groups_that_are_not_shown_are_counted(grouped: Dataset) -> None:
-    groups, num_groups = duplicate_groups(connect(grouped), 1, "largest", {"duplicate"}, Shelf())
+    groups, num_groups = duplicate_groups(
+        connect(grouped), 1, Choice(DUPLICATE_KINDS, "largest", {"duplicate"}), Shelf()
+    )
     assert ([shown(group.members) for group in groups], num_groups) == ([[1, 0, 2]], 4)
     page = report_page(grouped, ReportConfig(num_clips=0, num_videos=0, num_groups=1))
     assert "4 groups of clips that show the same; shown: the 1 whose members are least alike." in page
