@@ -63,12 +63,12 @@ class Motion:
         "mean optical-flow speed at 256 px for the longer side; null if fewer than two frames",
         unit="px/s",
     )
-    moving_area_frac: float | None = column(pa.float64(), "share of the picture that moves at all")
+    moving_area_frac: float | None = column(pa.float64(), "share of the picture that is faster than 2.5 px/s at 256 px")
     vector_motion: float | None = column(
-        pa.float64(), "mean length of the codec's motion vectors over the frame's height (cosmos-curate's global mean)"
+        pa.float64(), "mean length of the codec's vectors over width plus height (cosmos-curate's global mean)"
     )
     vector_motion_patch_min: float | None = column(
-        pa.float64(), "the least of the same over patches of 256 px (cosmos-curate's per-patch minimum)"
+        pa.float64(), "the least of the same over the middles of patches of 256 px (cosmos-curate's per-patch minimum)"
     )
 
 
@@ -81,9 +81,9 @@ class Camera:
         "'still', 'pan left', 'pan right', 'tilt up', 'tilt down', 'zoom in', 'zoom out', 'roll', 'shake' or 'complex'",
     )
     camera_strength: float | None = column(
-        pa.float64(), "speed of that motion at the picture's edge, at 256 px for the longer side", unit="px/s"
+        pa.float64(), "speed of that motion at the picture's edge, at 256 px; of shake its root mean square", unit="px/s"
     )
-    camera_confidence: float | None = column(pa.float64(), "share of the picture that moves as the camera model says")
+    camera_confidence: float | None = column(pa.float64(), "share of the textured picture that moves as the camera model says")
     object_motion_px_s: float | None = column(
         pa.float64(), "mean speed left when the camera's motion is taken away, at 256 px", unit="px/s"
     )

@@ -24,8 +24,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-VERSION = 1
-
 NOISE_PX = 0.25
 """What flow is wrong by where nothing moves, at 256 px: 95% of compressed still frames lie below."""
 SLACK = 0.08

@@ -22,9 +22,10 @@ import numpy as np
 from pipeline.stages.camera import CameraFit, camera_scores, fit_camera
 from pipeline.stages.motion_vectors import VectorMotion
 from pipeline.stream import Span, StreamFrame, VideoFacts
-from schemas.recipe import MeasureConfig
+from schemas.splitting import MeasureConfig
 
 VERSION = 2
+"""Of the camera and of the vectors too, which are measured with it."""
 
 UNIT_SIDE_PX = 256
 """The longer side of the frame that speeds are given for, so that they do not depend on the video's size."""

@@ -4,9 +4,9 @@ The definition is that of cosmos-curate's motion filter (nvidia-cosmos/cosmos-cu
 29f1358b75ea), so that its thresholds hold: at 2 frames a second, every pixel takes the length of its block's vector
 over the frame's width plus height; intra blocks count as still, frames without any vector are left out. The global mean
 is over pixels and frames. The patch minimum resizes the mean over frames bilinearly by 1/256 and takes the least; at
-that scale bilinear sampling looks at the four pixels in the middle of each patch, and no others. Two things differ: they
-read the first half of a clip only, we read all of it; and they refuse videos with a side below 256 px, where we give
-null for the patches and keep the mean.
+that scale bilinear sampling looks at the four pixels in the middle of each patch, and no others. Two things differ:
+they read the first half of a clip only, we read all of it; and they refuse videos with a side below 256 px, where we
+give null for the patches and keep the mean.
 
 Vectors come from H.264, MPEG-4 part 2 and other codecs of the H.26x family, as FFmpeg decodes them; VP8, VP9, AV1 and
 HEVC export none.
@@ -21,8 +21,6 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.stream import Span, StreamFrame
-
-VERSION = 1
 
 LOOKS_HZ = 2.0
 """Frames looked at a second (cosmos-curate: 2)."""

@@ -12,7 +12,7 @@ import pytest
 from pipeline.stages.motion import MotionMeasure
 from pipeline.stream import Span, StreamFrame, VideoFacts
 from schemas.measures import Camera, Motion
-from schemas.recipe import MeasureConfig
+from schemas.splitting import MeasureConfig
 
 FPS = 20.0
 
