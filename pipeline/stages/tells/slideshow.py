@@ -19,7 +19,7 @@ from pipeline.stream import Span
 
 MAX_LEFT_OVER = 12.0
 """Levels that a drift may leave over between two looks a fifth of a second apart. Nine in ten of stills that were
-panned or zoomed over, at x264's CRF 20 and 32, left up to 10 (and up to 45 when quicker, a seventh of the width a second); a pan
+panned or zoomed over, at x264's CRF 20 and 32, left up to 10 (to 45 at a seventh of the width a second); a pan
 by hand left 9 to 19, people 7 to 105, but a slow shot of a dark room 3 to 8: so pace and company must agree as well."""
 LEAST_STEP_PX, EVEN_PACE_FRAC, EVEN_PACE_PX = 0.1, 0.3, 0.15
 """A drift moves at least so much between two looks, and as much at the next, within a share and some pixels."""
