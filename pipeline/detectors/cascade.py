@@ -4,9 +4,8 @@ A cut is a change between two frames that stands out from the changes around it,
 motion does not stand out, a thing that appears covers little, a flash does not stay. Where nothing else stirs, a small
 change that stays is a cut too: the next slide. What stands out less goes to TransNet, which must agree.
 
-A dissolve or a fade turns one picture evenly into another, so that the frame half-way is the mean of both ends, which
-it is not under motion (the linear model of Hanjalic 2002, doi:10.1109/76.988656); and more changes across it than
-before or after. Where this holds over some span, TransNet looks at that span and says whether and from where to where.
+Where one picture turns evenly into another (`gradual`), TransNet looks and says whether it is a dissolve or a fade, and
+from where to where.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.detectors.detector import Transition
+from pipeline.detectors.gradual import GradualConfig, even_change
 from pipeline.detectors.nomination import Nominations
 from pipeline.detectors.thumbnails import Recent, Thumbnail
 from pipeline.detectors.transnet import TransNetConfig, transitions
@@ -57,18 +57,13 @@ class CascadeConfig:
     still_change: float = 1.0
     still_spread: float = 0.06
     """The least change of a slide: the most alike in the real videos change a tenth of the picture."""
-    half_spans: tuple[int, ...] = (3, 6, 12, 20)
-    """Half the lengths, in frames, of the spans over which a gradual transition is looked for."""
-    min_gradual_change: float = 10.0
-    max_bend: float = 0.3
-    """How far the frame half-way may lie from the mean of both ends, as a share of their difference."""
-    gradual_ratio: float = 1.5
-    """The change across a span over that before or after it, whichever is less."""
     look_every: int = 3
     """Frames between two looks for gradual transitions."""
     agreement: float = 0.3
     """TransNet's probability from which a possible cut is one."""
-    net: TransNetConfig = TransNetConfig()
+    gradual: GradualConfig = GradualConfig()
+    net: TransNetConfig = TransNetConfig(within=0.4)
+    """Where the picture turns evenly, less than TransNet asks by itself will do."""
 
 
 class CascadeDetector:
@@ -106,7 +101,7 @@ class CascadeDetector:
 
     @property
     def _delay(self) -> int:
-        return max(FAR_FRAMES, 3 * self._config.half_spans[-1])
+        return max(FAR_FRAMES, self._config.gradual.reach)
 
     def _look(self, now: int) -> None:
         """Judge the frames whose surroundings are complete once frame `now` is there."""
@@ -116,7 +111,7 @@ class CascadeDetector:
             self._judge_cut(cut)
         if 0 <= centre < num_frames and centre % self._config.look_every == 0:
             self._look_for_gradual(centre)
-        self._nominations.close_before(centre - self._config.half_spans[-1])
+        self._nominations.close_before(centre - max(self._config.gradual.half_spans))
 
     def _judge_cut(self, cut: int) -> None:
         config, change = self._config, self._change[cut]
@@ -141,15 +136,8 @@ class CascadeDetector:
             self._nominations.add(cut - FAR_FRAMES, cut + FAR_FRAMES)
 
     def _look_for_gradual(self, centre: int) -> None:
-        config, here = self._config, self._recent[centre]
-        for half in config.half_spans:
-            before, after = self._recent[centre - half], self._recent[centre + half]
-            change = before.change(after)
-            if change < config.min_gradual_change or here.bend(before, after) > config.max_bend * change:
-                continue
-            earlier = self._recent[centre - 3 * half].change(before)
-            later = after.change(self._recent[centre + 3 * half])
-            if change >= config.gradual_ratio * min(earlier, later):
+        for half in self._config.gradual.half_spans:
+            if even_change(self._recent, centre, half, self._config.gradual):
                 self._gradual.append((centre - half, centre + half))
                 self._nominations.add(centre - half, centre + half + 1)
 

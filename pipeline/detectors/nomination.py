@@ -61,7 +61,7 @@ class Nominations:
         begin, stop = max(first, 0) - MARGIN_FRAMES, min(end, num_frames) + MARGIN_FRAMES
         if stop - begin <= 2 * MARGIN_FRAMES:
             return
-        scores = load_net()(np.stack([self._recent[index].tiny() for index in range(begin, stop)]))
+        scores = load_net()(np.stack([self._recent[index].tiny for index in range(begin, stop)]))
         self.num_scored += stop - begin
         first, end = max(begin + MARGIN_FRAMES // 2, 0), min(stop - MARGIN_FRAMES // 2, num_frames)
         self._reach(end)

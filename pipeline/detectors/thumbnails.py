@@ -2,36 +2,59 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
 
 from pipeline.stream import TINY_HEIGHT, TINY_WIDTH, StreamFrame, tiny_picture
 
+COARSE_WIDTH, COARSE_HEIGHT = 8, 5
+
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A frame's planes, halved as often as TransNet's 48 x 27 pixels allow; `values` are all of them in a row."""
+    """Luma and both chroma planes of a small picture; `values` are all of them in a row, uint8."""
 
     values: np.ndarray
-    shape: tuple[int, int]
-    chroma_shape: tuple[int, int]
+    shape: tuple[int, ...]
+    chroma_shape: tuple[int, ...]
 
     @classmethod
     def of(cls, frame: StreamFrame) -> Thumbnail:
+        """A frame whose planes are halved as often as TransNet's 48 x 27 pixels allow."""
         luma, blue, red = frame.luma, frame.blue, frame.red
         while luma.shape[0] >= 2 * (TINY_HEIGHT + 1) and luma.shape[1] >= 2 * TINY_WIDTH:
             luma, blue, red = _halved(luma), _halved(blue), _halved(red)
-        values = np.concatenate([luma.ravel(), blue.ravel(), red.ravel()])
-        return cls(values, luma.shape, blue.shape)  # type: ignore[arg-type]
+        return cls.of_planes(luma, blue, red)
 
+    @classmethod
+    def of_planes(cls, luma: np.ndarray, blue: np.ndarray, red: np.ndarray) -> Thumbnail:
+        return cls(np.concatenate([luma.ravel(), blue.ravel(), red.ravel()]), luma.shape, blue.shape)
+
+    @property
+    def planes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        num, part = math.prod(self.shape), math.prod(self.chroma_shape)
+        luma, blue, red = self.values[:num], self.values[num : num + part], self.values[num + part :]
+        return luma.reshape(self.shape), blue.reshape(self.chroma_shape), red.reshape(self.chroma_shape)
+
+    @property
     def tiny(self) -> np.ndarray:
         """As TransNet takes a frame, (27, 48, 3) uint8 RGB."""
-        num, part = int(np.prod(self.shape)), int(np.prod(self.chroma_shape))
-        luma, blue, red = np.split(self.values, [num, num + part])
-        return tiny_picture(luma.reshape(self.shape), blue.reshape(self.chroma_shape), red.reshape(self.chroma_shape))
+        return tiny_picture(*self.planes)
+
+    @cached_property
+    def coarse(self) -> Thumbnail:
+        """Of 8 x 5 pixels, in which textures and small things are gone."""
+        width, height = COARSE_WIDTH, COARSE_HEIGHT
+        sizes = (width, height), (width // 2, (height + 1) // 2), (width // 2, (height + 1) // 2)
+        reduced = (
+            cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p, size in zip(self.planes, sizes, strict=True)
+        )
+        return Thumbnail.of_planes(*reduced)
 
     def spread(self, other: Thumbnail, level: int) -> float:
         """Share of the values that differ by more than `level` of 255."""
@@ -44,10 +67,10 @@ class Thumbnail:
     def greatest_change(self, other: Thumbnail) -> float:
         return cv2.norm(self.values, other.values, cv2.NORM_INF)
 
-    def bend(self, before: Thumbnail, after: Thumbnail) -> float:
-        """Mean difference, of 255, from the mean of two others: none where one picture turns evenly into another."""
-        middle = cv2.addWeighted(before.values, 0.5, after.values, 0.5, 0.0)
-        return cv2.norm(self.values, middle.reshape(-1), cv2.NORM_L1) / self.values.size
+    def bend(self, before: Thumbnail, after: Thumbnail, share: float) -> float:
+        """Mean difference, of 255, from a mixture of two others with `share` of the second."""
+        mixture = cv2.addWeighted(before.values, 1 - share, after.values, share, 0.0)
+        return cv2.norm(self.values, mixture.reshape(-1), cv2.NORM_L1) / self.values.size
 
 
 class Recent:

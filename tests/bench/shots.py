@@ -2,8 +2,9 @@
 
 Two sets: the real videos of `../shared/videos`, whose hard cuts a person has verified, and composed edits
 (`pipeline.drawn.edits`) of stretches of those videos and of drawn scenes, of any length. Every file is decoded once for
-all detectors. What each reports is kept in `out/bench_shots/`, part by part, so that a run that was broken off goes on;
-`--fresh` forgets it. `shot_matching` says what counts as found. Writes `out/bench_shots.json`.
+all detectors. Edits and what each detector reports of them are kept in `out/bench_shots/`, part by part, so that a
+run that was broken off goes on; `--fresh` forgets it. `shot_matching` says what counts as found. Writes
+`out/bench_shots.json`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import argparse
 import json
 import random
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -150,29 +150,22 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, dict[str, di
     kept = OUT / "bench_shots"
     sets: dict[str, list[dict[str, Any]]] = {"real": [], "composed": []}
     for name, part in real_parts().items():
-        sets["real"].append(
-            with_reports(kept / "real" / f"{name}.json", _stored(kept / "real", name, part, options), options.detectors)
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        for index in range(round(options.minutes * 60 / PART_S)):
-            store = kept / f"seed{options.seed}" / f"{index:03d}.json"
-            part = json.loads(store.read_text()) if store.is_file() and not options.fresh else {}
-            if set(options.detectors) - set(part.get("reports", {})):
-                path = Path(folder) / "edit.mp4"
-                part = composed_part(path, options.seed, index) | {"reports": part.get("reports", {})}
-                part = with_reports(store, part, options.detectors)
-            sets["composed"].append(part)
-            console.print(f"composed part {index}: {len(part['known'])} transitions", style="dim")
+        store = kept / "real" / f"{name}.json"
+        known = part if options.fresh or not store.is_file() else json.loads(store.read_text())
+        sets["real"].append(with_reports(store, known, options.detectors))
+    for index in range(round(options.minutes * 60 / PART_S)):
+        store = kept / f"seed{options.seed}" / f"{index:03d}.json"
+        if options.fresh or not store.is_file():
+            store.parent.mkdir(parents=True, exist_ok=True)
+            store.write_text(json.dumps(composed_part(store.with_suffix(".mp4"), options.seed, index)))
+        part = with_reports(store, json.loads(store.read_text()), options.detectors)
+        sets["composed"].append(part)
+        console.print(f"composed part {index}: {len(part['known'])} transitions", style="dim")
     return {
         set_name: {detector: _figures(parts, detector) for detector in options.detectors}
         for set_name, parts in sets.items()
         if parts
     }
-
-
-def _stored(folder: Path, name: str, part: dict[str, Any], options: argparse.Namespace) -> dict[str, Any]:
-    store = folder / f"{name}.json"
-    return json.loads(store.read_text()) if store.is_file() and not options.fresh else part
 
 
 def _figures(parts: list[dict[str, Any]], detector: str) -> dict[str, Any]:
