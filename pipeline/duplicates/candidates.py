@@ -23,12 +23,12 @@ from pipeline.stages.video_hash import mirrored
 NUM_BANDS, BAND_BITS = 4, 16
 NEIGHBOURS = 6
 """With how many clips before it a clip is paired in each key's group."""
-MIN_KEY_BITS = 4
+MIN_KEY_BITS = 3
 """A key with fewer bits set says next to nothing of a picture, and is left out."""
 MEMORY_LIMIT = "1GB"
 """Beyond, DuckDB sorts on disk."""
 
-_VOTES = """
+_PAIRS = """
 with keyed as (
     select key, clip, min(rank) as rank from frames group by key, clip
 ), grouped as (
@@ -37,28 +37,26 @@ with keyed as (
     select clip, unnest([{lags}]) as other
     from grouped window along as (partition by key order by rank, clip)
 )
-insert into votes
-select least(clip, other), greatest(clip, other), count(*) from paired where other is not null group by all
+insert into pairs select distinct least(clip, other), greatest(clip, other) from paired where other is not null
 """
 
 
 def candidate_pairs(clips: HashedClips) -> np.ndarray:
-    """Pairs of clips that share keys, with the number of keys that brought them together, (P, 3) int64, in order."""
+    """Pairs of clips that share a key, (P, 2) int32, in order."""
     lags = ", ".join(f"lag(clip, {step}) over along" for step in range(1, NEIGHBOURS + 1))
     with duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "threads": 1}) as database:
-        database.execute("create table votes (first integer, second integer, votes bigint)")
+        database.execute("set enable_progress_bar = false")
+        database.execute("create table pairs (first integer, second integer)")
         rank = np.minimum(clips.hashes, mirrored(clips.hashes))
         owners = clips.owners
         for chosen in combinations(range(NUM_BANDS), 2):
             keys, telling = band_keys(clips.hashes, chosen)
             frames = pa.table({"key": keys[telling], "clip": owners[telling], "rank": rank[telling]})
             database.register("frames", frames)
-            database.execute(_VOTES.format(lags=lags))
+            database.execute(_PAIRS.format(lags=lags))
             database.unregister("frames")
-        found = database.execute(
-            "select first, second, sum(votes)::bigint as votes from votes group by all order by first, second"
-        ).fetchnumpy()
-    return np.stack([found["first"], found["second"], found["votes"]], axis=1).astype(np.int64).reshape(-1, 3)
+        found = database.execute("select distinct first, second from pairs order by all").fetchnumpy()
+    return np.stack([found["first"], found["second"]], axis=1).astype(np.int32)
 
 
 def band_keys(hashes: np.ndarray, chosen: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

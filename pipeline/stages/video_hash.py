@@ -34,7 +34,7 @@ SIDE_PX = 32
 SURROUND_PX = 13
 """Side of the square around each pixel whose mean it is compared with. Of 9, 13, 17 and 21, on twelve edits of real
 and drawn clips, 13 kept copies closest for the distance at which other clips lie."""
-MIN_BITS = 6
+MIN_BITS = 4
 """Below, a frame has too little detail to be told from others (flat, black, a fade), and is not kept."""
 CHANGED_BITS = 3
 MIN_INTERVAL_US, MAX_INTERVAL_US = 60_000, 500_000

@@ -1,0 +1,244 @@
+"""Duplicates: edits of drawn clips through real files, and groups, ranks and clusters with known answers."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipeline.drawn.edited_copies import KINDS, edited_copy
+from pipeline.duplicates.candidates import NEIGHBOURS, band_keys, candidate_pairs
+from pipeline.duplicates.config import DuplicatesConfig, Keep
+from pipeline.duplicates.groups import Pair, components, group_rows, ranks
+from pipeline.duplicates.hashes import HashedClips
+from pipeline.duplicates.search import find_duplicates, grouping_of
+from pipeline.duplicates.semantic import cluster_embeddings, semantic_pairs
+from pipeline.stages.video_hash import mirrored
+from schemas.duplicates import CONTENT, DUPLICATES, NEAR, SEMANTIC
+from tests.bench.copies import as_table, fingerprints, write_drawn_clip
+
+CONFIG = DuplicatesConfig()
+SCENES = (13, 20)
+SIZE = (160, 96)
+
+
+def row(clip_id: str, contrasts: np.ndarray, *, step_s: float = 0.25, **fields: Any) -> dict[str, Any]:
+    """A clip of the fingerprints table that shows (T, 64) int8 contrasts, one after `step_s`."""
+    hashes = np.packbits(contrasts > 0, axis=1)
+    times_us = [round(index * step_s * 1e6) for index in range(len(contrasts))]
+    return {
+        "clip_id": clip_id,
+        "duration_s": len(contrasts) * step_s,
+        "content_digest": clip_id,
+        "video_hash": hashes.tobytes(),
+        "video_hash_contrasts": contrasts.tobytes(),
+        "video_hash_times_us": times_us,
+    } | fields
+
+
+def scene(seed: int, num_frames: int = 12) -> np.ndarray:
+    """Contrasts of a clip in which everything changes all the time, (T, 64) int8."""
+    return np.random.default_rng(seed).integers(-40, 41, (num_frames, 64)).astype(np.int8)
+
+
+def near(rows: list[dict[str, Any]], config: DuplicatesConfig = CONFIG) -> dict[str, str]:
+    """clip -> group of the near duplicates among rows."""
+    found = find_duplicates(as_table(rows), None, config, 0)
+    return {each["clip_id"]: each["group_id"] for each in found if each["kind"] == NEAR}
+
+
+@pytest.fixture(scope="module")
+def edited(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Fingerprints of two drawn clips and their twelve copies each."""
+    folder = tmp_path_factory.mktemp("edited")
+    sources = [write_drawn_clip(folder, number, size=SIZE) for number in SCENES]
+    files = [*sources, *(edited_copy(kind, source, folder) for source in sources for kind in KINDS)]
+    return [fingerprints(path)[0] for path in files]
+
+
+def test_all_edits_of_a_clip_are_one_group_and_other_clips_are_none(edited: list[dict[str, Any]]) -> None:
+    groups = near(edited)
+    assert {clip_id: group for clip_id, group in groups.items() if clip_id.split(".")[0] != group} == {}
+    assert len(groups) == len(SCENES) * (1 + len(KINDS))
+
+
+def test_a_container_change_alone_leaves_the_content_equal(edited: list[dict[str, Any]]) -> None:
+    rows = find_duplicates(as_table(edited), None, CONFIG, 0)
+    content = [each for each in rows if each["kind"] == CONTENT]
+    assert {each["clip_id"].partition(".")[2] for each in content} == {"", "container"}
+    assert {each["group_size"] for each in content} == {2}
+
+
+def test_the_mirrored_copy_says_so_and_the_quick_one_its_rate(edited: list[dict[str, Any]]) -> None:
+    pair = [each for each in edited if each["clip_id"] in ("drawn013", "drawn013.mirror", "drawn013.faster")]
+    rows = {each["clip_id"]: each for each in find_duplicates(as_table(pair), None, CONFIG, 0)}
+    assert rows["drawn013.mirror"]["mirrored"]
+    assert rows["drawn013.faster"]["rate"] == pytest.approx(1.1, abs=0.05)
+    DUPLICATES.encode(rows.values())
+
+
+def test_parts_of_a_moving_shot_are_not_each_other(tmp_path: Path) -> None:
+    parts = [part for number in SCENES for part in fingerprints(write_drawn_clip(tmp_path, number, size=SIZE), (0.5,))]
+    assert len(parts) == 4
+    assert near(parts) == {}
+
+
+def test_parts_of_a_shot_in_which_nothing_moves_are_the_same() -> None:
+    still = np.repeat(scene(1, 1), 8, axis=0)
+    assert near([row("a", still), row("b", still.copy())]) == {"a": "a", "b": "a"}
+
+
+def test_frames_in_another_order_are_not_a_copy() -> None:
+    contrasts = scene(2)
+    assert near([row("a", contrasts), row("b", contrasts.copy())]) == {"a": "a", "b": "a"}
+    assert near([row("a", contrasts), row("b", contrasts[::-1].copy())]) == {}
+
+
+def test_a_part_that_is_too_short_of_both_is_not_a_copy() -> None:
+    contrasts = scene(3, 20)
+    assert near([row("a", contrasts[:14]), row("b", contrasts[1:])]) == {"a": "a", "b": "a"}
+    assert near([row("a", contrasts[:14]), row("b", contrasts[8:])]) == {}
+
+
+def test_slow_change_is_told_from_a_copy() -> None:
+    """The second half is near the first half's end, and a copy of neither."""
+    one, other = scene(4, 2).astype(float)
+    slow = np.linspace(one, one + (other - one) * 0.4, 24).astype(np.int8)
+    noisy = np.clip(slow + np.random.default_rng(0).integers(-1, 2, slow.shape), -127, 127).astype(np.int8)
+    assert near([row("a", slow[:12]), row("b", slow[12:])]) == {}
+    assert near([row("a", slow[:12]), row("b", noisy[:12])]) == {"a": "a", "b": "a"}
+
+
+def test_images_are_held_to_a_stricter_distance_and_never_match_a_video() -> None:
+    one = np.repeat(scene(5, 1), 4, axis=0)
+    noisy = np.clip(one + np.random.default_rng(1).integers(-7, 8, one.shape), -127, 127).astype(np.int8)
+    video = near([row("a", one), row("b", noisy)])
+    assert video == {"a": "a", "b": "a"}
+    still = {"duration_s": None}
+    assert near([row("a", one[:1], **still), row("b", one[:1], **still)]) == {"a": "a", "b": "a"}
+    assert near([row("a", one[:1], **still), row("b", noisy[:1], **still)]) == {}
+    assert near([row("a", one[:1], **still), row("b", one)]) == {}
+
+
+def test_a_clip_without_fingerprint_is_in_no_group_and_harms_none() -> None:
+    contrasts = scene(6)
+    empty = row("e", contrasts[:0]) | {"content_digest": None, "video_hash": None, "video_hash_times_us": None}
+    rows = [row("a", contrasts), empty | {"video_hash_contrasts": None}, row("z", contrasts.copy())]
+    assert near(rows) == {"a": "a", "z": "a"}
+    assert near([row("a", contrasts), row("f", contrasts[:0]), row("g", contrasts[:0])]) == {}
+    assert find_duplicates(as_table([]), None, CONFIG, 0) == []
+
+
+def test_order_of_rows_does_not_matter() -> None:
+    rows = [row(f"{seed}{copy}", scene(seed)) for seed in range(10, 16) for copy in "ab"]
+    expected = find_duplicates(as_table(rows), None, CONFIG, 0)
+    assert len({each["group_id"] for each in expected}) == 6
+    random.Random(0).shuffle(rows)
+    assert find_duplicates(as_table(rows), None, CONFIG, 0) == expected
+
+
+def test_a_key_is_the_same_for_the_mirrored_picture() -> None:
+    hashes = np.random.default_rng(2).integers(0, 2**63, 50).astype(np.uint64)
+    for chosen in ((0, 1), (1, 3)):
+        np.testing.assert_array_equal(band_keys(hashes, chosen)[0], band_keys(mirrored(hashes), chosen)[0])
+    changed = hashes ^ np.uint64(0x00F0_0000_0000_0000)
+    assert (band_keys(hashes, (0, 1))[0] != band_keys(changed, (0, 1))[0]).all()
+    np.testing.assert_array_equal(band_keys(hashes, (1, 3))[0], band_keys(changed, (1, 3))[0])
+
+
+def test_a_picture_that_many_share_costs_a_few_pairs_each_and_still_connects_them() -> None:
+    num_clips = 200
+    contrasts = scene(7, 4)
+    clips = HashedClips.of(as_table([row(f"{number:03d}", contrasts) for number in range(num_clips)]))
+    pairs = candidate_pairs(clips)
+    assert len(pairs) <= num_clips * NEIGHBOURS
+    group_of = components((clips.ids[first], clips.ids[second]) for first, second in pairs.tolist())
+    assert set(group_of.values()) == {"000"}
+    assert len(group_of) == num_clips
+
+
+def test_clips_that_share_nothing_are_no_candidates() -> None:
+    clips = HashedClips.of(as_table([row(f"{seed}", scene(seed)) for seed in range(100, 140)]))
+    assert len(candidate_pairs(clips)) == 0
+
+
+def clip(clip_id: str, width: int, duration_s: float, sharpness: float | None) -> dict[str, Any]:
+    box = [0, 0, width, 10]
+    fields = {"content_box": box, "width": 2 * width, "height": 20, "duration_s": duration_s, "sharpness": sharpness}
+    return {"clip_id": clip_id} | fields
+
+
+CLIPS = [clip("a", 30, 1.0, 5.0), clip("b", 20, 3.0, 5.0), clip("c", 20, 3.0, 9.0), clip("d", 10, 2.0, None)]
+
+
+@pytest.mark.parametrize(
+    ("keep", "expected"), [("largest", "acbd"), ("longest", "cbda"), ("sharpest", "cabd")], ids=lambda value: value
+)
+def test_the_preferred_clip_comes_first_and_ties_go_to_the_next_preference(keep: Keep, expected: str) -> None:
+    rows = group_rows([Pair("a", other, NEAR, 0.9) for other in "bcd"], "g", 0)
+    found = ranks(rows, CLIPS, "abcd", keep)
+    assert "".join(sorted(found, key=lambda clip_id: found[clip_id])) == expected
+    assert sorted(found.values()) == [0, 1, 2, 3]
+
+
+def test_only_survivors_take_a_place() -> None:
+    rows = group_rows([Pair("a", other, NEAR, 0.9) for other in "bcd"], "g", 0)
+    assert ranks(rows, CLIPS, "bd", "largest") == {"b": 0, "d": 1}
+    assert ranks(rows, CLIPS, "d", "largest") == {"d": 0}
+
+
+def test_every_group_keeps_one_clip_across_kinds() -> None:
+    """`a` beats `b` and falls to `c`, which is of the other kind; `b` must not fall to the fallen `a` alone."""
+    rows = group_rows([Pair("b", "d", NEAR, 0.9)], "g", 0) + group_rows([Pair("a", "b", SEMANTIC, 0.99)], "g", 0)
+    assert ranks(rows, CLIPS, "abcd", "largest") == {"a": 0, "b": 1, "d": 2}
+
+
+def test_groups_are_named_by_their_least_member_and_say_who_is_most_alike() -> None:
+    pairs = [Pair("b", "c", NEAR, 0.8), Pair("c", "d", NEAR, 0.95, mirrored=True, rate=2.0), Pair("x", "y", NEAR, 1.0)]
+    rows = {each["clip_id"]: each for each in group_rows(pairs, "g", 7)}
+    assert {name: each["group_id"] for name, each in rows.items()} == {"b": "b", "c": "b", "d": "b", "x": "x", "y": "x"}
+    assert {name: each["group_size"] for name, each in rows.items()} == {"b": 3, "c": 3, "d": 3, "x": 2, "y": 2}
+    assert (rows["c"]["match_id"], rows["c"]["similarity"], rows["c"]["rate"]) == ("d", 0.95, 2.0)
+    assert (rows["d"]["match_id"], rows["d"]["mirrored"], rows["d"]["rate"]) == ("c", True, 0.5)
+
+
+def test_what_decides_the_groups_is_in_their_fingerprint_and_what_is_kept_is_not() -> None:
+    assert grouping_of(DuplicatesConfig(keep="longest")) == grouping_of(CONFIG)
+    assert grouping_of(DuplicatesConfig(near_distance=0.1)) != grouping_of(CONFIG)
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def test_semantic_duplicates_are_those_above_the_cosine() -> None:
+    base = unit(np.random.default_rng(3).standard_normal((400, 32)))
+    close = unit(base[:40] + 0.01 * np.random.default_rng(4).standard_normal((40, 32)))
+    vectors = np.concatenate([base, close])
+    true = {(i, j) for i, j in np.argwhere(vectors @ vectors.T >= 0.99).tolist() if i < j}
+    assert len(true) == 40
+    labels = cluster_embeddings(vectors, 0)
+    assert {(i, j) for i, j, _ in semantic_pairs(vectors, labels, 0.99)} == true
+    table = pa.table({"clip_id": [f"{i:03d}" for i in range(len(vectors))], "embedding": list(vectors)})
+    rows = find_duplicates(as_table([]), table, CONFIG, 0)
+    assert {(each["clip_id"], each["kind"]) for each in rows} == {(f"{i:03d}", SEMANTIC) for ij in true for i in ij}
+
+
+def test_clusters_follow_the_data_are_repeatable_and_bounded() -> None:
+    rng = np.random.default_rng(5)
+    centres = np.eye(16)[:9]
+    truth = np.repeat(np.arange(9), 30)
+    vectors = unit(centres[truth] + 0.05 * rng.standard_normal((270, 16)))
+    labels = cluster_embeddings(vectors, 1)
+    np.testing.assert_array_equal(labels, cluster_embeddings(vectors, 1))
+    for label in np.unique(labels):
+        assert len(set(truth[labels == label])) == 1
+    crowd = unit(np.concatenate([centres[:1] + 0.001 * rng.standard_normal((900, 16)), rng.standard_normal((100, 16))]))
+    assert np.bincount(cluster_embeddings(crowd, 0)).max() <= 8 * 1000 / 32
+    same = np.repeat(centres[:1], 50, axis=0)
+    assert len(np.unique(cluster_embeddings(same, 0))) == 1
+    assert cluster_embeddings(np.empty((0, 4)), 0).shape == (0,)
