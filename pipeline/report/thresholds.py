@@ -51,9 +51,10 @@ def thresholds_in(recipe: Mapping[str, Any], section: Literal["rules", "caption_
 
 
 def explain(reason: str, row: Mapping[str, Any], thresholds: Iterable[Threshold]) -> str:
-    """A reason with the measurement behind it, as in `too_dark: brightness 0.033 < 0.06`; or the reason alone."""
+    """A reason with the measurement behind it, as in `too_dark: brightness 0.033 < 0.06`; or the reason alone, as of a
+    column that clips do not have (`duplicate_rank`)."""
     for threshold in thresholds:
-        if threshold.reason == reason and threshold.rejects(row[threshold.column]):
+        if threshold.reason == reason and threshold.rejects(row.get(threshold.column)):
             sign = "<" if threshold.bound == "min" else ">"
             value = number(row[threshold.column])
             return f"{reason}: {threshold.column} {value} {sign} {number(threshold.value)}"

@@ -288,6 +288,7 @@ def test_a_reason_is_explained_by_its_measurement() -> None:
     limits = [Threshold("a", "min", 1.0, "low", ""), Threshold("b", "max", 2.0, "low", "")]
     assert explain("low", {"a": 3.0, "b": 5.0}, limits) == "low: b 5 > 2"
     assert explain("low", {"a": None, "b": 2.0}, limits) == "low"
+    assert explain("double", {"a": 1.0}, [Threshold("duplicate_rank", "max", 0.0, "double", "")]) == "double"
     assert explain("cannot be decoded", {"a": 0.0, "b": 0.0}, limits) == "cannot be decoded"
 
 

@@ -110,7 +110,9 @@ def dataset(clips, video: Path, tmp_path_factory, video_row: MakeRow, caption_ro
 
 @pytest.fixture(scope="module")
 def connection(dataset: Dataset) -> duckdb.DuckDBPyConnection:
-    return connect(dataset)
+    connection = connect(dataset)
+    connection.execute("create temp table clips as from memory.main.clips")  # asked many times, as for the page
+    return connection
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +156,15 @@ def test_labels_have_no_distance_and_what_has_no_value_is_not_shown(sheets: dict
 def test_a_sheet_says_what_its_rule_does(sheets: dict[str, RuleSheet]) -> None:
     effects = {name: (sheet.effect.rejects, sheet.effect.alone, sheet.effect.stay) for name, sheet in sheets.items()}
     assert effects == {"min_motion": (4, 3, 6), "brightness": (2, 1, 5), "no_shake": (1, 1, 4), "unknown": (0, 0, 4)}
+
+
+def test_the_rule_over_duplicates_shows_who_was_in_the_way(connection: duckdb.DuckDBPyConnection) -> None:
+    rules = RULES | {"one_of_each": Rule("duplicate_rank", "duplicate", max=0)}
+    scored = connection.sql("select * from scored order by clip_id").to_arrow_table()
+    verdicts = judge(scored, rules, dict.fromkeys(MEASURES, "m"), lambda _: {clip_id(5): 0, clip_id(9): 1})
+    sheet = rule_sheets(connection, Judged(Recipe(rules=rules), verdicts), 3, Shelf())[-1]
+    assert (shown(sheet.rejected), shown(sheet.kept), sheet.effect.alone) == ([9], [], 1)
+    assert (sheet.rejected[0].value, sheet.rejected[0].against) == ("", "shows what another shows")
 
 
 def test_verdicts_of_other_clips_are_refused(dataset: Dataset, judged: Judged, clips, tmp_path, video_row) -> None:
