@@ -133,20 +133,25 @@ def _chosen(records: np.ndarray, frame: Frame) -> list[Line | None]:
     chosen: list[Line | None] = [
         max(_lines(records[:, side], frame), key=Line.weight, default=None) for side in range(4)
     ]
-    while doubtful := [side for side, line in enumerate(chosen) if line and not _convinces(side, chosen, frame)]:
-        chosen[min(doubtful, key=lambda side: Line.weight(chosen[side]))] = None
+    while doubtful := [
+        (line.weight(), side) for side, line in enumerate(chosen) if line and not _convinces(line, side, chosen, frame)
+    ]:
+        chosen[min(doubtful)[1]] = None  # one at a time, for a false line across would hide what a true one covers
     kinds = [line.kind if line else NONE for line in chosen]
     mixed = [{kinds[side], kinds[OPPOSITE[side]]} == {COLOURED, BLURRED} for side in range(4)]
     return [replace(line, kind=BLURRED) if line and m else line for line, m in zip(chosen, mixed, strict=True)]
 
 
-def _convinces(side: int, chosen: Sequence[Line | None], frame: Frame) -> bool:
+def _convinces(line: Line, side: int, chosen: Sequence[Line | None], frame: Frame) -> bool:
     """Whether a line steps along enough of the picture's side; colours and blurs count only in pairs."""
-    line, other = chosen[side], chosen[OPPOSITE[side]]
-    assert line is not None
-    twins = other is not None and abs(line.depth_px - other.depth_px) <= max(2, TWIN_FRAC * frame.side_px(side))
+    other = chosen[OPPOSITE[side]]
+    alike_px = max(2, TWIN_FRAC * frame.side_px(side))
+    twins = other is not None and abs(line.depth_px - other.depth_px) <= alike_px
     share, at_once = (_share(segments, side, chosen, frame) for segments in (line.segments, line.best))
-    if line.supports.sum() < min(MIN_RUN, len(line.supports)) and not (twins and line.kind == BLACK):
+    supports = int(line.supports.sum())
+    if twins and other is not None and line.kind == other.kind == BLACK:
+        supports = max(supports, int(other.supports.sum()))
+    if supports < min(MIN_RUN, len(line.supports)):
         return False
     if line.kind == BLACK:
         if other is None or other.kind != BLACK:
@@ -191,7 +196,8 @@ def _lines(records: np.ndarray, frame: Frame) -> list[Line]:
 
 
 def _line(records: np.ndarray, at_line: np.ndarray, frame: Frame) -> Line | None:
-    supports = at_line.any(1)
+    """What the (T, NUM_LINES) lines marked in `at_line` have in common; None if they are too few or too short."""
+    supports = np.any(at_line, axis=1)
     segments = int(np.bitwise_or.reduce(records["segments"][at_line]))
     if segments.bit_count() < MIN_SHARE_TO_CONSIDER * NUM_SEGMENTS:
         return None

@@ -39,6 +39,8 @@ MAX_UNCLEAN_SHARE = 0.05
 """Share of a row that may depart from the border's colour right outside the line."""
 MAX_OFF_LINE_LUMA = 3.0
 """A colour or linear gradient is within so many levels of a straight line, most of it; a fill-in is not."""
+NUM_ROWS = 7
+"""Rows of a border, spread over its depth, that are looked at."""
 MIN_SEGMENTS = 3
 MIN_DEPARTURE = 0.02
 MAX_ROUGHNESS = 0.2
@@ -89,7 +91,7 @@ class Side:
         near = cv2.absdiff(rows[1:], rows[:-1])
         far = cv2.absdiff(rows[2:], rows[:-2])
         beyond = cv2.subtract(cv2.subtract(far[1:], near[: len(far) - 1]), near[: len(far) - 1])
-        beyond = cv2.min(cv2.subtract(beyond, DEAD_LUMA), FULL_LUMA)
+        beyond = np.minimum(np.maximum(beyond, DEAD_LUMA), DEAD_LUMA + FULL_LUMA) - DEAD_LUMA
         departures = np.zeros(len(far), np.float32)
         departures[1:] = cv2.reduce(beyond, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[:, 0]
         return departures / FULL_LUMA
@@ -108,19 +110,18 @@ class Line(NamedTuple):
 
 def sides_of(luma: np.ndarray, blue: np.ndarray, red: np.ndarray, full: np.ndarray) -> list[Side]:
     """Top, bottom, left and right."""
-    planes = luma, blue, red
-    across = [np.ascontiguousarray(plane.T) for plane in planes]
+    luma_t, blue_t, red_t = (np.ascontiguousarray(plane.T) for plane in (luma, blue, red))
     return [
-        Side(*planes, full),
-        Side(*(plane[::-1] for plane in planes), full[::-1]),
-        Side(*across, full.T),
-        Side(*(plane[::-1] for plane in across), full.T[::-1]),
+        Side(luma, blue, red, full),
+        Side(luma[::-1], blue[::-1], red[::-1], full[::-1]),
+        Side(luma_t, blue_t, red_t, full.T),
+        Side(luma_t[::-1], blue_t[::-1], red_t[::-1], full.T[::-1]),
     ]
 
 
 def look_at(side: Side) -> tuple:
     """The values of a SIDE record of one side."""
-    lines: list[tuple[int, int, int, int, int, int]] = []
+    lines: list[tuple[int, ...]] = []
     for near_px in _nominees(side):
         line = _locate(side, near_px)
         if line is None or any(line.depth_px == known[0] for known in lines):
@@ -211,9 +212,9 @@ def _stepping(rows: np.ndarray, row: int) -> int:
     return int(np.dot(means[:NUM_SEGMENTS] > 2 * means[NUM_SEGMENTS:] + 3, SEGMENT_BITS))
 
 
-def _plain(differences: np.ndarray) -> bool:
+def _plain(differences: np.ndarray, tolerance: float = FLAT_LUMA) -> bool:
     """Whether hardly any of the differences from a border's colour is one that shows."""
-    return bool(np.count_nonzero(differences > FLAT_LUMA) <= MAX_UNCLEAN_SHARE * differences.size)
+    return bool(np.count_nonzero(differences > tolerance) <= MAX_UNCLEAN_SHARE * differences.size)
 
 
 def _apart(luma: np.ndarray, level: int) -> np.ndarray:
@@ -223,7 +224,7 @@ def _apart(luma: np.ndarray, level: int) -> np.ndarray:
 def _outside(side: Side, line: Line) -> tuple[int, int, int, int]:
     """How the border outside a line looks, and its luma and chroma, by medians, which writing in it does not move."""
     depth = max(1, int(line.depth_px / side.scale) - 1)
-    rows = side.luma[:: max(1, depth // 7)][: max(1, min(depth, 7))]
+    rows = side.luma[np.arange(NUM_ROWS) * depth // NUM_ROWS]
     along = np.sort(rows, 0)[len(rows) // 2].astype(np.float32)
     luma = _middle(along)
     rough = np.abs(along - cv2.blur(along[None], (5, 1))[0])[2:-2]
@@ -241,7 +242,8 @@ def _outside_of_thin(side: Side, line: Line) -> tuple[int, int, int, int]:
     """The same for a bar of less than two reduced rows: its own full-size rows, taken for grey."""
     rows = np.ascontiguousarray(side.full[: max(1, line.depth_px - 1), :: side.step])
     luma = _middle(rows)
-    plain = luma <= THIN_BAR_LUMA and _plain(_apart(rows, luma))
+    tolerance = min(float(FLAT_LUMA), max(2.0, 2 * MAX_ROUGHNESS * line.step))
+    plain = luma <= THIN_BAR_LUMA and _plain(_apart(rows, luma), tolerance)
     return PLANAR if plain else BUSY, luma, 128, 128
 
 
