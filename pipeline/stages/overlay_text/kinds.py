@@ -20,9 +20,13 @@ MAX_HEIGHT_FRAC = 0.4
 """Taller boxes are shapes or whole textures: on 288 pictures without text, half of the detector's errors."""
 LINE_ASPECT = 1.8
 """A box this much longer than wide is a line; shapes that the detector errs on are about as wide as tall."""
+WORD_ASPECT, WORD_SCORE = 1.4, 0.75
+"""A word of two letters that stands all the time; shapes are closer to square, or believed less."""
 LEAST_SCORE = 0.6
 LEGIBLE = 0.75
 """Confidence from which a reading counts; shapes of the drawn corpus read as one letter or sign at up to 0.89."""
+LEGIBLE_LONG, LONG_LETTERS = 0.6, 4
+"""The same for longer readings: no texture read as four letters or more at above 0.4."""
 CORNER_FRAC = 0.1
 """cosmos-curate's corner zone."""
 SUBTITLE_OFF_CENTRE_FRAC, SUBTITLE_FOOT_FRAC, SUBTITLE_HEAD_FRAC = 0.08, 0.68, 0.2
@@ -32,8 +36,9 @@ CARD_INNER_FRAC = 0.1
 """What is left out on each side when a card's ground is looked at: the picture may show around it."""
 LARGE_FRAC = 0.08
 """Height of a line, of the picture's, from which it is a title rather than a mark."""
-MAX_LETTERS_FRAC = 0.3
-"""Height of a line that cannot be read, of the picture's, up to which it is believed at all."""
+MAX_COLUMN_FRAC = 0.1
+"""Width of an upright column that cannot be read, of the picture's height, up to which it is believed; test bars and
+posts are wider."""
 MAX_TILT = 0.08
 
 
@@ -43,26 +48,30 @@ def is_plausible(box: TextBox, height: int) -> bool:
 
 
 def is_legible(reading: Reading) -> bool:
-    return reading.confidence >= LEGIBLE and reading.num_letters >= 2
+    """Whether a line can be read; of a longer one less confidence is asked."""
+    least = LEGIBLE_LONG if reading.num_letters >= LONG_LETTERS else LEGIBLE
+    return reading.num_letters >= 2 and reading.confidence >= least
 
 
-def is_writing(track: Track, reading: Reading, searched: Sequence[int], width: int, height: int) -> bool:
+def is_writing(track: Track, reading: Reading, searched: Sequence[int], card: bool, width: int, height: int) -> bool:
     """Whether a track is text, whatever its script: by what it says, or by its shape and how it stands out."""
     if is_legible(reading):
         return True
     box = track.box
-    line = max(box.width, box.height) >= LINE_ASPECT * min(box.width, box.height)
-    if not track.stands:
-        return line and track.box.score >= LEAST_SCORE and track.echoes >= 0.5 * (len(searched) - 1)
-    could_be_seen = len(set(searched) & set(track.frames))
-    if min(box.width, box.height) > MAX_LETTERS_FRAC * height:
+    aspect = max(box.width, box.height) / max(min(box.width, box.height), 1)
+    if box.height > LINE_ASPECT * box.width and box.width > MAX_COLUMN_FRAC * height:
         return False
+    if not track.stands:
+        return aspect >= LINE_ASPECT and box.score >= LEAST_SCORE and track.echoes >= 0.5 * (len(searched) - 1)
+    could_be_seen = len(set(searched) & set(track.frames))
     if track.around == "moves":
-        return len(track.seen) >= 0.5 * could_be_seen and (line or could_be_seen > 1)
-    if track.around == "plain":
-        return line and box.score >= LEAST_SCORE
+        return len(track.seen) >= 0.5 * could_be_seen and (aspect >= LINE_ASPECT or could_be_seen > 1)
+    word = aspect >= WORD_ASPECT and box.score >= WORD_SCORE and len(track.seen) == len(searched)
+    if track.around == "plain" or card:
+        return word or (aspect >= LINE_ASPECT and box.score >= LEAST_SCORE)
     in_place = _in_corner(box, width, height) or _at_foot_or_head(box, width, height)
-    return line and in_place and len(track.seen) == could_be_seen
+    lasting = could_be_seen >= min(2, len(searched)) and len(track.seen) == could_be_seen
+    return in_place and (word or (aspect >= LINE_ASPECT and lasting))
 
 
 def is_overlay(track: Track, card: bool, width: int, height: int) -> bool:

@@ -25,6 +25,8 @@ CORNER_FRAC = 0.12
 """A logo begins this near to a side and to the head or foot: cosmos-curate's 10%, and some."""
 MIN_SIDE_FRAC, MIN_SIDE_PX, MAX_FRAC = 0.04, 10, 0.06
 """Shorter side of the smallest logo, of the picture's height and in pixels; the largest logo's share of the picture."""
+MARGIN_FRAC = 0.012
+"""A logo keeps this far from the picture's edges, of its height; what comes nearer belongs to the scene."""
 MAX_ASPECT = 5.0
 """Longer patches are borders and horizons."""
 LEAST_MOVING_SHARE = 0.6
@@ -66,9 +68,9 @@ def _standing_pixels(edges: EdgeStack) -> np.ndarray:
 
 
 def _is_logo(x: int, y: int, w: int, h: int, filled: int, edges: EdgeStack) -> bool:
-    """Whether a patch has the place, size and shape of a logo; one that touches the picture's edge belongs to it."""
+    """Whether a patch has the place, size and shape of a logo."""
     right, foot = edges.width - x - w, edges.height - y - h
-    inside = min(x, y, right, foot) > 0
+    inside = min(x, y, right, foot) > MARGIN_FRAC * edges.height
     in_corner = min(x, right) <= CORNER_FRAC * edges.width and min(y, foot) <= CORNER_FRAC * edges.height
     compact = max(w, h) <= MAX_ASPECT * min(w, h) and filled >= 0.25 * w * h
     sized = (

@@ -17,8 +17,9 @@ from pipeline.stages.overlay_text.tracks import follow, stands_throughout
 from schemas.looking import OverlayTextConfig
 
 VERSION = 1
-SAME_PICTURE = 1.0
-"""Mean difference of luma (0-255) up to which a frame is not searched again."""
+SAME_PICTURE = 2.0
+"""Difference of luma (0-255) that no cell's mean exceeds between a frame and the last searched one, for the frame not
+to be searched: letters that come or go change it by ten and more."""
 MAX_READ = 12
 """Most lines that are read of a clip, the largest first: a page of text is no better known for its last line."""
 UNREAD = Reading("", 0.0)
@@ -69,7 +70,7 @@ class OverlayTextMeasure:
         if frames.ndim != 4 or not len(frames) or frames.shape[3] != 3 or len(frames) != len(times_s):
             raise ValueError(f"frames must be (T, H, W, 3) with one time each, not {frames.shape} and {len(times_s)}")
         edges = EdgeStack(frames)
-        found = self._search(frames)
+        found = self._search(frames, edges)
         tickers = find_tickers(found, edges, times_s)
         found = self._with_standing(found, frames, edges)
         found = {i: [b for b in boxes if not any(t.holds(b) for t in tickers)] for i, boxes in found.items()}
@@ -88,12 +89,12 @@ class OverlayTextMeasure:
             "logo_frac": sum(w * h for _, _, w, h in logo_boxes(edges, boxes)) / size_px,
         }
 
-    def _search(self, frames: np.ndarray) -> Found:
+    def _search(self, frames: np.ndarray, edges: EdgeStack) -> Found:
         """Plausible boxes by frame, of the frames that are searched; a picture seen before keeps its boxes."""
         found: Found = {}
         before = None
         for index in range(0, len(frames), 2 if len(frames) > 3 else 1):
-            if before is None or np.abs(frames[index].astype(np.int16) - frames[before]).mean() > SAME_PICTURE:
+            if before is None or np.abs(edges.cell_luma[index] - edges.cell_luma[before]).max() > SAME_PICTURE:
                 boxes = [box for box in self._reader.find(frames[index]) if is_plausible(box, frames.shape[1])]
             else:
                 boxes = found[before]
@@ -124,7 +125,7 @@ class OverlayTextMeasure:
         card = is_card([t.box for t in tracks], edges)
         writing = []
         for track, reading in zip(tracks, readings, strict=True):
-            if not is_writing(track, reading, tuple(found), width, height):
+            if not is_writing(track, reading, tuple(found), card, width, height):
                 continue
             over = is_overlay(track, card, width, height)
             kind = kind_of(track, card, width, height) if over else "scene text"

@@ -23,6 +23,8 @@ LEAST_MATCH, LEAST_GAIN = 0.5, 0.2
 """Correlation of the shifted row with itself, and how far it lies above that of the row left in place."""
 LEAST_ROW_FRAC, LEAST_UNION_FRAC = 0.3, 0.6
 """Share of the picture's width that the row's text covers in each frame, and in all frames together."""
+CUT_FRAC, LEAST_CUT_SHARE = 0.08, 0.7
+"""The row comes this near to a side of the picture, in this share of the frames: signs that pass by do not."""
 SAME_SPEED_FRAC, SAME_SPEED_SHARE = 0.4, 0.65
 """Speeds within this of their median agree, and this share of them must: the times of frames are known to one frame
 interval, which is a fifth of the time between two."""
@@ -73,17 +75,19 @@ def _rows(found: Mapping[int, Sequence[TextBox]]) -> list[dict[int, list[TextBox
 
 
 def _spans_picture(row: Mapping[int, Sequence[TextBox]], num_searched: int, width: int) -> bool:
-    """Whether the row is there most of the time, is long, and reaches both sides of the picture at some time."""
+    """Whether the row is there most of the time, is long, and runs out of the picture, as a ribbon does."""
     covered = np.zeros(width, bool)
+    cut = 0
     for boxes in row.values():
         now = np.zeros(width, bool)
         for box in boxes:
             now[box.x0 : box.x1] = True
         if now.mean() < LEAST_ROW_FRAC:
             return False
+        margin = max(round(CUT_FRAC * width), 1)
+        cut += bool(now[:margin].any() or now[-margin:].any())
         covered |= now
-    reaches = covered[: width // 6].any() and covered[-(width // 6) :].any()
-    return len(row) >= min(2, num_searched) and covered.mean() >= LEAST_UNION_FRAC and bool(reaches)
+    return len(row) >= min(2, num_searched) and covered.mean() >= LEAST_UNION_FRAC and cut >= LEAST_CUT_SHARE * len(row)
 
 
 def _speeds(edges: EdgeStack, y0: int, y1: int, times_s: Sequence[float], frames: Sequence[int]) -> list[float]:

@@ -17,9 +17,9 @@ SAME_PLACE_INSIDE = 0.8
 """A box that lies this much inside another one is a part of it."""
 PAIR_STANDS = 0.5
 """Correlation of a box between two frames from which it shows the same letters."""
-STANDS = 0.15
+STANDS = 0.25
 """Coherence over the whole clip from which a box stands: faint letters share their box with what moves behind them."""
-LEAST_LEAD = 0.12
+LEAST_LEAD = 0.2
 """How far that must lie above the coherence of the picture around it."""
 LEAST_MOVING_SHARE, LEAST_MOVING_SHARE_AFAR = 0.5, 0.7
 """Share of the cells around a box that must move for the surroundings to move; of the whole picture's, where the
