@@ -81,9 +81,13 @@ class Camera:
         "'still', 'pan left', 'pan right', 'tilt up', 'tilt down', 'zoom in', 'zoom out', 'roll', 'shake' or 'complex'",
     )
     camera_strength: float | None = column(
-        pa.float64(), "speed of that motion at the picture's edge, at 256 px; of shake its root mean square", unit="px/s"
+        pa.float64(),
+        "speed of that motion at the picture's edge, at 256 px; of shake its root mean square",
+        unit="px/s",
     )
-    camera_confidence: float | None = column(pa.float64(), "share of the textured picture that moves as the camera model says")
+    camera_confidence: float | None = column(
+        pa.float64(), "share of the textured area that moves as the camera model says"
+    )
     object_motion_px_s: float | None = column(
         pa.float64(), "mean speed left when the camera's motion is taken away, at 256 px", unit="px/s"
     )
