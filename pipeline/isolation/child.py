@@ -7,11 +7,13 @@ import os
 import pickle
 import signal
 import socket
+import sys
 import traceback
 from contextlib import suppress
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 
-from pipeline.isolation.beats import send_beats_through
+from pipeline.isolation.beats import heartbeat, send_beats_through
 from pipeline.isolation.channel import Channel, pack, unpack
 
 CALL = b"c"
@@ -31,12 +33,20 @@ def serve(fd: int) -> None:
     channel = Channel(socket.socket(fileno=fd))
     channel.send(READY)
     send_beats_through(lambda: channel.send(BEAT))
+    sys.meta_path.insert(0, ImportsAreProgress())
     while True:
         try:
             _, call = channel.receive()
         except EOFError:
             return
         channel.send(*_outcome(channel, call))
+
+
+class ImportsAreProgress(MetaPathFinder):
+    """Finds nothing, and is asked for every module: a library that loads late and slowly is no file that hangs."""
+
+    def find_spec(self, *_: object) -> None:
+        heartbeat()
 
 
 def _outcome(channel: Channel, call: list[bytearray]) -> tuple[bytes, list[memoryview]]:

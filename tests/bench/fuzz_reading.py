@@ -15,7 +15,7 @@ from pipeline.stages.scan import ScanConfig, scan
 from schemas import CLIPS, VIDEOS
 from schemas.recipe import load_recipe
 
-LIMITS = Limits(stall_s=20.0, call_s=120.0, memory_bytes=3 << 30)
+LIMITS = Limits(stall_s=60.0, call_s=300.0, memory_bytes=3 << 30)
 NUM_LOOKS, LOOK_PX = 4, (32, 32)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import signal
+import sys
 import time
 from typing import Any
 
@@ -53,6 +55,14 @@ def work_slowly(seconds: float) -> str:
     while time.monotonic() < end_s:
         heartbeat()
         time.sleep(0.02)
+    return "done"
+
+
+def import_slowly(folder: str) -> str:
+    """Modules that take twice the stall limit together, and give no signs of life of their own."""
+    sys.path.insert(0, folder)
+    for name in (f"slow_{i}" for i in range(8)):
+        importlib.import_module(name)
     return "done"
 
 

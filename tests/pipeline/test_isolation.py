@@ -79,6 +79,13 @@ def test_without_progress_a_call_is_given_up_and_heartbeats_are_progress() -> No
         assert not _runs(child)
 
 
+def test_imports_are_progress(tmp_path: Path) -> None:
+    for i in range(8):
+        (tmp_path / f"slow_{i}.py").write_text(f"import time; time.sleep({2 * STALL_S / 8})")
+    with IsolatedWorker(Limits(stall_s=STALL_S)) as impatient:
+        assert impatient.call(calls.import_slowly, str(tmp_path)) == "done"
+
+
 def test_heartbeats_do_not_keep_a_call_alive_for_ever() -> None:
     with IsolatedWorker(Limits(stall_s=30, call_s=0.3)) as hurried:
         with pytest.raises(ChildDied, match=r"not done after 0\.3 s") as caught:
