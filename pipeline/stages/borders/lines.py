@@ -88,9 +88,9 @@ class Side:
     def _departures(self) -> np.ndarray:
         """Mean departure of row i + 2 from the continuation of rows i - 1 and i, in [0, 1]; 0 for i = 0."""
         rows = self.luma[: self.depth + 2]
-        near = cv2.absdiff(rows[1:], rows[:-1])
+        near = cv2.absdiff(rows[1:-2], rows[:-3])
         far = cv2.absdiff(rows[2:], rows[:-2])
-        beyond = cv2.subtract(cv2.subtract(far[1:], near[: len(far) - 1]), near[: len(far) - 1])
+        beyond = cv2.subtract(cv2.subtract(far[1:], near), near)
         beyond = np.minimum(np.maximum(beyond, DEAD_LUMA), DEAD_LUMA + FULL_LUMA) - DEAD_LUMA
         departures = np.zeros(len(far), np.float32)
         departures[1:] = cv2.reduce(beyond, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)[:, 0]
@@ -110,12 +110,12 @@ class Line(NamedTuple):
 
 def sides_of(luma: np.ndarray, blue: np.ndarray, red: np.ndarray, full: np.ndarray) -> list[Side]:
     """Top, bottom, left and right."""
-    luma_t, blue_t, red_t = (np.ascontiguousarray(plane.T) for plane in (luma, blue, red))
+    luma_t, blue_t, red_t = np.ascontiguousarray(luma.T), blue.T, red.T
     return [
         Side(luma, blue, red, full),
-        Side(luma[::-1], blue[::-1], red[::-1], full[::-1]),
+        Side(np.ascontiguousarray(luma[::-1]), blue[::-1], red[::-1], full[::-1]),
         Side(luma_t, blue_t, red_t, full.T),
-        Side(luma_t[::-1], blue_t[::-1], red_t[::-1], full.T[::-1]),
+        Side(np.ascontiguousarray(luma_t[::-1]), blue_t[::-1], red_t[::-1], full.T[::-1]),
     ]
 
 
