@@ -23,7 +23,8 @@ from pipeline.detectors.transnet import TransNetConfig, transitions
 from pipeline.stream import StreamFrame
 
 NEAR_FRAMES, FAR_FRAMES = 4, 12
-"""Frames on either side whose changes a cut must stand out from, and beyond them those that repeat (held frames)."""
+"""Frames on either side whose changes a cut must stand out from. Where frames are held, as much changes again and again
+on both sides within the farther reach."""
 APART_FRAMES = (0, 2, 5)
 """How far from a cut, on either side, the two pictures must still differ: longer than a flash of four frames."""
 RECENT_FRAMES = 320
@@ -49,8 +50,9 @@ class CascadeConfig:
     noise: float = 0.3
     """Added to the changes around: what grain and codec make of a still picture."""
     spread_level: int = 8
-    min_spread: float = 0.24
-    """Share of the picture that a plain cut changes by more than `spread_level`. Things that appear reach 0.2."""
+    min_spread: float = 0.2
+    """Share of the picture that a plain cut changes by more than `spread_level`. Things that appear
+    reach 0.18."""
     possible_spread: float = 0.35
     still_level: float = 3.0
     """A picture is still while no value changes by more than this."""
@@ -115,18 +117,18 @@ class CascadeDetector:
 
     def _judge_cut(self, cut: int) -> None:
         config, change = self._config, self._change[cut]
-        near = _around(self._change, cut, NEAR_FRAMES)
+        near = max(_around(self._change, cut, NEAR_FRAMES))
         if change < config.still_change or change <= near:
             return
         before, after = self._recent[cut - 1], self._recent[cut]
         stays = min(self._recent[cut - 1 - a].change(self._recent[cut + b]) for a in APART_FRAMES for b in APART_FRAMES)
         spread = after.spread(before, config.spread_level)
-        if _around(self._greatest, cut, FAR_FRAMES) <= config.still_level:
+        if max(_around(self._greatest, cut, FAR_FRAMES)) <= config.still_level:
             if stays >= config.still_change and spread >= config.still_spread:
                 self._cuts.append(cut)
             return
         ratio = stays / (near + config.noise)
-        repeats = change < config.possible_ratio * _around(self._change, cut, FAR_FRAMES)
+        repeats = change < config.possible_ratio * min(_around(self._change, cut, FAR_FRAMES))
         if change < config.min_change or ratio < config.possible_ratio:
             return
         if ratio >= config.sure_ratio and spread >= config.min_spread and not repeats:
@@ -158,6 +160,7 @@ class CascadeDetector:
         return sorted([*gradual, *alone])
 
 
-def _around(values: array, index: int, reach: int) -> float:
-    """The greatest of the values up to `reach` away, itself left out; the first frame has nothing to differ from."""
-    return max([*values[max(index - reach, 1) : index], *values[index + 1 : index + reach + 1], 0.0])
+def _around(values: array, index: int, reach: int) -> tuple[float, float]:
+    """The greatest value within `reach` before and after; the first frame of a video has nothing to differ from."""
+    before, after = values[max(index - reach, 1) : index], values[index + 1 : index + reach + 1]
+    return max(before, default=0.0), max(after, default=0.0)
