@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from dataclasses import replace
 
 import numpy as np
 
@@ -24,12 +25,18 @@ def default_config() -> ScanConfig:
     return ScanConfig.of(load_recipe("default"))
 
 
-def read_file(path: str) -> str:
+def read_lightly(path: str) -> str:
+    """`read_file` with a shot detector that loads no network."""
+    config = default_config()
+    return read_file(path, replace(config, split=replace(config.split, detector="adaptive")))
+
+
+def read_file(path: str, config: ScanConfig | None = None) -> str:
     """Scan a file, then look at frames of its first and last clip; what came of it, in a word or two.
 
     Whatever is raised from here is a fault of ours.
     """
-    scanned = scan(ListedInput(path, file_bytes=os.path.getsize(path)), default_config())
+    scanned = scan(ListedInput(path, file_bytes=os.path.getsize(path)), config or default_config())
     VIDEOS.encode([scanned.video])
     CLIPS.encode(scanned.clips)
     if scanned.video["status"] == "failed":

@@ -32,7 +32,7 @@ from pipeline.refusals import refusal
 from pipeline.stages.probe import header_facts
 from pipeline.stream import StreamFrame
 from tests.bench import fuzz
-from tests.bench.fuzz_reading import LIMITS
+from tests.bench.fuzz_reading import LIMITS, read_lightly
 from tests.bench.fuzz_seeds import make_seeds
 
 NUM_DAMAGED = 60
@@ -68,8 +68,9 @@ def refused(path: Path) -> str:
     return caught.value.reason
 
 
-def test_damaged_files_end_as_rows(seeds: list[Path]) -> None:
+def test_damaged_files_end_as_rows(seeds: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """What a longer run of `tests.bench.fuzz` does with thousands."""
+    monkeypatch.setattr(fuzz, "read_file", read_lightly)
     tally = fuzz.fuzz(seeds, "tests", range(NUM_DAMAGED))
     assert tally.outcomes.total() == NUM_DAMAGED
     assert [finding for finding in tally.findings if not finding.is_row] == []
