@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jobs.progress import live_progress
-from jobs.runs import latest_recipe, new_run_id, write_run
+from jobs.runs import last_run_broke_off, latest_recipe, new_run_id, write_run
 from pipeline.captioners.captioner import fingerprint
 from pipeline.captioning import captioner_config
 from pipeline.dataset import Dataset
@@ -40,10 +40,14 @@ class Curation:
     before_captions: Callable[[], None]
     stages: Stages = field(default_factory=dict)
 
+    _run_id: str | None = None
+    _is_stale: bool = False
+    """Something has changed since duplicates were grouped."""
+
     def run(self, inputs: Sequence[ListedInput]) -> int:
         """Take every step and record the run if there was anything to do; returns how many inputs were new."""
         start_s = time.perf_counter()
-        self._run_id: str | None = None
+        self._is_stale = last_run_broke_off(self.dataset)
         if latest_recipe(self.dataset) != self.recipe:
             self._begin()
         num_new = self.scan(inputs)
@@ -85,7 +89,9 @@ class Curation:
         """
         fingerprints = look_fingerprints(self.recipe)
         while True:
-            group_duplicates(self.dataset, self.recipe.duplicates)
+            if self._is_stale:
+                group_duplicates(self.dataset, self.recipe.duplicates)
+                self._is_stale = False
             num_changed = write_decisions(self.dataset, judge_dataset(self.dataset, self.recipe), self.recipe)
             if num_changed:
                 self._begin()
@@ -118,12 +124,14 @@ class Curation:
     def _begin(self) -> None:
         if self._run_id is None:
             self._run_id = new_run_id("curate")
+            self._is_stale = True
             write_run(self.dataset, self._run_id, "curate", self.recipe, state="running")
 
     def _run_graph(self, make: Callable[[Any], Any], describe: Describe) -> None:
         from pipeline import runtime
 
         self._begin()
+        self._is_stale = True
         runtime.connect()
         ledger = runtime.start_ledger()
         graph = make(runtime.ActorReporter(ledger))

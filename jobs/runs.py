@@ -26,6 +26,12 @@ def latest_recipe(dataset: Dataset) -> Recipe | None:
     return decode_recipe(recipes[-1], origin="of the data set") if recipes else None
 
 
+def last_run_broke_off(dataset: Dataset) -> bool:
+    """Whether the last run that changes the tables was killed, so that what follows from them may be out of date."""
+    states = [run["state"] for run in dataset.runs() if run["job"] in ("curate", "rejudge")]
+    return bool(states) and states[-1] != "done"
+
+
 def write_run(
     dataset: Dataset, run_id: str, job: str, recipe: Recipe, *, state: str, facts: Mapping[str, Any] | None = None
 ) -> None:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from pipeline.captioners.captioner import CaptionerConfig, ClipFrames, load_captioner
 from pipeline.dataset import Dataset
 from pipeline.ledger import Reporter, timed
-from pipeline.stages.clip_frames import sample_isolated
+from pipeline.stages.clip_frames import sample_isolated, spread_times_us
 from schemas import CAPTIONS
 from schemas.captions import FAILED, OK, REJECTED
 from schemas.looking import CaptionConfig, EmbeddingConfig, FramesConfig
@@ -52,7 +52,9 @@ class FrameSampling:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         with timed(self.report, "frames") as work:
-            sampled = sample_isolated(json.loads(row["clip"]), self.config, self.limits)
+            clip = json.loads(row["clip"])
+            times_us = spread_times_us(clip, self.config.num_frames)
+            sampled = sample_isolated(self.limits, clip, times_us, self.config.max_pixels_px)
             work.rows, work.num_bytes = 1, sampled.frames.nbytes
         return {
             "clip": row["clip"],

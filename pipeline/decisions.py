@@ -29,17 +29,19 @@ def judge_dataset(dataset: Dataset, recipe: Recipe) -> Verdicts:
     columns = ", ".join(["clip_id", *sorted(used), *marks])
     scored = connection.sql(f"select {columns} from scored order by clip_id").to_arrow_table()
     wanted = wanted_fingerprints(recipe)
-    groups = connection.sql("from duplicates").to_arrow_table()
+    kinds = list(recipe.duplicates.kinds)
+    groups = connection.sql("select clip_id, group_id from duplicates where kind in (select unnest(?))", params=[kinds])
+    memberships = groups.to_arrow_table().to_pylist()
     sizes = connection.sql(f"select {RANKED_BY} from clips where clip_id in (select clip_id from duplicates)")
-    clips = sizes.to_arrow_table()
+    clips = sizes.to_arrow_table().to_pylist()
 
     def rank(survivors: Sequence[str]) -> Mapping[str, int]:
-        return ranks(groups, clips, survivors, recipe.duplicates.keep)
+        return ranks(memberships, clips, survivors, recipe.duplicates.keep)
 
     return judge(scored, recipe.rules, wanted, rank)
 
 
-RANKED_BY = "clip_id, content_box, duration_s, sharpness"
+RANKED_BY = "clip_id, content_box, width, height, duration_s, sharpness"
 
 
 def wanted_fingerprints(recipe: Recipe) -> dict[str, str]:

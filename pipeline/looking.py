@@ -21,10 +21,10 @@ from pipeline.captioning import frames_of
 from pipeline.dataset import Dataset
 from pipeline.ledger import Reporter, timed
 from pipeline.media import fit_to_budget
-from pipeline.stages.clip_frames import SampledClip, sample_isolated
+from pipeline.stages.clip_frames import SampledClip, sample_isolated, spread_times_us
+from pipeline.stages.overlay_text import measure as overlay_text
 from schemas import EMBEDDINGS, MEASURES
 from schemas.identity import digest, file_digest, folder_digest
-from schemas.looking import FramesConfig
 from schemas.measures import CLIP_MEASURES
 from schemas.recipe import Recipe
 
@@ -63,31 +63,37 @@ class Reading:
         clip = json.loads(row["clip"])
         reads_text = "overlay_text" in clip["needs"]
         settings = self._recipe.overlay_text if reads_text else self._recipe.frames
+        times_us, small_every = self._times(clip, reads_text)
         with timed(self._report, "frames") as work:
-            sampled = sample_isolated(
-                clip, FramesConfig(settings.num_frames, settings.max_pixels_px), self._recipe.limits
-            )
+            sampled = sample_isolated(self._recipe.limits, clip, times_us, settings.max_pixels_px)
             work.rows, work.num_bytes = 1, sampled.frames.nbytes
         scores: dict[str, Scores] = {}
         if reads_text and sampled.failure is None:
             with timed(self._report, "overlay text") as work:
                 scores["overlay_text"] = self._read_text(sampled)
                 work.rows = 1
-        small = _reduced(sampled.frames, self._recipe.frames.max_pixels_px)
+        small = _reduced(sampled.frames[::small_every], self._recipe.frames.max_pixels_px)
         return {
             "clip": row["clip"],
             "frames": small.tobytes(),
             "shape": list(small.shape),
-            "times_s": [float(t) for t in sampled.times_s],
+            "times_s": [float(t) for t in sampled.times_s[::small_every]],
             "failure": sampled.failure or "",
             "scores": json.dumps(scores),
         }
 
+    def _times(self, clip: Mapping[str, Any], reads_text: bool) -> tuple[list[int], int]:
+        """When to look at a clip, and that every so manieth frame is for the other models.
+
+        Frames are read once. The search for text wants each followed by a companion; the others do without those.
+        """
+        if not reads_text or clip["is_image"]:
+            return spread_times_us(clip, self._recipe.frames.num_frames), 1
+        return overlay_text.sample_times_us(clip["start_us"], clip["end_us"], self._recipe.overlay_text), 2
+
     def _read_text(self, sampled: SampledClip) -> Scores:
         if self._overlay_text is None:
-            from pipeline.stages.overlay_text.measure import OverlayTextMeasure
-
-            self._overlay_text = OverlayTextMeasure()
+            self._overlay_text = overlay_text.OverlayTextMeasure(self._recipe.overlay_text)
         return self._overlay_text.measure(sampled.frames, sampled.times_s)
 
 

@@ -8,13 +8,16 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from pipeline.balancing import balanced_sample
 from pipeline.dataset import Dataset, DatasetError, to_parquet
+from pipeline.duplicates.semantic import cluster_embeddings
 from pipeline.query import connect
 from schemas import RELEASES
 from schemas.errors import UsageError
@@ -36,11 +39,19 @@ class Release:
     """When the selection was made, Unix time; None if it was not written down."""
 
 
-def select(dataset: Dataset, where: str) -> pa.Table:
-    """The rows of `trainable` that satisfy a SQL condition, as release rows sorted by clip.
+@dataclass(frozen=True)
+class Balance:
+    """A draw of `count` clips in which large clusters of look-alikes count for less (`balancing.py`)."""
+
+    count: int
+    seed: int = 0
+
+
+def select(dataset: Dataset, where: str, balance: Balance | None = None) -> pa.Table:
+    """The rows of `trainable` that satisfy a SQL condition, or a balanced draw of them, sorted by clip.
 
     Raises:
-        UsageError: bad SQL, nothing selected, or more than one caption for a clip.
+        UsageError: bad SQL, nothing selected, more than one caption for a clip, or a draw from clips not embedded.
     """
     columns = ", ".join(RELEASES.schema.names)
     connection = connect(dataset)
@@ -57,10 +68,27 @@ def select(dataset: Dataset, where: str) -> pa.Table:
             f"--where {where}: selects several captions a clip, of captioners {', '.join(captioners)}; "
             f"add \"captioner = '{captioners[0]}'\" or another"
         )
-    return RELEASES.encode(table.to_pylist())
+    rows = table.to_pylist()
+    if balance is not None:
+        drawn = _drawn(connection, [row["clip_id"] for row in rows], balance)
+        rows = [row for row in rows if row["clip_id"] in drawn]
+    return RELEASES.encode(rows)
 
 
-def freeze(dataset: Dataset, name: str, where: str) -> tuple[Release, bool]:
+def _drawn(connection: duckdb.DuckDBPyConnection, clip_ids: list[str], balance: Balance) -> set[str]:
+    rows = connection.execute(
+        "select clip_id, embedding from clips join embeddings using (clip_id, encoder) "
+        "where clip_id in (select unnest(?)) order by clip_id",
+        [clip_ids],
+    ).fetchall()
+    if len(rows) < len(clip_ids):
+        missing = len(clip_ids) - len(rows)
+        raise UsageError(f"--balance: {missing} of {len(clip_ids)} clips have no embedding; run `reelmill curate`")
+    clusters = cluster_embeddings(np.array([vector for _, vector in rows], np.float32), balance.seed)
+    return balanced_sample([clip_id for clip_id, _ in rows], clusters.tolist(), balance.count, balance.seed)
+
+
+def freeze(dataset: Dataset, name: str, where: str, balance: Balance | None = None) -> tuple[Release, bool]:
     """Write a release; returns it, and whether it is new. The same selection again changes nothing.
 
     Raises:
@@ -69,7 +97,7 @@ def freeze(dataset: Dataset, name: str, where: str) -> tuple[Release, bool]:
     if not NAME.fullmatch(name):
         raise UsageError(f"release name {name!r}: use letters, digits, '.', '_' and '-'")
     frozen_us = time.time_ns() // 1000
-    clips = select(dataset, where)
+    clips = select(dataset, where, balance)
     release = Release(name, digest(*clips.to_pylist()), where, clips, frozen_us)
     if name in names(dataset):
         standing = read(dataset, name)
@@ -77,6 +105,7 @@ def freeze(dataset: Dataset, name: str, where: str) -> tuple[Release, bool]:
             raise UsageError(f"release {name}: exists with other content, and releases are frozen; choose another name")
         return standing, False
     facts = {"name": name, "hash": release.content_hash, "where": where, "frozen_us": frozen_us}
+    facts["balance"] = asdict(balance) if balance else None
     metadata = {**(clips.schema.metadata or {}), METADATA_KEY: json.dumps(facts).encode()}
     dataset.write_bytes(_file(name), to_parquet(clips.replace_schema_metadata(metadata)))
     return release, True

@@ -49,7 +49,7 @@ from schemas.training import EncodeConfig
 SMALL_DECODE_CPU, SMALL_CPU, WRITER_CPU = 0.5, 0.25, 0.1
 LARGE_CLUSTER_CPUS = 4
 MAX_BLOCKS = 10_000
-ENCODE_BATCH, TEXT_BATCH, LOOK_BATCH = 32, 256, 32
+ENCODE_BATCH, TEXT_BATCH, LOOK_BATCH = 32, 256, 8
 """Rows of a part file of latents, of texts and of measures."""
 
 

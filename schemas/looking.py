@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 from typing import Any, Literal
 
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from schemas.strict import STRICT
@@ -55,8 +55,12 @@ class OverlayTextConfig:
     """Search for overlaid text by OCR (PP-OCR through rapidocr)."""
 
     enabled: bool = True
-    num_frames: PositiveInt = 6
+    num_moments: PositiveInt = 5
+    """Moments spread over the whole clip at which text is looked for."""
+    companion_gap_s: PositiveFloat = 0.2
+    """Each moment is followed by a frame this much later, by which the picture's movement is seen."""
     max_pixels_px: PositiveInt = 1280 * 720
+    """Larger frames are reduced to this; text of 12 px is found at it."""
 
 
 @dataclass(frozen=True, config=STRICT)

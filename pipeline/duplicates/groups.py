@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.duplicates.config import Keep
+from schemas.splitting import Keep
 
 PREFERENCE: dict[Keep, tuple[str, ...]] = {
     "largest": ("pixels", "duration_s", "sharpness"),

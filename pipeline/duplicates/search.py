@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.duplicates.candidates import candidate_pairs
-from pipeline.duplicates.config import DuplicatesConfig
 from pipeline.duplicates.groups import Pair, group_rows
 from pipeline.duplicates.hashes import HashedClips
 from pipeline.duplicates.matching import match
 from pipeline.duplicates.semantic import cluster_embeddings, semantic_pairs
 from schemas.duplicates import CONTENT, NEAR, SEMANTIC
 from schemas.identity import digest
+from schemas.splitting import DuplicatesConfig
 
 VERSION = 1
 
@@ -25,7 +25,7 @@ VERSION = 1
 def grouping_of(config: DuplicatesConfig) -> str:
     """Fingerprint of what decides which clips are grouped; which of them is kept is decided later."""
     settings = dataclasses.asdict(config)
-    del settings["keep"]
+    del settings["keep"], settings["kinds"]
     return digest("duplicates", VERSION, settings)
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from pipeline.duplicates.config import Keep
 from pipeline.duplicates.groups import PREFERENCE, components, ranks
 from pipeline.report.axes import number
 from pipeline.report.clocks import span_text
 from pipeline.report.pictures import Picture, Shelf
 from schemas.clips import KEPT
+from schemas.splitting import Keep
 
 MAX_MEMBERS = 9
 """Members of a group that are shown."""

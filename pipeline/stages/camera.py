@@ -34,7 +34,7 @@ STILL_AREA_FRAC = 0.2
 """Share of the places that would change by the fitted model, weighted to the border, that must stand still for the
 camera to be called still: 99% of drawn moving cameras stay below 0.16 to 0.21, by kind of motion."""
 TEXTURE_NOISE = 4e-5
-"""Least eigenvalue of the structure tensor that counts as texture: 95% of what noise of sigma 8 leaves is below 3.5e-5."""
+"""Least eigenvalue of the structure tensor that is texture: 95% of what noise of sigma 8 leaves is below 3.5e-5."""
 THIN = (slice(None, None, 2), slice(None, None, 2))
 """The cells that are fitted to: DIS sets its patches 4 px apart, so that half of the cells each way lose nothing."""
 UNIT_SIDE_PX = 256
@@ -82,8 +82,9 @@ def fit_camera(flow: np.ndarray, before: np.ndarray, after: np.ndarray) -> Camer
     """
     cells_per_px = max(before.shape) / UNIT_SIDE_PX
     inside = _inside_bars(np.maximum(before, after))
+    grid = tuple(values[inside] for values in _grid(*before.shape))
     flow, before, after = flow[inside], before[inside], after[inside]
-    x, y, border = (values[THIN].ravel() for values in _grid(*before.shape))
+    x, y, border = (values[THIN].ravel() for values in grid)
     weight = texture_weight(before)[THIN].ravel() * border
     total = float(weight.sum(dtype=np.float64))
     if total < MIN_TEXTURE_FRAC * float(border.sum(dtype=np.float64)):
@@ -97,7 +98,7 @@ def fit_camera(flow: np.ndarray, before: np.ndarray, after: np.ndarray) -> Camer
     error2 = _error2(motion, u, v, x, y)
     speed2 = u * u + v * v
     follows = error2 < (NOISE_PX + SLACK * np.sqrt(speed2)) ** 2
-    stands, moves = _witnesses(motion * cells_per_px, before, after)
+    stands, moves = _witnesses(motion * cells_per_px, before, after, grid)
     if stands.sum(dtype=np.float64) > STILL_AREA_FRAC * (stands + moves).sum(dtype=np.float64):
         motion, error2 = np.zeros(4), speed2
         follows = (stands[THIN].ravel() > 0) | (speed2 < NOISE_PX**2)
@@ -126,15 +127,18 @@ LEAST_LIT_FRAC = 0.4
 """Share of a side that must be lit for the dark rest to be bars; below, it is a scene in the dark or a title."""
 
 
-def _witnesses(motion: np.ndarray, before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _witnesses(
+    motion: np.ndarray, before: np.ndarray, after: np.ndarray, grid: tuple[np.ndarray, ...]
+) -> tuple[np.ndarray, np.ndarray]:
     """Weights (h, w) of the places that change far less than if they moved as the model says, and of those that change.
 
     Pixels are compared, not flow, whose patches reach across the edge of a moving object.
 
     Args:
         motion: (pan, tilt, zoom, roll) in pixels of these pictures.
+        grid: (h, w) each, from `_grid`.
     """
-    x, y, border = _grid(*before.shape)
+    x, y, border = grid
     u, v = _displacement(motion, x, y)
     shorten = 1 / np.maximum(1, np.sqrt(u * u + v * v))
     slope_x, slope_y = (cv2.Sobel(before, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))

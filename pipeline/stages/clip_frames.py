@@ -12,7 +12,6 @@ from pipeline.filesystems import local_copy
 from pipeline.frames import frames_at
 from pipeline.isolation import ChildDied, Limits, isolated
 from pipeline.media import MediaError, fit_to_budget
-from schemas.looking import FramesConfig
 from schemas.splitting import LimitsConfig
 
 
@@ -46,11 +45,15 @@ def read_clip(path: str, clip: Mapping[str, Any], times_us: list[int], size: tup
     return frames_at(path, times_us, clip["content_box"], displayed, size)
 
 
-def sample_clip(clip: Mapping[str, Any], config: FramesConfig) -> SampledClip:
-    """Read the frames of a `clips` row; a file that cannot be read is a failure in words, not an exception."""
-    num_frames = 1 if clip["is_image"] else min(config.num_frames, clip["num_frames"])
-    times_us = sample_times_us(clip["start_us"], clip["end_us"], num_frames)
-    width, height = fit_to_budget(clip["content_box"][2], clip["content_box"][3], config.max_pixels_px)
+def spread_times_us(clip: Mapping[str, Any], num_frames: int) -> list[int]:
+    """Times of frames spread over a clip, no more than it has; one for an image."""
+    num_frames = 1 if clip["is_image"] else min(num_frames, clip["num_frames"])
+    return sample_times_us(clip["start_us"], clip["end_us"], num_frames)
+
+
+def sample_clip(clip: Mapping[str, Any], times_us: list[int], max_pixels_px: int) -> SampledClip:
+    """Read frames of a `clips` row; a file that cannot be read is a failure in words, not an exception."""
+    width, height = fit_to_budget(clip["content_box"][2], clip["content_box"][3], max_pixels_px)
     try:
         with local_copy(clip["uri"], hashed=False) as local:
             frames = read_clip(local.path, clip, times_us, (width, height))
@@ -59,10 +62,12 @@ def sample_clip(clip: Mapping[str, Any], config: FramesConfig) -> SampledClip:
     return SampledClip(frames, [(t - clip["start_us"]) * 1e-6 for t in times_us])
 
 
-def sample_isolated(clip: Mapping[str, Any], config: FramesConfig, limits: LimitsConfig) -> SampledClip:
+def sample_isolated(
+    limits: LimitsConfig, clip: Mapping[str, Any], times_us: list[int], max_pixels_px: int
+) -> SampledClip:
     """`sample_clip` in a process of its own; a decoder that dies there is a failure too."""
     try:
-        return isolated(limits_of(limits), sample_clip, clip, config)
+        return isolated(limits_of(limits), sample_clip, clip, times_us, max_pixels_px)
     except ChildDied as death:
         return SampledClip(np.zeros((0, 2, 2, 3), np.uint8), [], f"frames: {death}")
 

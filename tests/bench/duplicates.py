@@ -26,10 +26,10 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.drawn.edited_copies import KINDS, edited_copy
-from pipeline.duplicates.config import DuplicatesConfig
 from pipeline.duplicates.hashes import HashedClips
 from pipeline.duplicates.matching import match
 from pipeline.duplicates.search import near_pairs
+from schemas.splitting import DuplicatesConfig
 from tests.bench.copies import as_table, fingerprints, write_drawn_clip, write_real_clips
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos"

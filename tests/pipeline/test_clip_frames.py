@@ -11,8 +11,8 @@ import pytest
 
 from pipeline.drawn.render import render
 from pipeline.drawn.truth import Truth
-from pipeline.stages.clip_frames import sample_clip, sample_times_us
-from schemas.recipe import FramesConfig
+from pipeline.stages.clip_frames import sample_clip, sample_times_us, spread_times_us
+from schemas.looking import FramesConfig
 
 MakeRow = Callable[..., dict[str, Any]]
 
@@ -38,7 +38,7 @@ def test_each_frame_shows_what_is_drawn_at_its_time(
     num_frames = shot.end_frame - shot.start_frame
     span = {"start_us": shot.start_us, "end_us": shot.end_us, "num_frames": num_frames}
     clip = clip_row("c", "v", uri=uri, width=video.width, height=video.height, content_box=box, **span)
-    sampled = sample_clip(clip, FramesConfig(num_frames=5, max_pixels_px=video.width * video.height))
+    sampled = sample_clip(clip, spread_times_us(clip, 5), video.width * video.height)
     assert sampled.failure is None
     assert sampled.frames.shape == (5, video.height, video.width, 3)
     middles_s = [(i + 0.5) * (shot.end_us - shot.start_us) * 1e-6 / 5 for i in range(5)]
@@ -56,7 +56,7 @@ def test_only_the_content_box_is_shown(drawn_corpus: Path, truth: Truth, clip_ro
     assert shot.content_box is not None
     facts = {"start_us": shot.start_us, "end_us": shot.end_us, "width": 320, "height": 180}
     clip = clip_row("c", "v", uri=str(drawn_corpus / "videos" / video.file), content_box=[*shot.content_box], **facts)
-    frames = sample_clip(clip, FramesConfig(num_frames=3, max_pixels_px=80 * 34)).frames
+    frames = sample_clip(clip, spread_times_us(clip, 3), 80 * 34).frames
     assert frames.shape == (3, 34, 80, 3)
     assert frames[:, (0, -1)].mean(axis=(0, 2, 3)).min() > 40
 
@@ -65,7 +65,7 @@ def test_an_image_is_one_frame(drawn_corpus: Path, truth: Truth, clip_row: MakeR
     video = truth.video("image.png")
     facts = {"is_image": True, "start_us": 0, "end_us": 1, "num_frames": 1, "width": 200, "height": 150}
     clip = clip_row("c", "v", uri=str(drawn_corpus / "videos" / video.file), content_box=[0, 0, 200, 150], **facts)
-    sampled = sample_clip(clip, FramesConfig(num_frames=8, max_pixels_px=200 * 150))
+    sampled = sample_clip(clip, spread_times_us(clip, 8), 200 * 150)
     drawn = render(video.shots[0].scene, 200, 150, 1)
     assert sampled.frames.shape == drawn.shape
     assert np.abs(sampled.frames.astype(int) - drawn).max() <= 1
@@ -77,7 +77,7 @@ def test_what_cannot_be_read_is_said_in_words(tmp_path: Path, clip_row: MakeRow)
     for name in ("gone.mp4", "broken.mp4"):
         for is_image in (False, True):
             clip = clip_row("c", "v", uri=str(tmp_path / name), is_image=is_image)
-            sampled = sample_clip(clip, FramesConfig())
+            sampled = sample_clip(clip, spread_times_us(clip, 8), 128 * 128)
             assert sampled.frames.shape[0] == 0
             assert sampled.failure is not None
             assert sampled.failure.startswith("frames: ")

@@ -12,13 +12,13 @@ import pytest
 
 from pipeline.drawn.edited_copies import KINDS, edited_copy
 from pipeline.duplicates.candidates import NEIGHBOURS, band_keys, candidate_pairs
-from pipeline.duplicates.config import DuplicatesConfig, Keep
 from pipeline.duplicates.groups import Pair, components, group_rows, ranks
 from pipeline.duplicates.hashes import HashedClips
 from pipeline.duplicates.search import find_duplicates, grouping_of
 from pipeline.duplicates.semantic import cluster_embeddings, semantic_pairs
 from pipeline.stages.video_hash import mirrored
 from schemas.duplicates import CONTENT, DUPLICATES, NEAR, SEMANTIC
+from schemas.splitting import DuplicatesConfig, Keep
 from tests.bench.copies import as_table, fingerprints, write_drawn_clip
 
 CONFIG = DuplicatesConfig()

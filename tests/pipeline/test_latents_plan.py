@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.stages.latents import plan_clip, read_planned
-from schemas.recipe import EncodeConfig
+from schemas.training import EncodeConfig
 
 MakeRow = Callable[..., dict[str, Any]]
 

@@ -20,10 +20,11 @@ from pipeline.filesystems import local_copy
 from pipeline.listing import list_inputs
 from pipeline.query import funnel
 from pipeline.resume import find_pending
-from pipeline.stages.clip_frames import sample_clip
+from pipeline.stages.clip_frames import sample_clip, spread_times_us
 from pipeline.stages.scan import ScanConfig, scan
 from schemas import CAPTIONS, CLIPS, VIDEOS
-from schemas.recipe import FramesConfig, load_recipe
+from schemas.looking import FramesConfig
+from schemas.recipe import load_recipe
 
 MakeRow = Callable[..., dict[str, Any]]
 FILES = ("00_cuts.mp4", "copy_exact.mp4", "empty.mp4")
@@ -106,7 +107,7 @@ def test_curation_on_the_store(store: str, caption_row: MakeRow) -> None:
 
     clips = dataset.read(CLIPS).to_pylist()
     assert len(clips) == 3
-    assert len(sample_clip(clips[0], FramesConfig(num_frames=4)).frames) == 4
+    assert len(sample_clip(clips[0], spread_times_us(clips[0], 4), 128 * 128).frames) == 4
     dataset.write_part(CAPTIONS, [caption_row(clip["clip_id"]) for clip in clips])
     dataset.write_run("20260101T000000Z-curate-aa", {"job": "curate"})
     dataset.clear_temporaries()
