@@ -24,7 +24,7 @@ class GradualConfig:
     max_bend: float = 0.4
     """Mean distance of the frames within from the mixtures of both ends, as a share of the change."""
     max_coarse_bend: float = 0.3
-    min_ratio: float = 1.5
+    min_ratio: float = 2.5
     """Change across the span over that of as many frames before it or after it, whichever is less."""
 
     @property
