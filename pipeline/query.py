@@ -8,11 +8,11 @@ from importlib import resources
 
 import duckdb
 import pyarrow as pa
-from schemas.duplicates import DUPLICATES
 
 from pipeline.dataset import Dataset
 from schemas import CAPTIONS, CLIPS, DECISIONS, EMBEDDINGS, LATENTS, MEASURES, RELEASES, TEXT, VIDEOS
 from schemas.columns import Table, arrow_fields
+from schemas.duplicates import DUPLICATES
 from schemas.measures import CLIP_MEASURES, STREAM_MEASURES
 
 QUERY_NAMES: dict[str, Table] = {

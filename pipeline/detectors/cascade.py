@@ -23,8 +23,8 @@ from pipeline.detectors.transnet import TransNetConfig, transitions
 from pipeline.stream import StreamFrame
 
 NEAR_FRAMES, FAR_FRAMES = 4, 12
-"""Frames on either side whose changes a cut must stand out from. Where frames are held, as much changes again and again
-on both sides within the farther reach."""
+"""A cut must stand out from the changes of so many frames on either side. Where it does, but as much changes on both
+sides within the farther reach, frames may be held (animation, a low frame rate in a higher one): TransNet is asked."""
 APART_FRAMES = (0, 2, 5)
 """How far from a cut, on either side, the two pictures must still differ: longer than a flash of four frames."""
 RECENT_FRAMES = 320
@@ -51,8 +51,7 @@ class CascadeConfig:
     """Added to the changes around: what grain and codec make of a still picture."""
     spread_level: int = 8
     min_spread: float = 0.2
-    """Share of the picture that a plain cut changes by more than `spread_level`. Things that appear
-    reach 0.18."""
+    """Share of the picture that a plain cut changes by more than `spread_level`. Things that appear reach 0.18."""
     possible_spread: float = 0.35
     still_level: float = 3.0
     """A picture is still while no value changes by more than this."""
@@ -87,7 +86,7 @@ class CascadeDetector:
 
     def push(self, frame: StreamFrame) -> None:
         thumbnail = Thumbnail.of(frame)
-        before = self._recent[-1 + self._recent.num_frames] if self._recent.num_frames else thumbnail
+        before = self._recent[self._recent.num_frames - 1] if self._recent.num_frames else thumbnail
         self._recent.append(thumbnail)
         self._change.append(thumbnail.change(before))
         self._greatest.append(thumbnail.greatest_change(before))

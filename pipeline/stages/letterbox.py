@@ -21,7 +21,7 @@ import numpy as np
 from pipeline.stages.borders.evidence import BLACK, NONE, SAME_LINE_PX, Borders, Frame, borders_of
 from pipeline.stages.borders.lines import FLAT_LUMA, SIDE, look_at, sides_of
 from pipeline.stream import Span, StreamFrame, VideoFacts
-from schemas.recipe import MeasureConfig
+from schemas.splitting import MeasureConfig
 
 VERSION = 1
 MIN_SIDE_PX, MIN_REDUCED_PX = 64, 16

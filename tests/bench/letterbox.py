@@ -28,7 +28,7 @@ from pipeline.drawn.render import render_at
 from pipeline.drawn.world import draw_scene
 from pipeline.stages.letterbox import LetterboxMeasure
 from pipeline.stream import Span, StreamFrame, VideoFacts
-from schemas.recipe import MeasureConfig
+from schemas.splitting import MeasureConfig
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos"
 STILLS = {

@@ -12,7 +12,6 @@ import pytest
 from pipeline.drawn.render import render
 from pipeline.drawn.truth import Truth
 from pipeline.stages.clip_frames import sample_clip, sample_times_us, spread_times_us
-from schemas.looking import FramesConfig
 
 MakeRow = Callable[..., dict[str, Any]]
 

@@ -27,7 +27,7 @@ def scored(*rows: Mapping[str, Any]) -> pa.Table:
         "motion_px_s": 3.0,
         "overlay_text_frac": 0.0,
         **{f"has_{name}": fingerprint for name, fingerprint in WANTED.items()},
-        **dict.fromkeys((f"failure_{name}" for name in WANTED)),
+        **dict.fromkeys(f"failure_{name}" for name in WANTED),
     }
     full = [{"clip_id": chr(ord("a") + i), **good, **row} for i, row in enumerate(rows)]
     columns = {name: [row[name] for row in full] for name in full[0]}

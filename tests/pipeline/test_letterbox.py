@@ -15,7 +15,7 @@ from pipeline.drawn.borders import Border
 from pipeline.stages.borders.lines import SIDE
 from pipeline.stages.letterbox import LetterboxMeasure
 from pipeline.stream import Span, StreamFrame, VideoFacts
-from schemas.recipe import MeasureConfig
+from schemas.splitting import MeasureConfig
 from tests.bench.letterbox import Case, error_px, frames_of, measured
 
 SIZE = WIDTH, HEIGHT = 480, 270

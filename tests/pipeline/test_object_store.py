@@ -19,11 +19,10 @@ from pipeline.dataset import Dataset, DatasetError
 from pipeline.filesystems import local_copy
 from pipeline.listing import list_inputs
 from pipeline.query import funnel
-from pipeline.resume import find_pending
+from pipeline.resume import pending_inputs
 from pipeline.stages.clip_frames import sample_clip, spread_times_us
 from pipeline.stages.scan import ScanConfig, scan
-from schemas import CAPTIONS, CLIPS, VIDEOS
-from schemas.looking import FramesConfig
+from schemas import CAPTIONS, CLIPS, DECISIONS, VIDEOS
 from schemas.recipe import load_recipe
 
 MakeRow = Callable[..., dict[str, Any]]
@@ -96,14 +95,14 @@ def test_curation_on_the_store(store: str, caption_row: MakeRow) -> None:
     with pytest.raises(DatasetError, match="no videos table here"):
         dataset.require()
     inputs = list_inputs([f"s3://lake/in/list.jsonl?{store}"]).inputs
-    pending = find_pending(dataset, inputs, None)
+    pending = pending_inputs(dataset, inputs)
     assert [listed.duplicate_of is not None for listed in pending.inputs] == [False, True, False]
 
     results = [scan(listed, ScanConfig.of(load_recipe("demo"))) for listed in pending.inputs]
     assert [result.video["status"] for result in results] == ["probed", "probed", "failed"]
     dataset.write_part(CLIPS, [clip for result in results for clip in result.clips])
     dataset.write_part(VIDEOS, [result.video for result in results])
-    assert not find_pending(dataset.require(), inputs, None)
+    assert not pending_inputs(dataset.require(), inputs).inputs
 
     clips = dataset.read(CLIPS).to_pylist()
     assert len(clips) == 3
@@ -112,6 +111,9 @@ def test_curation_on_the_store(store: str, caption_row: MakeRow) -> None:
     dataset.write_run("20260101T000000Z-curate-aa", {"job": "curate"})
     dataset.clear_temporaries()
     assert dataset.runs() == [{"job": "curate"}]
+    assert funnel(dataset)["trainable"] == 0  # text has not been looked for
+    kept = {"gate": "g", "decided_us": 1, "status": "kept", "reasons": []}
+    dataset.write_part(DECISIONS, [kept | {"clip_id": clip["clip_id"]} for clip in clips])
     assert funnel(dataset)["trainable"] == 3
     release, is_new = releases.freeze(dataset, "v1", "num_frames > 0")
     assert is_new

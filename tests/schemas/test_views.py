@@ -8,10 +8,10 @@ from typing import Any
 
 import duckdb
 import pytest
-from schemas.duplicates import DUPLICATES
 
 from pipeline.query import scored_views
 from schemas import CAPTIONS, CLIPS, DECISIONS, MEASURES, VIDEOS
+from schemas.duplicates import DUPLICATES
 
 MakeRow = Callable[..., dict[str, Any]]
 
