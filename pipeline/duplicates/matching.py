@@ -11,6 +11,7 @@ A logo lies in a corner. So the corners are left out in turn, and the best of it
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,19 +79,38 @@ def match(clips: HashedClips, first: int, second: int, config: DuplicatesConfig)
         return None
     contrasts = clips.contrasts[other].reshape(-1, GRID, GRID)
     contrasts = (contrasts[:, :, ::-1] if turned else contrasts).reshape(-1, GRID * GRID)
-    distances = frame_distances(clips.contrasts[one], contrasts)
-    if clips.durations_s[first] == 0:
+    distances = _without_corner(frame_distances(clips.contrasts[one], contrasts))
+    still = clips.durations_s[first] == 0
+    limit = config.image_distance if still else config.near_distance
+    if _hardly_below(distances, config.near_overlap) > limit:
+        return None
+    if still:
         best = _Mapping(float(distances.min()), 1.0, 1.0)
-        limit = config.image_distance
     else:
         times = clips.times_s[one], clips.times_s[other]
         best = best_mapping(
             distances, times, (clips.durations_s[first], clips.durations_s[second]), config.near_overlap
         )
-        limit = config.near_distance
     if best is None or best.distance > limit:
         return None
     return Match(first, second, best.distance, best.overlap, best.rate, turned)
+
+
+def _without_corner(distances: np.ndarray) -> np.ndarray:
+    """Of (5, A, B) distances those under which frames of the clip with fewer find the closest ones, (A, B)."""
+    return distances[_closest(distances).mean(axis=1).argmin()]
+
+
+def _hardly_below(distances: np.ndarray, min_overlap: float) -> float:
+    """What hardly any mapping goes below: each frame with its closest, over the best share that must overlap."""
+    closest = np.sort(_closest(distances))
+    return float(closest[: math.ceil(min_overlap * len(closest))].mean())
+
+
+def _closest(distances: np.ndarray) -> np.ndarray:
+    """Least distance of each frame of the clip that has fewer, over the last two axes."""
+    one, other = distances.shape[-2:]
+    return distances.min(axis=-1 if one <= other else -2)
 
 
 def _orientation(one: np.ndarray, other: np.ndarray) -> bool | None:
@@ -129,7 +149,7 @@ def best_mapping(
     """The rate and offset under which two clips agree best; None if they are neighbours rather than copies.
 
     Args:
-        distances: (5, A, B) of frames shown from `times_s` (A,) and (B,) on.
+        distances: (A, B) of frames shown from `times_s` (A,) and (B,) on.
         min_overlap: share of the shorter clip that must lie within the longer.
     """
     distances = _least_of_neighbours(distances)
@@ -138,8 +158,7 @@ def best_mapping(
     best, neighbour = None, np.inf
     for rate in RATES:
         other_shown = _shown(times_s[0] * rate, durations_s[0] * rate, step_s)
-        means, overlaps = _along_offsets(distances[:, other_shown][:, :, shown])
-        means = means.min(axis=0)
+        means, overlaps = _along_offsets(distances[other_shown][:, shown])
         long = overlaps >= min_overlap
         neighbour = min(neighbour, means[~long & (overlaps >= LEAST_OVERLAP)].min(initial=np.inf))
         # Of equal ones the longest overlap.
@@ -153,8 +172,8 @@ def best_mapping(
 
 def _least_of_neighbours(distances: np.ndarray) -> np.ndarray:
     """For each frame the least distance to one of the other clip, the one before and the one after it."""
-    padded = np.pad(distances, ((0, 0), (0, 0), (1, 1)), mode="edge")
-    return np.minimum(np.minimum(padded[:, :, :-2], padded[:, :, 2:]), distances)
+    padded = np.pad(distances, ((0, 0), (1, 1)), mode="edge")
+    return np.minimum(np.minimum(padded[:, :-2], padded[:, 2:]), distances)
 
 
 def _shown(times_s: np.ndarray, duration_s: float, step_s: float) -> np.ndarray:
@@ -164,9 +183,8 @@ def _shown(times_s: np.ndarray, duration_s: float, step_s: float) -> np.ndarray:
 
 
 def _along_offsets(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean distance for each offset of one clip against the other, (5, A + B - 1), and the shorter's share in it."""
-    _, num_one, num_other = distances.shape
+    """Mean distance for each offset of one clip against the other, (A + B - 1,), and the shorter's share in it."""
+    num_one, num_other = distances.shape
     offsets = (np.arange(num_other)[None] - np.arange(num_one)[:, None] + num_one - 1).ravel()
     counts = np.bincount(offsets)
-    sums = [np.bincount(offsets, plane.ravel()) for plane in distances]
-    return np.stack(sums) / counts, counts / min(num_one, num_other)
+    return np.bincount(offsets, distances.ravel()) / counts, counts / min(num_one, num_other)
