@@ -37,6 +37,8 @@ MIN_SHARE_ALONE, MIN_SHARE_ALONE_AT_ONCE = 0.85, 0.5
 """The same for a black bar with none opposite, over the clip and in one frame."""
 TWIN_FRAC = 0.02
 """Two bars are twins if they differ by no more than this share of the frame's side, or by 2 px."""
+ABOUT_AS_MUCH = 0.85
+"""Writing in a bar, within title-safe width, has less than this share of the evidence of the bar's edge."""
 MAX_SWAY = 4.0
 """Standard deviation over time of a plain border's luma; a fill-in follows the picture."""
 MIN_RUN = 2
@@ -130,16 +132,21 @@ def _over_parts(found: Sequence[Line | None], records: Sequence[np.ndarray]) -> 
 
 def _chosen(records: np.ndarray, frame: Frame) -> list[Line | None]:
     """The inner edge of each side's border in frames through which borders stay as they are, (T, 4) SIDE."""
-    chosen: list[Line | None] = [
-        max(_lines(records[:, side], frame), key=Line.weight, default=None) for side in range(4)
-    ]
+    chosen = [_outermost_heavy(_lines(records[:, side], frame)) for side in range(4)]
     while doubtful := [
         (line.weight(), side) for side, line in enumerate(chosen) if line and not _convinces(line, side, chosen, frame)
     ]:
         chosen[min(doubtful)[1]] = None  # one at a time, for a false line across would hide what a true one covers
     kinds = [line.kind if line else NONE for line in chosen]
-    mixed = [{kinds[side], kinds[OPPOSITE[side]]} == {COLOURED, BLURRED} for side in range(4)]
-    return [replace(line, kind=BLURRED) if line and m else line for line, m in zip(chosen, mixed, strict=True)]
+    blurred = [BLURRED in (kinds[side], kinds[OPPOSITE[side]]) for side in range(4)]
+    return [replace(line, kind=BLURRED) if line and b else line for line, b in zip(chosen, blurred, strict=True)]
+
+
+def _outermost_heavy(lines: Sequence[Line]) -> Line | None:
+    """The line with the most evidence, or one outside it with about as much: a picture may have lines of its own."""
+    most = max((line.weight() for line in lines), default=0)
+    heavy = [line for line in lines if line.weight() >= ABOUT_AS_MUCH * most]
+    return min(heavy, key=lambda line: line.depth_px, default=None)
 
 
 def _convinces(line: Line, side: int, chosen: Sequence[Line | None], frame: Frame) -> bool:
@@ -157,8 +164,10 @@ def _convinces(line: Line, side: int, chosen: Sequence[Line | None], frame: Fram
         if other is None or other.kind != BLACK:
             return share >= MIN_SHARE_ALONE and at_once >= MIN_SHARE_ALONE_AT_ONCE
         return share >= (MIN_SHARE_OF_TWINS if twins else MIN_SHARE[BLACK])
-    if other is None or other.kind == BLACK or at_once < MIN_SHARE[line.kind]:
+    if other is None or at_once < MIN_SHARE[line.kind]:
         return False
+    if other.kind == BLACK:  # a fill-in of a picture whose one edge is black
+        return twins and line.kind == BLURRED
     apart = max(abs(line.luma - other.luma), *(abs(a - b) for a, b in zip(line.chroma, other.chroma, strict=True)))
     return twins or (line.kind == other.kind == COLOURED and apart <= FLAT_LUMA)
 

@@ -41,6 +41,12 @@ MAX_OFF_LINE_LUMA = 3.0
 """A colour or linear gradient is within so many levels of a straight line, most of it; a fill-in is not."""
 NUM_ROWS = 7
 """Rows of a border, spread over its depth, that are looked at."""
+MAX_OFF_AT_LINE = 0.3
+"""Right outside its line a plain border still has its colour, within this share of the step; where there is picture
+between border and line it has not.
+"""
+RINGING = 0.1
+"""Coarse quantisation leaves waves of this share of a step beside it."""
 MIN_SEGMENTS = 3
 MIN_DEPARTURE = 0.02
 MAX_ROUGHNESS = 0.2
@@ -198,7 +204,8 @@ def _locate(side: Side, near_px: int) -> Line | None:
     noise = float(departure[num_outside : row - 1].mean()) if row - 1 > num_outside else 0.0
     partial = row > 1 and departure[row - 1] > max(MIN_PART_LUMA, 3 * noise, MIN_PART * largest)
     last = max(row - 3, 0)
-    clean = _plain(apart[last]) or _plain(_apart(rows[last], _middle(rows[last])))
+    ringing = max(float(FLAT_LUMA), RINGING * largest)
+    clean = _plain(apart[last], ringing) or _plain(_apart(rows[last], _middle(rows[last])), ringing)
     return Line(start + row - partial, segments, largest, clean)
 
 
@@ -231,8 +238,9 @@ def _outside(side: Side, line: Line) -> tuple[int, int, int, int]:
     if np.count_nonzero(rough > min(5.0, max(1.0, MAX_ROUGHNESS * line.step))) > 0.05 * rough.size:
         return BUSY, luma, 128, 128
     across = np.sort(side.luma[:depth, ::8], 1)[:, side.luma.shape[1] // 16].astype(np.float32)
-    look = PLANAR if line.clean else BUSY
-    if max(_off_line(along), _off_line(across)) > MAX_OFF_LINE_LUMA:
+    (off_along, _), (off_across, off_at_line) = _off_line(along), _off_line(across)
+    look = PLANAR if line.clean and off_at_line <= max(MAX_OFF_LINE_LUMA, MAX_OFF_AT_LINE * line.step) else BUSY
+    if max(off_along, off_across) > MAX_OFF_LINE_LUMA:
         look = SMOOTH
     blue, red = (_middle(plane[: max(1, depth // 2) : 2, ::4]) for plane in (side.blue, side.red))
     return look, luma, blue, red
@@ -253,14 +261,14 @@ def _middle(values: np.ndarray) -> int:
     return int(np.partition(values, half, axis=None)[half])
 
 
-def _off_line(values: np.ndarray) -> float:
-    """How far most of a sequence is off a straight line: the 60th percentile of the distance from the one through the
-    medians of its first and last third.
+def _off_line(values: np.ndarray) -> tuple[float, float]:
+    """How far most of a sequence is off a straight line, and how far its last value: the line goes through the medians
+    of the first and last third, and most are 60%.
     """
     third = len(values) // 3
     if third == 0:
-        return float(np.ptp(values))
+        return float(np.ptp(values)), float(np.ptp(values))
     slope = (_middle(values[-third:]) - _middle(values[:third])) / (len(values) - third)
-    rest = np.sort(values - slope * np.arange(len(values)))
-    distances = np.sort(np.abs(rest - rest[len(rest) // 2]))
-    return float(distances[int(0.6 * len(distances))])
+    rest = values - slope * np.arange(len(values))
+    distances = np.abs(rest - np.sort(rest)[len(rest) // 2])
+    return float(np.sort(distances)[int(0.6 * len(distances))]), float(distances[-1])
