@@ -9,7 +9,6 @@ from pydantic.dataclasses import dataclass
 
 from schemas.strict import STRICT, Fraction
 
-
 Keep = Literal["largest", "longest", "sharpest"]
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,19 @@ import numpy as np
 import pytest
 
 from jobs.cli import main
+from pipeline import measures
 from pipeline.captioners.captioner import BUILTIN
 from pipeline.dataset import TEMPORARY, Dataset
 from pipeline.drawn.truth import Truth
-from schemas import CAPTIONS, CLIPS, EMBEDDINGS, VIDEOS
+from pipeline.query import connect
+from pipeline.resume import to_remeasure
+from schemas import CAPTIONS, CLIPS, EMBEDDINGS, MEASURES, VIDEOS
 from schemas.columns import Table
+from schemas.measures import STREAM_MEASURES
+from schemas.recipe import load_recipe
 
 ROOT = Path(__file__).parents[2]
-SETTINGS = ["--recipe", "demo", "--set", "caption.backend=none"]
+SETTINGS = ["--recipe", "demo", "--set", "caption.backend=none", "--set", "embedding.model=none"]
 KILL_TIMEOUT_S = 240
 
 
@@ -52,7 +58,9 @@ def test_every_input_is_a_row_and_the_tables_add_up(curated: Dataset, drawn_corp
         video.file: (video.status, video.reason) for video in truth.videos
     }
     counts = duckdb.sql(f"select status, count(*) from '{curated.location}/clips/*.parquet' group by 1").fetchall()
-    assert set(dict(counts)) == {"kept", "rejected"}
+    assert set(dict(counts)) == {"pending", "rejected"}
+    statuses = connect(curated).execute("select status, count(*) from clips group by 1").fetchall()
+    assert set(dict(statuses)) == {"kept", "rejected"}
     (run,) = curated.runs()
     funnel = run["funnel"]
     assert (run["state"], funnel["videos in"]) == ("done", len(truth.videos))
@@ -75,17 +83,62 @@ def test_the_same_again_does_nothing(
         raise AssertionError("work was started")
 
     before = {path: path.stat().st_mtime_ns for path in Path(curated.location).rglob("*")}
-    monkeypatch.setattr("jobs.curate.curate", refuse)
+    monkeypatch.setattr("pipeline.runtime.connect", refuse)
     assert main(["curate", inputs, "--out", curated.location, *SETTINGS, "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["inputs_done_before"] == summary["inputs"] == summary["funnel"]["videos in"]
     assert {path: path.stat().st_mtime_ns for path in Path(curated.location).rglob("*")} == before
 
 
-def test_other_rules_want_another_data_set(curated: Dataset, inputs: str, capsys: pytest.CaptureFixture[str]) -> None:
-    changed = ["curate", inputs, "--out", curated.location, *SETTINGS, "--set", "rules.min_motion.min=9"]
+def test_text_over_the_picture_and_edited_copies_are_rejected(curated: Dataset, drawn_corpus: Path) -> None:
+    truth = Truth.load(drawn_corpus / "truth.json")
+    rows = connect(curated).execute("select uri, start_us, end_us, reasons, overlay_kind from clips").fetchall()
+    doubled, written = set(), set()
+    for uri, start_us, end_us, reasons, kind in rows:
+        video = truth.video(Path(uri).name)
+        shot = video.shot_at(start_us, end_us)
+        assert shot is not None
+        others = set(shot.rejects) | set(shot.may_reject)
+        if video.overlays and not others:
+            assert "overlay_text" in reasons or "duplicate" in reasons, (video.file, kind)
+            written.add(video.file)
+        elif "overlay_text" in reasons:
+            raise AssertionError(f"{video.file} carries no text: {kind}")
+        if shot.near_duplicate_of and not others:
+            doubled.add((video.file, shot.index, tuple(reasons)))
+    assert len(written) >= 2
+    assert {file for file, _, reasons in doubled if reasons} == {"copy_reencoded.webm", "copy_retouched.mkv"}
+
+
+def test_another_split_wants_another_data_set(
+    curated: Dataset, inputs: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = ["curate", inputs, "--out", curated.location, *SETTINGS, "--set", "split.max_clip_s=9"]
     assert main(changed) == 2
-    assert "rules.min_motion.min = 0.15, not 9.0; use another --out" in capsys.readouterr().err
+    assert "split.max_clip_s = 60.0, not 9.0; use another --out" in capsys.readouterr().err
+
+
+def test_a_measure_that_changes_is_taken_again_without_touching_the_others(
+    drawn_corpus: Path, two_cpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = Dataset(str(tmp_path / "ds"))
+    command = ["curate", str(drawn_corpus / "videos" / "12_single.webm"), "--out", dataset.location, *SETTINGS]
+    assert main(command) == 0
+    before = {folder: dataset.part_files(folder) for folder in ("videos", "clips", "measures/overlay_text")}
+    newer = [replace(k, version=k.version + 1) if "motion" in k.covers else k for k in measures.STREAM_KINDS]
+    monkeypatch.setattr(measures, "STREAM_KINDS", tuple(newer))
+    assert to_remeasure(dataset, measures.stream_fingerprints(load_recipe("demo").measure))[0].measures == (
+        "motion",
+        "camera",
+    )
+    monkeypatch.undo()
+    assert main([*command, "--set", "measure.sample_hz=4.0"]) == 0
+    assert {folder: dataset.part_files(folder) for folder in before} == before
+    again = {name for name in STREAM_MEASURES if dataset.part_files(f"measures/{name}")}
+    assert again == set(STREAM_MEASURES)
+    (clip,) = connect(dataset).execute("select status, motion_px_s from clips").fetchall()
+    assert clip[0] == "kept"
+    assert clip[1] == dataset.read(MEASURES["motion"]).to_pylist()[0]["motion_px_s"]
 
 
 def test_only_new_inputs_are_read(curated: Dataset, drawn_corpus: Path, tmp_path: Path, two_cpus: str) -> None:
@@ -135,7 +188,7 @@ def test_every_kept_clip_gets_a_caption_and_an_embedding_once(
     assert main([*plain[:3], *plain[4:], "--set", "caption.backend=none"]) == 0
     assert main(plain) == 0
     captions, points = dataset.read(CAPTIONS).to_pylist(), dataset.read(EMBEDDINGS).to_pylist()
-    kept = {clip["clip_id"] for clip in dataset.read(CLIPS).to_pylist() if clip["status"] == "kept"}
+    kept = {clip_id for (clip_id,) in connect(dataset).execute("select clip_id from kept").fetchall()}
     assert {row["clip_id"] for row in captions} == {row["clip_id"] for row in points} == kept
     assert len(captions) == len(points) == len(kept) == 2
     for row in captions:

@@ -249,9 +249,7 @@ def test_images_of_any_colour_model_measure_alike(tmp_path: Path, mode: str, whi
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (3, 5), (13, 7), (3000, 3)])
 @pytest.mark.parametrize("suffix", ["png", "jpg"])
-def test_pictures_too_small_to_measure_are_rows_that_say_so(
-    tmp_path: Path, size: tuple[int, int], suffix: str
-) -> None:
+def test_pictures_too_small_to_measure_are_rows_that_say_so(tmp_path: Path, size: tuple[int, int], suffix: str) -> None:
     path = tmp_path / f"image.{suffix}"
     Image.new("RGB", size, (128, 128, 128)).save(path)
     result = scan_file(path)
