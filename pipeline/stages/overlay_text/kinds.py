@@ -22,6 +22,8 @@ LINE_ASPECT = 1.8
 """A box this much longer than wide is a line; shapes that the detector errs on are about as wide as tall."""
 WORD_ASPECT, WORD_SCORE = 1.4, 0.75
 """A word of two letters that stands all the time; shapes are closer to square, or believed less."""
+ONCE_SCORE, ONCE_COHERENCE = 0.65, 0.8
+"""What is seen in a single moment must be as sure as this: opaque letters keep nearly all their edges."""
 LEAST_SCORE = 0.6
 LEGIBLE = 0.75
 """Confidence from which a reading counts; shapes of the drawn corpus read as one letter or sign at up to 0.89."""
@@ -62,10 +64,15 @@ def is_writing(track: Track, reading: Reading, searched: Sequence[int], card: bo
     if box.height > LINE_ASPECT * box.width and box.width > MAX_COLUMN_FRAC * height:
         return False
     if not track.stands:
-        return aspect >= LINE_ASPECT and box.score >= LEAST_SCORE and track.echoes >= 0.5 * (len(searched) - 1)
+        shaped = (aspect >= LINE_ASPECT and box.score >= LEAST_SCORE) or (
+            aspect >= WORD_ASPECT and box.score >= WORD_SCORE
+        )
+        return shaped and track.echoes >= 0.5 * (len(searched) - 1)
     could_be_seen = len(set(searched) & set(track.frames))
     if track.around == "moves":
-        return len(track.seen) >= 0.5 * could_be_seen and (aspect >= LINE_ASPECT or could_be_seen > 1)
+        if could_be_seen == 1:
+            return aspect >= LINE_ASPECT and box.score >= ONCE_SCORE and track.coherence >= ONCE_COHERENCE
+        return len(track.seen) >= 0.5 * could_be_seen
     word = aspect >= WORD_ASPECT and box.score >= WORD_SCORE and len(track.seen) == len(searched)
     if track.around == "plain" or card:
         return word or (aspect >= LINE_ASPECT and box.score >= LEAST_SCORE)

@@ -115,7 +115,9 @@ class OverlayTextMeasure:
             max(((b.width, i, b) for i, row in t.boxes.items() for b in row), key=lambda c: c[:2]) for t in tickers
         ]
         readings = self._reader.read([_crop(frames[i], box) for _, i, box in longest])
-        return [Writing("ticker", t.boxes, r) for t, r in zip(tickers, readings, strict=True)]
+        bands = [TextBox(0, t.y0, frames.shape[2], t.y1, 1.0) for t in tickers]
+        shown = range(len(frames))
+        return [Writing("ticker", {i: [b] for i in shown}, r) for b, r in zip(bands, readings, strict=True)]
 
     def _tracks(self, found: Found, frames: np.ndarray, edges: EdgeStack) -> list[Writing]:
         height, width = frames.shape[1:3]
