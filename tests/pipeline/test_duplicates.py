@@ -22,7 +22,7 @@ from schemas.splitting import DuplicatesConfig, Keep
 from tests.bench.copies import as_table, fingerprints, write_drawn_clip
 
 CONFIG = DuplicatesConfig()
-SCENES = (13, 20)
+SCENES = (0, 40)
 SIZE = (160, 96)
 
 
@@ -74,10 +74,10 @@ def test_a_container_change_alone_leaves_the_content_equal(edited: list[dict[str
 
 
 def test_the_mirrored_copy_says_so_and_the_quick_one_its_rate(edited: list[dict[str, Any]]) -> None:
-    pair = [each for each in edited if each["clip_id"] in ("drawn013", "drawn013.mirror", "drawn013.faster")]
+    pair = [each for each in edited if each["clip_id"] in ("drawn040", "drawn040.mirror", "drawn040.faster")]
     rows = {each["clip_id"]: each for each in find_duplicates(as_table(pair), None, CONFIG, 0)}
-    assert rows["drawn013.mirror"]["mirrored"]
-    assert rows["drawn013.faster"]["rate"] == pytest.approx(1.1, abs=0.05)
+    assert rows["drawn040.mirror"]["mirrored"]
+    assert rows["drawn040.faster"]["rate"] == pytest.approx(1.1, abs=0.05)
     DUPLICATES.encode(rows.values())
 
 
