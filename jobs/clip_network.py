@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from jobs.clip_pairs import IMAGE_PX
-from model.clip import CONFIG_NAME
+from model.builtin import CLIP_CONFIG_NAME
 
 PAD, START, END = "<|pad|>", "<|start|>", "<|end|>"
 MODEL_CFG: dict[str, Any] = {
@@ -79,7 +79,7 @@ def save_model(folder: Path, model_cfg: dict[str, Any], model: CLIP, tokenizer: 
     """Write open_clip's own format: config, fp16 weights, tokenizer files."""
     folder.mkdir(parents=True, exist_ok=True)
     config = {"model_cfg": model_cfg, "preprocess_cfg": PREPROCESS_CFG}
-    (folder / CONFIG_NAME).write_text(json.dumps(config, indent=2) + "\n")
+    (folder / CLIP_CONFIG_NAME).write_text(json.dumps(config, indent=2) + "\n")
     half = {
         name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
         for name, tensor in model.state_dict().items()

@@ -13,7 +13,13 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+
+from pipeline.duplicates.groups import components
+
 HASH_BYTES = 8
+MERGE_COSINE = 0.9
+"""Centres of clusters closer than this are of one kind: well below that of duplicates (.98 and up)."""
 
 
 def balanced_sample(clip_ids: Sequence[str], clusters: Sequence[int], count: int, seed: int) -> set[str]:
@@ -28,6 +34,26 @@ def balanced_sample(clip_ids: Sequence[str], clusters: Sequence[int], count: int
         for clip_id, cluster in zip(clip_ids, clusters, strict=True)
     }
     return set(sorted(keys, key=lambda clip_id: (-keys[clip_id], clip_id))[:count])
+
+
+def merge_alike(labels: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Clusters whose centres lie close together become one.
+
+    k-means divides a dense region into many clusters of a moderate size, which would hide how many clips lie there.
+
+    Args:
+        labels: (N,) int, the cluster of each vector.
+        vectors: (N, D) of length one.
+    Returns:
+        (N,) int, numbers of the merged clusters.
+    """
+    names, own = np.unique(labels, return_inverse=True)
+    centres = np.zeros((len(names), vectors.shape[1]))
+    np.add.at(centres, own, vectors)
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    pairs = np.argwhere(np.triu(centres @ centres.T >= MERGE_COSINE))  # each cluster is close to itself, too
+    merged = components((int(first), int(second)) for first, second in pairs)
+    return np.array([merged[number] for number in range(len(names))])[own]
 
 
 def _uniform(clip_id: str, seed: int) -> float:

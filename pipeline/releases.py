@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from pipeline.balancing import balanced_sample
+from pipeline.balancing import balanced_sample, merge_alike
 from pipeline.dataset import Dataset, DatasetError, to_parquet
 from pipeline.duplicates.semantic import cluster_embeddings
 from pipeline.query import connect
@@ -84,7 +84,8 @@ def _drawn(connection: duckdb.DuckDBPyConnection, clip_ids: list[str], balance: 
     if len(rows) < len(clip_ids):
         missing = len(clip_ids) - len(rows)
         raise UsageError(f"--balance: {missing} of {len(clip_ids)} clips have no embedding; run `reelmill curate`")
-    clusters = cluster_embeddings(np.array([vector for _, vector in rows], np.float32), balance.seed)
+    vectors = np.array([vector for _, vector in rows], np.float32)
+    clusters = merge_alike(cluster_embeddings(vectors, balance.seed), vectors)
     return balanced_sample([clip_id for clip_id, _ in rows], clusters.tolist(), balance.count, balance.seed)
 
 

@@ -210,7 +210,7 @@ def look_graph(
     readers = max(1, min(len(clips), int(ray.cluster_resources().get("CPU", 1))))
     graph = ray.data.from_arrow(clip_rows(clips)).repartition(min(len(clips), MAX_BLOCKS))
     graph = graph.map(
-        Reading,
+        cast(Any, Reading),
         fn_constructor_args=(recipe, report),
         compute=ray.data.ActorPoolStrategy(size=readers),
         num_cpus=decode_cpus(),

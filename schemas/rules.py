@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic.dataclasses import dataclass
 
 from schemas.strict import STRICT
@@ -40,12 +39,10 @@ class Rule:
     def rejected(self, values: pa.ChunkedArray | pa.Array) -> np.ndarray:
         """Whether the rule rejects each value of its column, (N,) bool."""
         if self.reject:
-            outside = pc.is_in(values, value_set=pa.array(self.reject, pa.string()))
-        else:
-            numbers = pc.cast(values, pa.float64())
-            low, high = (-math.inf if self.min is None else self.min), (math.inf if self.max is None else self.max)
-            outside = pc.or_(pc.less(numbers, low), pc.greater(numbers, high))
-        return np.asarray(pc.fill_null(outside, False), dtype=bool)
+            return np.array([value in self.reject for value in values.to_pylist()], bool)
+        numbers = np.array(values.cast(pa.float64()).to_numpy(zero_copy_only=False), float)  # null becomes NaN
+        low, high = (-math.inf if self.min is None else self.min), (math.inf if self.max is None else self.max)
+        return (numbers < low) | (numbers > high)
 
     def problem(self, schema: pa.Schema) -> str | None:
         """What is wrong with the rule for tables of this schema, as it follows the rule's key; or None."""

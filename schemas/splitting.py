@@ -45,6 +45,8 @@ class LimitsConfig:
 
     stall_s: PositiveFloat = 60.0
     """Without a decoded packet for so long, the decoder hangs."""
+    call_s: PositiveFloat = 4 * 3600.0
+    """Seconds that one input may take in all: a file that gives packets for ever is never stalled."""
     memory_mib: PositiveFloat = 4096.0
     """Memory of the process that decodes."""
 

@@ -10,9 +10,11 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from schemas.splitting import Keep
+
+Name = TypeVar("Name", str, int)
 
 PREFERENCE: dict[Keep, tuple[str, ...]] = {
     "largest": ("pixels", "duration_s", "sharpness"),
@@ -38,11 +40,11 @@ class Pair:
         return dataclasses.replace(self, first=self.second, second=self.first, rate=rate)
 
 
-def components(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+def components(pairs: Iterable[tuple[Name, Name]]) -> dict[Name, Name]:
     """The least member of the connected component of every name in a pair (union-find with path halving)."""
-    parents: dict[str, str] = {}
+    parents: dict[Name, Name] = {}
 
-    def root(name: str) -> str:
+    def root(name: Name) -> Name:
         parents.setdefault(name, name)
         while parents[name] != name:
             parents[name] = parents[parents[name]]

@@ -74,4 +74,4 @@ def sample_isolated(
 
 def limits_of(config: LimitsConfig) -> Limits:
     """The limits of a recipe as isolation takes them."""
-    return Limits(stall_s=config.stall_s, memory_bytes=round(config.memory_mib * 2**20))
+    return Limits(stall_s=config.stall_s, call_s=config.call_s, memory_bytes=round(config.memory_mib * 2**20))

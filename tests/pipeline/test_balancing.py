@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.balancing import balanced_sample
+from pipeline.balancing import balanced_sample, merge_alike
 
 SIZES = (10_000, 100)
 CLIPS = [f"{cluster}-{i}" for cluster, size in enumerate(SIZES) for i in range(size)]
@@ -24,6 +24,12 @@ def test_the_draw_follows_from_clips_and_seed_alone() -> None:
     assert balanced_sample(CLIPS[::-1], CLUSTERS[::-1], 50, 3) == first
     assert balanced_sample(CLIPS, CLUSTERS, 50, 4) != first
     assert balanced_sample(CLIPS, CLUSTERS, 80, 3) > first
+
+
+def test_clusters_of_one_dense_region_are_one() -> None:
+    vectors = np.array([[1, 0], [0.99, 0.14], [0, 1], [0.1, 0.995], [-1, 0]])
+    merged = merge_alike(np.array([0, 1, 2, 3, 4]), vectors)
+    assert merged[0] == merged[1] != merged[2] == merged[3] != merged[4] != merged[0]
 
 
 def test_no_more_is_drawn_than_there_is() -> None:

@@ -1,0 +1,64 @@
+"""A balanced release: drawn from trainable clips, the same for the same seed, and no draw without embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline import releases
+from pipeline.dataset import Dataset
+from schemas import CAPTIONS, CLIPS, EMBEDDINGS, MEASURES, VIDEOS
+from schemas.errors import UsageError
+
+MakeRow = Callable[..., dict[str, Any]]
+NUM_COMMON, NUM_RARE = 180, 20
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow) -> Dataset:
+    """A large cloud of embeddings and a small one, far apart."""
+    dataset = Dataset(str(tmp_path / "ds"))
+    names = [f"common{i}" for i in range(NUM_COMMON)] + [f"rare{i}" for i in range(NUM_RARE)]
+    random = np.random.default_rng(0)
+    points = []
+    for name in names:
+        centre = np.eye(8)[0 if name.startswith("common") else 4]
+        vector = centre + random.normal(0, 0.01, 8)
+        points.append((vector / np.linalg.norm(vector)).tolist())
+    dataset.write_part(VIDEOS, [video_row("v0")])
+    dataset.write_part(CLIPS, [clip_row(name, "v0") for name in names])
+    dataset.write_part(CAPTIONS, [caption_row(name) for name in names])
+    rows = [{"clip_id": n, "encoder": "e", "embedding": p} for n, p in zip(names, points, strict=True)]
+    dataset.write_part(EMBEDDINGS, rows)
+    mark = {"measure": "m", "measured_us": 1, "failure": None, "encoder": "e"}
+    dataset.write_part(MEASURES["embedding"], [{"clip_id": name} | mark for name in names])
+    return dataset
+
+
+def test_the_rare_kind_is_drawn_more_than_its_share(dataset: Dataset) -> None:
+    drawn = [releases.select(dataset, "true", releases.Balance(40, seed))["clip_id"].to_pylist() for seed in range(5)]
+    assert {len(clips) for clips in drawn} == {40}
+    rare = np.mean([sum(clip.startswith("rare") for clip in clips) for clips in drawn])
+    assert rare > 1.5 * 40 * NUM_RARE / (NUM_RARE + NUM_COMMON)
+
+
+def test_a_draw_is_frozen_with_its_seed(dataset: Dataset) -> None:
+    first, is_new = releases.freeze(dataset, "even", "true", releases.Balance(10, seed=7))
+    again, is_new_again = releases.freeze(dataset, "even", "true", releases.Balance(10, seed=7))
+    assert (is_new, is_new_again) == (True, False)
+    assert first.content_hash == again.content_hash
+    with pytest.raises(UsageError, match="other content"):
+        releases.freeze(dataset, "even", "true", releases.Balance(10, seed=8))
+
+
+def test_clips_without_an_embedding_cannot_be_balanced(
+    dataset: Dataset, clip_row: MakeRow, caption_row: MakeRow
+) -> None:
+    dataset.write_part(CLIPS, [clip_row("bare", "v0")])
+    dataset.write_part(CAPTIONS, [caption_row("bare")])
+    with pytest.raises(UsageError, match="1 of 201 clips have no embedding"):
+        releases.select(dataset, "true", releases.Balance(10))
