@@ -38,7 +38,7 @@ MIN_SHARE_ALONE, MIN_SHARE_ALONE_AT_ONCE = 0.85, 0.5
 TWIN_FRAC = 0.02
 """Two bars are twins if they differ by no more than this share of the frame's side, or by 2 px."""
 ABOUT_AS_MUCH = 0.85
-"""Writing in a bar, within title-safe width, has less than this share of the evidence of the bar's edge."""
+"""Lines with this share of the largest evidence are as likely as that one."""
 MAX_SWAY = 4.0
 """Standard deviation over time of a plain border's luma; a fill-in follows the picture."""
 MIN_RUN = 2
@@ -143,10 +143,15 @@ def _chosen(records: np.ndarray, frame: Frame) -> list[Line | None]:
 
 
 def _outermost_heavy(lines: Sequence[Line]) -> Line | None:
-    """The line with the most evidence, or one outside it with about as much: a picture may have lines of its own."""
-    most = max((line.weight() for line in lines), default=0)
-    heavy = [line for line in lines if line.weight() >= ABOUT_AS_MUCH * most]
-    return min(heavy, key=lambda line: line.depth_px, default=None)
+    """The line with the most evidence, or one outside it with about as much: a picture may have lines of its own.
+
+    A black bar's edge has the most: what looks like lines outside it is writing.
+    """
+    heaviest = max(lines, key=Line.weight, default=None)
+    if heaviest is None or heaviest.kind == BLACK:
+        return heaviest
+    heavy = [line for line in lines if line.weight() >= ABOUT_AS_MUCH * heaviest.weight()]
+    return min(heavy, key=lambda line: line.depth_px)
 
 
 def _convinces(line: Line, side: int, chosen: Sequence[Line | None], frame: Frame) -> bool:

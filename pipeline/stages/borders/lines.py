@@ -230,7 +230,7 @@ def _apart(luma: np.ndarray, level: int) -> np.ndarray:
 
 def _outside(side: Side, line: Line) -> tuple[int, int, int, int]:
     """How the border outside a line looks, and its luma and chroma, by medians, which writing in it does not move."""
-    depth = max(1, int(line.depth_px / side.scale) - 1)
+    depth = max(1, int(line.depth_px / side.scale) - 2)  # reduced planes leave out up to two rows at one edge
     rows = side.luma[np.arange(NUM_ROWS) * depth // NUM_ROWS]
     along = np.sort(rows, 0)[len(rows) // 2].astype(np.float32)
     luma = _middle(along)
@@ -239,8 +239,9 @@ def _outside(side: Side, line: Line) -> tuple[int, int, int, int]:
         return BUSY, luma, 128, 128
     across = np.sort(side.luma[:depth, ::8], 1)[:, side.luma.shape[1] // 16].astype(np.float32)
     (off_along, _), (off_across, off_at_line) = _off_line(along), _off_line(across)
-    look = PLANAR if line.clean and off_at_line <= max(MAX_OFF_LINE_LUMA, MAX_OFF_AT_LINE * line.step) else BUSY
-    if max(off_along, off_across) > MAX_OFF_LINE_LUMA:
+    look = PLANAR if line.clean else BUSY
+    tolerance = max(MAX_OFF_LINE_LUMA, MAX_OFF_AT_LINE * line.step)
+    if max(off_along, off_across) > MAX_OFF_LINE_LUMA or (line.clean and off_at_line > tolerance):
         look = SMOOTH
     blue, red = (_middle(plane[: max(1, depth // 2) : 2, ::4]) for plane in (side.blue, side.red))
     return look, luma, blue, red
