@@ -52,7 +52,7 @@ def is_plausible(box: TextBox, height: int) -> bool:
 def is_legible(reading: Reading) -> bool:
     """Whether a line can be read; of a longer one less confidence is asked."""
     least = LEGIBLE_LONG if reading.num_letters >= LONG_LETTERS else LEGIBLE
-    return reading.num_letters >= 2 and reading.confidence >= least
+    return reading.num_different >= 2 and reading.confidence >= least
 
 
 def is_writing(track: Track, reading: Reading, searched: Sequence[int], card: bool, width: int, height: int) -> bool:
@@ -72,7 +72,8 @@ def is_writing(track: Track, reading: Reading, searched: Sequence[int], card: bo
     if track.around == "moves":
         if could_be_seen == 1:
             return aspect >= LINE_ASPECT and box.score >= ONCE_SCORE and track.coherence >= ONCE_COHERENCE
-        return len(track.seen) >= 0.5 * could_be_seen
+        throughout = could_be_seen == len(searched)
+        return len(track.seen) >= 0.5 * could_be_seen and (aspect >= WORD_ASPECT or throughout)
     word = aspect >= WORD_ASPECT and box.score >= WORD_SCORE and len(track.seen) == len(searched)
     if track.around == "plain" or card:
         return word or (aspect >= LINE_ASPECT and box.score >= LEAST_SCORE)

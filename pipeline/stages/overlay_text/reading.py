@@ -71,6 +71,11 @@ class Reading:
     def num_letters(self) -> int:
         return sum(letter.isalnum() for letter in self.text)
 
+    @property
+    def num_different(self) -> int:
+        """How many of its letters differ: stripes and rings read as one letter repeated."""
+        return len({letter for letter in self.text.lower() if letter.isalnum()})
+
 
 class TextReader:
     """Loads both models once, on one thread; then pictures in, boxes and words out.

@@ -21,6 +21,7 @@ MAX_WIDTHS_PER_S = 0.6
 """Faster text cannot be read."""
 LEAST_MATCH, LEAST_GAIN = 0.5, 0.2
 """Correlation of the shifted row with itself, and how far it lies above that of the row left in place."""
+LEAST_ROW_PX = 4
 LEAST_ROW_FRAC, LEAST_UNION_FRAC = 0.3, 0.6
 """Share of the picture's width that the row's text covers in each frame, and in all frames together."""
 LEAST_RIBBON_FRAC, LEAST_RIBBON_MATCH = 0.9, 0.65
@@ -129,7 +130,9 @@ def _speeds(
         num_pairs += 1
         shift = int(np.argmax(row)) - reach
         beside = [_matches(across, *rows, first, second, reach) for rows in _beside(y0, y1, height)]
-        follows = any(m is not None and m[shift + reach] >= row[shift + reach] - LEAST_GAIN for m in beside)
+        follows = not beside or any(
+            m is not None and m[shift + reach] >= row[shift + reach] - LEAST_GAIN for m in beside
+        )
         if abs(shift) >= 1 and row.max() >= least and row.max() - row[reach] >= LEAST_GAIN and not follows:
             speeds.append(-shift / width / gap)
     return speeds if 2 * len(speeds) > num_pairs else []
@@ -151,7 +154,7 @@ def _matches(across: np.ndarray, y0: int, y1: int, first: int, second: int, reac
 
 
 def _beside(y0: int, y1: int, height: int) -> list[tuple[int, int]]:
-    """The rows of the same height above and below, clear of the band that the text runs on."""
+    """The rows above and below, as tall where there is room, clear of the band that the text runs on."""
     tall, clear = y1 - y0, (y1 - y0) // 2
-    rows = [(y0 - clear - tall, y0 - clear), (y1 + clear, y1 + clear + tall)]
-    return [(top, foot) for top, foot in rows if top >= 0 and foot <= height]
+    rows = [(max(y0 - clear - tall, 0), y0 - clear), (y1 + clear, min(y1 + clear + tall, height))]
+    return [(top, foot) for top, foot in rows if foot - top >= LEAST_ROW_PX]
