@@ -16,7 +16,7 @@ import logging
 import math
 import os
 import pickle
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, cast
@@ -208,8 +208,7 @@ def look_graph(
 ) -> ray.data.Dataset:
     """Clips -> frames -> overlay text -> embedding and heads -> rows of `measures/` and `embeddings`."""
     readers = max(1, min(len(clips), int(ray.cluster_resources().get("CPU", 1))))
-    graph = ray.data.from_arrow(clip_rows(clips)).repartition(min(len(clips), MAX_BLOCKS))
-    graph = graph.map(
+    graph = clip_items(clips, len(clips)).map(
         cast(Any, Reading),
         fn_constructor_args=(recipe, report),
         compute=ray.data.ActorPoolStrategy(size=readers),
@@ -231,9 +230,11 @@ def look_graph(
     return graph.map_batches(writer, batch_size=LOOK_BATCH, batch_format="pyarrow", num_cpus=WRITER_CPU)
 
 
-def clip_rows(clips: Iterable[Mapping[str, Any]]) -> pa.Table:
-    """Clips as rows of a graph."""
-    return pa.table({"clip": pa.array([json.dumps(clip) for clip in clips], pa.string())})
+def clip_items(clips: Sequence[Mapping[str, Any]], num_blocks: int) -> ray.data.Dataset:
+    """Clips as rows of a graph, in blocks made here: a repartition would be tasks that ask for a whole CPU each, and
+    wait for ever on two CPUs of which actors hold more than one."""
+    rows = [{"clip": json.dumps(clip)} for clip in clips]
+    return ray.data.from_items(rows, override_num_blocks=min(max(1, num_blocks), MAX_BLOCKS))
 
 
 def caption_graph(
@@ -241,8 +242,8 @@ def caption_graph(
 ) -> ray.data.Dataset:
     """Clips -> frames -> caption -> similarity -> rows of `captions`."""
     batch = recipe.caption.batch_clips
-    graph = ray.data.from_arrow(clip_rows(clips)).repartition(min(max(1, len(clips) // 16), MAX_BLOCKS))
-    graph = graph.map(FrameSampling(recipe.frames, recipe.limits, report), num_cpus=decode_cpus())
+    sampling = FrameSampling(recipe.frames, recipe.limits, report)
+    graph = clip_items(clips, len(clips) // 16).map(sampling, num_cpus=decode_cpus())
     graph = graph.map_batches(
         Captioning,
         fn_constructor_args=(recipe.caption, report),
@@ -274,9 +275,7 @@ def latent_graph(
     dataset: Dataset, clips: Sequence[Mapping[str, Any]], config: EncodeConfig, report: ActorReporter
 ) -> ray.data.Dataset:
     """Released clips -> frames -> latents, written as they come."""
-    rows = clip_rows(clips)
-    graph = ray.data.from_arrow(rows).repartition(min(len(clips), MAX_BLOCKS))
-    graph = graph.map(PlannedFrames(config, report), num_cpus=decode_cpus())
+    graph = clip_items(clips, len(clips)).map(PlannedFrames(config, report), num_cpus=decode_cpus())
     return graph.map_batches(
         LatentWriting,
         fn_constructor_args=(dataset, config, report),
