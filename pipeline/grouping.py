@@ -10,7 +10,9 @@ from pipeline.query import connect
 from schemas.duplicates import DUPLICATES, SEMANTIC
 from schemas.splitting import DuplicatesConfig
 
-HASHED = "clip_id, duration_s, content_digest, video_hash, video_hash_contrasts, video_hash_times_us"
+HASHED = (
+    "clip_id, video_id, shot_index, duration_s, content_digest, video_hash, video_hash_contrasts, video_hash_times_us"
+)
 
 
 def group_duplicates(dataset: Dataset, config: DuplicatesConfig) -> None:

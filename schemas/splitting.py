@@ -65,8 +65,8 @@ class DuplicatesConfig:
     """Mean difference of the frames' block contrasts, over their size, up to which a clip is an edited copy."""
     image_distance: PositiveFloat = 0.1
     """The same for still images, of which one frame must say all."""
-    near_overlap: Fraction = 0.75
-    """Share of the shorter clip that must lie within the longer one: copies trimmed by 10% at each end have 0.8."""
+    near_overlap: Fraction = 0.85
+    """Share of the shorter clip that must lie within the longer one. A trimmed copy lies within its original whole."""
     semantic_cosine: Fraction = 0.99
     """Embeddings closer than this are semantic duplicates (Movie Gen .99, Open-Sora .98)."""
     keep: Keep = "largest"

@@ -17,11 +17,12 @@ BLOCKS = GRID * GRID
 class HashedClips:
     """Clips by number, in the order of their ids; frames `starts[i]:starts[i + 1]` are those of clip `i`.
 
-    `ids` (N,) strings; `durations_s` (N,), 0 for an image; `hashes` (F,) uint64; `contrasts` (F, 64) int8;
-    `times_s` (F,) from the clip's start.
+    `ids` (N,) strings; `shots` (N,), equal for parts of one shot of one video; `durations_s` (N,), 0 for an image;
+    `hashes` (F,) uint64; `contrasts` (F, 64) int8; `times_s` (F,) from the clip's start.
     """
 
     ids: list[str]
+    shots: np.ndarray
     durations_s: np.ndarray
     starts: np.ndarray
     hashes: np.ndarray
@@ -30,14 +31,25 @@ class HashedClips:
 
     @classmethod
     def of(cls, clips: pa.Table) -> HashedClips:
-        """Read clip_id, duration_s and the columns of `video_hash`; null is a clip of no frames."""
-        names = ["clip_id", "duration_s", "video_hash", "video_hash_contrasts", "video_hash_times_us"]
+        """Read the ids of clips, videos and shots, duration_s and the columns of `video_hash`; null is no frames."""
+        names = [
+            "clip_id",
+            "video_id",
+            "shot_index",
+            "duration_s",
+            "video_hash",
+            "video_hash_contrasts",
+            "video_hash_times_us",
+        ]
         clips = clips.select(names).sort_by("clip_id")
         hashes, starts = _flat(clips["video_hash"], np.dtype(">u8"))
         contrasts, _ = _flat(clips["video_hash_contrasts"], np.dtype(np.int8))
+        shots = zip(clips["video_id"].to_pylist(), clips["shot_index"].to_pylist(), strict=True)
+        numbers: dict[tuple[str, int], int] = {}
         times_us = clips["video_hash_times_us"].combine_chunks().flatten()
         return cls(
             ids=clips["clip_id"].to_pylist(),
+            shots=np.array([numbers.setdefault(shot, len(numbers)) for shot in shots], np.int64),
             durations_s=np.asarray(clips["duration_s"].combine_chunks().fill_null(0.0), float),
             starts=starts,
             hashes=hashes.astype(np.uint64),

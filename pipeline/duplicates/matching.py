@@ -3,8 +3,8 @@
 A copy's time runs at one rate against the original's, from one offset. For every rate and offset the frames then shown
 together are compared, and the best mapping is judged: copies agree in all of a long stretch. Parts of one slow shot
 nearly agree too, but the best they can do is to lay the end of one on the beginning of the other: where less overlap
-agrees clearly better, two clips are no copies but neighbours. Parts of a shot in which nothing moves are the same
-picture, and count as copies.
+agrees clearly better, two clips are no copies but neighbours. Clips that are known to be parts of one shot count as
+copies only where nothing moves, so that they are the same picture.
 
 A logo lies in a corner. So the corners are left out in turn, and the best of it counts.
 """
@@ -34,6 +34,8 @@ LEAST_OVERLAP, NEIGHBOUR_MARGIN = 0.2, 0.03
 """An overlap from this on speaks against a longer one, if its distance is less by the margin."""
 WORST_FRAME = 0.6
 """No frame counts for more distance: a flash or a cut one frame off is not everything."""
+SAME_SHOT_DISTANCE = 0.03
+"""Parts of one shot may differ by this much; halves of shots in which a thing moves differed by 0.031 and more."""
 CONTRAST_FLOOR = 1.0
 """Levels added to the size of contrasts, so that noise in a flat picture is small beside it."""
 
@@ -82,6 +84,8 @@ def match(clips: HashedClips, first: int, second: int, config: DuplicatesConfig)
     distances = _without_corner(frame_distances(clips.contrasts[one], contrasts))
     still = clips.durations_s[first] == 0
     limit = config.image_distance if still else config.near_distance
+    if clips.shots[first] == clips.shots[second]:
+        limit = min(limit, SAME_SHOT_DISTANCE)
     if _hardly_below(distances, config.near_overlap) > limit:
         return None
     if still:

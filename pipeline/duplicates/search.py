@@ -35,8 +35,8 @@ def find_duplicates(
     """Rows of the `duplicates` table.
 
     Args:
-        clips: columns clip_id, duration_s, content_digest, video_hash, video_hash_contrasts, video_hash_times_us; a
-            clip whose fingerprint is null is in no group.
+        clips: columns clip_id, video_id, shot_index, duration_s and those of the fingerprint; a clip whose fingerprint
+            is null is in no group.
         embeddings: columns clip_id and embedding (unit vectors) of one encoder; None leaves out the semantic kind.
     """
     grouping = grouping_of(config)

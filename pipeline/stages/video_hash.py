@@ -34,8 +34,9 @@ SIDE_PX = 32
 SURROUND_PX = 13
 """Side of the square around each pixel whose mean it is compared with. Of 9, 13, 17 and 21, on twelve edits of real
 and drawn clips, 13 kept copies closest for the distance at which other clips lie."""
-MIN_BITS = 4
-"""Below, a frame has too little detail to be told from others (flat, black, a fade), and is not kept."""
+MIN_BITS, MIN_CONTRAST = 4, 2.0
+"""With fewer bits set, or less root mean square of contrasts, in levels, a frame has too little detail to be told from
+others (flat, black, a fade), and is not kept."""
 CHANGED_BITS = 3
 MIN_INTERVAL_US, MAX_INTERVAL_US = 60_000, 500_000
 """A frame that differs is kept when the last kept one lies this far back; one that does not, after the longer."""
@@ -176,7 +177,7 @@ class FingerprintMeasure:
         self._bars = find_bars(frame.luma, self._bars)
         contrasts = block_contrasts(square(self._bars.inside(frame.luma) if self._bars else frame.luma))
         value = frame_hash(contrasts)
-        if value.bit_count() < MIN_BITS:
+        if value.bit_count() < MIN_BITS or np.square(contrasts, dtype=np.float32).mean() < MIN_CONTRAST**2:
             return
         if since_us < MAX_INTERVAL_US and (value ^ self._kept_hashes[-1]).bit_count() < CHANGED_BITS:
             return

@@ -102,7 +102,8 @@ def fingerprints(path: Path, cuts: Sequence[float] = ()) -> list[dict[str, Any]]
     for first, last in pairwise(bounds):
         span = Span(0, first, last, times_us[first], times_us[last])
         name = path.stem if not cuts else f"{path.stem} from {first}"
-        rows.append({"clip_id": name, "duration_s": (span.end_us - span.start_us) / 1e6} | measure.scores(span, [span]))
+        shot = {"clip_id": name, "video_id": path.stem, "shot_index": 0}
+        rows.append(shot | {"duration_s": (span.end_us - span.start_us) / 1e6} | measure.scores(span, [span]))
     return rows
 
 
@@ -110,6 +111,8 @@ def as_table(rows: Sequence[dict[str, Any]]) -> pa.Table:
     schema = pa.schema(
         {
             "clip_id": pa.string(),
+            "video_id": pa.string(),
+            "shot_index": pa.int32(),
             "duration_s": pa.float64(),
             "content_digest": pa.string(),
             "video_hash": pa.binary(),

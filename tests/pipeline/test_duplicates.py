@@ -32,6 +32,8 @@ def row(clip_id: str, contrasts: np.ndarray, *, step_s: float = 0.25, **fields: 
     times_us = [round(index * step_s * 1e6) for index in range(len(contrasts))]
     return {
         "clip_id": clip_id,
+        "video_id": clip_id,
+        "shot_index": 0,
         "duration_s": len(contrasts) * step_s,
         "content_digest": clip_id,
         "video_hash": hashes.tobytes(),
@@ -90,6 +92,14 @@ def test_parts_of_a_moving_shot_are_not_each_other(tmp_path: Path) -> None:
 def test_parts_of_a_shot_in_which_nothing_moves_are_the_same() -> None:
     still = np.repeat(scene(1, 1), 8, axis=0)
     assert near([row("a", still), row("b", still.copy())]) == {"a": "a", "b": "a"}
+
+
+def test_parts_of_one_shot_are_held_to_a_stricter_distance_than_other_clips() -> None:
+    contrasts = scene(8)
+    noisy = np.clip(contrasts + np.random.default_rng(2).integers(-5, 6, contrasts.shape), -127, 127).astype(np.int8)
+    assert near([row("a", contrasts), row("b", noisy)]) == {"a": "a", "b": "a"}
+    assert near([row("a", contrasts), row("b", noisy, video_id="a")]) == {}
+    assert near([row("a", contrasts), row("b", noisy, video_id="a", shot_index=1)]) == {"a": "a", "b": "a"}
 
 
 def test_frames_in_another_order_are_not_a_copy() -> None:
