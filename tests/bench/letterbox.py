@@ -1,11 +1,14 @@
 """`python -m tests.bench.letterbox`: how exactly borders are found, by kind, and how often where there are none.
 
+The thresholds of the measure were chosen on the clips of seed 0; other seeds draw clips that it has not seen.
+
 Pictures are drawn scenes, textures and, where `../shared/videos` is there, stills of real footage that a camera
 wanders over. Each is encoded by x264 with a border around it and without one, decoded again and measured.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import itertools
 import sys
@@ -114,11 +117,11 @@ def real_stills() -> list[np.ndarray]:
     return stills
 
 
-def cases() -> list[Case]:
+def cases(seed: int = 0) -> list[Case]:
     """Every kind of border over many pictures and sizes, and the same pictures without."""
     found = []
-    numbers = itertools.count()
-    for turn, (width, height) in enumerate(SIZES * 2):
+    numbers = itertools.count(10_000 * seed)
+    for turn, (width, height) in enumerate(SIZES * 2, 100 * seed):
         found += [replace(case, picture=next(numbers)) for case in _cases_of_size(width, height, turn)]
     bare = [Case("no border", case.picture, case.size, None, case.crf) for case in found]
     return found + bare
@@ -243,11 +246,15 @@ EXPECTED_KIND = {"coloured": "coloured", "gradient": "coloured", "blurred": "blu
 WITHIN_PX = 2
 
 
-def main(verbose: bool = False) -> int:
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=0, help="other pictures and depths; 0: fitted on")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print each clip that is not as it should be")
+    options = parser.parse_args()
     cv2.setNumThreads(1)
     stills = real_stills()
     rows = defaultdict(list)
-    for case in cases():
+    for case in cases(options.seed):
         frames = list(frames_of(case, stills))
         scores, cost_us = measured(iter(frames), case.size, case.crf)
         kind = case.kind if edge_shows(case, stills) else HIDDEN
@@ -256,7 +263,7 @@ def main(verbose: bool = False) -> int:
         right_kind = scores["border_kind"] == expected
         error = error_px(scores["content_box"], true_box)
         rows[kind].append((error, right_kind, scores["bars_change"], cost_us))
-        if verbose and (error > WITHIN_PX or not right_kind or scores["bars_change"] != (kind == CHANGING)):
+        if options.verbose and (error > WITHIN_PX or not right_kind or scores["bars_change"] != (kind == CHANGING)):
             print(kind, case.picture, case.size, case.crf, true_box, scores)
     columns = ("kind", "clips", "exact", "within 2 px", "worst, px", "kind right", "change seen", "us a sample")
     table = Table(*columns)
@@ -270,4 +277,4 @@ def main(verbose: bool = False) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main("-v" in sys.argv[1:]))
+    sys.exit(main())
