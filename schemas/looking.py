@@ -69,7 +69,7 @@ class AestheticConfig:
 
     head: str = ""
     """Path of the head's weights (.safetensors or .pth), for example LAION's for ViT-L/14."""
-    model: str = "ViT-L-14/openai"
+    model: str = "ViT-L-14-quickgelu/openai"
     """The open_clip model that the head was fitted on."""
     device: str = "cpu"
 
@@ -80,5 +80,13 @@ class SafetyConfig:
 
     model: str = ""
     """A folder or a hub name, for example Falconsai/nsfw_image_detection."""
-    unsafe_labels: tuple[str, ...] = ("nsfw", "porn", "hentai", "sexy")
+    unsafe_labels: tuple[str, ...] = (
+        "nsfw",
+        "porn",
+        "pornography",
+        "hentai",
+        "hentai picture",
+        "sexy",
+        "enticing or sensual",
+    )
     device: str = "cpu"

@@ -19,7 +19,7 @@ class SplitConfig:
     detector: Literal["cascade", "transnet", "adaptive", "content", "hash", "threshold"] = "cascade"
     """`cascade`: a cheap pass nominates, TransNetV2 decides; `transnet`, the accurate one: it sees every frame."""
     min_shot_s: NonNegativeFloat = 0.2
-    """A cut that follows another more closely is ignored."""
+    """PySceneDetect's detectors ignore a cut that follows another more closely."""
     max_clip_s: PositiveFloat = 60.0
     """Longer shots are divided into equal parts (cosmos-curate: 60 s)."""
     stitch_distance: NonNegativeFloat = 0.0
