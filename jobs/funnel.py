@@ -17,6 +17,7 @@ from rich.table import Table
 
 from jobs.arguments import add_json_argument, add_what_if_arguments, recipes_from
 from jobs.cli import run_job
+from jobs.runs import latest_recipe
 from jobs.summary import print_funnel
 from pipeline.dataset import Dataset
 from pipeline.decisions import judge_dataset
@@ -34,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     dataset = Dataset(args.dataset).require()
+    if latest_recipe(dataset) is None and not (args.recipe or args.set or args.json):
+        print_funnel(dataset)  # tables from elsewhere: decisions without their rules
+        return 0
     standing, asked = recipes_from(args, dataset)
     before = judge_dataset(dataset, standing)
     after = judge_dataset(dataset, asked) if asked != standing else before
