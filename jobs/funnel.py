@@ -35,9 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     dataset = Dataset(args.dataset).require()
-    if latest_recipe(dataset) is None and not (args.recipe or args.set or args.json):
-        print_funnel(dataset)  # tables from elsewhere: decisions without their rules
-        return 0
+    if latest_recipe(dataset) is None and not (args.recipe or args.set):
+        return _show_without_rules(dataset, args.json)
     standing, asked = recipes_from(args, dataset)
     before = judge_dataset(dataset, standing)
     after = judge_dataset(dataset, asked) if asked != standing else before
@@ -56,6 +55,16 @@ def run(args: argparse.Namespace) -> int:
     print_rules(asked, effects, rule_effects(before) if after is not before else None)
     if after is not before:
         _print_changes(before, after)
+    return 0
+
+
+def _show_without_rules(dataset: Dataset, as_json: bool) -> int:
+    """For tables from elsewhere: decisions without a record of the rules behind them."""
+    if as_json:
+        json.dump({"funnel": funnel(dataset)}, sys.stdout)
+        print()
+    else:
+        print_funnel(dataset)
     return 0
 
 
