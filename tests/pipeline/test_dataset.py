@@ -60,7 +60,7 @@ def test_a_half_written_part_is_never_read_and_is_cleared(
     assert len(left) == 1
     Path(dataset.location, "clips", left[0]).write_bytes(b"PAR1 half")
     assert dataset.keys(CLIPS) == {("c0",)}
-    assert connect(dataset).execute("select count(*) from clips").fetchall() == [(1,)]
+    assert connect(dataset).execute("select count(*) from clips_raw").fetchall() == [(1,)]
     dataset.clear_temporaries()
     assert not [name for name in os.listdir(f"{dataset.location}/clips") if TEMPORARY in name]
 
@@ -108,7 +108,10 @@ def test_new_rows_are_those_not_there_yet_each_once(clip_row: MakeRow) -> None:
     assert [row["clip_id"] for row in new_rows(rows, CLIPS, {("c0",)})] == ["c1"]
 
 
-def test_queries_see_every_table_and_the_subfolders_of_encoders(dataset: Dataset, clip_row: MakeRow) -> None:
+def test_queries_see_every_table_and_the_subfolders_of_encoders(
+    dataset: Dataset, video_row: MakeRow, clip_row: MakeRow
+) -> None:
+    dataset.write_part(VIDEOS, [video_row("v0")])
     dataset.write_part(CLIPS, [clip_row("c0", "v0", status="rejected", reasons=["still"])])
     row = dict.fromkeys(LATENTS.schema.names) | {"clip_id": "c0", "transform": "t", "status": "failed"}
     for encoder in ("e0", "e1"):
