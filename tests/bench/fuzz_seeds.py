@@ -37,13 +37,15 @@ FOREIGN = {
     "prores.mov": ("prores_ks", "yuv422p10le"),
     "flv1.flv": ("flv", "yuv420p"),
     "wmv2.wmv": ("wmv2", "yuv420p"),
-    "av1.mp4": ("libsvtav1", "yuv420p"),
     "vp9.webm": ("libvpx-vp9", "yuv420p"),
     "animated.gif": ("gif", "rgb8"),
     "animated.webp": ("libwebp", "yuv420p"),
     "animated.apng": ("apng", "rgb24"),
 }
-"""Files beyond the drawn corpus: encoder and pixel format. What this build of FFmpeg does not write is left out."""
+"""Files beyond the drawn corpus: encoder and pixel format. What this build of FFmpeg does not write is left out.
+
+So is AV1, whose encoder SVT-AV1 takes real-time priority for the whole process where it may.
+"""
 STILLS = ("still.png", "still.jpg", "still.webp", "still.bmp", "still.tif")
 PLAYLISTS = {
     "itself.mp4": "ffconcat version 1.0\nfile itself.mp4\n",
