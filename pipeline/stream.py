@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import av.video.frame
 import cv2
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import ColorRange
 
 from pipeline.media import displayed_luma, reduce_planes, rotation_turns
@@ -74,7 +75,8 @@ class StreamFrame:
     def motion_vectors(self) -> np.ndarray | None:
         """The codec's motion vectors of this frame in stored pixels, FFmpeg's AVMotionVector fields; None without."""
         try:
-            data = self.raw.side_data.get("MOTION_VECTORS")
+            # Not `raw.side_data`, in which PyAV ties frame and data into a cycle: pictures would wait for the collector.
+            data = SideDataContainer(self.raw).get("MOTION_VECTORS")
         except ValueError:  # PyAV 18 refuses all side data of a frame if it knows one kind not, as a photo's EXIF
             return None
         return None if data is None else data.to_ndarray()  # pyright: ignore[reportAttributeAccessIssue]
