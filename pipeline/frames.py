@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import bisect
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import av.container
@@ -46,10 +49,7 @@ def frames_at(
     """
     if not _has_honest_length(path):
         return np.stack(_reduced(_decoded_at(path, times_us), box, displayed, size))
-    import decord
-
-    decord.logging.set_level(decord.logging.QUIET)
-
+    decord = _load_decord()
     try:
         reader = decord.VideoReader(path, num_threads=1)
         starts_s = reader.get_frame_timestamp(range(len(reader)))[:, 0]
@@ -64,6 +64,27 @@ def frames_at(
         return np.stack(_reduced(frames, box, displayed, size))[inverse]
     except (decord.DECORDError, RuntimeError, IndexError):
         return np.stack(_reduced(_decoded_at(path, times_us), box, displayed, size))
+
+
+@cache
+def _load_decord() -> ModuleType:
+    """Import decord without the CUDA libraries that it loads for the whole process where it finds them.
+
+    Among them is NVBLAS, which then takes torch's matrix products on the CPU over, and crashes without a GPU.
+    """
+    found = sys.modules.pop(CUDA_PACKAGES, None)
+    sys.modules[CUDA_PACKAGES] = None  # pyright: ignore[reportArgumentType] - how a module is declared missing
+    try:
+        import decord
+    finally:
+        del sys.modules[CUDA_PACKAGES]
+        if found is not None:
+            sys.modules[CUDA_PACKAGES] = found
+    decord.logging.set_level(decord.logging.QUIET)
+    return decord
+
+
+CUDA_PACKAGES = "nvidia"
 
 
 def _has_honest_length(path: str) -> bool:

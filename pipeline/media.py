@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 import av
@@ -17,6 +16,7 @@ import av.video.stream
 import cv2
 import numpy as np
 
+from pipeline.ahead import ahead
 from pipeline.isolation import heartbeat
 
 MICROSECONDS = 1_000_000
@@ -106,8 +106,8 @@ class FrameReader:
 
     container: av.container.InputContainer
     stream: av.video.stream.VideoStream
-    threads: bool = False
-    """Decode in threads of FFmpeg's own, beside whoever takes the frames."""
+    ahead: bool = False
+    """Decode in a thread beside whoever takes the frames, some frames ahead."""
     motion_vectors: bool = False
     """Have the decoder hand its motion vectors on with the frames, which costs it about 7% (720p H.264)."""
     times_us: list[int] = field(default_factory=list)
@@ -117,14 +117,30 @@ class FrameReader:
     """Size of the packet that held the frame read last; 0 where packets carry no time."""
 
     def __post_init__(self) -> None:
-        if self.threads:
+        codec = self.stream.codec_context
+        if self.ahead and codec.width * codec.height > LARGE_PX:
             self.stream.thread_type = "AUTO"
         if self.motion_vectors:
-            self.stream.codec_context.flags2 |= av.codec.context.Flags2.export_mvs
-        self._sizes: dict[int, int] = {}
+            codec.flags2 |= av.codec.context.Flags2.export_mvs
 
     def __iter__(self) -> Iterator[av.video.frame.VideoFrame]:
+        decoded = self._decoded()
+        for frame, time_us, duration_us, packet_bytes in ahead(decoded, self._num_ahead) if self.ahead else decoded:
+            self.times_us.append(time_us)
+            self.last_duration_us, self.packet_bytes = duration_us, packet_bytes
+            yield frame
+
+    @property
+    def _num_ahead(self) -> int:
+        codec = self.stream.codec_context
+        frame_bytes = max(codec.width * codec.height, 1) * 3 // 2
+        return min(max(MAX_AHEAD_BYTES // frame_bytes, 1), MAX_AHEAD_FRAMES)
+
+    def _decoded(self) -> Iterator[tuple[av.video.frame.VideoFrame, int, int, int]]:
+        """Frames with their time, their duration and the size of their packet."""
         packets = self.container.demux(self.stream)
+        clock = _Clock(self.stream)
+        sizes: dict[int, int] = {}
         while True:
             try:
                 packet = next(packets, None)
@@ -132,37 +148,52 @@ class FrameReader:
                     return
                 heartbeat()
                 if packet.pts is not None:
-                    self._sizes[packet.pts] = packet.size
+                    sizes[packet.pts] = packet.size
+                    if len(sizes) > MAX_WAITING_SIZES:
+                        del sizes[next(iter(sizes))]
                 for frame in packet.decode():
                     if isinstance(frame, av.video.frame.VideoFrame):
                         require_bearable_size(frame.width, frame.height)
-                        self._note_time(frame)
-                        self._note_size(frame)
-                        yield frame
+                        num_bytes = 0 if frame.pts is None else sizes.pop(frame.pts, 0)
+                        yield frame, *clock.read(frame), num_bytes
             except av.error.FFmpegError:
-                self.error_times_us.append(self.times_us[-1] if self.times_us else 0)
+                self.error_times_us.append(clock.latest_us or 0)
                 if len(self.error_times_us) > MAX_DECODE_ERRORS:
                     return
 
-    def _note_time(self, frame: av.video.frame.VideoFrame) -> None:
-        interval_us = round(MICROSECONDS / float(self.stream.average_rate or NOMINAL_FPS))
-        time_us = None
+
+class _Clock:
+    """Times of frames that grow whatever the stream says."""
+
+    def __init__(self, stream: av.video.stream.VideoStream) -> None:
+        self._usual_us = round(MICROSECONDS / float(stream.average_rate or NOMINAL_FPS))
+        self.latest_us: int | None = None
+
+    def read(self, frame: av.video.frame.VideoFrame) -> tuple[int, int]:
+        """Presentation time and duration in microseconds."""
+        time_us, duration_us = None, self._usual_us
         if frame.pts is not None and frame.time_base is not None:
-            time_us = round(frame.pts * Fraction(frame.time_base) * MICROSECONDS)
+            unit = frame.time_base.numerator * MICROSECONDS, frame.time_base.denominator
+            time_us = divided(frame.pts * unit[0], unit[1])
             if frame.duration:
-                interval_us = round(frame.duration * Fraction(frame.time_base) * MICROSECONDS)
-        previous_us = self.times_us[-1] if self.times_us else None
-        if time_us is None or (previous_us is not None and time_us <= previous_us):
-            time_us = 0 if previous_us is None else previous_us + interval_us
-        self.times_us.append(time_us)
-        self.last_duration_us = interval_us
-
-    def _note_size(self, frame: av.video.frame.VideoFrame) -> None:
-        self.packet_bytes = 0 if frame.pts is None else self._sizes.pop(frame.pts, 0)
-        while len(self._sizes) > MAX_WAITING_SIZES:
-            del self._sizes[next(iter(self._sizes))]
+                duration_us = divided(frame.duration * unit[0], unit[1])
+        if time_us is None or (self.latest_us is not None and time_us <= self.latest_us):
+            time_us = 0 if self.latest_us is None else self.latest_us + duration_us
+        self.latest_us = time_us
+        return time_us, duration_us
 
 
+def divided(number: int, by: int) -> int:
+    """The nearest integer to a quotient, halves to the even one, as `round` does; a tenth of the time of a Fraction."""
+    whole, rest = divmod(number, by)
+    return whole + (2 * rest > by or (2 * rest == by and whole % 2))
+
+
+LARGE_PX = 1920 * 1088
+"""Pictures above take longer to decode than to measure, and FFmpeg's own threads share that; below they cost more than
+they give."""
+MAX_AHEAD_FRAMES, MAX_AHEAD_BYTES = 24, 48 * 2**20
+"""How many decoded frames may wait: about five looks' worth, which take ten times as long as a frame between them."""
 MAX_WAITING_SIZES = 256
 """Sizes of packets whose frame has not come; more than any codec reorders."""
 

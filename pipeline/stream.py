@@ -75,8 +75,8 @@ class StreamFrame:
     def motion_vectors(self) -> np.ndarray | None:
         """The codec's motion vectors of this frame in stored pixels, FFmpeg's AVMotionVector fields; None without."""
         try:
-            # Not `raw.side_data`, in which PyAV ties frame and data into a cycle: pictures would wait for the collector.
-            data = SideDataContainer(self.raw).get("MOTION_VECTORS")
+            # Not `raw.side_data`, which ties frame and data into a cycle: pictures would wait for the collector.
+            data = SideDataContainer(self.raw).get("MOTION_VECTORS")  # pyright: ignore[reportCallIssue]
         except ValueError:  # PyAV 18 refuses all side data of a frame if it knows one kind not, as a photo's EXIF
             return None
         return None if data is None else data.to_ndarray()  # pyright: ignore[reportAttributeAccessIssue]

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+import cv2
+
 from pipeline.detectors.detector import Detector
 from pipeline.measures import StreamMeasures
 from pipeline.media import MICROSECONDS, NOMINAL_FPS, FrameReader, reformatted
@@ -30,6 +32,7 @@ def run_pass(
     Returns:
         The header's facts with sizes added, and the measures that saw the frames; None if no frame decodes.
     """
+    cv2.setNumThreads(1)  # the other cores decode
     facts, seen = dict(header), None
     previous: StreamFrame | None = None
     next_look_us = 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -64,3 +66,9 @@ def test_random_access_equals_one_pass_in_every_container(whole_files: list[Path
             assert int(np.argmin(errors)) == index, path.name
             assert errors[index] < MAX_CONVERSION_ERROR, path.name
     assert num_kinds >= 25
+
+
+def test_random_access_leaves_matrix_products_to_torch() -> None:
+    """decord would load NVIDIA's libraries for the whole process, and one of them takes CPU products over."""
+    code = "from pipeline.frames import _load_decord as load; load(); import torch; torch.ones(64, 64) @ torch.ones(64, 64)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
