@@ -3,7 +3,8 @@
 A hash of 64 bits is four bands of two grid rows. Any two bands are a key of 32 bits: two frames share one if the bits
 that differ lie in the other two bands (locality-sensitive hashing, Indyk & Motwani 1998). A mirrored picture has each
 row reversed, so the lesser of a key and its reversal is the key of both. In a picture of wide flat areas, as a slide
-is, many contrasts lie near nought and their signs are noise; so there are keys of the strong contrasts too.
+is, many contrasts lie near nought and their signs are noise; so there are keys of the strong contrasts too, of those
+that are brighter than their surroundings and of those that are darker, as print is.
 
 No key pairs all clips that have it: sorted by hash, each is paired with the few before it (sorted neighbourhood,
 Hernandez & Stolfo 1995). A picture that a thousand clips share, as a leader does, costs a thousand pairs times
@@ -18,7 +19,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from pipeline.duplicates.hashes import HashedClips
+from pipeline.duplicates.hashes import HashedClips, dark_hashes, strong_hashes
 from pipeline.stages.video_hash import mirrored
 
 NUM_BANDS, BAND_BITS = 4, 16
@@ -26,7 +27,6 @@ NEIGHBOURS = 6
 """With how many clips before it a clip is paired in each key's group."""
 MIN_KEY_BITS = 3
 """A key with fewer bits set says next to nothing of a picture, and is left out."""
-BLOCK_FRAMES = 1 << 16
 MEMORY_LIMIT = "1GB"
 """Beyond, DuckDB sorts on disk."""
 
@@ -50,7 +50,7 @@ def candidate_pairs(clips: HashedClips) -> np.ndarray:
         database.execute("set enable_progress_bar = false")
         database.execute("create table pairs (first integer, second integer)")
         owners = clips.owners
-        for hashes in (clips.hashes, strong_hashes(clips.contrasts)):
+        for hashes in (clips.hashes, strong_hashes(clips.contrasts), dark_hashes(clips.contrasts)):
             rank = np.minimum(hashes, mirrored(hashes))
             for chosen in combinations(range(NUM_BANDS), 2):
                 keys, telling = band_keys(hashes, chosen)
@@ -60,20 +60,6 @@ def candidate_pairs(clips: HashedClips) -> np.ndarray:
                 database.unregister("frames")
         found = database.execute("select distinct first, second from pairs order by all").fetchnumpy()
     return np.stack([found["first"], found["second"]], axis=1).astype(np.int32)
-
-
-def strong_hashes(contrasts: np.ndarray) -> np.ndarray:
-    """Which blocks of each frame are brighter than their surroundings by over half the root mean square, (F,) uint64.
-
-    Args:
-        contrasts: (F, 64) int8.
-    """
-    strong = np.empty(len(contrasts), np.uint64)
-    for start in range(0, len(contrasts), BLOCK_FRAMES):
-        block = contrasts[start : start + BLOCK_FRAMES].astype(np.float32)
-        half = np.sqrt(np.square(block).mean(axis=1, keepdims=True)) / 2
-        strong[start : start + BLOCK_FRAMES] = np.packbits(block > half, axis=1).view(">u8")[:, 0]
-    return strong
 
 
 def band_keys(hashes: np.ndarray, chosen: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -76,3 +76,32 @@ def _flat(column: pa.ChunkedArray, dtype: np.dtype) -> tuple[np.ndarray, np.ndar
     starts = np.frombuffer(offsets, np.int64)[whole.offset : whole.offset + len(whole) + 1]
     items = np.frombuffer(data or b"", dtype)[starts[0] // dtype.itemsize : starts[-1] // dtype.itemsize]
     return items, (starts - starts[0]) // dtype.itemsize
+
+
+BLOCK_FRAMES = 1 << 16
+
+
+def strong_hashes(contrasts: np.ndarray) -> np.ndarray:
+    """Which blocks of each frame are brighter than their surroundings by over half the root mean square, (F,) uint64.
+
+    Args:
+        contrasts: (F, 64) int8.
+    """
+    return _beyond(contrasts, 0.5)
+
+
+def dark_hashes(contrasts: np.ndarray) -> np.ndarray:
+    """Which blocks are darker than their surroundings by over the root mean square, (F,) uint64; else the same."""
+    return _beyond(contrasts, -1.0)
+
+
+def _beyond(contrasts: np.ndarray, limit: float) -> np.ndarray:
+    """The hash of the blocks beyond so many times the root mean square, on the side of its sign."""
+    hashes = np.empty(len(contrasts), np.uint64)
+    side = np.sign(limit)
+    for start in range(0, len(contrasts), BLOCK_FRAMES):
+        block = contrasts[start : start + BLOCK_FRAMES].astype(np.float32)
+        size = np.sqrt(np.square(block).mean(axis=1, keepdims=True))
+        beyond = side * block > side * limit * size
+        hashes[start : start + BLOCK_FRAMES] = np.packbits(beyond, axis=1).view(">u8")[:, 0]
+    return hashes

@@ -12,11 +12,12 @@ A logo lies in a corner. So the corners are left out in turn, and the best of it
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.duplicates.hashes import HashedClips
+from pipeline.duplicates.hashes import HashedClips, strong_hashes
 from pipeline.stages.video_hash import GRID, mirrored
 from schemas.splitting import DuplicatesConfig
 
@@ -26,6 +27,8 @@ STEP_S, MAX_STEPS = 0.1, 150
 """Clips are compared this often, the shorter one no more than so many times."""
 ALIKE_BITS = 0.22
 """Two frames may show the same if at most this share of the bits set in either is not set in both."""
+SPARSE_BITS = 12
+"""With no more bits set on average, the bits under a logo count."""
 MIN_ALIKE_FRAMES = 0.4
 """Share of the frames of the clip with fewer that must look like some frame of the other, for a closer look."""
 CLOSE_DISTANCE = 0.06
@@ -36,6 +39,9 @@ WORST_FRAME = 0.6
 """No frame counts for more distance: a flash or a cut one frame off is not everything."""
 SAME_SHOT_DISTANCE = 0.03
 """Parts of one shot may differ by this much; halves of shots in which a thing moves differed by 0.031 and more."""
+FEW_BITS, FEW_BITS_DISTANCE = 6, 0.12
+"""One small thing on a plain ground is soon like another: two such drawn clips differed by 0.17 and more, copies of
+them (but for logos) by 0.10 and less."""
 CONTRAST_FLOOR = 1.0
 """Levels added to the size of contrasts, so that noise in a flat picture is small beside it."""
 
@@ -48,6 +54,7 @@ def _corners() -> np.ndarray:
 
 
 _MASKS = _corners()
+_CORNER_BITS = np.packbits(np.ascontiguousarray(_MASKS.T[1:]) > 0, axis=1).view(">u8")[:, 0].astype(np.uint64)
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ def match(clips: HashedClips, first: int, second: int, config: DuplicatesConfig)
         return None
     if (clips.durations_s[first] == 0) != (clips.durations_s[second] == 0):
         return None
-    turned = _orientation(clips.hashes[one], clips.hashes[other])
+    turned = _orientation(clips, one, other)
     if turned is None:
         return None
     contrasts = clips.contrasts[other].reshape(-1, GRID, GRID)
@@ -86,6 +93,8 @@ def match(clips: HashedClips, first: int, second: int, config: DuplicatesConfig)
     limit = config.image_distance if still else config.near_distance
     if clips.shots[first] == clips.shots[second]:
         limit = min(limit, SAME_SHOT_DISTANCE)
+    if min(_num_bits(clips.hashes[one]), _num_bits(clips.hashes[other])) <= FEW_BITS:
+        limit = min(limit, FEW_BITS_DISTANCE)
     if _hardly_below(distances, config.near_overlap) > limit:
         return None
     if still:
@@ -117,13 +126,31 @@ def _closest(distances: np.ndarray) -> np.ndarray:
     return distances.min(axis=-1 if one <= other else -2)
 
 
-def _orientation(one: np.ndarray, other: np.ndarray) -> bool | None:
+def _orientation(clips: HashedClips, one: slice, other: slice) -> bool | None:
     """Whether the other clip looks like the one mirrored; None where too few frames look alike either way."""
-    alike = [float(_bit_distances(one, hashes).min(axis=1).mean()) for hashes in (other, mirrored(other))]
-    turned = alike[1] < alike[0]
-    bits = _bit_distances(one, mirrored(other) if turned else other)
-    found = bits.min(axis=1) if len(one) <= len(other) else bits.min(axis=0)
-    return turned if np.mean(found <= ALIKE_BITS) >= MIN_ALIKE_FRAMES else None
+    for first, second in _hashes_of(clips, one, other):
+        alike = [float(_bit_distances(first, hashes).min(axis=1).mean()) for hashes in (second, mirrored(second))]
+        turned = alike[1] < alike[0]
+        bits = _bit_distances(first, mirrored(second) if turned else second)
+        found = bits.min(axis=1) if len(first) <= len(second) else bits.min(axis=0)
+        if np.mean(found <= ALIKE_BITS) >= MIN_ALIKE_FRAMES:
+            return turned
+    return None
+
+
+def _hashes_of(clips: HashedClips, one: slice, other: slice) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What two clips may look alike by: their hashes, those of strong contrasts, and, where there is so little to see
+    that a logo is half of it, their hashes without each corner."""
+    first, second = clips.hashes[one], clips.hashes[other]
+    yield first, second
+    yield strong_hashes(clips.contrasts[one]), strong_hashes(clips.contrasts[other])
+    if max(_num_bits(first), _num_bits(second)) <= SPARSE_BITS:
+        yield from ((first & corner, second & corner) for corner in _CORNER_BITS)
+
+
+def _num_bits(hashes: np.ndarray) -> float:
+    """Bits set, on average."""
+    return float(np.bitwise_count(hashes).mean())
 
 
 def _bit_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:

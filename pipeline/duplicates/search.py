@@ -19,7 +19,7 @@ from schemas.duplicates import CONTENT, NEAR, SEMANTIC
 from schemas.identity import digest
 from schemas.splitting import DuplicatesConfig
 
-VERSION = 1
+VERSION = 2
 
 
 def grouping_of(config: DuplicatesConfig) -> str:

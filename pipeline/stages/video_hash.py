@@ -3,8 +3,8 @@
 A frame is described by how much brighter each block of an 8x8 grid is than its surroundings: 64 contrasts in levels.
 Their signs are its hash: 64 bits, row by row, the leftmost block in a row's highest bit. A contrast depends on its
 neighbourhood alone, so a logo changes those under it and no others (a bit of the usual DCT hash, Zauner 2010, depends
-on the whole picture), and a level that is added to the picture changes none. In a mirror every row is reversed. The
-hashes find candidates, and the contrasts decide.
+on the whole picture), and a level that is added to the picture changes none. Where luma is nearly flat the contrasts
+of colour are added to its own. In a mirror every row is reversed. The hashes find candidates, and the contrasts decide.
 
 Frames are hashed as they come, and kept when they differ from the last one kept, or now and then while nothing
 changes. So any frame of a copy lies near a kept one of the original, wherever its own sampling falls, and a still
@@ -14,6 +14,7 @@ shot costs little: 76 bytes for each kept frame, at 2 frames a second of stillne
 from __future__ import annotations
 
 import hashlib
+import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ import numpy as np
 from pipeline.stream import Span, StreamFrame, VideoFacts
 from schemas.splitting import MeasureConfig
 
-VERSION = 1
+VERSION = 2
 
 GRID = 8
 SIDE_PX = 32
@@ -34,9 +35,12 @@ SIDE_PX = 32
 SURROUND_PX = 13
 """Side of the square around each pixel whose mean it is compared with. Of 9, 13, 17 and 21, on twelve edits of real
 and drawn clips, 13 kept copies closest for the distance at which other clips lie."""
-MIN_BITS, MIN_CONTRAST = 4, 2.0
+MIN_BITS, MIN_CONTRAST = 4, 1.0
 """With fewer bits set, or less root mean square of contrasts, in levels, a frame has too little detail to be told from
 others (flat, black, a fade), and is not kept."""
+WEAK_CONTRAST, NO_CONTRAST = 4.0, 2.0
+"""Luma with less contrast than this is helped out by colour, wholly from the second on: a thing may be seen by its
+colour alone."""
 CHANGED_BITS = 3
 MIN_INTERVAL_US, MAX_INTERVAL_US = 60_000, 500_000
 """A frame that differs is kept when the last kept one lies this far back; one that does not, after the longer."""
@@ -78,16 +82,37 @@ def square(luma: np.ndarray) -> np.ndarray:
 
 
 def block_contrasts(picture: np.ndarray) -> np.ndarray:
-    """By how many levels each block of a (32, 32) uint8 picture is brighter than its surroundings, (8, 8) int8.
+    """By how many levels each block of a (32, 32) uint8 picture is brighter than its surroundings, (8, 8) float32.
 
-    Rounded towards zero, and no more than 127 either way. The sums are whole numbers below 2^24, exact in float32 in
-    whatever order they are added.
+    The sums are whole numbers below 2^24, exact in float32 in whatever order they are added.
     """
     pixels = picture.astype(np.float32)
     own = _BLOCKS @ pixels @ _BLOCKS.T
     around = _SURROUNDINGS @ pixels @ _SURROUNDINGS.T
-    contrasts = (own * np.float32(SURROUND_PX**2) - around) / np.float32(_SUMMED)
+    return (own * np.float32(SURROUND_PX**2) - around) / np.float32(_SUMMED)
+
+
+def frame_contrasts(luma: np.ndarray, blue: np.ndarray, red: np.ndarray, bars: Bars | None = None) -> np.ndarray:
+    """What a frame is described by, (8, 8) int8: its luma's contrasts, and where those are weak its colours' as well.
+
+    Rounded towards zero, and no more than 127 either way. Colour comes in by degrees, so that copies whose contrast
+    differs a little are still described alike.
+
+    Args:
+        luma, blue, red: (h, w) and twice (h/2, w/2) uint8.
+        bars: what of them is not picture.
+    """
+    contrasts = block_contrasts(square(bars.inside(luma) if bars else luma))
+    lacking = (WEAK_CONTRAST - _size(contrasts)) / (WEAK_CONTRAST - NO_CONTRAST)
+    if lacking > 0:
+        colours = (block_contrasts(square(bars.inside(plane, 2) if bars else plane)) for plane in (red, blue))
+        contrasts += np.float32(min(lacking, 1.0)) * np.subtract(*colours)
     return np.clip(contrasts, -127, 127).astype(np.int8)
+
+
+def _size(contrasts: np.ndarray) -> float:
+    """Root mean square."""
+    return float(np.sqrt(np.square(contrasts, dtype=np.float32).mean()))
 
 
 def frame_hash(contrasts: np.ndarray) -> int:
@@ -112,12 +137,12 @@ class Bars:
     rows: tuple[int, int]
     columns: tuple[int, int]
 
-    def inside(self, luma: np.ndarray) -> np.ndarray:
-        """The picture within, less the line beside each bar, which is a little of both."""
+    def inside(self, plane: np.ndarray, reduced: int = 1) -> np.ndarray:
+        """The picture within, less the line beside each bar, which is a little of both; of a plane reduced as often."""
         (top, bottom), (left, right) = (
-            tuple(bar and bar + BLENDED_PX for bar in pair) for pair in (self.rows, self.columns)
+            tuple(math.ceil((bar and bar + BLENDED_PX) / reduced) for bar in pair) for pair in (self.rows, self.columns)
         )
-        return luma[top : luma.shape[0] - bottom, left : luma.shape[1] - right]
+        return plane[top : plane.shape[0] - bottom, left : plane.shape[1] - right]
 
 
 def find_bars(luma: np.ndarray, before: Bars | None = None) -> Bars | None:
@@ -175,9 +200,9 @@ class FingerprintMeasure:
         if since_us < MIN_INTERVAL_US:
             return
         self._bars = find_bars(frame.luma, self._bars)
-        contrasts = block_contrasts(square(self._bars.inside(frame.luma) if self._bars else frame.luma))
+        contrasts = frame_contrasts(frame.luma, frame.blue, frame.red, self._bars)
         value = frame_hash(contrasts)
-        if value.bit_count() < MIN_BITS or np.square(contrasts, dtype=np.float32).mean() < MIN_CONTRAST**2:
+        if value.bit_count() < MIN_BITS or _size(contrasts) < MIN_CONTRAST:
             return
         if since_us < MAX_INTERVAL_US and (value ^ self._kept_hashes[-1]).bit_count() < CHANGED_BITS:
             return
