@@ -19,7 +19,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from pipeline.duplicates.hashes import HashedClips, dark_hashes, strong_hashes
+from pipeline.duplicates.hashes import HashedClips
 from pipeline.stages.video_hash import mirrored
 
 NUM_BANDS, BAND_BITS = 4, 16
@@ -50,7 +50,7 @@ def candidate_pairs(clips: HashedClips) -> np.ndarray:
         database.execute("set enable_progress_bar = false")
         database.execute("create table pairs (first integer, second integer)")
         owners = clips.owners
-        for hashes in (clips.hashes, strong_hashes(clips.contrasts), dark_hashes(clips.contrasts)):
+        for hashes in (clips.hashes, clips.strong_hashes, clips.dark_hashes):
             rank = np.minimum(hashes, mirrored(hashes))
             for chosen in combinations(range(NUM_BANDS), 2):
                 keys, telling = band_keys(hashes, chosen)

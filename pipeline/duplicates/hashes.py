@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.stages.video_hash import GRID
+from pipeline.stages.video_hash import GRID, mirrored
 
 HASH_BYTES = 8
 BLOCKS = GRID * GRID
@@ -65,6 +66,24 @@ class HashedClips:
         """The clip of each frame, (F,) int32."""
         return np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.starts))
 
+    @cached_property
+    def mirrored_hashes(self) -> np.ndarray:
+        return mirrored(self.hashes)
+
+    @cached_property
+    def mirrored_strong_hashes(self) -> np.ndarray:
+        return mirrored(self.strong_hashes)
+
+    @cached_property
+    def strong_hashes(self) -> np.ndarray:
+        """Which blocks of each frame are brighter than their surroundings by over half the root mean square, (F,)."""
+        return _beyond(self.contrasts, 0.5)
+
+    @cached_property
+    def dark_hashes(self) -> np.ndarray:
+        """Which blocks are darker than their surroundings by over the root mean square, (F,) uint64."""
+        return _beyond(self.contrasts, -1.0)
+
     def frames(self, clip: int) -> slice:
         return slice(int(self.starts[clip]), int(self.starts[clip + 1]))
 
@@ -81,22 +100,8 @@ def _flat(column: pa.ChunkedArray, dtype: np.dtype) -> tuple[np.ndarray, np.ndar
 BLOCK_FRAMES = 1 << 16
 
 
-def strong_hashes(contrasts: np.ndarray) -> np.ndarray:
-    """Which blocks of each frame are brighter than their surroundings by over half the root mean square, (F,) uint64.
-
-    Args:
-        contrasts: (F, 64) int8.
-    """
-    return _beyond(contrasts, 0.5)
-
-
-def dark_hashes(contrasts: np.ndarray) -> np.ndarray:
-    """Which blocks are darker than their surroundings by over the root mean square, (F,) uint64; else the same."""
-    return _beyond(contrasts, -1.0)
-
-
 def _beyond(contrasts: np.ndarray, limit: float) -> np.ndarray:
-    """The hash of the blocks beyond so many times the root mean square, on the side of its sign."""
+    """Of (F, 64) int8 contrasts which are beyond so many times the root mean square, on the side of its sign."""
     hashes = np.empty(len(contrasts), np.uint64)
     side = np.sign(limit)
     for start in range(0, len(contrasts), BLOCK_FRAMES):

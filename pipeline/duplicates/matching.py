@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.duplicates.hashes import HashedClips, strong_hashes
-from pipeline.stages.video_hash import GRID, mirrored
+from pipeline.duplicates.hashes import HashedClips
+from pipeline.stages.video_hash import GRID
 from schemas.splitting import DuplicatesConfig
 
 RATES = tuple(1.02**step for step in sorted(range(-10, 11), key=abs))
@@ -29,6 +29,10 @@ ALIKE_BITS = 0.22
 """Two frames may show the same if at most this share of the bits set in either is not set in both."""
 SPARSE_BITS = 12
 """With no more bits set on average, the bits under a logo count."""
+LOOKED_AT_FRAMES = 12
+"""About so many frames of the clip with fewer are looked for in the other."""
+PERHAPS_BITS = 0.4
+"""With more than this, it is not worth while to look otherwise."""
 MIN_ALIKE_FRAMES = 0.4
 """Share of the frames of the clip with fewer that must look like some frame of the other, for a closer look."""
 CLOSE_DISTANCE = 0.06
@@ -128,24 +132,27 @@ def _closest(distances: np.ndarray) -> np.ndarray:
 
 def _orientation(clips: HashedClips, one: slice, other: slice) -> bool | None:
     """Whether the other clip looks like the one mirrored; None where too few frames look alike either way."""
-    for first, second in _hashes_of(clips, one, other):
-        alike = [float(_bit_distances(first, hashes).min(axis=1).mean()) for hashes in (second, mirrored(second))]
-        turned = alike[1] < alike[0]
-        bits = _bit_distances(first, mirrored(second) if turned else second)
-        found = bits.min(axis=1) if len(first) <= len(second) else bits.min(axis=0)
-        if np.mean(found <= ALIKE_BITS) >= MIN_ALIKE_FRAMES:
+    few, many = (one, other) if one.stop - one.start <= other.stop - other.start else (other, one)
+    few = slice(few.start, few.stop, max((few.stop - few.start) // LOOKED_AT_FRAMES, 1))
+    for fewer, more in _views(clips, few, many):
+        distances = _bit_distances(fewer, more).min(axis=-1)
+        turned = bool(distances[1].sum() < distances[0].sum())
+        found = distances[int(turned)]
+        if np.count_nonzero(found <= ALIKE_BITS) >= MIN_ALIKE_FRAMES * len(found):
             return turned
+        if np.count_nonzero(found <= PERHAPS_BITS) < MIN_ALIKE_FRAMES * len(found):
+            return None
     return None
 
 
-def _hashes_of(clips: HashedClips, one: slice, other: slice) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """What two clips may look alike by: their hashes, those of strong contrasts, and, where there is so little to see
-    that a logo is half of it, their hashes without each corner."""
-    first, second = clips.hashes[one], clips.hashes[other]
-    yield first, second
-    yield strong_hashes(clips.contrasts[one]), strong_hashes(clips.contrasts[other])
-    if max(_num_bits(first), _num_bits(second)) <= SPARSE_BITS:
-        yield from ((first & corner, second & corner) for corner in _CORNER_BITS)
+def _views(clips: HashedClips, few: slice, many: slice) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """What two clips may look alike by: hashes, hashes of strong contrasts, and, where there is so little to see that a
+    logo is half of it, hashes without each corner. Each of the few frames as it is and mirrored, (2, F), and (M,)."""
+    fewer, more = np.stack([clips.hashes[few], clips.mirrored_hashes[few]]), clips.hashes[many]
+    yield fewer, more
+    yield np.stack([clips.strong_hashes[few], clips.mirrored_strong_hashes[few]]), clips.strong_hashes[many]
+    if max(_num_bits(fewer), _num_bits(more)) <= SPARSE_BITS:
+        yield from ((fewer & corner, more & corner) for corner in _CORNER_BITS)
 
 
 def _num_bits(hashes: np.ndarray) -> float:
@@ -154,10 +161,9 @@ def _num_bits(hashes: np.ndarray) -> float:
 
 
 def _bit_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Bits that differ over bits set, (A, B) float32."""
-    differ = np.bitwise_count(one[:, None] ^ other[None]).astype(np.float32)
-    counts = np.bitwise_count(one)[:, None].astype(np.float32) + np.bitwise_count(other)[None]
-    return differ / np.maximum(counts, 1)
+    """Bits that differ over bits set, of each with each, (..., A) and (B,) to (..., A, B) float32."""
+    counts = np.bitwise_count(one)[..., None] + np.bitwise_count(other)  # at most 128, within a byte
+    return np.bitwise_count(one[..., None] ^ other) / np.maximum(counts, 1).astype(np.float32)
 
 
 def frame_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
