@@ -81,8 +81,8 @@ class HashedClips:
 
     @cached_property
     def dark_hashes(self) -> np.ndarray:
-        """Which blocks are darker than their surroundings by over the root mean square, (F,) uint64."""
-        return _beyond(self.contrasts, -1.0)
+        """Which blocks are darker than their surroundings by over half the root mean square, (F,) uint64."""
+        return _beyond(self.contrasts, -0.5)
 
     def frames(self, clip: int) -> slice:
         return slice(int(self.starts[clip]), int(self.starts[clip + 1]))
