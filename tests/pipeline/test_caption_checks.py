@@ -112,6 +112,15 @@ REFUSALS = [
     "저는 AI 언어 모델이므로 설명할 수 없습니다.",
     "عذرًا، لا أستطيع مشاهدة الفيديو.",
     "بصفتي نموذجا لغويا لا أرى الصور",
+    "The video could not be loaded.",
+    "It is not possible to describe the action without seeing the frames.",
+    "No se puede ver ninguna imagen.",
+    "Leider kann ich keine Videos ansehen.",
+    "Non ho la capacità di vedere video.",
+    "У меня нет возможности просматривать видео.",
+    "動画を見ることができません。",
+    "비디오를 볼 수 없습니다.",
+    "मुझे वीडियो दिखाई नहीं दे रहा है।",
     "क्षमा करें, मैं यह वीडियो नहीं देख सकता।",
 ]
 
@@ -346,6 +355,8 @@ CONTRADICTIONS = [
     ("A tracking shot follows the runner.", "still"),
     ("The camera zooms in.", "still"),
     ("The camera shakes.", "still"),
+    ("Camera tilting from top to bottom.", "tilt up"),
+    ("There is a slight camera movement to the left.", "pan right"),
     ("The camera orbits the statue.", "still"),
 ]
 
@@ -374,6 +385,11 @@ def test_contradictions_of_the_camera(text: str, motion: str) -> None:
         ("Static, with a slight zoom.", "still", 0),
         ("Dolly in on her face.", "zoom in", 0),
         ("The camera rises.", "tilt up", 0),
+        ("The camera pans left and right.", "pan right", 0),
+        ("The camera zooms in and out.", "zoom out", 0),
+        ("The camera moves in front of the couple.", "zoom out", 0),
+        ("The camera movement is minimal.", "still", None),
+        ("The camera captures the man moving left.", "pan right", None),
         ("The camera zooms in.", "pan left", None),
         ("Handheld close-up.", "still", None),
         ("A wide shot at eye level.", "still", None),

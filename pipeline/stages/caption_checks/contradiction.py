@@ -30,7 +30,8 @@ DECIDABLE = frozenset(("still", "roll", *OPPOSITE))
 """Labels that can deny: a complex motion may be called by any of its parts, and a shaken camera by what was meant."""
 _CAMERA = re.compile(r"(?<!toward )(?<!towards )(?<!to )(?<!at )(?<!into )(?<!facing )\bthe camera\b(?!'s)[^.;]*")
 _SHOT = re.compile(
-    r"\b(?:static|stationary|tracking|hand-?held|shaky|panning|fixed) (?:\w+ )?(?:shot|camera|view)\b|\bno camera movement\b"
+    r"\b(?:static|stationary|tracking|hand-?held|shaky|panning|fixed) (?:\w+ )?(?:shot|camera|view)\b"
+    r"|\b(?:no )?camera movement\b[^.;]*"
 )
 
 

@@ -17,6 +17,8 @@ _MOOD = r"(?:atmosphere|mood|ambi[ae]nce|vibe|feel(?:ing)?|tone|energy|backdrop|
 PHRASES: dict[str, tuple[str, ...]] = {
     "en": (
         rf"\b(?:this|the) (?:short |entire |whole |given )?{_MEDIUM} (?:\w+ly )?{_TELLS}\b",
+        rf"\bthroughout (?:the|this) (?:entire |whole )?{_MEDIUM}\b",
+        r"\b(?:visual|emotional) (?:appeal|interest|depth|narrative|impact)\b",
         rf"\bin this (?:short |given )?{_MEDIUM}\b",
         rf"\bin the (?:short |given )?{_MEDIUM},",
         r"\b(?:we|you|one) (?:can )?see\b",

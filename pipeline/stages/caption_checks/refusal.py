@@ -28,6 +28,10 @@ PHRASES: dict[str, tuple[str, ...]] = {
         rf"\bunable to (?:view|access|open|process|analy[sz]e|watch) (?:the|this|that|any|your)(?: \w+)? {_PICTURE}",
         rf"\b(?:cannot|can't|can not) (?:be determined|be described|assist with|help with|fulfil|provide a"
         rf"|(?:view|see|access|open|play) (?:the|this|any|your) {_PICTURE})",
+        rf"\b{_PICTURE} (?:could not|couldn't|cannot|can't) be (?:loaded|opened|played|accessed|viewed|processed)",
+        rf"\bthere (?:is|are|was|were) no {_PICTURE} (?:to (?:describe|view|see|analy[sz]e)|here|attached)\b",
+        r"\bnot possible (?:for me )?to (?:describe|determine|view|see|identify|provide)\b",
+        r"\bi (?:would|'d) need\b",
         r"\bplease (?:provide|upload|share|attach|send)\b",
         r"\b(?:did not|didn't|have not|haven't) (?:provide|upload|share|attach)",
     ),
@@ -37,6 +41,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
         r"\bno (?:puedo|soy capaz|tengo acceso|me es posible)\b",
         r"\bdisculp[ae],",
         r"\bcomo (?:un |una )?(?:ia|inteligencia artificial|modelo de|asistente virtual)\b",
+        r"\bno se pueden? ver (?:ninguna? )?(?:imagen|imágenes|vídeo|video|nada)",
         r"\bno se (?:ha |han )?(?:proporcion|adjunt|inclu|facilit)",
         r"\bpor favor,? (?:proporcion|sub|compart|adjunt)",
     ),
@@ -53,6 +58,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
     ),
     "de": (
         r"\btut mir (?:sehr )?leid\b",
+        r"\bkann ich\b[^.\n]*\b(?:nicht|kein\w*)\b",
         r"\bich (?:kann|konnte)\b[^.\n]*\b(?:nicht|kein\w*)\b",
         r"\bich bin (?:leider )?nicht in der",
         r"\bals (?:ki|künstliche intelligenz|sprachmodell|virtueller)\b",
@@ -63,7 +69,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
     "it": (
         r"\bmi dispiace\b",
         r"\bmi scuso\b",
-        r"\bnon (?:posso|sono in grado|riesco|ho accesso)\b",
+        r"\bnon (?:posso|sono in grado|riesco|ho (?:accesso|la capacità|la possibilità))\b",
         r"\b(?:come|in quanto) (?:un |una |un')?"
         r"(?:ia|intelligenza artificiale|modello linguistico|assistente virtuale)\b",
         r"\bnon è stat[ao] fornit",
@@ -72,7 +78,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
     ),
     "pt": (
         r"\b(?:desculpe|lamento|sinto muito)\b",
-        r"\bnão (?:posso|consigo|sou capaz|tenho acesso)\b",
+        r"\bnão (?:posso|consigo|sou capaz|tenho (?:acesso|a capacidade|como))\b",
         r"\bcomo (?:um |uma )?(?:ia|inteligência artificial|modelo de|assistente virtual)\b",
         r"\bnenhuma? (?:imagem|vídeo|foto)\w* (?:foi|fornec)",
         r"\bnão foi (?:fornecid|enviad)",
@@ -81,6 +87,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
     "ru": (
         r"\b(?:извините|простите|приношу извинения)\b",
         r"\bя не (?:могу|вижу|в состоянии|способ|имею доступа)",
+        r"\bу меня нет (?:возможности|доступа)",
         r"\bк сожалению, (?:я|не могу)\b",
         r"^не могу\b",
         r"\bкак (?:ии|искусственный интеллект|языковая модель)\b",
@@ -108,6 +115,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
         r"恐れ入りますが",
         r"(?:お答え|回答|説明|お手伝い|閲覧|視聴|描写|記述|分析|提供)"
         r"(?:すること)?(?:は|が|を)?(?:でき(?:ません|かねます)|いたしかね)",
+        r"(?:動画|画像|映像)を(?:見る|確認|閲覧|視聴|再生)(?:する)?(?:こと)?(?:が|は)?できません",
         r"私は(?:ai|人工知能|言語モデル)",
         r"(?:ai|言語モデル|人工知能)(?:モデル)?(?:として|なので|ですので|であるため)",
         r"(?:画像|動画|映像|ファイル)が(?:提供|添付|アップロード)"
@@ -121,6 +129,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
         r"(?:저는|제가|나는)[^.\n]{0,40}(?:없습니다|없어요|못합니다|못해요)",
         r"(?:설명|도와|제공|답변|분석)[^.\n]{0,8} 수(?:가|는)? 없",
         r"(?:ai|인공지능|언어) ?(?:언어 )?모델(?:로서|이므로|이라|입니다|이기)",
+        r"(?:비디오|동영상|영상|이미지|사진)[을를] [^.\n]{1,8} 수(?:가|는)? 없",
         r"저는 (?:ai|인공지능)",
         r"(?:이미지|동영상|영상|사진|파일)[이가은는] (?:제공|첨부|업로드)되지",
         r"(?:제공|업로드|첨부)해 ?주(?:세요|시면|십시오)",
@@ -141,6 +150,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
         r"(?:क्षमा|माफ़|माफ़|माफ) ?"
         r"(?:करें|कीजिए|कीजिएगा|चाहता|चाहती|करना)",
         r"मुझे (?:खेद|अफ़सोस|अफसोस)",
+        r"मुझे [^।\n]{0,40}(?:दिखाई नहीं|नहीं दिख)",
         r"मैं [^।\n]{0,60}"
         r"(?:नहीं (?:कर|देख|दे|बता|हूँ|हूं)|असमर्थ|सक्षम नहीं)",
         r"(?:एक )?(?:एआई|ai|भाषा मॉडल|कृत्रिम बुद्धिमत्ता)"
