@@ -33,7 +33,8 @@ MAX = {
     "padding_frac": 0.08,
     "contradicts_camera": 0.5,
 }
-"""The rules that a recipe is advised to set."""
+"""Rules for a recipe. The good ones reach 0, 0.5, 0, 0.001, 4, 0 and 0; the bad ones begin at twice the filler, at 7
+words of a prompt and at 0.7 of repetition."""
 MIN_AGREEMENT = 0.25
 GOOD = good_captions() + [("en", structured_caption(draw_scene(seed))) for seed in range(100)]
 BASE = GOOD[0][1]
@@ -112,6 +113,13 @@ REFUSALS = [
     "저는 AI 언어 모델이므로 설명할 수 없습니다.",
     "عذرًا، لا أستطيع مشاهدة الفيديو.",
     "بصفتي نموذجا لغويا لا أرى الصور",
+    "No frames provided.",
+    "This request cannot be fulfilled.",
+    "I have no way to view videos.",
+    "No dispongo de acceso al vídeo.",
+    "Ich habe keinen Zugriff auf das Video.",
+    "图片无法显示，请重新上传。",
+    "動画が添付されていないようです。",
     "The video could not be loaded.",
     "It is not possible to describe the action without seeing the frames.",
     "No se puede ver ninguna imagen.",
@@ -140,6 +148,13 @@ def test_refusals(text: str) -> None:
         dataclasses.replace(BASE, action="pulls at a rope but cannot lift the sack, and makes a sorry face"),
         dataclasses.replace(BASE, setting="Fog hides the hills; the far shore cannot be seen."),
         dataclasses.replace(BASE, subject="A slide on language models and AI assistants"),
+        dataclasses.replace(BASE, setting="A sign with the words please provide identification hangs on the wall."),
+        StructuredCaption("Ein Mann, der sein Fahrrad nicht finden kann,", "sucht unter den Bäumen"),
+        StructuredCaption("Una mujer", "no puede abrir el paraguas por el viento"),
+        StructuredCaption("Un bambino", "non riesce ad aprire la scatola e la scuote"),
+        StructuredCaption("Мальчик", "не может поднять ведро и зовёт сестру"),
+        StructuredCaption("霧のため", "遠くの山は見ることができない"),
+        StructuredCaption("아이", "가 상자를 열지 못하고 흔든다"),
         dataclasses.replace(BASE, setting="因为有雾，远处的山看不清，他抱歉地笑了笑"),
     ],
 )
@@ -316,6 +331,7 @@ PADDED = [
     ("en", "The overall atmosphere is lively and joyful, inviting viewers to join in."),
     ("en", "This short scene showcases a cook. The mood is warm and welcoming, giving it a homely feel."),
     ("en", "It is clear that the man is tired, and the viewer's attention is drawn to his mesmerizing eyes."),
+    ("en", "A picturesque village nestled in the hills serves as a reminder of the past."),
     ("es", "El vídeo muestra una playa impresionante y crea una atmósfera de calma."),
     ("es", "En este vídeo podemos ver a un hombre, lo que transmite una sensación de paz."),
     ("fr", "La vidéo montre un lac magnifique, créant une ambiance de sérénité."),
@@ -472,7 +488,7 @@ def test_any_text_has_scores_in_range(language: str) -> None:
                 assert value is None or 0 <= value <= most, (name, text[:40])
 
 
-def test_a_caption_takes_under_a_millisecond() -> None:
+def test_a_caption_takes_about_a_millisecond() -> None:
     taken_s = []
     for language, caption in GOOD:
         start = time.process_time()

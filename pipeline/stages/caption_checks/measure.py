@@ -27,7 +27,7 @@ def check(
     camera: Mapping[str, Any] | None,
     other: StructuredCaption | None,
 ) -> dict[str, float | None]:
-    """The columns of `CaptionChecks`. Under a millisecond; the first call loads the model of languages (0.2 s).
+    """The columns of `CaptionChecks`. About a millisecond; the first call loads the model of languages (0.2 s).
 
     Args:
         caption: what could be read of the answer; an empty one if nothing could.

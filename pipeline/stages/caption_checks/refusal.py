@@ -32,13 +32,16 @@ PHRASES: dict[str, tuple[str, ...]] = {
         rf"\bthere (?:is|are|was|were) no {_PICTURE} (?:to (?:describe|view|see|analy[sz]e)|here|attached)\b",
         r"\bnot possible (?:for me )?to (?:describe|determine|view|see|identify|provide)\b",
         r"\bi (?:would|'d) need\b",
-        r"\bplease (?:provide|upload|share|attach|send)\b",
+        r"^please (?:provide|upload|share|attach|send)\b|[.,] please (?:provide|upload|share|attach|send)\b",
+        r"\bi have no (?:way|access|ability)\b",
+        r"\brequest cannot be (?:fulfilled|completed|processed)\b",
+        rf"^no {_PICTURE} (?:provided|available|given|attached)\b",
         r"\b(?:did not|didn't|have not|haven't) (?:provide|upload|share|attach)",
     ),
     "es": (
         r"\blo siento\b",
         r"\blo lamento\b",
-        r"\bno (?:puedo|soy capaz|tengo acceso|me es posible)\b",
+        r"\bno (?:puedo|soy capaz|(?:tengo|dispongo de) acceso|me es posible)\b",
         r"\bdisculp[ae],",
         r"\bcomo (?:un |una )?(?:ia|inteligencia artificial|modelo de|asistente virtual)\b",
         r"\bno se pueden? ver (?:ninguna? )?(?:imagen|imágenes|vídeo|video|nada)",
@@ -60,6 +63,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
         r"\btut mir (?:sehr )?leid\b",
         r"\bkann ich\b[^.\n]*\b(?:nicht|kein\w*)\b",
         r"\bich (?:kann|konnte)\b[^.\n]*\b(?:nicht|kein\w*)\b",
+        r"\bich habe (?:leider )?kein\w*\b",
         r"\bich bin (?:leider )?nicht in der",
         r"\bals (?:ki|künstliche intelligenz|sprachmodell|virtueller)\b",
         r"\bich bin (?:ein|eine) (?:ki|sprachmodell|künstl)",
@@ -87,6 +91,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
     "ru": (
         r"\b(?:извините|простите|приношу извинения)\b",
         r"\bя не (?:могу|вижу|в состоянии|способ|имею доступа)",
+        r"\bк сожалению, (?:видео|изображени\w+|фото\w*) недоступ",
         r"\bу меня нет (?:возможности|доступа)",
         r"\bк сожалению, (?:я|не могу)\b",
         r"^не могу\b",
@@ -104,7 +109,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
         r"作為(?:一個)?(?:ai|人工智慧|語言模型)",
         r"(?:没有|未|沒有)(?:提供|上传|上傳|附上|收到)(?:任何|相关)?"
         r"(?:图|圖|视频|影片|画面|文件)",
-        r"请(?:您)?(?:提供|上传)",
+        r"请(?:您)?(?:重新)?(?:提供|上传)",
         r"請(?:提供|上傳)",
         r"(?:无法|無法|不能)(?:查看|访问|打开|处理|分析|描述|播放)"
         r"(?:此|该|这|您|任何)?(?:个|段|张)?(?:图|视频|影片|内容|文件)",
@@ -119,7 +124,7 @@ PHRASES: dict[str, tuple[str, ...]] = {
         r"私は(?:ai|人工知能|言語モデル)",
         r"(?:ai|言語モデル|人工知能)(?:モデル)?(?:として|なので|ですので|であるため)",
         r"(?:画像|動画|映像|ファイル)が(?:提供|添付|アップロード)"
-        r"され(?:ていません|ておらず)",
+        r"され(?:ていない(?:よう|ため)|ていません|ておらず)",
         r"(?:提供|アップロード)してください",
     ),
     "ko": (
