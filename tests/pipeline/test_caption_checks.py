@@ -30,11 +30,11 @@ MAX = {
     "truncated": 0.5,
     "wrong_language": 0.5,
     "prompt_leak": 6.0,
-    "padding_frac": 0.08,
+    "padding_frac": 0.04,
     "contradicts_camera": 0.5,
 }
-"""Rules for a recipe. The good ones reach 0, 0.5, 0, 0.001, 4, 0 and 0; the bad ones begin at twice the filler, at 7
-words of a prompt and at 0.7 of repetition."""
+"""Rules for a recipe. The good ones reach 0, 0.5, 0, 0.001, 4, 0 and 0; the bad ones begin at 0.75 of
+repetition, 8 words of a prompt, and 0.045 for one sentence of filler in a whole caption."""
 MIN_AGREEMENT = 0.25
 GOOD = good_captions() + [("en", structured_caption(draw_scene(seed))) for seed in range(100)]
 BASE = GOOD[0][1]
@@ -343,7 +343,9 @@ PADDED = [
 
 @pytest.mark.parametrize(("language", "text"), PADDED)
 def test_padding(language: str, text: str) -> None:
-    assert score("padding_frac", StructuredCaption(text), language=language) > 2 * MAX["padding_frac"]
+    assert score("padding_frac", StructuredCaption(text), language=language) > 0.2
+    if language == "en":
+        assert score("padding_frac", dataclasses.replace(BASE, setting=text)) > MAX["padding_frac"]
     assert scores(StructuredCaption(text), language="it")["padding_frac"] is None
 
 
