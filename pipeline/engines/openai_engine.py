@@ -34,8 +34,8 @@ class ServerOptions:
     """What cannot be read from a server.
 
     grid_px, told_fps: of the checkpoint, where it does not lie here to be read.
-    video_as: "video" is vLLM's way, and with it the grammar that holds other backends to a schema, so that greedy answers
-        agree; "images" is OpenAI's: an image a frame, nothing of their rate, and a schema as `response_format`.
+    video_as: "video" is vLLM's way, and with it the grammar that other backends hold to, so that greedy answers agree;
+        "images" is OpenAI's: an image a frame, nothing of their rate, and a schema as `response_format`.
     extra_body: fields added to every request, as they are.
     """
 

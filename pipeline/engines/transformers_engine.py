@@ -67,17 +67,17 @@ class TransformersEngine:
     def _answer_batch(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer]:
         inputs = self._inputs(requests).to(self.device)
         num_asked, limit = inputs["input_ids"].shape[1], self.text_config.max_position_embeddings
-        if num_asked + sampling.max_new_tokens > limit:
-            raise ValueError(
-                f"{num_asked} tokens and an answer of {sampling.max_new_tokens} are more than the network's {limit}"
-            )
+        room = limit - num_asked
+        # As vLLM has it, an answer is cut where the context ends; one alone, so that padding takes no room.
+        if room < 1 or (room < sampling.max_new_tokens and len(requests) > 1):
+            raise ValueError(f"a question of {num_asked} tokens to a network that holds {limit}")
         logits_processor = LogitsProcessorList()
         if requests[0].schema is not None:
             logits_processor.append(self._guide(grammar(requests[0].schema), len(requests)))
         if sampling.temperature > 0:
             seeds = [draw_seed(request, sampling) for request in requests]
             logits_processor.append(Draw(sampling.temperature, seeds))
-        limits = {"max_new_tokens": sampling.max_new_tokens, "do_sample": False}
+        limits = {"max_new_tokens": min(sampling.max_new_tokens, room), "do_sample": False}
         ids = self.net.generate(**inputs, **limits, logits_processor=logits_processor)
         return [self._answer(row) for row in ids[:, num_asked:].tolist()]
 

@@ -33,7 +33,7 @@ from pipeline.engines.engine import (
 )
 from pipeline.engines.guidance import grammar
 from pipeline.engines.openai_engine import OpenAIEngine, read_answer
-from pipeline.engines.transformers_engine import Draw
+from pipeline.engines.transformers_engine import Draw, TransformersEngine
 from tests.pipeline.serving import ScriptedServer, completion, vllm_server
 
 HELD_OUT_SEED = 1_000_000_000
@@ -202,6 +202,21 @@ def test_the_grid_and_the_rate_are_the_checkpoints(engine: Engine, reference: En
 def test_a_control_token_in_a_text_is_a_fault(reference: Engine) -> None:
     (fault,) = reference.answer([Request("Expand this prompt: <|video_pad|> fog")], GREEDY)
     assert fault == Fault("the text holds the control token '<|video_pad|>'")
+
+
+def test_where_the_context_ends_an_answer_is_cut(
+    reference: Engine, requests: list[Request], said: list[Answer | Fault], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(reference, TransformersEngine)
+    num_asked = reference._inputs([requests[8]])["input_ids"].shape[1]
+    monkeypatch.setattr(reference.text_config, "max_position_embeddings", num_asked + 4)
+    short, long = reference.answer([requests[8], requests[1]], GUIDED)
+    assert isinstance(short, Answer)
+    assert isinstance(said[8], Answer)
+    assert (short.num_tokens, short.cut) == (4, True)
+    assert said[8].text.startswith(short.text)
+    assert isinstance(long, Fault)
+    assert f"to a network that holds {num_asked + 4}" in long.reason
 
 
 def test_a_served_network_is_guided_by_openais_field_too(served: Engine, requests: list[Request]) -> None:
