@@ -5,7 +5,10 @@ Shape suffixes: B clips, S time slices, M visual tokens of a slice, O objects, L
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -14,8 +17,10 @@ from transformers import PreTrainedTokenizerBase
 from jobs.captioner_clips import MAX_THINGS, PLACE_WORDS, THING_WORDS, ClipBatch, words_of_place, words_of_thing
 from model.captioner_heads import NO_LABEL, covering_object
 from model.captioner_net import CHAT_TEMPLATE, END, GRID_PX, PAD, VIDEO_PAD, token_id
-from pipeline.captioners.prompts import PROMPTS, Kind, chat
-from pipeline.drawn.world import SIZES, Scene, detailed_caption, short_caption
+from pipeline.drawn.texts import TITLE_KINDS, merged_caption, short_prompt, title
+from pipeline.drawn.world import SIZES, Scene, detailed_caption, structured_caption
+from pipeline.prompting import PromptTemplate, chat, load_prompt
+from schemas.structured import to_json
 
 QUESTIONS: dict[str, int] = {
     "object": 2,
@@ -50,38 +55,73 @@ def token_labels(batch: ClipBatch) -> tuple[dict[str, torch.Tensor], torch.Tenso
 
 @dataclass(frozen=True)
 class CaptionTokens:
-    """Equal-layout sequences. ids (B, L) right-padded; answers start at `prompt_tokens`; vision is at a fixed place."""
+    """Sequences ids (B, L), right-padded, and which of their tokens are answers. With a video, `vision_span` says where
+    it is, at the same place in each."""
 
     ids_BL: torch.Tensor
     answer_mask_BL: torch.Tensor
-    prompt_tokens: int
-    vision_span: tuple[int, int]
+    vision_span: tuple[int, int] | None = None
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, kind: Kind, num_visual_tokens: int) -> list[int]:
+def caption_prompt_ids(tokenizer: PreTrainedTokenizerBase, num_visual_tokens: int) -> list[int]:
     """The user turn with its place for the video filled in, up to where the answer starts."""
-    text = tokenizer.apply_chat_template(
-        chat(PROMPTS[kind]), chat_template=CHAT_TEMPLATE, tokenize=False, add_generation_prompt=True
+    template = load_prompt("caption-builtin", ())
+    text = _chat_text(tokenizer, template, template.fill(), video=True)
+    return tokenizer(text.replace(VIDEO_PAD, VIDEO_PAD * num_visual_tokens)).input_ids
+
+
+def _chat_text(tokenizer: PreTrainedTokenizerBase, template: PromptTemplate, user: str, *, video: bool) -> str:
+    messages = chat(template, user, video=video)
+    return str(
+        tokenizer.apply_chat_template(messages, chat_template=CHAT_TEMPLATE, tokenize=False, add_generation_prompt=True)
     )
-    return tokenizer(str(text).replace(VIDEO_PAD, VIDEO_PAD * num_visual_tokens)).input_ids
-
-
-def caption_of(scene: Scene, kind: Kind) -> str:
-    return short_caption(scene) if kind == "short" else detailed_caption(scene)
 
 
 def caption_tokens(
-    tokenizer: PreTrainedTokenizerBase, scenes: list[Scene], kind: Kind, num_visual_tokens: int
+    tokenizer: PreTrainedTokenizerBase, scenes: Sequence[Scene], num_visual_tokens: int
 ) -> CaptionTokens:
-    """Prompt, true caption and end mark of each scene."""
-    prompt = prompt_ids(tokenizer, kind, num_visual_tokens)
-    answers = tokenizer([caption_of(scene, kind) + END for scene in scenes]).input_ids
-    longest = max(len(a) for a in answers)
-    ids = torch.full((len(scenes), len(prompt) + longest), token_id(tokenizer, PAD))
-    mask = torch.zeros_like(ids, dtype=torch.bool)
-    for b, answer in enumerate(answers):
-        row = torch.tensor(prompt + answer)
-        ids[b, : len(row)] = row
-        mask[b, len(prompt) : len(row)] = True
+    """Prompt, true structured caption and end mark of each scene."""
+    prompt = caption_prompt_ids(tokenizer, num_visual_tokens)
+    answers = tokenizer([to_json(structured_caption(scene)) + END for scene in scenes]).input_ids
     start = prompt.index(token_id(tokenizer, VIDEO_PAD))
-    return CaptionTokens(ids, mask, len(prompt), (start, start + num_visual_tokens))
+    ids, mask = _padded(tokenizer, [(prompt, answer) for answer in answers])
+    return CaptionTokens(ids, mask, (start, start + num_visual_tokens))
+
+
+def text_prompt(tokenizer: PreTrainedTokenizerBase, task: TextTask, **values: str) -> str:
+    """The user turn of a task on text, up to where the answer starts."""
+    template = load_prompt(f"{task}-builtin", TEXT_TASKS[task])
+    return _chat_text(tokenizer, template, template.fill(**values), video=False)
+
+
+def text_tokens(tokenizer: PreTrainedTokenizerBase, scenes: Sequence[Scene], rng: random.Random) -> CaptionTokens:
+    """Each scene's short prompt expanded, or its caption merged with a title, by a coin."""
+    pairs = []
+    for scene in scenes:
+        if rng.random() < 0.5:
+            prompt = text_prompt(tokenizer, "expand", prompt=short_prompt(scene, rng).text)
+            answer = detailed_caption(scene)
+        else:
+            came_with = title(scene, rng.choice(TITLE_KINDS), rng)
+            prompt = text_prompt(tokenizer, "rewrite", caption=detailed_caption(scene), title=came_with.text)
+            answer = merged_caption(scene, came_with)
+        pairs.append((tokenizer(prompt).input_ids, tokenizer(answer + END).input_ids))
+    return CaptionTokens(*_padded(tokenizer, pairs))
+
+
+TextTask = Literal["expand", "rewrite"]
+TEXT_TASKS: dict[TextTask, tuple[str, ...]] = {"expand": ("prompt",), "rewrite": ("caption", "title")}
+
+
+def _padded(
+    tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[list[int], list[int]]]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Prompts and answers as ids (B, L), and a mask of the answers."""
+    length = max(len(prompt) + len(answer) for prompt, answer in pairs)
+    ids = torch.full((len(pairs), length), token_id(tokenizer, PAD))
+    mask = torch.zeros_like(ids, dtype=torch.bool)
+    for b, (prompt, answer) in enumerate(pairs):
+        end = len(prompt) + len(answer)
+        ids[b, :end] = torch.tensor(prompt + answer)
+        mask[b, len(prompt) : end] = True
+    return ids, mask

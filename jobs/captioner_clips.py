@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import count, islice
 from pathlib import Path
 
 import cv2
@@ -36,14 +37,26 @@ from pipeline.drawn.world import (
 
 HELD_OUT_SEED = 1_000_000_000
 SEEDS_PER_BUCKET = 10_000_000
+UNSEEN_PAIRS = frozenset(
+    {
+        ("circle", "pink"),
+        ("square", "green"),
+        ("triangle", "purple"),
+        ("star", "white"),
+        ("cross", "orange"),
+        ("ring", "blue"),
+    }
+)
+"""Shapes and colours that are never fitted on together, one in eight: what the network says of them it has put together
+itself."""
 NUM_FRAMES = 8
 NUM_SLICES = 4
 BUCKETS: dict[str, tuple[int, int]] = {
-    "48x48": (48, 48),
-    "64x48": (64, 48),
-    "64x32": (64, 32),
-    "48x64": (48, 64),
-    "32x64": (32, 64),
+    "64x64": (64, 64),
+    "80x64": (80, 64),
+    "80x48": (80, 48),
+    "64x80": (64, 80),
+    "48x80": (48, 80),
 }
 """(width, height) in pixels: square, 4:3, 16:9 and their upright twins on the captioner's 16 px grid."""
 TRIM_FRAC = 0.08
@@ -164,22 +177,33 @@ class Bucket:
     scenes: Sequence[Scene]
 
 
-def open_bucket(folder: Path, name: str, num_clips: int, first_seed: int) -> Bucket:
+def is_unseen(scene: Scene) -> bool:
+    return any((thing.shape, thing.colour) in UNSEEN_PAIRS for thing in scene.things)
+
+
+def seeds_from(first: int, num_clips: int, *, unseen: bool) -> list[int]:
+    """The next seeds whose scenes hold a pair of UNSEEN_PAIRS, or none."""
+    fitting = (seed for seed in count(first) if is_unseen(draw_scene(seed)) is unseen)
+    return list(islice(fitting, num_clips))
+
+
+def open_bucket(folder: Path, name: str, num_clips: int, first_seed: int, *, unseen: bool = False) -> Bucket:
     """Map a bucket of the cache, drawing what is missing; an interrupted drawing starts that bucket again."""
     folder.mkdir(parents=True, exist_ok=True)
     width, height = BUCKETS[name]
     start = first_seed + list(BUCKETS).index(name) * SEEDS_PER_BUCKET
-    stem = folder / f"{name}-{start}-{num_clips}"
+    seeds = seeds_from(start, num_clips, unseen=unseen)
+    stem = folder / f"{name}-{start}-{num_clips}{'-unseen' if unseen else ''}"
     frames_path, centres_path = stem.with_suffix(".frames.npy"), stem.with_suffix(".centres.npy")
     if not centres_path.exists():
         shape = (num_clips, NUM_FRAMES, height, width, 3)
         frames = np.lib.format.open_memmap(frames_path, mode="w+", dtype=np.uint8, shape=shape)
         centres = np.empty((num_clips, NUM_SLICES, MAX_THINGS, 2), np.float32)
-        for i in range(num_clips):
-            frames[i], centres[i] = draw_clip(start + i, width, height)
+        for i, seed in enumerate(seeds):
+            frames[i], centres[i] = draw_clip(seed, width, height)
         frames.flush()
         np.save(centres_path, centres)
-    scenes = [draw_scene(start + i) for i in range(num_clips)]
+    scenes = [draw_scene(seed) for seed in seeds]
     return Bucket(np.load(frames_path, mmap_mode="r"), np.load(centres_path), scenes)
 
 

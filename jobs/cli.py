@@ -16,9 +16,11 @@ from schemas.errors import UsageError
 
 JOBS = {
     "curate": "split, measure, filter and caption videos into a data set",
+    "recaption": "write new captions for a data set's clips, beside the old ones",
     "release": "freeze a selection of captioned clips",
     "encode": "compute latents and text embeddings of a release",
     "train": "fit the diffusion transformer to a release",
+    "expand": "turn a short prompt into the style of the training captions",
     "sample": "make a video or an image from a prompt",
     "query": "run SQL over a data set with DuckDB",
     "funnel": "show what each step and each rule keeps, and what other rules would",

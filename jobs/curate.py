@@ -8,28 +8,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from dataclasses import asdict
 from typing import Any
 
 from jobs.arguments import add_json_argument, add_recipe_arguments, recipe_from
+from jobs.captions import require_captioner, tell_of_builtin
 from jobs.cli import run_job
 from jobs.curation import Curation
 from jobs.runs import latest_recipe
 from jobs.summary import print_funnel
-from model.builtin import BUILTIN
 from pipeline.dataset import Dataset
 from pipeline.listing import Listing, list_inputs
 from pipeline.query import funnel, reject_reasons
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
-
-BUILTIN_NOTICE = (
-    "captions are by the built-in model, which knows drawn shapes and not footage; "
-    "for footage name a model: --set caption.checkpoint=Qwen/Qwen2.5-VL-7B-Instruct"
-)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     recipe = recipe_from(args)
-    _require_models(recipe)
+    require_captioner(recipe)
     listing = list_inputs(args.input)
     dataset = Dataset(args.out)
     dataset.make_writable()
@@ -49,28 +43,10 @@ def run(args: argparse.Namespace) -> int:
         _require_same_split(dataset, recipe)
         start_s = time.perf_counter()
         dataset.clear_temporaries()
-        curation = Curation(dataset, recipe, lambda: _tell_of_builtin(recipe))
+        curation = Curation(dataset, recipe, lambda: tell_of_builtin(recipe))
         num_new = curation.run(listing.inputs)
     _print_summary(args, dataset, listing, num_new, curation.stages, time.perf_counter() - start_s)
     return 0
-
-
-def _tell_of_builtin(recipe: Recipe) -> None:
-    if recipe.caption.checkpoint == BUILTIN:
-        print(BUILTIN_NOTICE, file=sys.stderr)
-
-
-def _require_models(recipe: Recipe) -> None:
-    """Models are built in, a folder, or a hub's ORGANISATION/MODEL, which only the hub can look up.
-
-    Raises:
-        UsageError: a name that is none of these.
-    """
-    if recipe.caption.backend == "none":
-        return
-    for key, name in (("caption.checkpoint", recipe.caption.checkpoint), ("embedding.model", recipe.embedding.model)):
-        if name != BUILTIN and not os.path.isdir(name) and (name.count("/") != 1 or name.startswith(("/", ".", "~"))):
-            raise UsageError(f"recipe {recipe.name}: {key} = {name!r}: no such folder, and no ORGANISATION/MODEL")
 
 
 def _require_same_split(dataset: Dataset, recipe: Recipe) -> None:

@@ -16,7 +16,6 @@ from typing import Any
 from jobs.progress import live_progress
 from jobs.runs import last_run_broke_off, latest_recipe, new_run_id, write_run
 from pipeline.captioners.captioner import fingerprint
-from pipeline.captioning import captioner_config
 from pipeline.dataset import Dataset
 from pipeline.decisions import judge_dataset, write_decisions
 from pipeline.grouping import group_duplicates
@@ -38,6 +37,7 @@ class Curation:
     dataset: Dataset
     recipe: Recipe
     before_captions: Callable[[], None]
+    job: str = "curate"
     stages: Stages = field(default_factory=dict)
 
     _run_id: str | None = None
@@ -57,7 +57,7 @@ class Curation:
         if self._run_id is not None:
             self.dataset.write_bytes("views.sql", portable_views(self.dataset).encode())
             facts = {"stages": self.stages, "seconds": time.perf_counter() - start_s, "funnel": funnel(self.dataset)}
-            write_run(self.dataset, self._run_id, "curate", self.recipe, state="done", facts=facts)
+            write_run(self.dataset, self._run_id, self.job, self.recipe, state="done", facts=facts)
         return num_new
 
     def scan(self, inputs: Sequence[ListedInput]) -> int:
@@ -108,10 +108,19 @@ class Curation:
             lambda stages: f"looked at {_count(stages, 'clips looked at')}/{len(clips)} clips",
         )
 
-    def caption(self) -> None:
+    def recaption(self) -> int:
+        """Take the last step alone and record the run; returns how many clips were captioned."""
+        start_s = time.perf_counter()
+        num_clips = self.caption()
+        if self._run_id is not None:
+            facts = {"stages": self.stages, "seconds": time.perf_counter() - start_s, "funnel": funnel(self.dataset)}
+            write_run(self.dataset, self._run_id, self.job, self.recipe, state="done", facts=facts)
+        return num_clips
+
+    def caption(self) -> int:
         if self.recipe.caption.backend == "none":
-            return
-        clips = to_caption(self.dataset, fingerprint(captioner_config(self.recipe.caption)))
+            return 0
+        clips = to_caption(self.dataset, fingerprint(self.recipe.caption))
         if clips:
             from pipeline.runtime import caption_graph
 
@@ -120,12 +129,13 @@ class Curation:
                 lambda report: caption_graph(self.dataset, clips, self.recipe, report),
                 lambda stages: f"captions {_count(stages, 'captions ')}/{len(clips)}",
             )
+        return len(clips)
 
     def _begin(self) -> None:
         if self._run_id is None:
-            self._run_id = new_run_id("curate")
+            self._run_id = new_run_id(self.job)
             self._is_stale = True
-            write_run(self.dataset, self._run_id, "curate", self.recipe, state="running")
+            write_run(self.dataset, self._run_id, self.job, self.recipe, state="running")
 
     def _run_graph(self, make: Callable[[Any], Any], describe: Describe) -> None:
         from pipeline import runtime

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
             "--set",
             f"train.steps={args.steps}",
         ),
-        ("sample", training, args.prompt, "--size", "96x64", "--seconds", "2", "-o", clip),
+        ("sample", training, args.prompt, "--expand", "--size", "96x64", "--seconds", "2", "-o", clip),
         ("report", dataset, "--train", training, "--sample", clip, "-o", page),
     ]
     for step in steps:

@@ -14,6 +14,7 @@ from typing import Any
 
 from jobs.arguments import add_json_argument, add_recipe_arguments, recipe_from
 from jobs.cli import run_job
+from jobs.loader import release_texts
 from jobs.progress import live_progress
 from jobs.runs import new_run_id, write_run
 from pipeline import releases
@@ -70,7 +71,7 @@ def missing(dataset: Dataset, release: Release, encoders: Encoders) -> tuple[lis
     have = dataset.keys(LATENTS.within(encoders.autoencoder))
     rows = release.clips.to_pylist()
     clips = [row for row in rows if (row["clip_id"], encoders.transform, encoders.autoencoder) not in have]
-    texts = sorted({"", *(row[name] for row in rows for name in ("short", "detailed"))})
+    texts = sorted({"", *release_texts(release)})
     have_text = dataset.keys(TEXT.within(encoders.text_encoder))
     return clips, [text for text in texts if (text_id(text), encoders.text_encoder) not in have_text]
 

@@ -1,6 +1,6 @@
-"""Fit the builtin captioner on drawn clips: its vision first, with helper heads, then captions.
+"""Fit the builtin captioner on drawn clips: its vision first, with helper heads, then captions and tasks on text.
 
-    python -m jobs.fit_captioner --out DIR [--minutes M] [--seed S] [--clips N]
+    python -m jobs.fit_captioner --out DIR [--minutes M] [--seed S] [--clips N] [--start FOLDER]
 
 DIR/clips holds the drawn clips, DIR/state.pt the fit so far (the same command resumes), DIR/log.jsonl the losses and
 the held-out accuracy by attribute, DIR/captioner the checkpoint and its card.
@@ -24,9 +24,9 @@ import cv2
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import Qwen2Tokenizer
+from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer
 
-from jobs.captioner_batches import QUESTIONS, CaptionTokens, caption_tokens, token_labels
+from jobs.captioner_batches import QUESTIONS, TEXT_TASKS, CaptionTokens, caption_tokens, text_tokens, token_labels
 from jobs.captioner_clips import BUCKETS, HELD_OUT_SEED, Bucket, open_bucket, take_batch
 from jobs.captioner_scores import card, held_out_scores
 from model.captioner_heads import TokenHeads, heads_loss
@@ -40,11 +40,14 @@ from model.captioner_net import (
     patchify,
     save_captioner,
 )
-from pipeline.captioners.prompts import PROMPTS, Kind
-from pipeline.drawn.world import detailed_caption, draw_scene, short_caption
+from pipeline.drawn.texts import TITLE_KINDS, merged_caption, short_prompt, title
+from pipeline.drawn.world import draw_scene, structured_caption
+from pipeline.prompting import load_prompt
+from schemas.structured import to_json
 
 logger = logging.getLogger(__name__)
 TOKENIZER_SCENES = 5000
+Scores = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
@@ -60,10 +63,11 @@ class FitSettings:
     final_rate_frac: float = 0.02
     warm_up_frac: float = 0.01
     weight_decay: float = 0.01
-    vision_only_frac: float = 0.5
+    vision_only_frac: float = 0.4
     heads_weight: float = 0.5
     held_frame_frac: float = 0.04
-    short_frac: float = 0.15
+    text_every: int = 3
+    """Every so many steps with captions a batch of text tasks is taken as well."""
     check_every_s: float = 600.0
     save_every_s: float = 120.0
     log_every_s: float = 30.0
@@ -76,11 +80,15 @@ class FitSettings:
 
 
 def fitted_tokenizer() -> Qwen2Tokenizer:
-    """The tokenizer of the drawn captions and the prompts; always the same."""
-    scenes = [draw_scene(seed) for seed in range(TOKENIZER_SCENES)]
-    return fit_tokenizer(
-        [*[detailed_caption(s) for s in scenes], *[short_caption(s) for s in scenes], *PROMPTS.values()]
-    )
+    """The tokenizer of the drawn captions, the prompts and the titles; always the same."""
+    texts = []
+    for seed in range(TOKENIZER_SCENES):
+        scene, rng = draw_scene(seed), random.Random(seed)
+        came_with = title(scene, rng.choice(TITLE_KINDS), rng)
+        texts += [to_json(structured_caption(scene)), short_prompt(scene, rng).text, came_with.text]
+        texts.append(merged_caption(scene, came_with))
+    questions = [load_prompt(f"{name}-builtin", known).user for name, known in (("caption", ()), *TEXT_TASKS.items())]
+    return fit_tokenizer([*texts, *questions * 100])
 
 
 def caption_loss(
@@ -94,6 +102,7 @@ def caption_loss(
     All rows share one layout, so the positions of one row serve all; padding is on the right, where causal
     attention never looks.
     """
+    assert tokens.vision_span is not None
     start, end = tokens.vision_span
     kinds_1L = torch.zeros_like(tokens.ids_BL[:1])
     kinds_1L[:, start:end] = 2  # video, in transformers' numbering of modalities
@@ -105,14 +114,21 @@ def caption_loss(
     )
     words_BLE = net.get_input_embeddings()(tokens.ids_BL)
     inputs_BLE = torch.cat([words_BLE[:, :start], vision_BME, words_BLE[:, end:]], dim=1)
+    return _answer_loss(net, inputs_BLE, positions.expand(-1, len(inputs_BLE), -1), tokens)
+
+
+def text_loss(net: Any, tokens: CaptionTokens) -> torch.Tensor:
+    """Mean cross-entropy of the answers' tokens where there is no video."""
+    positions = torch.arange(tokens.ids_BL.shape[1]).expand(3, *tokens.ids_BL.shape)
+    return _answer_loss(net, net.get_input_embeddings()(tokens.ids_BL), positions, tokens)
+
+
+def _answer_loss(net: Any, inputs_BLE: torch.Tensor, positions: torch.Tensor, tokens: CaptionTokens) -> torch.Tensor:
     hidden_BLE = net.model.language_model(
-        inputs_embeds=inputs_BLE,
-        position_ids=positions.expand(-1, len(inputs_BLE), -1),
-        use_cache=False,
+        inputs_embeds=inputs_BLE, position_ids=positions, use_cache=False
     ).last_hidden_state
-    first = tokens.prompt_tokens
-    asked = tokens.answer_mask_BL[:, first:]
-    return F.cross_entropy(net.lm_head(hidden_BLE[:, first - 1 : -1][asked]), tokens.ids_BL[:, first:][asked])
+    asked = tokens.answer_mask_BL[:, 1:]
+    return F.cross_entropy(net.lm_head(hidden_BLE[:, :-1][asked]), tokens.ids_BL[:, 1:][asked])
 
 
 def build_optimizers(modules: Sequence[nn.Module], weight_decay: float) -> list[torch.optim.Optimizer]:
@@ -157,13 +173,17 @@ class Fit:
         loss, accuracy = heads_loss(self.heads(vision_BSME), labels, offset)
         report = {"heads_loss": loss.item(), **{f"token_{name}": share for name, share in accuracy.items()}}
         if self.done_frac >= settings.vision_only_frac:
-            kind: Kind = "short" if rng.random() < settings.short_frac else "detailed"
             vision_BME = vision_BSME.flatten(1, 2)
-            tokens = caption_tokens(self.tokenizer, batch.scenes, kind, vision_BME.shape[1])
+            tokens = caption_tokens(self.tokenizer, batch.scenes, vision_BME.shape[1])
             grid = (vision_BSME.shape[1], height // PATCH_PX, width // PATCH_PX)
             words_loss = caption_loss(self.net, vision_BME, tokens, grid)
-            report[f"{kind}_loss"] = words_loss.item()
+            report["caption_loss"] = words_loss.item()
             loss = words_loss + settings.heads_weight * loss
+            if self.step % settings.text_every == 0:
+                scenes = [draw_scene(seed) for seed in rng.sample(range(HELD_OUT_SEED), settings.batch)]
+                texts_loss = text_loss(self.net, text_tokens(self.tokenizer, scenes, rng))
+                report["text_loss"] = texts_loss.item()
+                loss = loss + texts_loss
         self._update(loss)
         return report
 
@@ -177,6 +197,19 @@ class Fit:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         self.step += 1
+
+    def start_from(self, folder: Path) -> None:
+        """Take over another checkpoint's weights; those of words by the word, as its tokenizer may be another."""
+        other: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+        weights, words = other.state_dict(), Qwen2Tokenizer.from_pretrained(folder).get_vocab()
+        own = self.net.state_dict()
+        for name, value in weights.items():
+            if not name.endswith(("embed_tokens.weight", "lm_head.weight")):
+                own[name].copy_(value)
+                continue
+            for word, number in self.tokenizer.get_vocab().items():
+                if word in words:
+                    own[name][number] = value[words[word]]
 
     def save(self, path: Path) -> None:
         """Everything that the next step depends on, written beside `path` and renamed."""
@@ -195,15 +228,20 @@ class Fit:
         self.step, self.spent_s = state["step"], state["spent_s"]
 
 
-def fit_captioner(out: Path, settings: FitSettings) -> dict[str, float]:
+def fit_captioner(out: Path, settings: FitSettings, start: Path | None = None) -> Scores:
     """Run or resume the fit in `out`; returns the held-out scores of the checkpoint it wrote."""
     each, each_held_out = settings.num_clips // len(BUCKETS), settings.held_out_clips // len(BUCKETS)
-    held_out = {name: open_bucket(out / "clips", name, each_held_out, HELD_OUT_SEED) for name in BUCKETS}
+    held_out = {
+        unseen: [open_bucket(out / "clips", name, each_held_out, HELD_OUT_SEED, unseen=unseen) for name in BUCKETS]
+        for unseen in (False, True)
+    }
     buckets = {name: open_bucket(out / "clips", name, each, 0) for name in BUCKETS}
     fit, state = Fit(settings, fitted_tokenizer()), out / "state.pt"
     if state.exists():
         fit.load(state)
         logger.info("resumed at step %d, after %.0f s", fit.step, fit.spent_s)
+    elif start is not None:
+        fit.start_from(start)
     reports: list[dict[str, float]] = []
     saved_s = checked_s = logged_s = fit.spent_s
     while fit.done_frac < 1:
@@ -226,9 +264,15 @@ def fit_captioner(out: Path, settings: FitSettings) -> dict[str, float]:
     scores = held_out_scores(fit.net, fit.tokenizer, held_out)
     _log(out, fit, {"settings": asdict(settings), "held_out": scores})
     num_parameters = sum(p.numel() for p in fit.net.parameters())
-    text = card(scores, num_parameters, fit.step, settings.minutes, settings.num_clips, settings.seed)
-    (out / "captioner" / "README.md").write_text(text)
+    (out / "captioner" / "README.md").write_text(card(scores, num_parameters, _how_fitted(fit, start)))
     return scores
+
+
+def _how_fitted(fit: Fit, start: Path | None) -> str:
+    settings = fit.settings
+    command = f"python -m jobs.fit_captioner --out DIR --minutes {settings.minutes:g} --clips {settings.num_clips}"
+    going_on = " --start with an earlier checkpoint of its own" if start else ""
+    return f"Fitted by `{command} --seed {settings.seed}`{going_on} in {fit.step:,} steps on one CPU core."
 
 
 def _log(out: Path, fit: Fit, facts: Mapping[str, object]) -> None:
@@ -251,11 +295,16 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=FitSettings.minutes)
     parser.add_argument("--seed", type=int, default=FitSettings.seed)
     parser.add_argument("--clips", type=int, default=FitSettings.num_clips)
+    parser.add_argument(
+        "--start", type=Path, help="folder of a checkpoint to go on from, for a better fit in less time"
+    )
     asked = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    scores = fit_captioner(asked.out, FitSettings(minutes=asked.minutes, seed=asked.seed, num_clips=asked.clips))
+    scores = fit_captioner(
+        asked.out, FitSettings(minutes=asked.minutes, seed=asked.seed, num_clips=asked.clips), asked.start
+    )
     print(json.dumps(scores, indent=1))
 
 

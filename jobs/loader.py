@@ -15,12 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from model.examples import Sample
+from pipeline.captioners.source_text import title_of
 from pipeline.dataset import Dataset
 from pipeline.releases import Release
 from pipeline.stages.latents import OK, TIME_STRIDE
 from schemas import LATENTS, TEXT
 from schemas.errors import UsageError
 from schemas.latents import text_id
+from schemas.training import TextMix
 
 
 @dataclass(frozen=True)
@@ -49,23 +51,29 @@ def latent_shapes(dataset: Dataset, release: Release, encoding: Encoding) -> dic
     return shapes
 
 
-def load_samples(dataset: Dataset, release: Release, encoding: Encoding) -> list[Sample]:
-    """All samples of a release that have latents, in order of clip id.
+def load_samples(dataset: Dataset, release: Release, encoding: Encoding, mix: TextMix) -> list[Sample]:
+    """All samples of a release that have latents, in order of clip id, each with its texts in the shares of `mix`.
 
     Raises:
         UsageError: a clip has latents but none of its captions has been embedded.
     """
     texts = _texts(dataset, release, encoding)
-    captions = dict(zip(release.clips["clip_id"].to_pylist(), _captions(release), strict=True))
+    captions = {row["clip_id"]: training_texts(row) for row in release.clips.to_pylist()}
     samples: dict[str, Sample] = {}
     for row in _latents(dataset, release, encoding, ["clip_id", "dtype", "shape", "data", "fps"]).to_pylist():
         clip_id = row["clip_id"]
-        found = [texts[text_id(text)] for text in dict.fromkeys(captions[clip_id]) if text_id(text) in texts]
-        if not found:
+        shares = {
+            text_id(text): getattr(mix, kind)
+            for kind, text in captions[clip_id].items()
+            if text_id(text) in texts and getattr(mix, kind) > 0
+        }
+        if not shares:
             raise UsageError(
                 f"release {release.name}: no caption of clip {clip_id} is embedded; run `reelmill encode` first"
             )
-        samples[clip_id] = Sample(clip_id, _array(row), found, (row["fps"] or encoding.fps) / TIME_STRIDE)
+        found = [texts[key] for key in shares]
+        latent_fps = (row["fps"] or encoding.fps) / TIME_STRIDE
+        samples[clip_id] = Sample(clip_id, _array(row), found, latent_fps, tuple(shares.values()))
     return [samples[clip_id] for clip_id in sorted(samples)]
 
 
@@ -78,14 +86,20 @@ def _latents(dataset: Dataset, release: Release, encoding: Encoding, columns: li
 
 
 def _texts(dataset: Dataset, release: Release, encoding: Encoding) -> dict[str, np.ndarray]:
-    wanted = pa.array(sorted({text_id(text) for texts in _captions(release) for text in texts}), pa.string())
+    wanted = pa.array(sorted({text_id(text) for text in release_texts(release)}), pa.string())
     table = dataset.scanner(TEXT.within(encoding.text_encoder)).to_table(filter=pc.field("text_id").isin(wanted))
     return {row["text_id"]: _array(row) for row in table.to_pylist()}
 
 
-def _captions(release: Release) -> list[tuple[str, str]]:
-    """Detailed and short caption of each clip."""
-    return list(zip(release.clips["detailed"].to_pylist(), release.clips["short"].to_pylist(), strict=True))
+def training_texts(row: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of a released clip by their names in `TextMix`; one that a clip lacks is left out."""
+    texts = {name: row.get(name) for name in ("detailed", "medium", "short")} | {"original": title_of(row["source"])}
+    return {name: text for name, text in texts.items() if text}
+
+
+def release_texts(release: Release) -> set[str]:
+    """All texts that training may draw of a release."""
+    return {text for row in release.clips.to_pylist() for text in training_texts(row).values()}
 
 
 def _array(row: Mapping[str, Any]) -> np.ndarray:

@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from jobs.arguments import add_json_argument
+from jobs.arguments import add_json_argument, add_recipe_arguments, recipe_from
 from jobs.cli import run_job
 from jobs.condition import Source, last_frames, open_source
+from jobs.expand import captions_of, expanded
 from jobs.movie import check_target, write_frames
 from jobs.run_config import RunConfig, read_run_config
 from model.autoencoder import STRIDE_HW, STRIDE_T, Autoencoder, load_autoencoder
@@ -56,6 +57,7 @@ class Shape:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run")
     parser.add_argument("prompt", help='what to show, as "a red circle moves left"')
+    parser.add_argument("--expand", action="store_true", help="expand the prompt first, as `reelmill expand` does")
     parser.add_argument("--size", metavar="WxH", help="in pixels; default: the picture's shape, or the usual clip's")
     parser.add_argument("--seconds", type=float, metavar="S", help="length; default: the longest training clip's")
     parser.add_argument("--image", metavar="FILE", help="picture that the clip starts with")
@@ -64,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--guidance", type=float, default=4.0, help="guidance scale, 1 for none (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: %(default)s)")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help=".mp4, or .png for an image")
+    add_recipe_arguments(parser)
     add_json_argument(parser)
 
 
@@ -73,10 +76,12 @@ def run(args: argparse.Namespace) -> int:
     source = _source(args)
     shape = shape_of(args, config, source)
     check_target(args.output, shape.num_frames)
-    frames = sample_frames(args, config, shape, source)
+    prompt = _expanded(args, config) if args.expand and args.prompt else args.prompt
+    frames = sample_frames(args, prompt, config, shape, source)
     write_frames(args.output, frames, config.fps)
     summary = {
         "output": str(args.output),
+        "prompt": prompt,
         "width": frames.shape[2],
         "height": frames.shape[1],
         "frames": len(frames),
@@ -87,6 +92,8 @@ def run(args: argparse.Namespace) -> int:
         json.dump(summary, sys.stdout)
         print()
     else:
+        if args.expand:
+            print(prompt)
         size = f"{summary['width']}x{summary['height']}"
         print(f"{args.output}: {size}, {len(frames)} frames at {config.fps:g} a second")
     return 0
@@ -124,7 +131,9 @@ def shape_of(args: argparse.Namespace, config: RunConfig, source: Source | None)
 
 
 @torch.no_grad()
-def sample_frames(args: argparse.Namespace, config: RunConfig, shape: Shape, source: Source | None) -> np.ndarray:
+def sample_frames(
+    args: argparse.Namespace, prompt: str, config: RunConfig, shape: Shape, source: Source | None
+) -> np.ndarray:
     """Sample a clip: (T, H, W, 3) uint8 RGB of exactly the shape asked for.
 
     Raises:
@@ -143,7 +152,7 @@ def sample_frames(args: argparse.Namespace, config: RunConfig, shape: Shape, sou
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     latent_T, latent_H, latent_W = shape.latent_shape
     request = Request(
-        text_LE=torch.from_numpy(text_encoder.encode([args.prompt])[0]) if args.prompt else None,
+        text_LE=torch.from_numpy(text_encoder.encode([prompt])[0]) if prompt else None,
         latent_shape=(transformer.config.latent_channels, latent_T, latent_H, latent_W),
         latent_fps=config.fps / STRIDE_T,
         seed=args.seed,
@@ -168,6 +177,11 @@ def cut_to_shape(video_CTHW: torch.Tensor, shape: Shape) -> np.ndarray:
     part = video_CTHW[:, : shape.num_frames, top : top + shape.height_px, left : left + shape.width_px]
     pixels = ((part.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return pixels.permute(1, 2, 3, 0).numpy()
+
+
+def _expanded(args: argparse.Namespace, config: RunConfig) -> str:
+    """The prompt in the words of the captions that the run was trained on."""
+    return expanded(args.prompt, recipe_from(args).expand, captions_of(config.dataset, config.release), args.seed)
 
 
 def _source(args: argparse.Namespace) -> Source | None:

@@ -64,7 +64,7 @@ def train_worker(settings: dict[str, Any]) -> None:
     device = ray.train.torch.get_device() if train.use_gpu else torch.device("cpu")
     torch.set_num_threads(settings["num_threads"] or max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
     fit(
-        load_samples(dataset, releases.read(dataset, config.release), config.encoding),
+        load_samples(dataset, releases.read(dataset, config.release), config.encoding, train.text_mix),
         train,
         LatentStatistics(config.latent_mean, config.latent_std),
         run_dir,

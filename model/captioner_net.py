@@ -47,7 +47,7 @@ It is also fast enough for the last temporal position (2) to stay within a grid 
 transformers 5 and vLLM 0.32 disagree on the position of the text that follows (after the larger side of the grid, or
 after the last instant), and the same weights would say different things.
 """
-MAX_FRAME_PX = 64 * 64
+MAX_FRAME_PX = 96 * 96
 MIN_FRAME_PX = GRID_PX * GRID_PX
 MAX_POSITIONS = 4096
 VOCABULARY = 1024

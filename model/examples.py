@@ -23,12 +23,14 @@ from schemas.identity import digest
 
 @dataclass(frozen=True)
 class Sample:
-    """What is stored of a clip: raw latent, its captions as text embeddings, and its latent frames a second."""
+    """What is stored of a clip: raw latent, its texts as embeddings with the share of draws that each is given, and its
+    latent frames a second. Without shares all texts have the same."""
 
     sample_id: str
     latent_CTHW: np.ndarray
     texts_LE: Sequence[np.ndarray]
     latent_fps: float
+    text_shares: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,9 @@ def choose_text(sample: Sample, choice: float) -> Tensor | None:
     """One of the sample's texts by a number in [0, 1), or None if it has none."""
     if not sample.texts_LE:
         return None
-    return torch.from_numpy(np.asarray(sample.texts_LE[int(choice * len(sample.texts_LE))], dtype=np.float32))
+    shares = np.cumsum(sample.text_shares or [1.0] * len(sample.texts_LE))
+    index = min(int(np.searchsorted(shares, choice * shares[-1], side="right")), len(sample.texts_LE) - 1)
+    return torch.from_numpy(np.asarray(sample.texts_LE[index], dtype=np.float32))
 
 
 def latent_shift(latent_shape: Sequence[int], patch: Patch) -> float:

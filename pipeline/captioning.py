@@ -1,4 +1,4 @@
-"""The caption half of the graph: frames, caption, similarity, tables. Callables for batches; no Ray here.
+"""The caption half of the graph: frames, captions with their checks, tables. Callables for batches; no Ray here.
 
 Models are imported where they are loaded, in the actors, so that the driver stays light. Between stages a row carries
 the clip as JSON and its frames as bytes with a shape. A failure travels in the row, so every clip that goes in comes
@@ -8,53 +8,46 @@ out with a caption or the reason why it has none.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.captioners.captioner import CaptionerConfig, ClipFrames, load_captioner
+from pipeline.captioners.captioner import Caption, ClipFrames, fingerprint, load_captioner
+from pipeline.captioners.source_text import hint_of, invented_words, title_of
 from pipeline.dataset import Dataset
+from pipeline.engines.engine import Answer, Sampling
 from pipeline.ledger import Reporter, timed
+from pipeline.stages.caption_checks.measure import check
 from pipeline.stages.clip_frames import sample_isolated, spread_times_us
 from schemas import CAPTIONS
 from schemas.captions import FAILED, OK, REJECTED
-from schemas.looking import CaptionConfig, EmbeddingConfig, FramesConfig
 from schemas.recipe import Recipe
 from schemas.rules import reasons_against
-from schemas.splitting import LimitsConfig
+from schemas.structured import text_of
 
-
-def captioner_config(config: CaptionConfig) -> CaptionerConfig:
-    """The captioner that a recipe names."""
-    if config.backend == "none":
-        raise ValueError("the recipe wants no captions")
-    return CaptionerConfig(
-        backend=config.backend,
-        checkpoint=config.checkpoint,
-        num_frames=config.num_frames,
-        max_pixels_px=config.max_pixels_px,
-        max_new_tokens=config.max_new_tokens,
-        dtype=config.dtype,
-        batch=config.batch_clips,
-        engine_options=config.engine_options,
-    )
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class FrameSampling:
-    """Add the frames of a clip to its row."""
+    """Add the frames of a clip to its row: so many for each window of the captioner."""
 
-    config: FramesConfig
-    limits: LimitsConfig
+    recipe: Recipe
     report: Reporter
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+    def __call__(self, row: Row) -> Row:
+        caption = self.recipe.caption
         with timed(self.report, "frames") as work:
             clip = json.loads(row["clip"])
-            times_us = spread_times_us(clip, self.config.num_frames)
-            sampled = sample_isolated(self.limits, clip, times_us, self.config.max_pixels_px)
+            num_windows = math.ceil((clip["end_us"] - clip["start_us"]) * 1e-6 / caption.window_s)
+            times_us = spread_times_us(clip, caption.num_frames * max(num_windows, 1))
+            max_pixels_px = max(caption.max_pixels_px, self.recipe.frames.max_pixels_px)
+            sampled = sample_isolated(self.recipe.limits, clip, times_us, max_pixels_px)
             work.rows, work.num_bytes = 1, sampled.frames.nbytes
         return {
             "clip": row["clip"],
@@ -71,89 +64,155 @@ def frames_of(batch: pa.Table) -> list[np.ndarray]:
     return [np.frombuffer(data, np.uint8).reshape(shape) for data, shape in pairs]
 
 
-class Captioning:
-    """Loads the captioner once; adds `caption` (JSON) to each row."""
+@dataclass(frozen=True)
+class Shown:
+    """A clip as the captioner is given it: the `clips` row, the frames, and what was measured, in words."""
 
-    def __init__(self, config: CaptionConfig, report: Reporter) -> None:
-        self._captioner = load_captioner(captioner_config(config))
-        self._report = report
+    clip: Mapping[str, Any]
+    frames: ClipFrames
+    hint: str
+
+
+class Captioning:
+    """Loads the captioner and the text tower once; makes a whole row of `captions` of each clip.
+
+    A caption that a rule rejects, or that is no JSON, is asked for once more in another way.
+    """
+
+    def __init__(self, recipe: Recipe, report: Reporter) -> None:
+        self._recipe, self._report = recipe, report
+        self._captioner = load_captioner(recipe.caption)
+        self._fingerprint = fingerprint(recipe.caption)
+        self._embedder = None
+        if recipe.embedding.model != "none":
+            from pipeline.stages.embedding import ClipEmbedder
+
+            self._embedder = ClipEmbedder(recipe.embedding)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         with timed(self._report, "caption") as work:
-            frames = frames_of(batch)
-            failures = batch["failure"].to_pylist()
-            times_s = batch["times_s"].to_pylist()
-            readable = [i for i, failure in enumerate(failures) if not failure]
-            captions = self._captioner.caption([ClipFrames(frames[i], times_s[i]) for i in readable])
-            texts: list[dict[str, Any]] = [
-                {"short": None, "detailed": None, "failure": failure} for failure in failures
-            ]
-            for i, caption in zip(readable, captions, strict=True):
-                texts[i] = {"short": caption.short, "detailed": caption.detailed, "failure": caption.failure}
-                work.count("output tokens", caption.num_output_tokens)
-            work.rows = len(texts)
-        encoded = [json.dumps(text | {"captioner": self._captioner.fingerprint}) for text in texts]
-        return batch.append_column("caption", pa.array(encoded, pa.string()))
-
-
-class SimilarityScoring:
-    """Loads the embedding model once; replaces the frames by the cosine of the caption with the clip's embedding."""
-
-    def __init__(self, config: EmbeddingConfig, report: Reporter) -> None:
-        from pipeline.stages.embedding import ClipEmbedder, text_video_similarity
-
-        self._embedder, self._similarity = ClipEmbedder(config), text_video_similarity
-        self._report = report
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        with timed(self._report, "similarity") as work:
             clips = [json.loads(text) for text in batch["clip"].to_pylist()]
-            captions = [json.loads(text) for text in batch["caption"].to_pylist()]
-            similarities: list[float | None] = [None] * len(clips)
-            pairs = [
-                i
-                for i, (clip, caption) in enumerate(zip(clips, captions, strict=True))
-                if caption["detailed"] and clip["encoder"] == self._embedder.fingerprint
+            shown = [
+                Shown(clip, ClipFrames(frames, times_s), hint_of(clip) if self._recipe.caption.hints else "")
+                for clip, frames, times_s in zip(clips, frames_of(batch), batch["times_s"].to_pylist(), strict=True)
             ]
-            texts = self._embedder.embed_texts([captions[i]["detailed"] for i in pairs])
-            vectors = np.array([clips[i]["embedding"] for i in pairs], np.float32).reshape(texts.shape)
-            for i, similarity in zip(pairs, self._similarity(texts, vectors).tolist(), strict=True):
-                similarities[i] = similarity
-            work.rows = len(captions)
-        column = pa.array(similarities, pa.float64())
-        return batch.select(["clip", "caption"]).append_column("similarity", column)
+            failures = batch["failure"].to_pylist()
+            rows: list[Row] = [self._failed(clip, why) for clip, why in zip(clips, failures, strict=True)]
+            readable = [i for i, failure in enumerate(failures) if not failure]
+            for i, row in zip(readable, self.caption([shown[i] for i in readable]), strict=True):
+                rows[i] = row
+            for row in rows:
+                work.count("output tokens", row["num_output_tokens"])
+            work.rows = len(rows)
+        return batch.select(["clip"]).append_column("row", pa.array([json.dumps(row) for row in rows], pa.string()))
+
+    def caption(self, shown: Sequence[Shown]) -> list[Row]:
+        """Rows of `captions`, in order, each at the first or the second try."""
+        captioner = self._captioner
+        others = self._ask(shown, captioner.other) if self._recipe.caption.compare_samples else [None] * len(shown)
+        captions = self._ask(shown, captioner.greedy)
+        rows = self._rows(shown, captions, others)
+        again = [
+            i
+            for i, row in enumerate(rows)
+            if row["status"] == REJECTED or (captions[i].answer is not None and not row["short"])
+        ]
+        tried = [shown[i] for i in again]
+        second = self._rows(tried, self._ask(tried, captioner.other), [others[i] for i in again])
+        for i, row in zip(again, second, strict=True):
+            spent = rows[i]["num_output_tokens"] + row["num_output_tokens"]
+            chosen = row if row["status"] == OK or not rows[i]["short"] else rows[i]
+            rows[i] = chosen | {"num_attempts": 2, "num_output_tokens": spent}
+        if captioner.rewrite_template is not None:
+            self._merge(shown, rows)
+        return rows
+
+    def _ask(self, shown: Sequence[Shown], sampling: Sampling) -> list[Caption]:
+        return self._captioner.caption([s.frames for s in shown], [s.hint for s in shown], sampling)
+
+    def _rows(self, shown: Sequence[Shown], captions: Sequence[Caption], others: Sequence[Caption | None]) -> list[Row]:
+        rows = [
+            self._row(one.clip, caption, other) for one, caption, other in zip(shown, captions, others, strict=True)
+        ]
+        self._add_similarities([one.clip for one in shown], rows)
+        for row in rows:
+            if row["status"] == OK:
+                row["reasons"] = reasons_against(self._recipe.caption_rules, row)
+                row["status"] = REJECTED if row["reasons"] else OK
+        return rows
+
+    def _row(self, clip: Mapping[str, Any], caption: Caption, other: Caption | None) -> Row:
+        row = self._failed(clip, caption.failure or "") | {"num_output_tokens": caption.num_output_tokens}
+        if caption.structured is None:
+            return row
+        texts = {length: text_of(caption.structured, length) for length in ("short", "medium", "detailed")}
+        scores = check(
+            caption.structured,
+            answer=(caption.answer or "").rpartition("\n")[2],
+            was_cut=caption.was_cut,
+            language=self._recipe.caption.language,
+            prompt=f"{self._captioner.template.system}\n{self._captioner.template.user}",
+            camera=clip,
+            other=other.structured if other else None,
+        )
+        facts = {"num_words": len(texts["detailed"].split()), "status": OK, "reasons": []}
+        return row | asdict(caption.structured) | texts | scores | facts
+
+    def _failed(self, clip: Mapping[str, Any], why: str) -> Row:
+        """A row without a caption; its status stands for as long as nothing better is found."""
+        return dict.fromkeys(CAPTIONS.schema.names) | {
+            "clip_id": clip["clip_id"],
+            "captioner": self._fingerprint,
+            "captioner_name": self._recipe.caption.checkpoint,
+            "captioned_us": time.time_ns() // 1000,
+            "language": self._recipe.caption.language,
+            "num_output_tokens": 0,
+            "num_attempts": 1,
+            "status": FAILED,
+            "reasons": [why],
+        }
+
+    def _add_similarities(self, clips: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> None:
+        """The cosine of each caption with its clip's embedding, where there is one of the same model."""
+        if self._embedder is None:
+            return
+        from pipeline.stages.embedding import text_video_similarity
+
+        pairs = [
+            i
+            for i, (clip, row) in enumerate(zip(clips, rows, strict=True))
+            if row["detailed"] and clip["encoder"] == self._embedder.fingerprint
+        ]
+        texts = self._embedder.embed_texts([rows[i]["detailed"] for i in pairs])
+        vectors = np.array([clips[i]["embedding"] for i in pairs], np.float32).reshape(texts.shape)
+        for i, similarity in zip(pairs, text_video_similarity(texts, vectors).tolist(), strict=True):
+            rows[i]["text_video_similarity"] = similarity
+
+    def _merge(self, shown: Sequence[Shown], rows: Sequence[Row]) -> None:
+        """Merge accepted captions with the text that came with their source; what would invent anything is not used."""
+        titles = [title_of(one.clip["source"]) for one in shown]
+        wanted = [i for i, row in enumerate(rows) if row["status"] == OK and titles[i]]
+        answers = self._captioner.rewrite([rows[i]["detailed"] for i in wanted], [titles[i] for i in wanted])
+        for i, answer in zip(wanted, answers, strict=True):
+            if isinstance(answer, Answer):
+                rows[i]["num_output_tokens"] += answer.num_tokens
+                rows[i]["invented"] = invented_words(answer.text, rows[i]["detailed"], titles[i])
+                if not answer.cut and not rows[i]["invented"]:
+                    rows[i]["merged"] = answer.text
 
 
 @dataclass(frozen=True)
 class CaptionWriter:
-    """Judge captions by the recipe's rules and write them."""
+    """Writes rows of `captions`."""
 
     dataset: Dataset
-    recipe: Recipe
     report: Reporter
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         with timed(self.report, "write") as work:
-            clips, captions = ([json.loads(text) for text in batch[name].to_pylist()] for name in ("clip", "caption"))
-            similarities = batch["similarity"].to_pylist()
-            rows = [self._row(*parts) for parts in zip(clips, captions, similarities, strict=True)]
+            rows = [json.loads(text) for text in batch["row"].to_pylist()]
             self.dataset.write_part(CAPTIONS, rows)
             work.rows = len(rows)
             for row in rows:
                 work.count("captions " + row["status"])
         return batch.select(["clip"])
-
-    def _row(self, clip: dict[str, Any], caption: dict[str, Any], similarity: float | None) -> dict[str, Any]:
-        row = {
-            "clip_id": clip["clip_id"],
-            "captioner": caption["captioner"],
-            "captioner_name": self.recipe.caption.checkpoint,
-            "short": caption["short"],
-            "detailed": caption["detailed"],
-            "num_words": len(caption["detailed"].split()) if caption["detailed"] else None,
-            "text_video_similarity": similarity,
-        }
-        if caption["failure"]:
-            return row | {"status": FAILED, "reasons": [caption["failure"]]}
-        reasons = reasons_against(self.recipe.caption_rules, row)
-        return row | {"status": REJECTED if reasons else OK, "reasons": reasons}

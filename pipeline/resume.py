@@ -86,11 +86,18 @@ CLIP_GEOMETRY = "clip_id, uri, start_us, end_us, is_image, num_frames, width, he
 
 
 def to_caption(dataset: Dataset, captioner: str) -> list[dict[str, Any]]:
-    """Kept clips without a caption by this captioner, each with its newest embedding where there is one."""
+    """Kept clips without a caption by this captioner, each with its newest embedding where there is one, what was
+    measured that captions are checked against, and what came with its source."""
     rows = connect(dataset).sql(
-        f"select {CLIP_GEOMETRY}, encoder, embedding from clips left join embeddings using (clip_id, encoder) "
-        f"where status = '{KEPT}' and clip_id not in (select clip_id from captions where captioner = ?) "
-        "order by clip_id",
+        f"""
+        select {CLIP_GEOMETRY}, encoder, embedding, source,
+               camera_motion, camera_strength, camera_confidence, overlay_texts
+        from clips left join embeddings using (clip_id, encoder)
+        join (select video_id, min_by(source, uri) as source from videos where duplicate_of is null group by video_id)
+        using (video_id)
+        where status = '{KEPT}' and clip_id not in (select clip_id from captions where captioner = ?)
+        order by clip_id
+        """,
         params=[captioner],
     )
     return rows.to_arrow_table().to_pylist()

@@ -6,7 +6,7 @@ killed goes on from there. Between the graphs of a curation the driver judges (`
 
     inputs -> scan -> write videos, clips
     clips still in -> read frames, overlay text -> embedding, heads -> write measures, embeddings
-    clips kept -> frames -> caption -> similarity -> write captions
+    clips kept -> frames -> caption, checks, second try -> write captions
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import ray.data
 from ray.actor import ActorHandle
 from ray.util.debug import disable_log_once_globally
 
-from pipeline.captioning import Captioning, CaptionWriter, FrameSampling, SimilarityScoring
+from pipeline.captioning import Captioning, CaptionWriter, FrameSampling
 from pipeline.dataset import Dataset, new_rows
 from pipeline.encoding import LatentWriting, PlannedFrames, TextWriting
 from pipeline.isolation import ChildDied, isolated
@@ -240,28 +240,20 @@ def clip_items(clips: Sequence[Mapping[str, Any]], num_blocks: int) -> ray.data.
 def caption_graph(
     dataset: Dataset, clips: Sequence[Mapping[str, Any]], recipe: Recipe, report: ActorReporter
 ) -> ray.data.Dataset:
-    """Clips -> frames -> caption -> similarity -> rows of `captions`."""
+    """Clips -> frames -> captions and their checks -> rows of `captions`."""
     batch = recipe.caption.batch_clips
-    sampling = FrameSampling(recipe.frames, recipe.limits, report)
+    sampling = FrameSampling(recipe, report)
     graph = clip_items(clips, len(clips) // 16).map(sampling, num_cpus=decode_cpus())
     graph = graph.map_batches(
         Captioning,
-        fn_constructor_args=(recipe.caption, report),
+        fn_constructor_args=(recipe, report),
         batch_size=batch,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=recipe.caption.num_actors),
         num_cpus=SMALL_CPU,
         num_gpus=recipe.caption.num_gpus,
     )
-    graph = graph.map_batches(
-        SimilarityScoring,
-        fn_constructor_args=(recipe.embedding, report),
-        batch_size=batch,
-        batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(size=1),
-        num_cpus=SMALL_CPU,
-    )
-    writer = CaptionWriter(dataset, recipe, report)
+    writer = CaptionWriter(dataset, report)
     return graph.map_batches(writer, batch_size=batch, batch_format="pyarrow", num_cpus=WRITER_CPU)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from schemas.caption_checks import CaptionChecks
 from schemas.columns import Table, column
 
 OK, REJECTED, FAILED = "ok", "rejected", "failed"
@@ -13,14 +14,32 @@ OK, REJECTED, FAILED = "ok", "rejected", "failed"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caption:
-    """The texts of one captioner for one clip, and what the checks made of them."""
+    """What one captioner said of one clip: fields, the texts made of them, and what the checks made of those."""
 
     clip_id: str = column(pa.string(), "the clip")
     captioner: str = column(pa.string(), "fingerprint of weights, prompts and settings")
     captioner_name: str = column(pa.string(), "checkpoint as named in the recipe")
-    short: str | None = column(pa.string(), "one sentence")
-    detailed: str | None = column(pa.string(), "full description")
+    captioned_us: int = column(pa.int64(), "when it was written, Unix time", unit="us")
+    language: str = column(pa.string(), "ISO 639-1 code of the language asked for")
+    subject: str | None = column(pa.string(), "who or what is seen, with visible details")
+    action: str | None = column(pa.string(), "what the subject does; goes on from `subject` as a sentence")
+    setting: str | None = column(pa.string(), "where it is and what is behind it")
+    camera: str | None = column(pa.string(), "how the camera moves and the shot is framed")
+    light: str | None = column(pa.string(), "light and dominant colours")
+    style: str | None = column(pa.string(), "what kind of picture it is")
+    on_screen_text: str | None = column(pa.string(), "text overlaid on the picture; empty if none")
+    short: str | None = column(pa.string(), "one sentence: subject and action")
+    medium: str | None = column(pa.string(), "subject, action and setting")
+    detailed: str | None = column(pa.string(), "all fields that say something new")
+    merged: str | None = column(
+        pa.string(), "`detailed` merged with the source's own text; null without one, or if words were invented"
+    )
+    invented: list[str] | None = column(
+        pa.list_(pa.string()), "words of the merged text that neither the caption nor the source's text says"
+    )
     num_words: int | None = column(pa.int32(), "words of the detailed text")
+    num_output_tokens: int = column(pa.int32(), "tokens that the model wrote for it, all tries together")
+    num_attempts: int = column(pa.int32(), "1, or 2 if a rule or broken JSON made it be asked for again")
     text_video_similarity: float | None = column(
         pa.float64(), "cosine of the embeddings of the detailed text and of the frames"
     )
@@ -28,7 +47,7 @@ class Caption:
     reasons: list[str] = column(pa.list_(pa.string()), "every rule that rejects the caption, or why captioning failed")
 
 
-CAPTIONS = Table(Caption, "captions", key=("clip_id", "captioner"))
+CAPTIONS = Table(Caption, "captions", key=("clip_id", "captioner"), parts=(CaptionChecks,))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

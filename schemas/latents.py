@@ -29,7 +29,8 @@ class ReleaseClip:
     content_box: list[int] = column(pa.list_(pa.int32(), 4), "x, y, width, height inside letterbox bars", unit="px")
     captioner: str = column(pa.string(), "fingerprint of the captioner")
     short: str = column(pa.string(), "short caption")
-    detailed: str = column(pa.string(), "detailed caption")
+    medium: str | None = column(pa.string(), "medium caption")
+    detailed: str = column(pa.string(), "detailed caption, merged with the source's own text where that was wanted")
     source: str = column(pa.string(), "JSON object of the input list's other columns")
 
 

@@ -23,6 +23,7 @@ from schemas.looking import (
     AestheticConfig,
     CaptionConfig,
     EmbeddingConfig,
+    ExpandConfig,
     FramesConfig,
     OverlayTextConfig,
     SafetyConfig,
@@ -54,6 +55,7 @@ class Recipe:
     frames: FramesConfig = field(default_factory=FramesConfig)
     caption: CaptionConfig = field(default_factory=CaptionConfig)
     caption_rules: dict[str, Rule] = field(default_factory=dict)
+    expand: ExpandConfig = field(default_factory=ExpandConfig)
     embedding: EmbeddingConfig = field(default_factory=EmbeddingConfig)
     encode: EncodeConfig = field(default_factory=EncodeConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -127,15 +129,34 @@ def _check_rules(recipe: Recipe, origin: str) -> None:
             )
 
 
-def _read_toml(name_or_file: str) -> dict[str, Any]:
+def _read_toml(name_or_file: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The values of a recipe, laid over those of the one that it names as its `base`."""
     builtin = resources.files("jobs") / "recipes" / f"{name_or_file}.toml"
     path = builtin if not name_or_file.endswith(".toml") and builtin.is_file() else Path(name_or_file)
     try:
-        return tomllib.loads(path.read_text())
+        tree = tomllib.loads(path.read_text())
     except FileNotFoundError:
         raise RecipeError(f"recipe {name_or_file}: no recipe of this name and no such file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise RecipeError(f"recipe {name_or_file}: {error}") from None
+    base = tree.pop("base", None)
+    if base is None:
+        return tree
+    if not isinstance(base, str) or base in (*above, name_or_file):
+        raise RecipeError(f"recipe {name_or_file}: base = {base!r}: not the name of another recipe")
+    return _laid_over(_read_toml(base, (*above, name_or_file)), tree)
+
+
+def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """A tree with another's values in place of its own; sections are merged."""
+    merged = dict(below)
+    for key, value in above.items():
+        standing = merged.get(key)
+        if isinstance(standing, dict) and isinstance(value, dict):
+            merged[key] = _laid_over(standing, value)
+        else:
+            merged[key] = value
+    return merged
 
 
 def _apply(tree: dict[str, Any], setting: str) -> None:

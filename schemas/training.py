@@ -42,6 +42,17 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, config=STRICT)
+class TextMix:
+    """How often each text of a clip is drawn; shares of those that it has. DALL-E 3 trained on 95% synthetic captions
+    and 5% texts that came with the source (Betker et al. 2023)."""
+
+    detailed: NonNegativeFloat = 0.6
+    medium: NonNegativeFloat = 0.15
+    short: NonNegativeFloat = 0.2
+    original: NonNegativeFloat = 0.05
+
+
+@dataclass(frozen=True, config=STRICT)
 class TrainConfig:
     """The training run."""
 
@@ -56,6 +67,7 @@ class TrainConfig:
     ema_decay: Fraction = 0.99
     text_drop: Fraction = 0.1
     """Share of samples whose text is dropped, for classifier-free guidance (Ho & Salimans 2022)."""
+    text_mix: TextMix = field(default_factory=TextMix)
     seed: int = 0
     validate_every: PositiveInt = 50
     checkpoint_every: PositiveInt = 50

@@ -31,7 +31,8 @@ select reason, count(*) as videos from videos where status = 'failed' group by r
 
 -- Kept clips with an accepted caption, and the text that came with the source: what a release selects from.
 create or replace view trainable as
-select k.*, c.captioner, c.captioner_name, c.short, c.detailed, c.num_words, c.text_video_similarity, v.source
+select k.*, c.captioner, c.captioner_name, c.language, c.short, c.medium, coalesce(c.merged, c.detailed) as detailed,
+       c.num_words, c.text_video_similarity, v.source
 from kept k
 join captions c on c.clip_id = k.clip_id and c.status = 'ok'
 join (select video_id, min_by(source, uri) as source from videos where duplicate_of is null group by video_id) v

@@ -1,55 +1,29 @@
-"""The captioner seam: clips in, a short and a detailed caption each out, the same for every backend.
+"""From clips to structured captions by way of an engine: windows, questions, and what the answers come to.
 
-A backend is an engine that answers requests (frames and a question) with text. Everything else is here, once: which
-frames, at what size, which questions, and that one bad clip becomes a reason in its own row and never an exception.
+A clip is shown by its frames with their times; a long one in windows, whose captions are merged by rule, so that
+nothing is added. The engine is held to JSON by a grammar, and what is not JSON all the same is a failure in words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 
-from model.builtin import BUILTIN, WEIGHTS
 from pipeline.captioners.frames import fit_frames
-from pipeline.captioners.prompts import PROMPTS, Kind
+from pipeline.captioners.windows import merged
+from pipeline.engines.engine import Answer, Engine, EngineConfig, Fault, Request, Sampling, load_engine
+from pipeline.prompting import PromptTemplate, load_prompt
 from schemas.identity import digest, folder_digest
+from schemas.looking import LANGUAGES, CaptionConfig, EngineSettings
+from schemas.structured import StructuredCaption, from_json, json_schema
 
-Backend = Literal["transformers", "vllm"]
-Dtype = Literal["float32", "bfloat16", "float16"]
-BUILTIN_FOLDER = WEIGHTS / "captioner"
-
-
-@dataclass(frozen=True)
-class CaptionerConfig:
-    """What is asked of which network, and on what.
-
-    checkpoint: "builtin", a folder, or a hub name. max_pixels_px: budget of one frame, kept in the clip's own shape.
-    batch: questions that transformers takes at once; vLLM is given all of them and batches by itself.
-    engine_options: passed to the backend's engine as they are (for vLLM: tensor_parallel_size, max_model_len, ...).
-    The last two say how fast, not what, so they are not in the fingerprint.
-    """
-
-    backend: Backend = "transformers"
-    checkpoint: str = BUILTIN
-    num_frames: int = 8
-    max_pixels_px: int = 64 * 48
-    max_new_tokens: int = 96
-    dtype: Dtype = "float32"
-    batch: int = 16
-    short_prompt: str = PROMPTS["short"]
-    detailed_prompt: str = PROMPTS["detailed"]
-    engine_options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def folder_or_name(self) -> str:
-        return str(BUILTIN_FOLDER) if self.checkpoint == BUILTIN else self.checkpoint
-
-    def prompt(self, kind: Kind) -> str:
-        return self.short_prompt if kind == "short" else self.detailed_prompt
+PROMPT_NAMES = ("language", "hints")
+REWRITE_NAMES = ("caption", "title")
 
 
 @dataclass(frozen=True)
@@ -78,145 +52,134 @@ class ClipFrames:
         whole_s = (last - first) * len(self.timestamps_s) / (len(self.timestamps_s) - 1)
         return num_frames / whole_s if whole_s > 0 else 1.0
 
+    def windows(self, num_frames: int) -> list[ClipFrames]:
+        """Equal parts of about `num_frames` frames each; one if there are fewer than twice as many."""
+        count = max(len(self.frames) // num_frames, 1)
+        bounds = [round(i * len(self.frames) / count) for i in range(count + 1)]
+        return [ClipFrames(self.frames[a:b], self.timestamps_s[a:b]) for a, b in pairwise(bounds)]
+
 
 @dataclass(frozen=True)
 class Caption:
-    """What was said of a clip. `failure` says why there is no caption, or why it is not whole."""
+    """What was said of a clip. `failure` says why there is no caption; `answer` is what the engine wrote, if it did."""
 
-    short: str = ""
-    detailed: str = ""
+    structured: StructuredCaption | None = None
+    answer: str | None = None
     num_output_tokens: int = 0
+    was_cut: bool = False
     failure: str | None = None
 
 
 @dataclass(frozen=True)
-class Request:
-    """One question about one clip's frames, (T, H, W, 3) uint8 at the engine's size."""
+class Captioner:
+    """Asks an engine for captions, and for captions merged with what came with a clip."""
 
-    frames: np.ndarray
-    fps: float
-    prompt: str
-
-
-@dataclass(frozen=True)
-class Answer:
-    """Text as said; `cut` if the limit on tokens ended it."""
-
-    text: str
-    num_tokens: int
-    cut: bool
-
-
-class Captioner(Protocol):
-    """Anything that captions clips. `fingerprint` changes with weights, prompts and settings, not with the backend."""
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    def caption(self, clips: Sequence[ClipFrames]) -> list[Caption]: ...
-
-
-class Engine(Protocol):
-    """Greedy answers by one network. Raises ValueError if a request is at fault; a machine's faults are left to Ray."""
-
-    grid_px: int
-    told_fps: float | None
-    """Rate to tell whatever the clip's, for a network fitted on one; None for the clip's own."""
-
-    def answer(self, requests: Sequence[Request]) -> list[Answer]: ...
-
-
-@dataclass(frozen=True)
-class ChatCaptioner:
-    """A captioner over an engine that follows a chat template."""
-
-    config: CaptionerConfig
+    config: CaptionConfig
     engine: Engine
+    template: PromptTemplate
+    rewrite_template: PromptTemplate | None = None
+
+    def caption(self, clips: Sequence[ClipFrames], hints: Sequence[str], sampling: Sampling) -> list[Caption]:
+        """A caption of each clip, in order; one that has none says why in `failure`."""
+        faults = [clip.fault() for clip in clips]
+        requests = [
+            [] if fault else [self._request(window, hint) for window in clip.windows(self.config.num_frames)]
+            for clip, hint, fault in zip(clips, hints, faults, strict=True)
+        ]
+        answers = iter(self.engine.answer([request for asked in requests for request in asked], sampling))
+        return [
+            Caption(failure=fault) if fault else _caption(list(islice(answers, len(asked))))
+            for asked, fault in zip(requests, faults, strict=True)
+        ]
+
+    def rewrite(self, captions: Sequence[str], titles: Sequence[str]) -> list[Answer | Fault]:
+        """Each caption merged with a title, greedily."""
+        assert self.rewrite_template is not None
+        requests = [
+            Request(self.rewrite_template.fill(caption=caption, title=title), self.rewrite_template.system)
+            for caption, title in zip(captions, titles, strict=True)
+        ]
+        return self.engine.answer(requests, self.greedy)
 
     @property
-    def fingerprint(self) -> str:
-        return fingerprint(self.config)
+    def greedy(self) -> Sampling:
+        return Sampling(self.config.max_new_tokens)
 
-    def caption(self, clips: Sequence[ClipFrames]) -> list[Caption]:
-        """A caption for each clip, in order; a clip that cannot be captioned gets a `failure`."""
-        faults = [clip.fault() for clip in clips]
-        good = [clip for clip, fault in zip(clips, faults, strict=True) if fault is None]
-        requests = [request for clip in good for request in self._requests(clip)]
-        answers = _answer_each(self.engine, requests)
-        said = (_caption(*answers[i : i + 2]) for i in range(0, len(answers), 2))
-        return [next(said) if fault is None else Caption(failure=fault) for fault in faults]
+    @property
+    def other(self) -> Sampling:
+        """For a second try: drawn, with twice the room."""
+        return Sampling(2 * self.config.max_new_tokens, self.config.retry_temperature, seed=1)
 
-    def _requests(self, clip: ClipFrames) -> list[Request]:
+    def _request(self, clip: ClipFrames, hint: str) -> Request:
         config = self.config
         frames = fit_frames(clip.frames, config.num_frames, config.max_pixels_px, self.engine.grid_px)
         fps = self.engine.told_fps or clip.fps(config.num_frames)
-        return [Request(frames, fps, config.prompt(kind)) for kind in ("short", "detailed")]
+        user = self.template.fill(language=LANGUAGES.get(config.language, config.language), hints=hint)
+        return Request(user, self.template.system, frames, fps, json_schema())
 
 
-def _answer_each(engine: Engine, requests: Sequence[Request]) -> list[Answer | str]:
-    """All at once; if that fails, one by one, so that the reason goes to the request that is at fault."""
-    if not requests:
-        return []
+def _caption(answers: Sequence[Answer | Fault]) -> Caption:
+    """One caption of the answers for a clip's windows."""
+    said = [answer for answer in answers if isinstance(answer, Answer)]
+    for answer in answers:
+        if isinstance(answer, Fault):
+            return Caption(failure=answer.reason)
+    whole = Caption(None, "\n".join(a.text for a in said), sum(a.num_tokens for a in said), any(a.cut for a in said))
     try:
-        return list(engine.answer(requests))
+        structured = merged([from_json(answer.text) for answer in said])
     except ValueError as error:
-        if len(requests) == 1:
-            return [str(error)]
-        return [answer for request in requests for answer in _answer_each(engine, [request])]
+        reason = "cut off at the limit of tokens" if whole.was_cut else str(error)
+        return replace(whole, failure=f"caption: {reason}")
+    return replace(whole, structured=structured)
 
 
-def _caption(short: Answer | str, detailed: Answer | str) -> Caption:
-    for answer in (short, detailed):
-        if isinstance(answer, str):
-            return Caption(failure=answer)
-    assert isinstance(short, Answer)
-    assert isinstance(detailed, Answer)
-    said = {"short": short, "detailed": detailed}
-    cut = [kind for kind, answer in said.items() if answer.cut]
-    empty = [kind for kind, answer in said.items() if not answer.text]
-    failure = None
-    if cut:
-        failure = f"{' and '.join(cut)} caption cut off at the limit of tokens"
-    elif empty:
-        failure = f"{' and '.join(empty)} caption empty"
-    return Caption(short.text, detailed.text, short.num_tokens + detailed.num_tokens, failure)
-
-
-def fingerprint(config: CaptionerConfig) -> str:
+def fingerprint(config: CaptionConfig) -> str:
     """16 hex characters over weights, prompts and settings. Backends give the same greedy text, so they share it.
 
     A folder counts by its bytes; a hub name by itself, so pin a revision by downloading it to a folder.
-    """
-    where = Path(config.folder_or_name)
-    weights = folder_digest(where) if where.is_dir() else config.checkpoint
-    settings = (config.num_frames, config.max_pixels_px, config.max_new_tokens, config.dtype)
-    return digest("captioner", weights, config.short_prompt, config.detailed_prompt, *settings)
-
-
-def load_captioner(config: CaptionerConfig) -> Captioner:
-    """Load the network (seconds with transformers, about a minute with vLLM).
 
     Raises:
-        ValueError: no such backend; the checkpoint is not there (OSError from a backend's loader otherwise).
+        ValueError: a prompt template cannot be read.
     """
-    loaders: dict[str, Callable[[CaptionerConfig], Engine]] = {
-        "transformers": _load_transformers,
-        "vllm": _load_vllm,
-    }
-    if config.backend not in loaders:
-        raise ValueError(f"captioner backend {config.backend!r} is not one of {', '.join(loaders)}")
-    if config.checkpoint == BUILTIN and not BUILTIN_FOLDER.is_dir():
-        raise ValueError(f"no builtin captioner in {BUILTIN_FOLDER}: fit it with `python -m jobs.fit_captioner`")
-    return ChatCaptioner(config, loaders[config.backend](config))
+    where = Path(engine_config(config).folder_or_name)
+    weights = folder_digest(where) if where.is_dir() else config.checkpoint
+    templates = [asdict(load_prompt(config.prompt, PROMPT_NAMES))]
+    if config.rewrite:
+        templates.append(asdict(load_prompt(config.rewrite, REWRITE_NAMES)))
+    saying = [name for name in CaptionConfig.__dataclass_fields__ if name not in _ONLY_HOW_FAST | {"prompt", "rewrite"}]
+    return digest("captioner", VERSION, weights, templates, *(getattr(config, name) for name in saying))
 
 
-def _load_transformers(config: CaptionerConfig) -> Engine:
-    from pipeline.captioners.transformers_backend import TransformersEngine
+VERSION = 2
+"""Of frames, windows and merging, which settings do not tell."""
+_ONLY_HOW_FAST = {
+    *EngineSettings.__dataclass_fields__,
+    "batch_clips",
+    "num_gpus",
+    "num_actors",
+} - {"dtype"}
 
-    return TransformersEngine(config)
+
+def engine_config(config: EngineSettings) -> EngineConfig:
+    """What an engine is loaded by.
+
+    Raises:
+        ValueError: the settings want no engine.
+    """
+    if config.backend == "none":
+        raise ValueError("the recipe wants no captions")
+    settings: Mapping[str, Any] = {name: getattr(config, name) for name in EngineSettings.__dataclass_fields__}
+    return EngineConfig(
+        options=settings["engine_options"], **{k: v for k, v in settings.items() if k != "engine_options"}
+    )
 
 
-def _load_vllm(config: CaptionerConfig) -> Engine:
-    from pipeline.captioners.vllm_backend import VllmEngine
+def load_captioner(config: CaptionConfig) -> Captioner:
+    """Load the engine that the settings name.
 
-    return VllmEngine(config)
+    Raises:
+        ValueError: no such backend, checkpoint or prompt.
+    """
+    template = load_prompt(config.prompt, PROMPT_NAMES)
+    rewrite = load_prompt(config.rewrite, REWRITE_NAMES) if config.rewrite else None
+    return Captioner(config, load_engine(engine_config(config)), template, rewrite)

@@ -11,6 +11,8 @@ import random
 import re
 from dataclasses import asdict, dataclass
 
+from schemas.structured import StructuredCaption, text_of
+
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (220, 40, 40),
     "orange": (240, 140, 30),
@@ -137,9 +139,24 @@ def short_caption(scene: Scene) -> str:
 
 def detailed_caption(scene: Scene) -> str:
     """Full sentences on objects, background, light and camera."""
-    objects = [f"A {t.size} {t.colour} {t.shape} with a {t.texture} surface {_long_motion(t)}." for t in scene.things]
-    place = f"The background is {scene.pattern} {scene.background} in {scene.light} light."
-    return " ".join([*objects, place, CAMERA_SENTENCES[scene.camera]])
+    return text_of(structured_caption(scene), "detailed")
+
+
+def structured_caption(scene: Scene) -> StructuredCaption:
+    """The same facts field by field; its detailed text is `detailed_caption`."""
+    first, *others = scene.things
+    also = "".join(f". {_named(thing)} {_long_motion(thing)}" for thing in others)
+    return StructuredCaption(
+        subject=_named(first),
+        action=_long_motion(first) + also,
+        setting=f"The background is {scene.pattern} {scene.background} in {scene.light} light.",
+        camera=CAMERA_SENTENCES[scene.camera],
+        light=f"{scene.light} light",
+    )
+
+
+def _named(thing: Thing) -> str:
+    return f"A {thing.size} {thing.colour} {thing.shape} with a {thing.texture} surface"
 
 
 _OBJECT = re.compile(

@@ -37,6 +37,7 @@ def release_row(clip_id: str, seed: int) -> dict:
         "content_box": [0, 0, W, H],
         "captioner": "truth",
         "short": short_caption(scene),
+        "medium": None,
         "detailed": detailed_caption(scene),
         "source": "{}",
     }

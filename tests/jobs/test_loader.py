@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jobs.loader import Encoding, latent_shapes, load_samples
+from jobs.loader import Encoding, latent_shapes, load_samples, training_texts
 from jobs.train import prepare
 from model.autoencoder import load_autoencoder
 from model.text_encoder import load_text_encoder
@@ -14,7 +14,7 @@ from pipeline.dataset import Dataset
 from schemas import LATENTS
 from schemas.errors import UsageError
 from schemas.recipe import Recipe, decode_recipe
-from schemas.training import EncodeConfig
+from schemas.training import EncodeConfig, TextMix
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def encoding() -> Encoding:
 
 def test_samples_are_the_stored_arrays(encoded_dataset, encoding):
     release = releases.read(encoded_dataset, "drawn")
-    samples = load_samples(encoded_dataset, release, encoding)
+    samples = load_samples(encoded_dataset, release, encoding, TextMix())
     assert [s.sample_id for s in samples] == release.clips["clip_id"].to_pylist()
     stored = encoded_dataset.read(LATENTS.within(encoding.autoencoder)).to_pylist()[0]
     sample = next(s for s in samples if s.sample_id == stored["clip_id"])
@@ -35,6 +35,27 @@ def test_samples_are_the_stored_arrays(encoded_dataset, encoding):
     expected = load_text_encoder().encode([caption["detailed"], caption["short"]])
     for found, truth in zip(sample.texts_LE, expected, strict=True):
         np.testing.assert_allclose(found, truth, rtol=1e-4, atol=1e-5)
+
+
+def test_texts_are_drawn_by_the_mix_from_what_a_clip_has(encoded_dataset, encoding):
+    release = releases.read(encoded_dataset, "drawn")
+    (first, *_) = load_samples(encoded_dataset, release, encoding, TextMix())
+    assert first.text_shares == (0.6, 0.2)
+    (first, *_) = load_samples(encoded_dataset, release, encoding, TextMix(detailed=0, short=1))
+    row = release.clips.to_pylist()[0]
+    np.testing.assert_allclose(first.texts_LE[0], load_text_encoder().encode([row["short"]])[0], rtol=1e-4, atol=1e-5)
+    assert len(first.texts_LE) == 1
+
+
+def test_the_texts_of_a_clip_are_its_captions_and_its_source(encoded_dataset):
+    row = releases.read(encoded_dataset, "drawn").clips.to_pylist()[0]
+    assert list(training_texts(row)) == ["detailed", "short"]
+    assert training_texts(row | {"medium": "m", "source": '{"title": "t"}'}) == {
+        "detailed": row["detailed"],
+        "medium": "m",
+        "short": row["short"],
+        "original": "t",
+    }
 
 
 def test_shapes_are_read_without_latents(encoded_dataset, encoding):
@@ -51,7 +72,12 @@ def test_latents_made_in_another_way_are_not_read(encoded_dataset, encoding, oth
 
 def test_texts_of_another_encoder_are_not_read(encoded_dataset, encoding):
     with pytest.raises(UsageError, match="no caption of clip clip-00"):
-        load_samples(encoded_dataset, releases.read(encoded_dataset, "drawn"), replace(encoding, text_encoder="0" * 16))
+        load_samples(
+            encoded_dataset,
+            releases.read(encoded_dataset, "drawn"),
+            replace(encoding, text_encoder="0" * 16),
+            TextMix(),
+        )
 
 
 def test_a_run_is_described_before_anything_is_written(encoded_dataset):

@@ -23,6 +23,7 @@ from pipeline.drawn.render import render
 from pipeline.drawn.world import Scene, Thing
 from schemas.errors import UsageError
 from schemas.recipe import decode_recipe
+from schemas.training import TextMix
 
 MOVING = Scene(things=(Thing("circle", "red", direction="right", speed="quickly"),))
 
@@ -34,7 +35,7 @@ def run_dir(encoded_dataset, tmp_path_factory) -> Path:
     config, _, _ = prepare(encoded_dataset, "drawn", recipe)
     folder = tmp_path_factory.mktemp("run")
     write_run_config(folder, config)
-    samples = load_samples(encoded_dataset, releases.read(encoded_dataset, "drawn"), config.encoding)
+    samples = load_samples(encoded_dataset, releases.read(encoded_dataset, "drawn"), config.encoding, TextMix())
     statistics = LatentStatistics(config.latent_mean, config.latent_std)
     fit(samples, recipe.train, statistics, folder, text_dim=config.text_dim)
     return folder

@@ -19,7 +19,7 @@ from model.training import fit
 from pipeline import releases
 from schemas.errors import UsageError
 from schemas.recipe import load_recipe
-from schemas.training import TrainConfig
+from schemas.training import TextMix, TrainConfig
 
 SETTINGS = [
     "train.steps=30",
@@ -58,7 +58,7 @@ def test_killed_and_resumed_under_ray_equals_the_plain_loop(encoded_dataset, tmp
 
     recipe = load_recipe("default", SETTINGS)
     config, _, _ = prepare(encoded_dataset, "drawn", recipe)
-    samples = load_samples(encoded_dataset, releases.read(encoded_dataset, "drawn"), config.encoding)
+    samples = load_samples(encoded_dataset, releases.read(encoded_dataset, "drawn"), config.encoding, TextMix())
     statistics = LatentStatistics(config.latent_mean, config.latent_std)
     plain = tmp_path / "plain"
     fit(samples, recipe.train, statistics, plain, text_dim=config.text_dim, release_hash=config.release_hash)

@@ -12,10 +12,14 @@ from schemas import CAPTIONS, CLIPS, LATENTS, TABLES
 from schemas.columns import SchemaError, Table, arrow_fields
 from schemas.measures import STREAM_MEASURES
 
-CAPTION: dict[str, Any] = {
+CAPTION: dict[str, Any] = dict.fromkeys(CAPTIONS.schema.names) | {
     "clip_id": "c0",
     "captioner": "f0",
     "captioner_name": "builtin",
+    "captioned_us": 0,
+    "language": "en",
+    "num_output_tokens": 9,
+    "num_attempts": 1,
     "short": "a ball",
     "detailed": "a red ball rolls",
     "num_words": 4,

@@ -131,3 +131,21 @@ def test_the_transform_fingerprint_covers_what_changes_pixels_and_nothing_else()
     ]
     assert len({base.transform, *(config.transform for config in changed)}) == 4
     assert dataclasses.replace(base, autoencoder="other").transform == base.transform
+
+
+def test_a_recipe_is_laid_over_its_base(tmp_path):
+    path = tmp_path / "mine.toml"
+    rule = '[rules.min_size]\ncolumn = "height"\nmin = 9\nreason = "x"\n'
+    path.write_text(f'base = "demo"\nname = "mine"\n[train]\nsteps = 7\n{rule}')
+    recipe, base = load_recipe(str(path)), load_recipe("demo")
+    assert (recipe.name, recipe.train.steps, recipe.train.model) == ("mine", 7, base.train.model)
+    assert recipe.rules["min_size"].column == "height"
+    assert recipe.rules.keys() == base.rules.keys()
+
+
+@pytest.mark.parametrize("base", ['"nosuch"', "3", '"{path}"'])
+def test_a_base_must_be_another_recipe(tmp_path, base):
+    path = tmp_path / "mine.toml"
+    path.write_text("base = " + base.format(path=path))
+    with pytest.raises(RecipeError, match=r"nosuch|3|mine\.toml"):
+        load_recipe(str(path))

@@ -1,0 +1,77 @@
+"""What is known of a clip besides its pictures: the text that came with its source, and hints from measures."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+TITLE_COLUMNS = ("title", "alt_text", "alt", "description", "caption", "text", "tags")
+"""Columns of an input list that are taken for text about the video, in this order."""
+MIN_CAMERA_CONFIDENCE = 0.5
+CAMERA_WORDS = {
+    "still": "the camera stands still",
+    "pan left": "the camera pans left",
+    "pan right": "the camera pans right",
+    "tilt up": "the camera tilts up",
+    "tilt down": "the camera tilts down",
+    "zoom in": "the camera zooms in",
+    "zoom out": "the camera zooms out",
+    "roll": "the camera rolls",
+    "shake": "the camera shakes",
+}
+MAX_HINT_TEXTS = 5
+
+LITTLE_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        """
+        a an and are as at be been being but by called filmed for from had has have he her his in into is it its made
+        named no nor not of off on one or our out over recorded she shot so some than that the their them then there
+        these they this those titled to too under up was we were which while who whose with
+        """,
+    )
+)
+"""English words that join what is said and say nothing themselves."""
+
+
+def title_of(source: str) -> str:
+    """The text about a video in the JSON object of its input list's columns; empty if there is none."""
+    facts = json.loads(source or "{}")
+    found = [str(facts[name]).strip() for name in TITLE_COLUMNS if isinstance(facts.get(name), str)]
+    return ". ".join(dict.fromkeys(filter(None, found)))
+
+
+def hint_of(clip: Mapping[str, Any]) -> str:
+    """Measured facts of a `clips` row in words for a prompt; empty if nothing was measured for certain."""
+    facts = []
+    label, confidence = clip.get("camera_motion"), clip.get("camera_confidence") or 0.0
+    if label in CAMERA_WORDS and confidence >= MIN_CAMERA_CONFIDENCE:
+        facts.append(CAMERA_WORDS[label])
+    if texts := clip.get("overlay_texts"):
+        facts.append("text on the picture reads " + ", ".join(f"“{text}”" for text in texts[:MAX_HINT_TEXTS]))
+    return f"Measured, and possibly wrong: {'; '.join(facts)}." if facts else ""
+
+
+def invented_words(merged: str, caption: str, title: str) -> list[str]:
+    """Words of a merged text that neither of the two has, in order, without those that only join.
+
+    Words are compared by their stem's beginning, so that `moves` is `moving`.
+    """
+    known = {_stem(word) for word in _words(f"{caption} {title}")}
+    unknown = [word for word in _words(merged) if word not in LITTLE_WORDS and _stem(word) not in known]
+    return list(dict.fromkeys(unknown))
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text.lower())
+
+
+def _stem(word: str) -> str:
+    """Roughly: `moves`, `moving` and `move` are one, and so are `run` and `running`."""
+    for ending in ("ing", "ed", "es", "s", "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            word = word[: -len(ending)]
+            return word[:-1] if word[-1] == word[-2] else word
+    return word

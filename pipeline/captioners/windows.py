@@ -1,0 +1,35 @@
+"""One caption of the captions of a clip's windows: by rule, so that nothing is said that no window said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from schemas.structured import ENDS, FIELDS, StructuredCaption
+
+JOINED = ("action", "camera", "on_screen_text")
+"""Fields that change in the course of a clip: what each window says, in order, without repeats. Of the others the
+window that says most speaks for all."""
+
+
+def merged(windows: Sequence[StructuredCaption]) -> StructuredCaption:
+    """The caption of the whole clip."""
+    if len(windows) == 1:
+        return windows[0]
+    return StructuredCaption(**{name: _field(name, [getattr(window, name) for window in windows]) for name in FIELDS})
+
+
+def _field(name: str, said: Sequence[str]) -> str:
+    if name not in JOINED:
+        return max(said, key=len)
+    if name == "action":
+        return ", then ".join(_changes(part.strip().rstrip(ENDS) for part in said))
+    return " ".join(_changes(part.strip() for part in said))
+
+
+def _changes(parts: Iterable[str]) -> Iterable[str]:
+    """What is said, each run of the same once."""
+    last = ""
+    for part in parts:
+        if part and part != last:
+            yield part
+            last = part
