@@ -78,7 +78,8 @@ def to_json(caption: StructuredCaption) -> str:
 
 
 def from_json(answer: str) -> StructuredCaption:
-    """Read an answer; what stands before the first brace and after the last one is passed over.
+    """Read an answer; what stands before the first brace and after the last one is passed over, and a half of a
+    surrogate pair, which no file can hold, becomes a question mark.
 
     Raises:
         ValueError: no object with the fields, each a string; missing ones are empty but `subject` must say something.
@@ -92,7 +93,7 @@ def from_json(answer: str) -> StructuredCaption:
         raise ValueError(f"broken JSON: {error.msg}") from error
     if not isinstance(found, dict) or not all(isinstance(found.get(name, ""), str) for name in FIELDS):
         raise ValueError("a field is not a string")
-    caption = StructuredCaption(**{name: found.get(name, "") for name in FIELDS})
+    caption = StructuredCaption(**{name: found.get(name, "").encode(errors="replace").decode() for name in FIELDS})
     if not caption.subject.strip():
         raise ValueError("the answer names no subject")
     return caption

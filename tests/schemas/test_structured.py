@@ -67,6 +67,10 @@ def test_other_answers_are_refused(answer: str, reason: str) -> None:
         from_json(answer)
 
 
+def test_what_no_file_can_hold_is_replaced() -> None:
+    assert from_json('{"subject": "a \\ud800 ring"}').subject == "a ? ring"
+
+
 def test_missing_fields_are_empty() -> None:
     assert from_json('{"subject": "a ring"}') == StructuredCaption(subject="a ring")
     assert from_json(to_json(replace(WALK, camera=""))).camera == ""
