@@ -203,3 +203,25 @@ def test_every_kept_clip_gets_a_caption_and_an_embedding_once(
     capsys.readouterr()
     assert main([*plain, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["stages"] == {}
+    _recaption(dataset, kept, capsys)
+
+
+def _recaption(dataset: Dataset, kept: set[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Other settings make other captions beside the old ones; the same settings make none; a clip whose caption is
+    gone is the only one that is captioned again."""
+    again = ["recaption", dataset.location, "--set", "caption.max_new_tokens=180", "--json"]
+    for num_captioned in (len(kept), 0):
+        assert main(again) == 0
+        assert json.loads(capsys.readouterr().out)["captioned"] == num_captioned
+    rows = dataset.read(CAPTIONS).to_pylist()
+    assert len({row["captioner"] for row in rows}) == 2
+    assert len(rows) == 2 * len(kept)
+    lost = max(rows, key=lambda row: row["captioned_us"])
+    for path in dataset.part_files(CAPTIONS.folder):
+        Path(path).unlink()
+    dataset.write_part(CAPTIONS, [row for row in rows if row is not lost])
+    assert main(again) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["captioned"] == 1
+    assert "scan" not in summary["stages"]
+    assert len(dataset.keys(CAPTIONS)) == len(rows)
