@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from pipeline.dataset import Dataset
-from pipeline.duplicates.search import find_duplicates
+from pipeline.duplicates.search import find_duplicates, grouping_of
 from pipeline.query import connect
 from schemas.duplicates import DUPLICATES, SEMANTIC
 from schemas.splitting import DuplicatesConfig
@@ -26,10 +27,18 @@ def group_duplicates(dataset: Dataset, config: DuplicatesConfig) -> None:
     if SEMANTIC in config.kinds:
         embedded = "select clip_id, embedding from clips join embeddings using (clip_id, encoder)"
         embeddings = connection.sql(embedded).to_arrow_table()
-    rows = find_duplicates(clips, embeddings, config, time.time_ns() // 1000)
+    now_us = time.time_ns() // 1000
+    rows = find_duplicates(clips, embeddings, config, now_us)
     standing = connection.sql("from duplicates").to_arrow_table().to_pylist()
     if _without_time(rows) != _without_time(standing):
-        dataset.write_part(DUPLICATES, rows)
+        dataset.write_part(DUPLICATES, rows or [no_groups(config, now_us)])
+
+
+def no_groups(config: DuplicatesConfig, grouped_us: int) -> dict[str, Any]:
+    """The row of a grouping that found nothing, by which it stands all the same; the views leave it out."""
+    nobody = {"clip_id": "", "kind": "", "group_id": "", "match_id": ""}
+    nothing = {"group_size": 0, "similarity": 0.0, "mirrored": False, "rate": None}
+    return nobody | nothing | {"grouping": grouping_of(config), "grouped_us": grouped_us}
 
 
 def _without_time(rows: list[dict]) -> set[tuple]:

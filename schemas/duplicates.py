@@ -21,7 +21,7 @@ class Duplicate:
         pa.string(), "'content' (equal decoded pictures), 'near' (edited copies) or 'semantic' (close embeddings)"
     )
     group_id: str = column(pa.string(), "least clip_id of the group: clips connected by matches, directly or not")
-    group_size: int = column(pa.int32(), "clips in the group")
+    group_size: int = column(pa.int32(), "clips in the group; 0 in the one row of a grouping without groups")
     match_id: str = column(pa.string(), "the member most like this clip")
     similarity: float = column(
         pa.float64(), "to that member, 1 for equal: 1 less the distance of frames, or the cosine of embeddings"

@@ -9,7 +9,7 @@ qualify row_number() over (partition by uri order by modified_us desc, file_byte
 -- The newest grouping: clips that show the same as others.
 create or replace view duplicates as
 select * from duplicates_raw
-where grouped_us = (select max(grouped_us) from duplicates_raw);
+where grouped_us = (select max(grouped_us) from duplicates_raw) and group_size > 0;
 
 create or replace view kept as
 select * from clips where status = 'kept';
