@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from model.builtin import BUILTIN, BUILTIN_CAPTIONER
 from pipeline.captioners.captioner import Caption, ClipFrames, fingerprint, load_captioner
 from pipeline.captioners.source_text import hint_of, invented_words, title_of
 from pipeline.dataset import Dataset
@@ -160,10 +161,11 @@ class Captioning:
 
     def _failed(self, clip: Mapping[str, Any], why: str) -> Row:
         """A row without a caption; its status stands for as long as nothing better is found."""
+        checkpoint = self._recipe.caption.checkpoint
         return dict.fromkeys(CAPTIONS.schema.names) | {
             "clip_id": clip["clip_id"],
             "captioner": self._fingerprint,
-            "captioner_name": self._recipe.caption.checkpoint,
+            "captioner_name": BUILTIN_CAPTIONER if checkpoint == BUILTIN else checkpoint,
             "captioned_us": time.time_ns() // 1000,
             "language": self._recipe.caption.language,
             "num_output_tokens": 0,

@@ -18,7 +18,7 @@ class Caption:
 
     clip_id: str = column(pa.string(), "the clip")
     captioner: str = column(pa.string(), "fingerprint of weights, prompts and settings")
-    captioner_name: str = column(pa.string(), "checkpoint as named in the recipe")
+    captioner_name: str = column(pa.string(), "checkpoint as named in the recipe; of the built-in one what it knows")
     captioned_us: int = column(pa.int64(), "when it was written, Unix time", unit="us")
     language: str = column(pa.string(), "ISO 639-1 code of the language asked for")
     subject: str | None = column(pa.string(), "who or what is seen, with visible details")

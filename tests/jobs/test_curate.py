@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from jobs.cli import main
+from model.builtin import BUILTIN_CAPTIONER
 from pipeline import measures
-from pipeline.captioners.captioner import BUILTIN
 from pipeline.dataset import TEMPORARY, Dataset
 from pipeline.drawn.truth import Truth
 from pipeline.query import connect
@@ -192,7 +192,7 @@ def test_every_kept_clip_gets_a_caption_and_an_embedding_once(
     assert {row["clip_id"] for row in captions} == {row["clip_id"] for row in points} == kept
     assert len(captions) == len(points) == len(kept) == 2
     for row in captions:
-        assert row["captioner_name"] == BUILTIN
+        assert row["captioner_name"] == BUILTIN_CAPTIONER
         assert row["status"] == "ok", row
         assert row["num_words"] == len(row["detailed"].split()) > 3
         assert -1 <= row["text_video_similarity"] <= 1
