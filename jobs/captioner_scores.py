@@ -151,8 +151,8 @@ transformers and vLLM load this folder as it is, and give the same greedy text.
 **It knows drawn clips only** (`pipeline/drawn`): one or two coloured shapes before a pattern. It is here so that every
 stage can be run and tested with nothing downloaded. It is not meant for footage, of which it says untrue things.
 
-{fitted} The vision tower was fitted first, with helper heads on its tokens (dropped afterwards), then all of it.
-Weights are stored in half precision.
+{fitted} The vision tower was fitted first, with helper heads on its tokens (dropped afterwards),
+then all of it. Weights are stored in half precision.
 
 Share of attributes stated rightly in greedy detailed captions of drawn clips that were never fitted on (seeds from
 1,000,000,000), and of what the shorter texts state. In the right column every clip holds a pair of shape and colour

@@ -271,8 +271,10 @@ def fit_captioner(out: Path, settings: FitSettings, start: Path | None = None) -
 def _how_fitted(fit: Fit, start: Path | None) -> str:
     settings = fit.settings
     command = f"python -m jobs.fit_captioner --out DIR --minutes {settings.minutes:g} --clips {settings.num_clips}"
-    going_on = " --start with an earlier checkpoint of its own" if start else ""
-    return f"Fitted by `{command} --seed {settings.seed}`{going_on} in {fit.step:,} steps on one CPU core."
+    told = f"Fitted by `{command} --seed {settings.seed}`\nin {fit.step:,} steps on one CPU core."
+    if start is None:
+        return told
+    return f"{told} It went on from an earlier checkpoint (`--start`), which may have seen\nthe pairs called unseen below."
 
 
 def _log(out: Path, fit: Fit, facts: Mapping[str, object]) -> None:
