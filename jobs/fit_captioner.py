@@ -274,7 +274,8 @@ def _how_fitted(fit: Fit, start: Path | None) -> str:
     told = f"Fitted by `{command} --seed {settings.seed}`\nin {fit.step:,} steps on one CPU core."
     if start is None:
         return told
-    return f"{told} It went on from an earlier checkpoint (`--start`), which may have seen\nthe pairs called unseen below."
+    going_on = "It went on from an earlier checkpoint (`--start`), which may have seen\nthe pairs called unseen below."
+    return f"{told} {going_on}"
 
 
 def _log(out: Path, fit: Fit, facts: Mapping[str, object]) -> None:
