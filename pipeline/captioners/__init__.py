@@ -1,1 +1,1 @@
-"""Video captioners behind one seam: clips in, a short and a detailed caption each out."""
+"""Video captioners over an engine: clips in, a structured caption each out."""
