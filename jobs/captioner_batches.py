@@ -53,6 +53,14 @@ def token_labels(batch: ClipBatch) -> tuple[dict[str, torch.Tensor], torch.Tenso
     return labels, offset
 
 
+COLOUR_QUESTIONS = ("colour", "background", "light")
+
+
+def without_colour_labels(labels: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The same answers, those that only colour tells left open."""
+    return labels | {name: torch.full_like(labels[name], NO_LABEL) for name in COLOUR_QUESTIONS}
+
+
 @dataclass(frozen=True)
 class CaptionTokens:
     """Sequences ids (B, L), right-padded, and which of their tokens are answers. With a video, `vision_span` says where
@@ -95,20 +103,23 @@ def text_prompt(tokenizer: PreTrainedTokenizerBase, task: TextTask, **values: st
 
 
 def text_tokens(tokenizer: PreTrainedTokenizerBase, scenes: Sequence[Scene], rng: random.Random) -> CaptionTokens:
-    """Each scene's short prompt expanded, or its caption merged with a title, by a coin."""
+    """Each scene's short prompt expanded, or its caption merged with a title, which is learnt more slowly."""
     pairs = []
     for scene in scenes:
-        if rng.random() < 0.5:
+        if rng.random() < EXPAND_SHARE:
             prompt = text_prompt(tokenizer, "expand", prompt=short_prompt(scene, rng).text)
             answer = detailed_caption(scene)
         else:
-            came_with = title(scene, rng.choice(TITLE_KINDS), rng)
+            came_with = title(scene, rng.choices(TITLE_KINDS, TITLE_SHARES)[0], rng, made_up=rng.random() < 0.7)
             prompt = text_prompt(tokenizer, "rewrite", caption=detailed_caption(scene), title=came_with.text)
             answer = merged_caption(scene, came_with)
         pairs.append((tokenizer(prompt).input_ids, tokenizer(answer + END).input_ids))
     return CaptionTokens(*_padded(tokenizer, pairs))
 
 
+EXPAND_SHARE = 0.3
+TITLE_SHARES = (0.3, 0.2, 0.08, 0.08, 0.28, 0.06)
+"""Of `TITLE_KINDS` in the fit: telling a name that fits from one that does not takes the most examples."""
 TextTask = Literal["expand", "rewrite"]
 TEXT_TASKS: dict[TextTask, tuple[str, ...]] = {"expand": ("prompt",), "rewrite": ("caption", "title")}
 

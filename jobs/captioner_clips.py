@@ -238,6 +238,13 @@ def take_batch(bucket: Bucket, indices: Sequence[int], rng: random.Random, held_
     return ClipBatch(np.stack(frames), np.stack(centres), scenes)
 
 
+def without_colour(batch: ClipBatch, rng: random.Random) -> ClipBatch:
+    """The clips in grey, by a random mixture of their channels, so that no colour has a grey of its own."""
+    shares = np.array([rng.expovariate(1) for _ in range(3)], np.float32)
+    grey = batch.frames @ (shares / shares.sum())
+    return replace(batch, frames=np.repeat(grey.round().astype(np.uint8)[..., None], 3, axis=-1))
+
+
 def _mirrored_centres(centres: np.ndarray, width_px: int, scene: Scene) -> np.ndarray:
     flipped = centres * (-1, 1) + (width_px, 0)
     num_things = len(scene.things)

@@ -26,8 +26,16 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer
 
-from jobs.captioner_batches import QUESTIONS, TEXT_TASKS, CaptionTokens, caption_tokens, text_tokens, token_labels
-from jobs.captioner_clips import BUCKETS, HELD_OUT_SEED, Bucket, open_bucket, take_batch
+from jobs.captioner_batches import (
+    QUESTIONS,
+    TEXT_TASKS,
+    CaptionTokens,
+    caption_tokens,
+    text_tokens,
+    token_labels,
+    without_colour_labels,
+)
+from jobs.captioner_clips import BUCKETS, HELD_OUT_SEED, Bucket, open_bucket, take_batch, without_colour
 from jobs.captioner_scores import card, held_out_scores
 from model.captioner_heads import TokenHeads, heads_loss
 from model.captioner_net import (
@@ -54,9 +62,9 @@ Scores = dict[str, dict[str, float]]
 class FitSettings:
     """The fit's numbers. `_frac` of time: the fit is given minutes, not steps, to suit the machine it is on."""
 
-    minutes: float = 70.0
+    minutes: float = 105.0
     seed: int = 0
-    num_clips: int = 25_000
+    num_clips: int = 12_000
     held_out_clips: int = 200
     batch: int = 32
     peak_rate: float = 2e-3
@@ -66,7 +74,10 @@ class FitSettings:
     vision_only_frac: float = 0.4
     heads_weight: float = 0.5
     held_frame_frac: float = 0.04
-    text_every: int = 3
+    grey_frac: float = 0.2
+    """Batches without colour, by which the helper heads alone learn: else a shape that never came in a colour is taken
+    for one that did."""
+    text_every: int = 2
     """Every so many steps with captions a batch of text tasks is taken as well."""
     check_every_s: float = 600.0
     save_every_s: float = 120.0
@@ -169,10 +180,13 @@ class Fit:
         batch = take_batch(bucket, chosen, rng, settings.held_frame_frac)
         height, width = batch.frames.shape[2:4]
         labels, offset = token_labels(batch)
+        is_grey = rng.random() < settings.grey_frac
+        if is_grey:
+            batch, labels = without_colour(batch, rng), without_colour_labels(labels)
         vision_BSME = encode_patches(self.net.model.visual, patchify(torch.from_numpy(batch.frames)), height, width)
         loss, accuracy = heads_loss(self.heads(vision_BSME), labels, offset)
         report = {"heads_loss": loss.item(), **{f"token_{name}": share for name, share in accuracy.items()}}
-        if self.done_frac >= settings.vision_only_frac:
+        if self.done_frac >= settings.vision_only_frac and not is_grey:
             vision_BME = vision_BSME.flatten(1, 2)
             tokens = caption_tokens(self.tokenizer, batch.scenes, vision_BME.shape[1])
             grid = (vision_BSME.shape[1], height // PATCH_PX, width // PATCH_PX)

@@ -68,7 +68,7 @@ def heads_loss(
     labels: Mapping[str, torch.Tensor],
     offset_BSM2: torch.Tensor,
 ) -> tuple[torch.Tensor, dict[str, float]]:
-    """Mean cross-entropy over questions plus the offset error, and the share of right answers by question.
+    """Mean cross-entropy over questions plus the offset error, and the share of right answers by question asked.
 
     Args:
         labels: question -> (B, S, M) class index, NO_LABEL where the question has no answer.
@@ -78,6 +78,8 @@ def heads_loss(
     losses, accuracy = [], {}
     for question, label_BSM in labels.items():
         asked = label_BSM != NO_LABEL
+        if not asked.any():
+            continue
         score, label = scores[question][asked], label_BSM[asked]
         losses.append(F.cross_entropy(score, label))
         accuracy[question] = (score.argmax(-1) == label).float().mean().item()

@@ -78,24 +78,34 @@ class Title:
     adds: str = ""
 
 
-def title(scene: Scene, kind: TitleKind, rng: random.Random) -> Title:
-    """A title of a kind; a false one is of another thing, and what it says else is of that thing too."""
+def made_up_name(rng: random.Random) -> str:
+    """A name that no list holds, so that taking it over has to be copying."""
+    syllables = [rng.choice("bdfgklmnprstvz") + rng.choice(("a", "e", "i", "o", "u")) for _ in range(rng.randint(2, 3))]
+    return "".join([*syllables, rng.choice(("", "", "n", "s", "r"))]).capitalize()
+
+
+def title(scene: Scene, kind: TitleKind, rng: random.Random, *, made_up: bool = False) -> Title:
+    """A title of a kind; a false one is of another thing, and what it says else is of that thing too.
+
+    made_up: names of things and places are new ones and not of `NAMES` and `PLACES`.
+    """
     thing = scene.things[0]
     if kind == "noise":
         return Title(rng.choice(NOISE), kind)
     if kind == "placed":
-        place = rng.choice(PLACES)
+        place = made_up_name(rng) if made_up else rng.choice(PLACES)
         text = rng.choice((f"Filmed in {place}", f"{place}, {rng.randint(1990, 2025)}", f"One day in {place}"))
         return Title(text, kind, f"It was filmed in {place}.")
     if kind in ("true", "named"):
         if kind == "true":
             return Title(f"a {thing.colour} {thing.shape} {_going(thing)}", kind)
-        name = rng.choice(NAMES)
+        name = made_up_name(rng) if made_up else rng.choice(NAMES)
         return Title(f"{name} the {thing.colour} {thing.shape}", kind, f"The {thing.shape} is called {name}.")
     other = _other_thing(scene, rng)
     if kind == "false":
         return Title(f"a {other.colour} {other.shape} {_going(other)}", kind)
-    return Title(f"{rng.choice(NAMES)} the {other.colour} {other.shape}", kind)
+    name = made_up_name(rng) if made_up else rng.choice(NAMES)
+    return Title(f"{name} the {other.colour} {other.shape}", kind)
 
 
 def merged_caption(scene: Scene, came_with: Title) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.captioner_batches import caption_tokens, text_tokens, token_labels
+from jobs.captioner_batches import caption_tokens, text_tokens, token_labels, without_colour_labels
 from jobs.captioner_clips import (
     BUCKETS,
     HELD_OUT_SEED,
@@ -23,6 +23,7 @@ from jobs.captioner_clips import (
     open_bucket,
     seeds_from,
     take_batch,
+    without_colour,
     words_of_place,
     words_of_thing,
 )
@@ -206,3 +207,12 @@ def test_the_job_writes_a_checkpoint_a_log_and_resumes(tmp_path):
     assert fit_captioner(tmp_path, settings) == scores
     last = json.loads((tmp_path / "log.jsonl").read_text().splitlines()[-1])
     assert last["held_out"] == scores
+
+
+def test_grey_batches_ask_nothing_that_only_colour_tells(bucket):
+    batch = take_batch(bucket, range(len(bucket.scenes)), random.Random(0), 0.0)
+    grey = without_colour(batch, random.Random(0))
+    assert (grey.frames == grey.frames[..., :1]).all()
+    labels, _ = token_labels(batch)
+    left = without_colour_labels(labels)
+    assert {name for name in labels if (left[name] != labels[name]).any()} == {"colour", "background", "light"}
