@@ -14,7 +14,6 @@ from statistics import mean
 
 import numpy as np
 
-from pipeline.captioners.captioner import engine_config
 from pipeline.engines.engine import Answer, Engine, Request, Sampling, load_engine
 from pipeline.prompting import PromptTemplate, load_prompt
 from schemas.looking import ExpandConfig
@@ -59,7 +58,7 @@ def load_expander(config: ExpandConfig, captions: Sequence[str] = ()) -> Expande
         ValueError: no such backend, checkpoint or prompt.
     """
     template = load_prompt(config.prompt, EXPAND_NAMES)
-    return Expander(config, load_engine(engine_config(config)), template, captions)
+    return Expander(config, load_engine(config), template, captions)
 
 
 def nearest_captions(prompt: str, captions: Sequence[str], count: int) -> list[str]:

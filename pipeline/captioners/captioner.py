@@ -6,17 +6,16 @@ nothing is added. The engine is held to JSON by a grammar, and what is not JSON 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pipeline.captioners.frames import fit_frames
 from pipeline.captioners.windows import merged
-from pipeline.engines.engine import Answer, Engine, EngineConfig, Fault, Request, Sampling, load_engine
+from pipeline.engines.engine import Answer, Engine, Fault, Request, Sampling, checkpoint_of, load_engine
 from pipeline.prompting import PromptTemplate, load_prompt
 from schemas.identity import digest, folder_digest
 from schemas.looking import LANGUAGES, CaptionConfig, EngineSettings
@@ -141,7 +140,7 @@ def fingerprint(config: CaptionConfig) -> str:
     Raises:
         ValueError: a prompt template cannot be read.
     """
-    where = Path(engine_config(config).folder_or_name)
+    where = Path(checkpoint_of(config))
     weights = folder_digest(where) if where.is_dir() else config.checkpoint
     templates = [asdict(load_prompt(config.prompt, PROMPT_NAMES))]
     if config.rewrite:
@@ -160,20 +159,6 @@ _ONLY_HOW_FAST = {
 } - {"dtype"}
 
 
-def engine_config(config: EngineSettings) -> EngineConfig:
-    """What an engine is loaded by.
-
-    Raises:
-        ValueError: the settings want no engine.
-    """
-    if config.backend == "none":
-        raise ValueError("the recipe wants no captions")
-    settings: Mapping[str, Any] = {name: getattr(config, name) for name in EngineSettings.__dataclass_fields__}
-    return EngineConfig(
-        options=settings["engine_options"], **{k: v for k, v in settings.items() if k != "engine_options"}
-    )
-
-
 def load_captioner(config: CaptionConfig) -> Captioner:
     """Load the engine that the settings name.
 
@@ -182,4 +167,4 @@ def load_captioner(config: CaptionConfig) -> Captioner:
     """
     template = load_prompt(config.prompt, PROMPT_NAMES)
     rewrite = load_prompt(config.rewrite, REWRITE_NAMES) if config.rewrite else None
-    return Captioner(config, load_engine(engine_config(config)), template, rewrite)
+    return Captioner(config, load_engine(config), template, rewrite)

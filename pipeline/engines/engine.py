@@ -8,46 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from model.builtin import BUILTIN, WEIGHTS
 from schemas.identity import digest
+from schemas.looking import EngineSettings
 
-Backend = Literal["transformers", "vllm", "openai"]
 AnswerAll = Callable[[Sequence["Request"], "Sampling"], Sequence["Answer | Fault"]]
-Dtype = Literal["float32", "bfloat16", "float16"]
 BUILTIN_FOLDER = WEIGHTS / "captioner"
 MAX_REASON_CHARS = 300
-
-
-@dataclass(frozen=True)
-class EngineConfig:
-    """Which network runs on what. All but `checkpoint` and `dtype` say how fast, not what.
-
-    checkpoint: "builtin", a folder, or a hub name; for `openai` the name that the server knows the model by.
-    batch: requests that transformers takes at once; vLLM is given all of them and batches by itself.
-    options: passed to the backend's engine as they are (for vLLM: tensor_parallel_size, max_model_len, ...).
-    url, api_key_env, concurrency, timeout_s, attempts: of `openai` only.
-    """
-
-    backend: Backend = "transformers"
-    checkpoint: str = BUILTIN
-    dtype: Dtype = "float32"
-    batch: int = 16
-    options: Mapping[str, Any] = field(default_factory=dict)
-    url: str = ""
-    api_key_env: str = ""
-    concurrency: int = 16
-    timeout_s: float = 120.0
-    attempts: int = 4
-
-    @property
-    def folder_or_name(self) -> str:
-        return str(BUILTIN_FOLDER) if self.checkpoint == BUILTIN else self.checkpoint
 
 
 @dataclass(frozen=True)
@@ -158,37 +131,42 @@ def draw_seed(request: Request, sampling: Sampling) -> int:
     return int(asked, 16) >> 33
 
 
-def load_engine(config: EngineConfig) -> Engine:
+def checkpoint_of(settings: EngineSettings) -> str:
+    """The folder or hub name that a checkpoint is loaded from."""
+    return str(BUILTIN_FOLDER) if settings.checkpoint == BUILTIN else settings.checkpoint
+
+
+def load_engine(settings: EngineSettings) -> Engine:
     """Load the network (seconds with transformers, about a minute with vLLM), or reach the server.
 
     Raises:
         ValueError: no such backend; the checkpoint is not there (OSError from a backend's loader otherwise).
     """
-    loaders: dict[str, Callable[[EngineConfig], Engine]] = {
+    loaders: dict[str, Callable[[EngineSettings], Engine]] = {
         "transformers": _load_transformers,
         "vllm": _load_vllm,
         "openai": _load_openai,
     }
-    if config.backend not in loaders:
-        raise ValueError(f"backend {config.backend!r} is not one of {', '.join(loaders)}")
-    if config.backend != "openai" and config.checkpoint == BUILTIN and not BUILTIN_FOLDER.is_dir():
+    if settings.backend not in loaders:
+        raise ValueError(f"backend {settings.backend!r} is not one of {', '.join(loaders)}")
+    if settings.backend != "openai" and settings.checkpoint == BUILTIN and not BUILTIN_FOLDER.is_dir():
         raise ValueError(f"no builtin captioner in {BUILTIN_FOLDER}: fit it with `python -m jobs.fit_captioner`")
-    return loaders[config.backend](config)
+    return loaders[settings.backend](settings)
 
 
-def _load_transformers(config: EngineConfig) -> Engine:
+def _load_transformers(settings: EngineSettings) -> Engine:
     from pipeline.engines.transformers_engine import TransformersEngine
 
-    return TransformersEngine(config)
+    return TransformersEngine(settings)
 
 
-def _load_vllm(config: EngineConfig) -> Engine:
+def _load_vllm(settings: EngineSettings) -> Engine:
     from pipeline.engines.vllm_engine import VllmEngine
 
-    return VllmEngine(config)
+    return VllmEngine(settings)
 
 
-def _load_openai(config: EngineConfig) -> Engine:
+def _load_openai(settings: EngineSettings) -> Engine:
     from pipeline.engines.openai_engine import OpenAIEngine
 
-    return OpenAIEngine(config)
+    return OpenAIEngine(settings)

@@ -20,8 +20,9 @@ import cv2
 import numpy as np
 from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI
 
-from pipeline.engines.engine import Answer, EngineConfig, Fault, Request, Sampling, draw_seed, one_line
+from pipeline.engines.engine import Answer, Fault, Request, Sampling, checkpoint_of, draw_seed, one_line
 from pipeline.engines.guidance import grammar
+from schemas.looking import EngineSettings
 
 LONGEST_WAIT_S = 8.0
 """The client waits 0.5 s before it asks again, twice as long each time up to this, up to a quarter less by chance."""
@@ -48,21 +49,21 @@ class ServerOptions:
 class OpenAIEngine:
     """A model behind a server. What one request meets there is its own fault; what all meet is the server's."""
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, settings: EngineSettings) -> None:
         """Nothing is sent yet.
 
         Raises:
             ValueError: no URL, no key where one is named, or an option that is not of `ServerOptions`.
         """
-        if not config.url:
+        if not settings.url:
             raise ValueError("an openai engine needs the server's url, such as http://localhost:8000/v1")
-        if config.api_key_env and not os.environ.get(config.api_key_env):
-            raise ValueError(f"the environment has no {config.api_key_env}, which should hold the server's key")
-        self.config = config
-        self.key = os.environ.get(config.api_key_env, "none") if config.api_key_env else "none"
-        self.options = _server_options(config.options)
+        if settings.api_key_env and not os.environ.get(settings.api_key_env):
+            raise ValueError(f"the environment has no {settings.api_key_env}, which should hold the server's key")
+        self.settings = settings
+        self.key = os.environ.get(settings.api_key_env, "none") if settings.api_key_env else "none"
+        self.options = _server_options(settings.engine_options)
         self.grid_px, self.told_fps = self.options.grid_px, self.options.told_fps
-        folder = Path(config.folder_or_name)
+        folder = Path(checkpoint_of(settings))
         if (folder / "config.json").is_file():
             self.grid_px, self.told_fps = _facts_of(folder)
 
@@ -75,14 +76,14 @@ class OpenAIEngine:
         found = asyncio.run(self._answer_all(requests, sampling))
         lost = [answer for answer in found if isinstance(answer, ServerFault)]
         if lost and not any(isinstance(answer, Answer) for answer in found):
-            raise ConnectionError(f"{self.config.url}: {lost[0].reason}")
+            raise ConnectionError(f"{self.settings.url}: {lost[0].reason}")
         return [Fault(answer.reason) if isinstance(answer, ServerFault) else answer for answer in found]
 
     async def _answer_all(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer | Fault]:
-        config = self.config
-        turn = asyncio.Semaphore(config.concurrency)
+        settings = self.settings
+        turn = asyncio.Semaphore(settings.concurrency)
         async with AsyncOpenAI(
-            base_url=config.url, api_key=self.key, timeout=config.timeout_s, max_retries=config.attempts - 1
+            base_url=settings.url, api_key=self.key, timeout=settings.timeout_s, max_retries=settings.attempts - 1
         ) as client:
             return await asyncio.gather(*[self._answer(client, turn, request, sampling) for request in requests])
 
@@ -92,7 +93,7 @@ class OpenAIEngine:
         if fault := request.fault(self.grid_px):
             return Fault(fault)
         # A server that sends a byte now and then never meets the client's own timeout.
-        patience_s = self.config.attempts * (self.config.timeout_s + LONGEST_WAIT_S)
+        patience_s = self.settings.attempts * (self.settings.timeout_s + LONGEST_WAIT_S)
         async with turn:
             try:
                 body = await asyncio.to_thread(self._body, request, sampling)
@@ -103,9 +104,11 @@ class OpenAIEngine:
                 kind = ServerFault if error.status_code in WRONG_SERVER else Fault
                 return kind(one_line(f"{error.status_code}: {_message(error)}"))
             except (APITimeoutError, TimeoutError):
-                return Fault(f"no answer in {self.config.timeout_s:g} s, {self.config.attempts} times")
+                return Fault(f"no answer in {self.settings.timeout_s:g} s, {self.settings.attempts} times")
             except APIConnectionError as error:
-                return ServerFault(one_line(f"no connection, {self.config.attempts} times: {error.__cause__ or error}"))
+                return ServerFault(
+                    one_line(f"no connection, {self.settings.attempts} times: {error.__cause__ or error}")
+                )
             except ValueError as error:
                 return Fault(one_line(str(error)))
 
@@ -122,7 +125,7 @@ class OpenAIEngine:
             pictures = [_part("image_url", f"data:image/png;base64,{_png(frame)}") for frame in request.frames]
             content = [*pictures, {"type": "text", "text": request.user}]
         body: dict[str, Any] = {
-            "model": self.config.checkpoint,
+            "model": self.settings.checkpoint,
             "messages": [
                 *([{"role": "system", "content": request.system}] if request.system else []),
                 {"role": "user", "content": content},

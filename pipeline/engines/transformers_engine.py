@@ -22,20 +22,21 @@ from transformers import (
 )
 
 from pipeline.engines.checkpoints import grid_px, prompt_text, told_fps, video_metadata
-from pipeline.engines.engine import Answer, EngineConfig, Fault, Request, Sampling, answer_each, draw_seed
+from pipeline.engines.engine import Answer, Fault, Request, Sampling, answer_each, checkpoint_of, draw_seed
 from pipeline.engines.guidance import grammar
+from schemas.looking import EngineSettings
 
 
 class TransformersEngine:
     """Any image-text-to-text checkpoint of transformers, on the GPU if there is one."""
 
-    def __init__(self, config: EngineConfig) -> None:
-        self.config = config
+    def __init__(self, settings: EngineSettings) -> None:
+        self.settings = settings
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        name, dtype = config.folder_or_name, getattr(torch, config.dtype)
+        name, dtype = checkpoint_of(settings), getattr(torch, settings.dtype)
         self.processor: Any = AutoProcessor.from_pretrained(name)
         self.processor.tokenizer.padding_side = "left"
-        self.net: Any = AutoModelForImageTextToText.from_pretrained(name, dtype=dtype, **config.options)
+        self.net: Any = AutoModelForImageTextToText.from_pretrained(name, dtype=dtype, **settings.engine_options)
         self.net.to(self.device).eval()
         self.grid_px, self.told_fps = grid_px(self.net.config), told_fps(self.net.config)
         self.text_config = self.net.config.get_text_config()
@@ -57,8 +58,8 @@ class TransformersEngine:
         found: dict[int, Answer | Fault] = {}
         for indices in alike.values():
             indices.sort(key=lambda i: len(requests[i].user) + len(requests[i].system))
-            for start in range(0, len(indices), self.config.batch):
-                chosen = indices[start : start + self.config.batch]
+            for start in range(0, len(indices), self.settings.batch):
+                chosen = indices[start : start + self.settings.batch]
                 asked = [requests[i] for i in chosen]
                 found |= zip(chosen, answer_each(self._answer_batch, asked, sampling, self.grid_px), strict=True)
         return [found[i] for i in range(len(requests))]

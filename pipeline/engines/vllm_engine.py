@@ -14,8 +14,9 @@ from typing import Any
 from transformers import AutoProcessor
 
 from pipeline.engines.checkpoints import grid_px, prompt_text, told_fps, video_metadata
-from pipeline.engines.engine import Answer, EngineConfig, Fault, Request, Sampling, answer_each, draw_seed
+from pipeline.engines.engine import Answer, Fault, Request, Sampling, answer_each, checkpoint_of, draw_seed
 from pipeline.engines.guidance import grammar
+from schemas.looking import EngineSettings
 
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
@@ -33,7 +34,7 @@ MAX_MODEL_TOKENS = 4096
 class VllmEngine:
     """vLLM's `LLM` behind the engine seam."""
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, settings: EngineSettings) -> None:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         from vllm import LLM
@@ -44,10 +45,10 @@ class VllmEngine:
             "limit_mm_per_prompt": {"video": 1, "image": 0},
             "structured_outputs_config": {"backend": "xgrammar"},
             "seed": 0,
-            **config.options,
+            **settings.engine_options,
         }
-        self.llm: Any = LLM(config.folder_or_name, dtype=config.dtype, **options)
-        self.processor = AutoProcessor.from_pretrained(config.folder_or_name)
+        self.llm: Any = LLM(checkpoint_of(settings), dtype=settings.dtype, **options)
+        self.processor = AutoProcessor.from_pretrained(checkpoint_of(settings))
         checkpoint = self.llm.llm_engine.model_config.hf_config
         self.grid_px, self.told_fps = grid_px(checkpoint), told_fps(checkpoint)
 

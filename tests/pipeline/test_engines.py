@@ -23,7 +23,6 @@ from pipeline.engines.engine import (
     BUILTIN_FOLDER,
     Answer,
     Engine,
-    EngineConfig,
     Fault,
     Request,
     Sampling,
@@ -34,6 +33,7 @@ from pipeline.engines.engine import (
 from pipeline.engines.guidance import grammar
 from pipeline.engines.openai_engine import OpenAIEngine, read_answer
 from pipeline.engines.transformers_engine import Draw, TransformersEngine
+from schemas.looking import CaptionConfig, EngineSettings
 from tests.pipeline.serving import ScriptedServer, completion, vllm_server
 
 HELD_OUT_SEED = 1_000_000_000
@@ -68,7 +68,7 @@ def needs_vllm() -> None:
 
 @pytest.fixture(scope="module")
 def reference(checkpoint: Path) -> Engine:
-    return load_engine(EngineConfig(checkpoint=str(checkpoint), batch=4))
+    return load_engine(EngineSettings(checkpoint=str(checkpoint), batch=4))
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,9 @@ def in_process(checkpoint: Path) -> Engine:
     needs_vllm()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those of vLLM's own imports
-        return load_engine(EngineConfig(backend="vllm", checkpoint=str(checkpoint), options={"max_model_len": 2048}))
+        return load_engine(
+            EngineSettings(backend="vllm", checkpoint=str(checkpoint), engine_options={"max_model_len": 2048})
+        )
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,7 @@ def served(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     needs_vllm()
     log = tmp_path_factory.mktemp("served") / "vllm.log"
     with vllm_server(checkpoint, str(checkpoint), log) as url:
-        yield load_engine(EngineConfig(backend="openai", checkpoint=str(checkpoint), url=url))
+        yield load_engine(EngineSettings(backend="openai", checkpoint=str(checkpoint), url=url))
 
 
 @pytest.fixture(scope="module", params=["reference", "in_process", "served"])
@@ -222,7 +224,7 @@ def test_where_the_context_ends_an_answer_is_cut(
 def test_a_served_network_is_guided_by_openais_field_too(served: Engine, requests: list[Request]) -> None:
     """By its start: vLLM's own grammar for the field allows space without end, and a network may want nothing else."""
     assert isinstance(served, OpenAIEngine)
-    engine = load_engine(replace(served.config, options={"video_as": "images"}))
+    engine = load_engine(replace(served.settings, engine_options={"video_as": "images"}))
     free, held = engine.answer([replace(requests[4], schema=None), requests[4]], GREEDY)
     assert isinstance(free, Answer)
     assert isinstance(held, Answer)
@@ -290,14 +292,20 @@ def test_the_grammar_admits_one_line_of_json_and_no_control_characters() -> None
 @pytest.mark.parametrize(
     ("config", "reason"),
     [
-        (EngineConfig(backend="whisper"), "'whisper' is not one of transformers, vllm, openai"),  # type: ignore[arg-type]
-        (EngineConfig(backend="openai"), "needs the server's url"),
-        (EngineConfig(backend="openai", url="http://a", api_key_env="NO_SUCH_KEY"), "no NO_SUCH_KEY"),
-        (EngineConfig(backend="openai", url="http://a", options={"grid": 1}), "options .* are grid_px, .*, not grid"),
-        (EngineConfig(backend="openai", url="http://a", options={"video_as": "gif"}), "'gif' is not one of video"),
+        (CaptionConfig(backend="none"), "'none' is not one of transformers, vllm, openai"),
+        (EngineSettings(backend="openai"), "needs the server's url"),
+        (EngineSettings(backend="openai", url="http://a", api_key_env="NO_SUCH_KEY"), "no NO_SUCH_KEY"),
+        (
+            EngineSettings(backend="openai", url="http://a", engine_options={"grid": 1}),
+            "options .* are grid_px, .*, not grid",
+        ),
+        (
+            EngineSettings(backend="openai", url="http://a", engine_options={"video_as": "gif"}),
+            "'gif' is not one of video",
+        ),
     ],
 )
-def test_a_wrong_configuration_is_a_usage_error(config: EngineConfig, reason: str) -> None:
+def test_a_wrong_configuration_is_a_usage_error(config: EngineSettings, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         load_engine(config)
 
@@ -306,7 +314,7 @@ def test_a_wrong_configuration_is_a_usage_error(config: EngineConfig, reason: st
 
 
 def remote(url: str, **changes: Any) -> Engine:
-    config = EngineConfig(backend="openai", checkpoint="some", url=url, concurrency=3, timeout_s=1.0, attempts=2)
+    config = EngineSettings(backend="openai", checkpoint="some", url=url, concurrency=3, timeout_s=1.0, attempts=2)
     return load_engine(replace(config, **changes))
 
 
@@ -373,7 +381,7 @@ def test_what_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     request = Request("What?", "Be brief.", np.full((2, 28, 56, 3), 7, np.uint8), fps=4.0, schema=SCHEMA)
     with server.listening() as url:
         options = {"video_as": "images", "extra_body": {"top_k": 1}, "told_fps": 2.0}
-        plain = remote(url, options=options)
+        plain = remote(url, engine_options=options)
         plain.answer([request], Sampling(7, temperature=0.5))
         remote(url).answer([replace(request, system="")], Sampling(7))
     assert (plain.grid_px, plain.told_fps) == (28, 2.0)
