@@ -3,7 +3,7 @@
 scan        inputs without a row: videos, clips, the measures of the decode pass
 remeasure   clips whose measures were taken with other code or settings
 settle      duplicates are grouped, clips judged, those still in are looked at by the dear measures and judged again
-caption     kept clips without a caption
+caption     kept clips without a caption; then captions are judged, old ones by the rules of now
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 from jobs.progress import live_progress
 from jobs.runs import last_run_broke_off, latest_recipe, new_run_id, write_run
+from pipeline.caption_decisions import judge_dataset_captions, write_caption_decisions
 from pipeline.captioners.captioner import fingerprint
 from pipeline.dataset import Dataset
 from pipeline.decisions import judge_dataset, write_decisions
@@ -22,7 +23,7 @@ from pipeline.grouping import group_duplicates
 from pipeline.listing import ListedInput
 from pipeline.looking import look_fingerprints
 from pipeline.measures import stream_fingerprints
-from pipeline.query import funnel, portable_views
+from pipeline.query import funnel, write_portable_views
 from pipeline.resume import pending_inputs, to_caption, to_look_at, to_remeasure
 from schemas.recipe import Recipe
 
@@ -54,10 +55,8 @@ class Curation:
         self.remeasure()
         self.settle()
         self.caption()
-        if self._run_id is not None:
-            self.dataset.write_bytes("views.sql", portable_views(self.dataset).encode())
-            facts = {"stages": self.stages, "seconds": time.perf_counter() - start_s, "funnel": funnel(self.dataset)}
-            write_run(self.dataset, self._run_id, self.job, self.recipe, state="done", facts=facts)
+        self.settle_captions()
+        self._end(start_s)
         return num_new
 
     def scan(self, inputs: Sequence[ListedInput]) -> int:
@@ -108,14 +107,16 @@ class Curation:
             lambda stages: f"looked at {_count(stages, 'clips looked at')}/{len(clips)} clips",
         )
 
-    def recaption(self) -> int:
-        """Take the last step alone and record the run; returns how many clips were captioned."""
+    def recaption(self) -> tuple[int, int]:
+        """Take the last step alone and record the run; returns how many clips were captioned, and how many captions
+        were judged otherwise than before."""
         start_s = time.perf_counter()
-        num_clips = self.caption()
-        if self._run_id is not None:
-            facts = {"stages": self.stages, "seconds": time.perf_counter() - start_s, "funnel": funnel(self.dataset)}
-            write_run(self.dataset, self._run_id, self.job, self.recipe, state="done", facts=facts)
-        return num_clips
+        standing = latest_recipe(self.dataset)
+        if standing is None or standing.caption_rules != self.recipe.caption_rules:
+            self._begin()
+        num_clips, num_judged = self.caption(), self.settle_captions()
+        self._end(start_s)
+        return num_clips, num_judged
 
     def caption(self) -> int:
         if self.recipe.caption.backend == "none":
@@ -131,11 +132,25 @@ class Curation:
             )
         return len(clips)
 
+    def settle_captions(self) -> int:
+        """Judge all captions by the rules of now; returns how many were judged otherwise before."""
+        rules = self.recipe.caption_rules
+        num_changed = write_caption_decisions(self.dataset, judge_dataset_captions(self.dataset, rules), rules)
+        if num_changed:
+            self._begin()
+        return num_changed
+
     def _begin(self) -> None:
         if self._run_id is None:
             self._run_id = new_run_id(self.job)
             self._is_stale = True
             write_run(self.dataset, self._run_id, self.job, self.recipe, state="running")
+
+    def _end(self, start_s: float) -> None:
+        if self._run_id is not None:
+            write_portable_views(self.dataset)
+            facts = {"stages": self.stages, "seconds": time.perf_counter() - start_s, "funnel": funnel(self.dataset)}
+            write_run(self.dataset, self._run_id, self.job, self.recipe, state="done", facts=facts)
 
     def _run_graph(self, make: Callable[[Any], Any], describe: Describe) -> None:
         from pipeline import runtime

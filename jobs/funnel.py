@@ -1,8 +1,8 @@
 """Show what each step and each rule of a data set keeps.
 
-For every rule: how many clips it rejects, how many it alone rejects, and how many stay after it and those above it.
-With --set or --recipe the same for other rules, beside what stands, from the scores in the tables: no video is touched
-and nothing is written (`reelmill rejudge` writes).
+For every rule: how many clips it rejects, how many it alone rejects, and how many stay after it and those above it; of
+captions likewise. With --set or --recipe the same for other rules, beside what stands, from the scores in the tables:
+no video is touched, no model asked and nothing written (`reelmill rejudge` writes).
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import argparse
 import json
 import sys
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
@@ -19,12 +21,15 @@ from jobs.arguments import add_json_argument, add_what_if_arguments, recipes_fro
 from jobs.cli import run_job
 from jobs.runs import latest_recipe
 from jobs.summary import print_funnel
+from pipeline.caption_decisions import judge_dataset_captions
 from pipeline.dataset import Dataset
 from pipeline.decisions import judge_dataset
-from pipeline.judging import RuleEffect, Verdicts, rule_effects
+from pipeline.judging import CaptionVerdicts, Outcomes, RuleEffect, Verdicts, rule_effects
 from pipeline.query import funnel
+from schemas import captions
 from schemas.clips import FAILED, KEPT, PENDING, REJECTED
 from schemas.recipe import Recipe
+from schemas.rules import Rule
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,24 +43,51 @@ def run(args: argparse.Namespace) -> int:
     if latest_recipe(dataset) is None and not (args.recipe or args.set):
         return _show_without_rules(dataset, args.json)
     standing, asked = recipes_from(args, dataset)
-    before = judge_dataset(dataset, standing)
-    after = judge_dataset(dataset, asked) if asked != standing else before
-    effects = rule_effects(after)
+    before = _judged(dataset, standing)
+    after = _judged(dataset, asked) if asked != standing else before
     if args.json:
-        summary = {
-            "funnel": funnel(dataset),
-            "rules": {name: effect.__dict__ for name, effect in effects.items()},
-            "clips": dict(Counter(after.statuses)),
-            "clips_before": dict(Counter(before.statuses)),
-        }
-        json.dump(summary, sys.stdout)
+        json.dump({"funnel": funnel(dataset), **_as_json(before, after)}, sys.stdout)
         print()
         return 0
     print_funnel(dataset, reasons=False)
-    print_rules(asked, effects, rule_effects(before) if after is not before else None)
-    if after is not before:
-        _print_changes(before, after)
+    earlier = None if after is before else before
+    print_rules("rules", asked.rules, after.clips, earlier and earlier.clips)
+    if after.captions.keys and asked.caption_rules:
+        print_rules("caption rules", asked.caption_rules, after.captions, earlier and earlier.captions)
+    if earlier:
+        _print_changes(earlier, after)
     return 0
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What a recipe makes of a data set."""
+
+    clips: Verdicts
+    captions: CaptionVerdicts
+
+    @property
+    def trainable(self) -> int:
+        """Accepted captions of kept clips."""
+        kept = self.clips.of_status(KEPT)
+        return sum(clip_id in kept for clip_id, _ in self.captions.accepted)
+
+
+def _judged(dataset: Dataset, recipe: Recipe) -> _Judged:
+    return _Judged(judge_dataset(dataset, recipe), judge_dataset_captions(dataset, recipe.caption_rules))
+
+
+def _as_json(before: _Judged, after: _Judged) -> dict[str, object]:
+    return {
+        "rules": {name: effect.__dict__ for name, effect in rule_effects(after.clips).items()},
+        "clips": dict(Counter(after.clips.statuses)),
+        "clips_before": dict(Counter(before.clips.statuses)),
+        "caption_rules": {name: effect.__dict__ for name, effect in rule_effects(after.captions).items()},
+        "captions": dict(Counter(after.captions.statuses)),
+        "captions_before": dict(Counter(before.captions.statuses)),
+        "trainable": after.trainable,
+        "trainable_before": before.trainable,
+    }
 
 
 def _show_without_rules(dataset: Dataset, as_json: bool) -> int:
@@ -68,25 +100,32 @@ def _show_without_rules(dataset: Dataset, as_json: bool) -> int:
     return 0
 
 
-def print_rules(recipe: Recipe, effects: dict[str, RuleEffect], before: dict[str, RuleEffect] | None) -> None:
+def print_rules(title: str, rules: Mapping[str, Rule], after: Outcomes, before: Outcomes | None) -> None:
     """A line a rule; `before` adds what the rule rejects as things stand."""
-    table = Table("rule", "demands", "reason", "rejects", "it alone", "stay", title="rules", title_justify="left")
-    for name, effect in effects.items():
-        rule = recipe.rules[name]
+    stood: dict[str, RuleEffect] | None = rule_effects(before) if before else None
+    table = Table("rule", "demands", "reason", "rejects", "it alone", "stay", title=title, title_justify="left")
+    for name, effect in rule_effects(after).items():
         rejects = str(effect.rejects)
-        if before is not None:
-            rejects += f" (now {before[name].rejects if name in before else 'no such rule'})"
-        table.add_row(name, str(rule), rule.reason, rejects, str(effect.alone), str(effect.stay))
+        if stood is not None:
+            rejects += f" (now {stood[name].rejects if name in stood else 'no such rule'})"
+        table.add_row(name, str(rules[name]), rules[name].reason, rejects, str(effect.alone), str(effect.stay))
     for column in table.columns[3:]:
         column.justify = "right"
     Console(highlight=False).print(table)
 
 
-def _print_changes(before: Verdicts, after: Verdicts) -> None:
+def _print_changes(before: _Judged, after: _Judged) -> None:
+    kept, keeps = before.clips.of_status(KEPT), after.clips.of_status(KEPT)
+    counts = _changed_counts(before.clips, after.clips, (KEPT, REJECTED, PENDING, FAILED))
+    print(f"with these rules: {counts}; {len(keeps - kept)} would come, {len(kept - keeps)} would go")
+    if after.captions.keys:
+        counts = _changed_counts(before.captions, after.captions, (captions.OK, captions.REJECTED, captions.FAILED))
+        print(f"captions: {counts}; trainable {before.trainable} -> {after.trainable}")
+
+
+def _changed_counts(before: Outcomes, after: Outcomes, statuses: tuple[str, ...]) -> str:
     stood, would = Counter(before.statuses), Counter(after.statuses)
-    counts = [f"{status} {stood[status]} -> {would[status]}" for status in (KEPT, REJECTED, PENDING, FAILED)]
-    kept, keeps = before.of_status(KEPT), after.of_status(KEPT)
-    print(f"with these rules: {', '.join(counts)}; {len(keeps - kept)} would come, {len(kept - keeps)} would go")
+    return ", ".join(f"{status} {stood[status]} -> {would[status]}" for status in statuses)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Run SQL over a data set with DuckDB.
 
-Tables: videos, clips, captions, embeddings, latents, text, release_NAME. Views: kept, rejects, reject_reasons,
-video_failures, trainable, funnel. Without SQL, the funnel.
+Tables: videos, clips, captions, embeddings, latents, text, release_NAME; `_raw` after the first three gives the rows as
+first written. Views: kept, rejects, reject_reasons, video_failures, trainable, funnel. Without SQL, the funnel.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Write new captions for the kept clips of a data set; nothing else is done, and old captions stay beside them.
 
 The last run's recipe holds, but for what --recipe or --set say; a caption that is there already, by the same captioner
-with the same settings, is not written again.
+with the same settings, is not written again. Captions that are there are judged by the caption rules of now.
 """
 
 from __future__ import annotations
@@ -33,16 +33,18 @@ def run(args: argparse.Namespace) -> int:
     require_captioner(recipe)
     with dataset.writing("recaption"):
         curation = Curation(dataset, recipe, lambda: tell_of_builtin(recipe), job="recaption")
-        num_clips = curation.recaption()
+        num_clips, num_judged = curation.recaption()
     totals = dict(
         connect(dataset).sql("select status, count(*) from captions group by status order by status").fetchall()
     )
-    summary = {"dataset": dataset.location, "captioned": num_clips, "captions": totals, "stages": curation.stages}
+    summary = {"dataset": dataset.location, "captioned": num_clips, "judged_otherwise": num_judged}
+    summary |= {"captions": totals, "stages": curation.stages}
     if args.json:
         json.dump(summary, sys.stdout)
         print()
     else:
-        print(f"{num_clips} clips captioned; captions in all: " + ", ".join(f"{n} {s}" for s, n in totals.items()))
+        in_all = ", ".join(f"{n} {s}" for s, n in totals.items())
+        print(f"{num_clips} clips captioned, {num_judged} captions judged otherwise; captions in all: {in_all}")
     return 0
 
 

@@ -1,7 +1,7 @@
-"""Judge the clips of a data set again, by other rules, from the scores in its tables; no video is touched.
+"""Judge the clips and captions of a data set again, by other rules, from the scores in its tables.
 
-New decisions are written beside the old ones, and the newest stands. Clips that are let in but lack a measure that a
-rule needs become `pending`: `reelmill curate` takes what is missing.
+No video is touched and no model asked. New decisions are written beside the old ones, and the newest stands. Clips that
+are let in but lack a measure that a rule needs become `pending`: `reelmill curate` takes what is missing.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from jobs.arguments import add_json_argument, add_what_if_arguments, recipes_fro
 from jobs.cli import run_job
 from jobs.runs import new_run_id, write_run
 from jobs.summary import print_funnel
+from pipeline.caption_decisions import judge_dataset_captions, write_caption_decisions
 from pipeline.dataset import Dataset
 from pipeline.decisions import judge_dataset, write_decisions
-from pipeline.query import funnel
+from pipeline.query import funnel, write_portable_views
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,13 +33,17 @@ def run(args: argparse.Namespace) -> int:
     with dataset.writing("rejudge"):
         start_s = time.perf_counter()
         num_changed = write_decisions(dataset, judge_dataset(dataset, recipe), recipe)
-        facts = {"decisions": num_changed, "seconds": time.perf_counter() - start_s, "funnel": funnel(dataset)}
+        rules = recipe.caption_rules
+        num_captions = write_caption_decisions(dataset, judge_dataset_captions(dataset, rules), rules)
+        write_portable_views(dataset)
+        facts = {"decisions": num_changed, "caption_decisions": num_captions}
+        facts |= {"seconds": time.perf_counter() - start_s, "funnel": funnel(dataset)}
         write_run(dataset, new_run_id("rejudge"), "rejudge", recipe, state="done", facts=facts)
     if args.json:
         json.dump({"dataset": dataset.location} | facts, sys.stdout)
         print()
     else:
-        print(f"{num_changed} decisions changed")
+        print(f"{num_changed} decisions on clips changed, {num_captions} on captions")
         print_funnel(dataset)
     return 0
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.dataset import Dataset
+from pipeline.standing import JUDGES_CLIPS, standing_recipe
 from schemas.recipe import Recipe, decode_recipe
 
 RECORDED_PACKAGES = ("ray", "av", "decord2", "opencv-python-headless", "scenedetect", "torch", "transformers", "duckdb")
@@ -22,13 +23,13 @@ def new_run_id(job: str) -> str:
 
 def latest_recipe(dataset: Dataset) -> Recipe | None:
     """The recipe that the data set was curated or judged by last; None before the first time."""
-    recipes = [run["recipe"] for run in dataset.runs() if run["job"] in ("curate", "rejudge")]
-    return decode_recipe(recipes[-1], origin="of the data set") if recipes else None
+    recipe = standing_recipe(dataset.runs())
+    return decode_recipe(recipe, origin="of the data set") if recipe else None
 
 
 def last_run_broke_off(dataset: Dataset) -> bool:
     """Whether the last run that changes the tables was killed, so that what follows from them may be out of date."""
-    states = [run["state"] for run in dataset.runs() if run["job"] in ("curate", "rejudge")]
+    states = [run["state"] for run in dataset.runs() if run["job"] in JUDGES_CLIPS]
     return bool(states) and states[-1] != "done"
 
 

@@ -14,13 +14,14 @@ import pyarrow.compute as pc
 from pipeline.dataset import Dataset
 from pipeline.query import QUERY_NAMES, connect
 from pipeline.releases import Release
-from schemas import DECISIONS, MEASURES, RELEASES
+from schemas import CAPTION_DECISIONS, DECISIONS, MEASURES, RELEASES
 from schemas.columns import Table
 
 COPY_SLACK_US = 60_000_000
 """A release whose file is older or younger than its contents say by more than this was copied here; clocks of machines
 and stores differ by less."""
-TIME_COLUMNS = {DECISIONS.folder: "decided_us"} | {table.folder: "measured_us" for table in MEASURES.values()}
+TIME_COLUMNS = {table.folder: "decided_us" for table in (DECISIONS, CAPTION_DECISIONS)}
+TIME_COLUMNS |= {table.folder: "measured_us" for table in MEASURES.values()}
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
-"""Judging: scores in, decisions out, by the rules of a recipe. No video is touched.
+"""Judging: scores in, decisions out, by the rules of a recipe. No video is touched and no model asked.
 
 A clip is `rejected` for every reason that applies; else `failed` if a measure that some rule needs could not be taken;
 else `pending` if one has not been taken yet; else `kept`. So what was never measured is never passed.
 
 The rule over `duplicate_rank` comes last, among the clips that all other rules leave: a group of clips that show the
 same keeps one of those, whichever of its members were rejected for other reasons.
+
+A caption is judged by its own scores alone; one that failed has no text that could be accepted.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from schemas import captions
 from schemas.clips import FAILED, KEPT, PENDING, REJECTED
 from schemas.judged import DUPLICATE_RANK
 from schemas.measures import CLIP_MEASURES, MEASURE_OF
@@ -26,17 +29,35 @@ RankDuplicates = Callable[[Sequence[str]], Mapping[str, int]]
 
 
 @dataclass(frozen=True)
-class Verdicts:
-    """What the rules make of clips, in the order of the table judged."""
+class Outcomes:
+    """What the rules make of rows, in the order of the table judged."""
 
-    clip_ids: list[str]
     statuses: list[str]
     reasons: list[list[str]]
     rejected_by: dict[str, np.ndarray]
-    """For each rule, by its name in the recipe, which clips it rejects, (N,) bool."""
+    """For each rule, by its name in the recipe, which rows it rejects, (N,) bool."""
+
+
+@dataclass(frozen=True)
+class Verdicts(Outcomes):
+    """What the rules make of clips."""
+
+    clip_ids: list[str]
 
     def of_status(self, status: str) -> set[str]:
         return {clip_id for clip_id, found in zip(self.clip_ids, self.statuses, strict=True) if found == status}
+
+
+@dataclass(frozen=True)
+class CaptionVerdicts(Outcomes):
+    """What the rules make of captions."""
+
+    keys: list[tuple[str, str]]
+    """Clip and captioner of each."""
+
+    @property
+    def accepted(self) -> set[tuple[str, str]]:
+        return {key for key, status in zip(self.keys, self.statuses, strict=True) if status == captions.OK}
 
 
 def decide(row: Mapping[str, Any], rules: Mapping[str, Rule]) -> dict[str, Any]:
@@ -76,12 +97,30 @@ def judge(
         status, why = _verdict(list(dict.fromkeys(against)), failures[i], missing[i])
         statuses.append(status)
         reasons.append(why)
-    return Verdicts(clip_ids, statuses, reasons, rejected_by)
+    return Verdicts(statuses, reasons, rejected_by, clip_ids)
+
+
+def judge_captions(written: pa.Table, rules: Mapping[str, Rule]) -> CaptionVerdicts:
+    """Judge captions by their stored scores.
+
+    Args:
+        written: rows of `captions_raw`: key, status and reasons, and the columns that the rules look at.
+    """
+    failed = np.array([status == captions.FAILED for status in written["status"].to_pylist()], bool)
+    rejected_by = {name: rule.rejected(written[rule.column]) & ~failed for name, rule in rules.items()}
+    first_reasons = written["reasons"].to_pylist()
+    statuses, reasons = [], []
+    for i in range(written.num_rows):
+        against = [rule.reason for name, rule in rules.items() if rejected_by[name][i]]
+        statuses.append(captions.FAILED if failed[i] else captions.REJECTED if against else captions.OK)
+        reasons.append(first_reasons[i] if failed[i] else list(dict.fromkeys(against)))
+    keys = list(zip(written["clip_id"].to_pylist(), written["captioner"].to_pylist(), strict=True))
+    return CaptionVerdicts(statuses, reasons, rejected_by, keys)
 
 
 @dataclass(frozen=True)
 class RuleEffect:
-    """What one rule does among the others: clips it rejects, those that no other rejects, and how many stay after it
+    """What one rule does among the others: rows it rejects, those that no other rejects, and how many stay after it
     and all rules before it."""
 
     rejects: int
@@ -89,13 +128,13 @@ class RuleEffect:
     stay: int
 
 
-def rule_effects(verdicts: Verdicts) -> dict[str, RuleEffect]:
+def rule_effects(outcomes: Outcomes) -> dict[str, RuleEffect]:
     """The effect of each rule, in the order of the recipe."""
-    num_clips = len(verdicts.clip_ids)
-    num_against = np.sum([np.zeros(num_clips, int), *verdicts.rejected_by.values()], axis=0)
-    inside = np.ones(num_clips, bool)
+    num_rows = len(outcomes.statuses)
+    num_against = np.sum([np.zeros(num_rows, int), *outcomes.rejected_by.values()], axis=0)
+    inside = np.ones(num_rows, bool)
     effects = {}
-    for name, rejected in verdicts.rejected_by.items():
+    for name, rejected in outcomes.rejected_by.items():
         inside &= ~rejected
         alone = int((rejected & (num_against == 1)).sum())
         effects[name] = RuleEffect(int(rejected.sum()), alone, int(inside.sum()))

@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from pipeline.dataset import Dataset
-from schemas import CAPTIONS, CLIPS, DECISIONS, EMBEDDINGS, LATENTS, MEASURES, RELEASES, TEXT, VIDEOS
+from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, EMBEDDINGS, LATENTS, MEASURES, RELEASES, TEXT, VIDEOS
 from schemas.columns import Table, arrow_fields
 from schemas.duplicates import DUPLICATES
 from schemas.measures import CLIP_MEASURES, STREAM_MEASURES
@@ -18,7 +18,8 @@ from schemas.measures import CLIP_MEASURES, STREAM_MEASURES
 QUERY_NAMES: dict[str, Table] = {
     "videos_raw": VIDEOS,
     "clips_raw": CLIPS,
-    "captions": CAPTIONS,
+    "captions_raw": CAPTIONS,
+    "caption_decisions": CAPTION_DECISIONS,
     "embeddings": EMBEDDINGS,
     "latents": LATENTS,
     "text": TEXT,
@@ -89,6 +90,11 @@ def portable_views(dataset: Dataset) -> str:
         lines.append(f"create view {name} as {source};")
     lines += [f"{statement};" for statement in scored_views()]
     return "\n".join([*lines, (resources.files("schemas") / "views.sql").read_text()])
+
+
+def write_portable_views(dataset: Dataset) -> None:
+    """Write `views.sql` as the tables now want it: one of them may have got its first part."""
+    dataset.write_bytes("views.sql", portable_views(dataset).encode())
 
 
 def _newest(table: str, order: str, columns: str = "*") -> str:

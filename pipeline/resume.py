@@ -86,8 +86,11 @@ CLIP_GEOMETRY = "clip_id, uri, start_us, end_us, is_image, num_frames, width, he
 
 
 def to_caption(dataset: Dataset, captioner: str) -> list[dict[str, Any]]:
-    """Kept clips without a caption by this captioner, each with its newest embedding where there is one, what was
-    measured that captions are checked against, and what came with its source."""
+    """Kept clips without a caption by this captioner, accepted or not.
+
+    Each comes with its newest embedding where there is one, what was measured that captions are checked against, and
+    what came with its source.
+    """
     rows = connect(dataset).sql(
         f"""
         select {CLIP_GEOMETRY}, encoder, embedding, source,
@@ -95,7 +98,7 @@ def to_caption(dataset: Dataset, captioner: str) -> list[dict[str, Any]]:
         from clips left join embeddings using (clip_id, encoder)
         join (select video_id, min_by(source, uri) as source from videos where duplicate_of is null group by video_id)
         using (video_id)
-        where status = '{KEPT}' and clip_id not in (select clip_id from captions where captioner = ?)
+        where status = '{KEPT}' and clip_id not in (select clip_id from captions_raw where captioner = ?)
         order by clip_id
         """,
         params=[captioner],

@@ -3,16 +3,29 @@
 from schemas.captions import CAPTIONS, EMBEDDINGS
 from schemas.clips import CLIPS
 from schemas.columns import SchemaError, Table, column
-from schemas.decisions import DECISIONS
+from schemas.decisions import CAPTION_DECISIONS, DECISIONS
 from schemas.duplicates import DUPLICATES
 from schemas.latents import LATENTS, RELEASES, TEXT
 from schemas.measures import MEASURES
 from schemas.videos import VIDEOS
 
-TABLES = (VIDEOS, CLIPS, *MEASURES.values(), DUPLICATES, DECISIONS, CAPTIONS, EMBEDDINGS, RELEASES, LATENTS, TEXT)
+TABLES = (
+    VIDEOS,
+    CLIPS,
+    *MEASURES.values(),
+    DUPLICATES,
+    DECISIONS,
+    CAPTIONS,
+    CAPTION_DECISIONS,
+    EMBEDDINGS,
+    RELEASES,
+    LATENTS,
+    TEXT,
+)
 
 __all__ = [
     "CAPTIONS",
+    "CAPTION_DECISIONS",
     "CLIPS",
     "DECISIONS",
     "DUPLICATES",

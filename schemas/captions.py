@@ -43,7 +43,7 @@ class Caption:
     text_video_similarity: float | None = column(
         pa.float64(), "cosine of the embeddings of the detailed text and of the frames"
     )
-    status: str = column(pa.string(), "'ok', 'rejected' or 'failed'")
+    status: str = column(pa.string(), "'ok', 'rejected' or 'failed', as first judged; `caption_decisions` may differ")
     reasons: list[str] = column(pa.list_(pa.string()), "every rule that rejects the caption, or why captioning failed")
 
 

@@ -1,4 +1,4 @@
-"""The `decisions` table: what later judgements made of clips. The newest row of a clip stands."""
+"""Tables of later judgements: `decisions` on clips, `caption_decisions` on captions. The newest of each stands."""
 
 from __future__ import annotations
 
@@ -21,3 +21,18 @@ class Decision:
 
 
 DECISIONS = Table(Decision, "decisions", key=("clip_id", "gate", "decided_us"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CaptionDecision:
+    """A caption judged again by its stored scores, written when the outcome differs from the one that stood."""
+
+    clip_id: str = column(pa.string(), "the clip")
+    captioner: str = column(pa.string(), "fingerprint of the captioner")
+    gate: str = column(pa.string(), "fingerprint of the rules")
+    decided_us: int = column(pa.int64(), "when, Unix time; a caption written later is not meant", unit="us")
+    status: str = column(pa.string(), "'ok' or 'rejected'")
+    reasons: list[str] = column(pa.list_(pa.string()), "every rule that rejects the caption")
+
+
+CAPTION_DECISIONS = Table(CaptionDecision, "caption_decisions", key=("clip_id", "captioner", "gate", "decided_us"))

@@ -1,4 +1,4 @@
--- Views over the part files of a data set. `videos_raw`, `clips_raw`, `captions` and so on are the tables themselves;
+-- Views over the part files of a data set. `videos_raw`, `clips_raw`, `captions_raw` and so on are the tables themselves;
 -- `clips` is made beside this file's reader (`pipeline/query.py`): each clip with its newest scores and decision.
 
 -- The newest row of each input: a file that changed in place was read again.
@@ -10,6 +10,15 @@ qualify row_number() over (partition by uri order by modified_us desc, file_byte
 create or replace view duplicates as
 select * from duplicates_raw
 where grouped_us = (select max(grouped_us) from duplicates_raw) and group_size > 0;
+
+-- Each caption with its newest decision, if that is of this text and not of one that was lost and written anew.
+create or replace view captions as
+select c.* replace (coalesce(d.status, c.status) as status, coalesce(d.reasons, c.reasons) as reasons)
+from captions_raw c
+left join (
+    select * from caption_decisions
+    qualify row_number() over (partition by clip_id, captioner order by decided_us desc, gate) = 1
+) d on d.clip_id = c.clip_id and d.captioner = c.captioner and d.decided_us >= c.captioned_us;
 
 create or replace view kept as
 select * from clips where status = 'kept';

@@ -26,9 +26,10 @@ from pipeline.report.histograms import by_measure, score_histograms
 from pipeline.report.labels import camera_chart, label_charts
 from pipeline.report.pictures import Progress, Shelf
 from pipeline.report.plots import histogram_svg
-from pipeline.report.thresholds import newest_recipe, thresholds_in
+from pipeline.report.thresholds import thresholds_in
 from pipeline.report.timelines import timelines
 from pipeline.report.training import LossCurve, Sample
+from pipeline.standing import standing_recipe
 from schemas import CAPTIONS
 from schemas.duplicates import DUPLICATE_KINDS
 from schemas.judged import DUPLICATE_RANK, JUDGED
@@ -75,7 +76,7 @@ def report_page(dataset: Dataset, config: ReportConfig, progress: Progress = lam
 def _content(dataset: Dataset, config: ReportConfig, progress: Progress) -> dict[str, Any]:
     connection, shelf = _tables(dataset), Shelf()
     runs = dataset.runs()
-    recipe = newest_recipe(runs)
+    recipe = standing_recipe(runs)
     limits = thresholds_in(recipe, "rules")
     content = {
         "location": dataset.location,

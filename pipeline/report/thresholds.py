@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -32,12 +32,6 @@ class Threshold:
     def condition(self) -> str:
         """What it rejects, as in `motion_px_s < 0.5`."""
         return f"{self.column} {'<' if self.bound == 'min' else '>'} {number(self.value)}"
-
-
-def newest_recipe(runs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """The recipe that the data set was curated or judged by last, as plain values; empty if there is no record."""
-    recipes = [run["recipe"] for run in runs if run["job"] in ("curate", "rejudge")]
-    return recipes[-1] if recipes else {}
 
 
 def thresholds_in(recipe: Mapping[str, Any], section: Literal["rules", "caption_rules"]) -> list[Threshold]:

@@ -15,7 +15,7 @@ import pytest
 from pipeline import releases
 from pipeline.dataset import Dataset, DatasetError, to_parquet
 from pipeline.differences import CAME, CHANGED, WENT, Change, Differences, compare, latest_two
-from schemas import CAPTIONS, CLIPS, DECISIONS, MEASURES, VIDEOS
+from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, MEASURES, VIDEOS
 from schemas.columns import Table
 from schemas.measures import OverlayText
 
@@ -36,6 +36,10 @@ class Diary:
     def decide(self, day: int, clip_id: str, status: str, *reasons: str) -> None:
         row = {"clip_id": clip_id, "gate": "g", "decided_us": day * DAY_US, "status": status, "reasons": list(reasons)}
         self.write(day, DECISIONS, row)
+
+    def decide_caption(self, day: int, clip_id: str, status: str, *reasons: str) -> None:
+        row = {"clip_id": clip_id, "captioner": "cap0", "gate": "g", "decided_us": day * DAY_US}
+        self.write(day, CAPTION_DECISIONS, row | {"status": status, "reasons": list(reasons)})
 
     def release(self, day: int, name: str, where: str = "true") -> None:
         self._stamped(day, lambda: releases.freeze(self.dataset, name, where))
@@ -132,6 +136,22 @@ def test_a_clip_comes_when_its_caption_does(tmp_path: Path, video_row, clip_row,
         "c2": ["caption rejected: refusal", "caption rejected: too_short"],
         "c3": ["caption failed: frames: gone"],
     }
+
+
+def test_a_clip_goes_and_comes_by_decisions_on_its_caption(diary: Diary, tmp_path: Path) -> None:
+    """Each release is explained by the decisions of its time, in a copy too: decisions carry theirs."""
+    diary.decide_caption(2, "c0", "rejected", "caption_padding", "caption_too_long")
+    diary.release(2, "b")
+    diary.decide_caption(3, "c0", "ok")
+    diary.decide_caption(3, "c1", "rejected", "caption_refuses")
+    diary.release(3, "c")
+    copy = Dataset(str(tmp_path / "copy"))
+    shutil.copytree(diary.dataset.location, copy.location, copy_function=shutil.copyfile)
+    why = ["caption rejected: caption_padding", "caption rejected: caption_too_long"]
+    for dataset in (diary.dataset, copy):
+        assert reasons(compare(dataset, "a", "b"), WENT) == {"c0": why}
+        assert reasons(compare(dataset, "b", "c"), CAME) == {"c0": why}
+        assert reasons(compare(dataset, "b", "c"), WENT) == {"c1": ["caption rejected: caption_refuses"]}
 
 
 def test_a_clip_goes_by_the_condition_as_its_scores_were(diary: Diary) -> None:

@@ -1,4 +1,4 @@
-"""Decisions from scores: every reason, nothing passed unmeasured, and doubles judged among survivors."""
+"""Decisions from scores: every reason, nothing passed unmeasured, doubles judged among survivors; captions likewise."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.judging import Verdicts, decide, judge, rule_effects
-from schemas.rules import Rule
+from pipeline.judging import Outcomes, decide, judge, judge_captions, rule_effects
+from schemas import CAPTIONS
+from schemas.rules import Rule, reasons_against
 
 WANTED = {"technical": "t1", "motion": "m1", "overlay_text": "o1"}
 RULES = {
@@ -40,7 +41,7 @@ def no_doubles(_: Sequence[str]) -> dict[str, int]:
     return {}
 
 
-def outcome(verdicts: Verdicts) -> list[tuple[str, list[str]]]:
+def outcome(verdicts: Outcomes) -> list[tuple[str, list[str]]]:
     return list(zip(verdicts.statuses, verdicts.reasons, strict=True))
 
 
@@ -107,3 +108,44 @@ def test_a_clip_just_scanned_waits_for_the_measures_that_look_again() -> None:
 
 def test_no_rules_keep_everything() -> None:
     assert judge(scored({}, {}), {}, WANTED, no_doubles).statuses == ["kept", "kept"]
+
+
+CAPTION_RULES = {
+    "few": Rule("num_words", "too_short", min=4),
+    "many": Rule("num_words", "too_short", max=50),
+    "padded": Rule("padding_frac", "padding", max=0.04),
+    "name": Rule("captioner_name", "untrusted", reject=("toy",)),
+}
+
+
+def test_captions_are_judged_as_when_they_were_written(caption_row) -> None:
+    """Null and NaN are not judged; a reason is given once; a failure keeps its reason, whatever the rules are."""
+    nan = float("nan")
+    rows = [
+        caption_row("a"),
+        caption_row("b", num_words=2, padding_frac=0.1, captioner_name="toy", status="ok"),
+        caption_row("c", num_words=None, padding_frac=nan),
+        caption_row("d", status="rejected", reasons=["some old rule"]),
+        caption_row("e", status="failed", reasons=["frames: gone"], num_words=None, captioner_name="toy"),
+        caption_row("a", "cap1", num_words=3),
+    ]
+    verdicts = judge_captions(CAPTIONS.encode(rows), CAPTION_RULES)
+    assert outcome(verdicts) == [
+        ("ok", []),
+        ("rejected", ["too_short", "padding", "untrusted"]),
+        ("ok", []),
+        ("ok", []),
+        ("failed", ["frames: gone"]),
+        ("rejected", ["too_short"]),
+    ]
+    written = [row for row in rows if row["status"] != "failed"]
+    judged = [why for why, row in zip(verdicts.reasons, rows, strict=True) if row["status"] != "failed"]
+    assert judged == [reasons_against(CAPTION_RULES, row) for row in written]
+    assert verdicts.accepted == {("a", "cap0"), ("c", "cap0"), ("d", "cap0")}
+    effects = {name: (e.rejects, e.alone, e.stay) for name, e in rule_effects(verdicts).items()}
+    assert effects == {"few": (2, 1, 4), "many": (0, 0, 4), "padded": (1, 0, 4), "name": (1, 0, 4)}
+
+
+def test_no_captions_and_no_rules(caption_row) -> None:
+    assert outcome(judge_captions(CAPTIONS.encode([]), CAPTION_RULES)) == []
+    assert outcome(judge_captions(CAPTIONS.encode([caption_row("a", num_words=0)]), {})) == [("ok", [])]

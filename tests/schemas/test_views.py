@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from pipeline.query import scored_views
-from schemas import CAPTIONS, CLIPS, DECISIONS, MEASURES, VIDEOS
+from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, MEASURES, VIDEOS
 from schemas.duplicates import DUPLICATES
 
 MakeRow = Callable[..., dict[str, Any]]
@@ -48,18 +48,29 @@ def connection(video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow) -> d
         decision | {"clip_id": "c7", "status": "kept", "reasons": []},
         decision | {"clip_id": "c8", "status": "pending", "reasons": ["unmeasured: overlay_text"]},
     ]
+    of_caption = {"captioner": "cap0", "gate": "g", "decided_us": 5, "status": "rejected", "reasons": ["long"]}
+    caption_decisions = [
+        of_caption | {"clip_id": "c3", "status": "ok", "reasons": []},
+        of_caption | {"clip_id": "c6"},
+        of_caption | {"clip_id": "c6", "decided_us": 7, "status": "ok", "reasons": []},
+        of_caption | {"clip_id": "c0"},
+        of_caption | {"clip_id": "c8"},
+    ]
     captions = [
         caption_row("c0"),
         caption_row("c0", "cap1"),
         caption_row("c3", status="rejected", reasons=["caption_too_short"]),
         caption_row("c4", status="failed", short=None, detailed=None, num_words=None, reasons=["frames: gone"]),
         caption_row("c6"),
+        # Written after the decision, which was of a caption that is lost.
+        caption_row("c8", captioned_us=6),
     ]
     connection = duckdb.connect()
     for name, table, rows in (
         ("videos_raw", VIDEOS, videos),
         ("clips_raw", CLIPS, clips),
-        ("captions", CAPTIONS, captions),
+        ("captions_raw", CAPTIONS, captions),
+        ("caption_decisions", CAPTION_DECISIONS, caption_decisions),
         ("decisions", DECISIONS, decisions),
         ("duplicates_raw", DUPLICATES, []),
         *((f"measures_{name}", table, []) for name, table in MEASURES.items()),
@@ -83,8 +94,8 @@ def test_the_funnel_adds_up(connection: duckdb.DuckDBPyConnection) -> None:
         "clips rejected": 2,
         "clips failed": 1,
         "clips pending": 1,
-        "captions": 5,
-        "captions ok": 3,
+        "captions": 6,
+        "captions ok": 4,
         "trainable": 3,
     }
     assert funnel["videos in"] == funnel["videos probed"] + funnel["videos failed"]
@@ -105,4 +116,18 @@ def test_failures_count_the_newest_row_of_each_input(connection: duckdb.DuckDBPy
 
 def test_trainable_has_one_row_a_caption_and_the_words_of_the_original(connection: duckdb.DuckDBPyConnection) -> None:
     rows = connection.execute("select clip_id, captioner, source from trainable order by 1, 2").fetchall()
-    assert rows == [("c0", "cap0", '{"title": "first"}'), ("c0", "cap1", '{"title": "first"}'), ("c6", "cap0", "{}")]
+    assert rows == [("c0", "cap1", '{"title": "first"}'), ("c3", "cap0", "{}"), ("c6", "cap0", "{}")]
+
+
+def test_the_newest_decision_on_a_caption_stands_unless_the_caption_is_newer(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    rows = connection.execute("select clip_id, captioner, status, reasons from captions order by 1, 2").fetchall()
+    assert rows == [
+        ("c0", "cap0", "rejected", ["long"]),
+        ("c0", "cap1", "ok", []),
+        ("c3", "cap0", "ok", []),
+        ("c4", "cap0", "failed", ["frames: gone"]),
+        ("c6", "cap0", "ok", []),
+        ("c8", "cap0", "ok", []),
+    ]
