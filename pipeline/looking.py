@@ -31,7 +31,7 @@ from schemas.recipe import Recipe
 Scores = dict[str, Any]
 
 VERSIONS = {"overlay_text": 1, "embedding": 1, "aesthetic": 1, "safety": 1}
-"""Raised when a clip measure's code gives other results; here, so that asking loads no model."""
+"""Raised when a clip measure's code gives other results; here and nowhere else, so that asking loads no model."""
 
 
 def look_fingerprints(recipe: Recipe) -> dict[str, str]:

@@ -22,10 +22,8 @@ from torch import Tensor
 
 from model.clip import load_clip
 from schemas.errors import UsageError
-from schemas.identity import digest, file_digest
 from schemas.looking import AestheticConfig
 
-VERSION = 1
 FRAMES_PER_S = 1
 """Rate at which cosmos-curate looks (its `AestheticFilterStage.target_fps`)."""
 BATCH_FRAMES = 32
@@ -44,11 +42,9 @@ class AestheticMeasure:
         self.config = config
         self._layers: list[tuple[Tensor, Tensor]] = []
         if not config.head:
-            self.fingerprint = digest("aesthetic", VERSION, "off")
             return
         self._layers = [(weight.to(config.device), bias.to(config.device)) for weight, bias in load_head(config.head)]
         self._clip = load_clip(config.model, config.device)
-        self.fingerprint = digest("aesthetic", VERSION, self._clip.fingerprint, file_digest(config.head))
         dim = self._embed(np.zeros((1, 32, 32, 3), np.uint8)).shape[1]
         if self._layers[0][0].shape[1] != dim:
             raise UsageError(

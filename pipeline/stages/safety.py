@@ -9,7 +9,6 @@ Without a model the score is null, which is not the same as safe.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from schemas.errors import UsageError
-from schemas.identity import digest, folder_digest
 from schemas.looking import SafetyConfig
 
-VERSION = 1
 BATCH_FRAMES = 32
 
 
@@ -36,7 +33,6 @@ class SafetyMeasure:
         self.config = config
         self._model: Any = None
         if not config.model:
-            self.fingerprint = digest("safety", VERSION, "off")
             return
         self._model, self._processor = _load(config.model)
         self._model.to(config.device)
@@ -48,9 +44,6 @@ class SafetyMeasure:
                 f"safety.unsafe_labels {', '.join(sorted(wanted))}: model {config.model!r} has none of them; "
                 f"its labels are {', '.join(labels.values())}"
             )
-        is_folder = Path(config.model).is_dir()
-        source = folder_digest(config.model) if is_folder else (config.model, self._model.config._commit_hash)
-        self.fingerprint = digest("safety", VERSION, source, [labels[number] for number in self._unsafe])
 
     @torch.inference_mode()
     def measure(self, frames: np.ndarray, times_s: list[float]) -> dict[str, float | None]:

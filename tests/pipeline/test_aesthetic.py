@@ -9,10 +9,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from pipeline.looking import look_fingerprints
 from pipeline.stages.aesthetic import AestheticMeasure, load_head, sample_times_us
 from pipeline.stages.embedding import ClipEmbedder
 from schemas.errors import UsageError
 from schemas.looking import AestheticConfig
+from schemas.recipe import Recipe
 
 DIM = 128
 LAYERS = (0, 2, 4, 6, 7)
@@ -66,9 +68,8 @@ def test_the_fingerprint_follows_the_weights(tmp_path: Path) -> None:
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
         save_file(torch.nn.Linear(DIM, 1).requires_grad_(False).state_dict(), tmp_path / "head.safetensors")
-        fingerprints.append(
-            AestheticMeasure(AestheticConfig(str(tmp_path / "head.safetensors"), "builtin")).fingerprint
-        )
+        recipe = Recipe(aesthetic=AestheticConfig(str(tmp_path / "head.safetensors"), "builtin"))
+        fingerprints.append(look_fingerprints(recipe)["aesthetic"])
     assert fingerprints[0] == fingerprints[1] != fingerprints[2]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ import torch
 from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
+from pipeline.looking import look_fingerprints
 from pipeline.stages.safety import SafetyMeasure
 from schemas.errors import UsageError
 from schemas.looking import SafetyConfig
+from schemas.recipe import Recipe
 
 TWO = ("normal", "nsfw")
 FIVE = ("drawings", "Hentai", "neutral", "Porn", "sexy")
@@ -72,11 +75,13 @@ def test_independent_labels_do_not_add_up(tmp_path: Path) -> None:
 
 
 def test_the_fingerprint_follows_weights_and_labels(tmp_path: Path) -> None:
+    def of(*settings: Any, **more: Any) -> str:
+        return look_fingerprints(Recipe(safety=SafetyConfig(*settings, **more)))["safety"]
+
     folder = str(save_classifier(tmp_path / "model", FIVE))
-    one = SafetyMeasure(SafetyConfig(folder)).fingerprint
-    assert SafetyMeasure(SafetyConfig(folder, device="cpu")).fingerprint == one
-    assert SafetyMeasure(SafetyConfig(folder, ("porn",))).fingerprint != one
-    assert SafetyMeasure(SafetyConfig(str(save_classifier(tmp_path / "other", TWO)))).fingerprint != one
+    assert of(folder, device="cuda") == of(folder)
+    assert of(folder, ("porn",)) != of(folder)
+    assert of(str(save_classifier(tmp_path / "other", TWO))) != of(folder)
 
 
 def test_without_a_model_the_score_is_null_and_not_zero() -> None:

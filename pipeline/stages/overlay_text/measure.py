@@ -16,7 +16,6 @@ from pipeline.stages.overlay_text.standing import EdgeStack
 from pipeline.stages.overlay_text.tracks import follow, stands_throughout
 from schemas.looking import OverlayTextConfig
 
-VERSION = 1
 SAME_PICTURE = 2.0
 """Difference of luma (0-255) that no cell's mean exceeds between a frame and the last searched one, for the frame not
 to be searched: letters that come or go change it by ten and more."""
