@@ -27,6 +27,7 @@ CAME, WENT, CHANGED = "came", "went", "changed"
 NO_TIME = "unknown: release {} does not say when it was frozen"
 GONE = "no longer in the data set"
 NOT_SCANNED = "not scanned yet"
+REPLACED = "its file holds other bytes now"
 NO_CAPTION = "no caption yet"
 COPIED = "unknown: the data set was copied, so its files do not tell their age"
 NOT_DRAWN = "not drawn by sampling"
@@ -124,6 +125,8 @@ def against(dataset: Dataset, release: Release, clips: Sequence[Mapping[str, Any
 
 def _why(state: Mapping[str, Any], present: set[str], condition: _Condition, past: Past) -> list[str]:
     clip_id = state["clip_id"]
+    if state["status"] is None and state["was_scanned"]:
+        return [REPLACED]
     if state["status"] is None:
         return [NOT_SCANNED if clip_id in present else GONE]
     if state["status"] != KEPT:
@@ -140,8 +143,8 @@ def _why(state: Mapping[str, Any], present: set[str], condition: _Condition, pas
 
 
 def _states(connection: duckdb.DuckDBPyConnection, asked: pa.Table) -> list[dict[str, Any]]:
-    """Decision and captions of the clips asked for: clip_id, status (null if absent), reasons, and of its captions how
-    many there are, how many are accepted, and what is said of the others."""
+    """Decision and captions of the clips asked for: clip_id, status (null if absent), reasons, whether it has a row at
+    all, and of its captions how many there are, how many are accepted, and what is said of the others."""
     connection.register("asked", asked)
     query = f"""
         with said as (
@@ -153,6 +156,7 @@ def _states(connection: duckdb.DuckDBPyConnection, asked: pa.Table) -> list[dict
             from captions group by clip_id
         )
         select a.clip_id, c.status, c.reasons, s.num_captions, s.num_ok,
+               a.clip_id in (select clip_id from clips_raw) as was_scanned,
                (select list(distinct reason order by reason) from said where said.clip_id = a.clip_id) as caption_says
         from asked a left join clips c using (clip_id) left join caption_states s using (clip_id)
     """

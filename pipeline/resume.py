@@ -95,9 +95,7 @@ def to_caption(dataset: Dataset, captioner: str) -> list[dict[str, Any]]:
         f"""
         select {CLIP_GEOMETRY}, encoder, embedding, source,
                camera_motion, camera_strength, camera_confidence, overlay_texts
-        from clips left join embeddings using (clip_id, encoder)
-        join (select video_id, min_by(source, uri) as source from videos where duplicate_of is null group by video_id)
-        using (video_id)
+        from clips left join embeddings using (clip_id, encoder) join places using (video_id)
         where status = '{KEPT}' and clip_id not in (select clip_id from captions_raw where captioner = ?)
         order by clip_id
         """,

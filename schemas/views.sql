@@ -1,10 +1,6 @@
 -- Views over the part files of a data set. `videos_raw`, `clips_raw`, `captions_raw` and so on are the tables themselves;
--- `clips` is made beside this file's reader (`pipeline/query.py`): each clip with its newest scores and decision.
-
--- The newest row of each input: a file that changed in place was read again.
-create or replace view videos as
-select * from videos_raw
-qualify row_number() over (partition by uri order by modified_us desc, file_bytes desc) = 1;
+-- Made beside this file's reader (`pipeline/query.py`) are `videos`, the newest row of each input, `places`, where each
+-- video's bytes lie now, and `clips`, each clip of such bytes with its newest scores and decision.
 
 -- The newest grouping: clips that show the same as others.
 create or replace view duplicates as
@@ -41,11 +37,10 @@ select reason, count(*) as videos from videos where status = 'failed' group by r
 -- Kept clips with an accepted caption, and the text that came with the source: what a release selects from.
 create or replace view trainable as
 select k.*, c.captioner, c.captioner_name, c.language, c.short, c.medium, coalesce(c.merged, c.detailed) as detailed,
-       c.num_words, c.text_video_similarity, v.source
+       c.num_words, c.text_video_similarity, p.source
 from kept k
 join captions c on c.clip_id = k.clip_id and c.status = 'ok'
-join (select video_id, min_by(source, uri) as source from videos where duplicate_of is null group by video_id) v
-  on v.video_id = k.video_id;
+join places p on p.video_id = k.video_id;
 
 -- videos in = probed + failed; clips = kept + rejected + failed + pending.
 create or replace view funnel as

@@ -197,6 +197,16 @@ def test_a_data_set_that_was_made_anew_does_not_hold_the_clip(diary: Diary, vide
     assert reasons(found, WENT) == {"c4": ["no longer in the data set"]}
 
 
+def test_a_clip_goes_when_its_file_gets_other_bytes(diary: Diary, video_row, clip_row, caption_row) -> None:
+    diary.write(2, VIDEOS, video_row("v1", uri="/videos/v0.mp4", modified_us=9))
+    diary.write(2, CLIPS, clip_row("new", "v1", uri="/videos/v0.mp4"))
+    diary.write(2, CAPTIONS, caption_row("new"))
+    diary.release(2, "b")
+    found = compare(diary.dataset, "a", "b")
+    assert reasons(found, CAME) == {"new": ["not scanned yet"]}
+    assert reasons(found, WENT) == {f"c{i}": ["its file holds other bytes now"] for i in range(5)}
+
+
 def test_a_copied_data_set_knows_decisions_but_not_the_age_of_rows(diary: Diary, tmp_path, video_row) -> None:
     diary.decide(2, "c5", "kept")
     diary.write(2, VIDEOS, video_row("v1"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import Any
 
@@ -14,6 +14,7 @@ from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, MEASURES, VID
 from schemas.duplicates import DUPLICATES
 
 MakeRow = Callable[..., dict[str, Any]]
+Rows = Sequence[dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,12 @@ def connection(video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow) -> d
         # Written after the decision, which was of a caption that is lost.
         caption_row("c8", captioned_us=6),
     ]
+    return views_over(videos, clips, captions, decisions, caption_decisions)
+
+
+def views_over(
+    videos: Rows, clips: Rows, captions: Rows, decisions: Rows = (), caption_decisions: Rows = ()
+) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     for name, table, rows in (
         ("videos_raw", VIDEOS, videos),
@@ -112,6 +119,19 @@ def test_failures_count_the_newest_row_of_each_input(connection: duckdb.DuckDBPy
     rows = connection.execute("select reason, videos from video_failures").fetchall()
     assert rows == [("empty_file", 2), ("no_frames", 1)]
     assert connection.execute("select video_id from videos where uri = '/videos/changed.mp4'").fetchall() == [("v6",)]
+
+
+def test_clips_stand_where_their_bytes_lie_now(video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow) -> None:
+    """Of two files that were replaced one has a copy, whose place its clips take; clips of the other are history."""
+    replaced = [video_row(f"v{i}", uri=f"/videos/{i}.mp4", source='{"title": "old"}') for i in (0, 1)]
+    copy = video_row("v0", uri="/videos/copy.mp4", duplicate_of="/videos/0.mp4", source='{"title": "copy"}')
+    now = [video_row(f"new{i}", uri=f"/videos/{i}.mp4", modified_us=9) for i in (0, 1)]
+    clips = [clip_row(f"c{i}", f"v{i}", uri=f"/videos/{i}.mp4") for i in (0, 1)]
+    clips += [clip_row("new", "new0", uri="/videos/0.mp4"), clip_row("stray", "v9", uri="/videos/copy.mp4")]
+    connection = views_over([*replaced, copy, *now], clips, [caption_row(clip["clip_id"]) for clip in clips])
+    rows = connection.execute("select clip_id, uri, source from trainable order by 1").fetchall()
+    assert rows == [("c0", "/videos/copy.mp4", '{"title": "copy"}'), ("new", "/videos/0.mp4", "{}")]
+    assert connection.execute("select rows from funnel where stage = 'clips'").fetchall() == [(2,)]
 
 
 def test_trainable_has_one_row_a_caption_and_the_words_of_the_original(connection: duckdb.DuckDBPyConnection) -> None:
