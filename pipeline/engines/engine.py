@@ -77,6 +77,10 @@ class Fault:
     reason: str
 
 
+class EngineLost(RuntimeError):
+    """The engine is gone, and only a new one can answer."""
+
+
 class Engine(Protocol):
     """One loaded network, or a server that holds one."""
 
@@ -86,7 +90,11 @@ class Engine(Protocol):
     """Rate to tell whatever the clip's, for a network fitted on one; None for the clip's own."""
 
     def answer(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer | Fault]:
-        """An answer or a fault for each request, in order."""
+        """An answer or a fault for each request, in order.
+
+        Raises:
+            EngineLost: the engine died under it.
+        """
         ...
 
 

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI
 
+from pipeline.engines.background import BackgroundLoop
 from pipeline.engines.engine import Answer, Fault, Request, Sampling, checkpoint_of, draw_seed, one_line
 from pipeline.engines.guidance import grammar
 from schemas.looking import EngineSettings
@@ -50,7 +51,7 @@ class OpenAIEngine:
     """A model behind a server. What one request meets there is its own fault; what all meet is the server's."""
 
     def __init__(self, settings: EngineSettings) -> None:
-        """Nothing is sent yet.
+        """Nothing is sent yet. `answer` may be called by several threads at once; all keep to one `concurrency`.
 
         Raises:
             ValueError: no URL, no key where one is named, or an option that is not of `ServerOptions`.
@@ -60,7 +61,9 @@ class OpenAIEngine:
         if settings.api_key_env and not os.environ.get(settings.api_key_env):
             raise ValueError(f"the environment has no {settings.api_key_env}, which should hold the server's key")
         self.settings = settings
-        self.key = os.environ.get(settings.api_key_env, "none") if settings.api_key_env else "none"
+        self._key = os.environ.get(settings.api_key_env, "none") if settings.api_key_env else "none"
+        self._turn = asyncio.Semaphore(settings.concurrency)
+        self._loop = BackgroundLoop()
         self.options = _server_options(settings.engine_options)
         self.grid_px, self.told_fps = self.options.grid_px, self.options.told_fps
         folder = Path(checkpoint_of(settings))
@@ -73,7 +76,7 @@ class OpenAIEngine:
         Raises:
             ConnectionError: the server answered none, because it cannot be reached or does not know key or model.
         """
-        found = asyncio.run(self._answer_all(requests, sampling))
+        found = self._loop.run(self._answer_all(requests, sampling))
         lost = [answer for answer in found if isinstance(answer, ServerFault)]
         if lost and not any(isinstance(answer, Answer) for answer in found):
             raise ConnectionError(f"{self.settings.url}: {lost[0].reason}")
@@ -81,20 +84,17 @@ class OpenAIEngine:
 
     async def _answer_all(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer | Fault]:
         settings = self.settings
-        turn = asyncio.Semaphore(settings.concurrency)
         async with AsyncOpenAI(
-            base_url=settings.url, api_key=self.key, timeout=settings.timeout_s, max_retries=settings.attempts - 1
+            base_url=settings.url, api_key=self._key, timeout=settings.timeout_s, max_retries=settings.attempts - 1
         ) as client:
-            return await asyncio.gather(*[self._answer(client, turn, request, sampling) for request in requests])
+            return await asyncio.gather(*[self._answer(client, request, sampling) for request in requests])
 
-    async def _answer(
-        self, client: AsyncOpenAI, turn: asyncio.Semaphore, request: Request, sampling: Sampling
-    ) -> Answer | Fault:
+    async def _answer(self, client: AsyncOpenAI, request: Request, sampling: Sampling) -> Answer | Fault:
         if fault := request.fault(self.grid_px):
             return Fault(fault)
         # A server that sends a byte now and then never meets the client's own timeout.
         patience_s = self.settings.attempts * (self.settings.timeout_s + LONGEST_WAIT_S)
-        async with turn:
+        async with self._turn:
             try:
                 body = await asyncio.to_thread(self._body, request, sampling)
                 async with asyncio.timeout(patience_s):
