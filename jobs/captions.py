@@ -13,14 +13,16 @@ from schemas.recipe import Recipe
 
 BUILTIN_NOTICE = (
     "captions are by the built-in model, which knows drawn shapes and not footage; for footage name a model: "
-    "--set caption.checkpoint=Qwen/Qwen2.5-VL-7B-Instruct --set caption.prompt=caption"
 )
+FOR_FOOTAGE = "--set caption.checkpoint=Qwen/Qwen2.5-VL-7B-Instruct --set caption.prompt=caption"
+COCA_FOR_FOOTAGE = "--set caption.checkpoint=coca_ViT-L-14/mscoco_finetuned_laion2b_s13b_b90k"
 
 
 def tell_of_builtin(recipe: Recipe) -> None:
     """Say on the console that the built-in model's captions of footage are not to be believed."""
     if recipe.caption.checkpoint == BUILTIN:
-        print(BUILTIN_NOTICE, file=sys.stderr)
+        named = COCA_FOR_FOOTAGE if recipe.caption.backend == "coca" else FOR_FOOTAGE
+        print(BUILTIN_NOTICE + named, file=sys.stderr)
 
 
 def require_captioner(recipe: Recipe) -> None:
@@ -28,7 +30,8 @@ def require_captioner(recipe: Recipe) -> None:
     any name, but the server an address.
 
     Raises:
-        UsageError: a name that is none of these, no address, an unknown language, or a prompt that cannot be read.
+        UsageError: a name that is none of these, no address, an unknown language, a prompt that cannot be read, or
+            anything that CoCa cannot be asked for.
     """
     caption = recipe.caption
     if caption.backend == "none":
@@ -46,6 +49,8 @@ def require_captioner(recipe: Recipe) -> None:
         raise UsageError(
             f"recipe {recipe.name}: caption.language = {caption.language!r}: not in {', '.join(LANGUAGES)}"
         )
+    if caption.backend == "coca":
+        _require_nothing_asked(recipe)
     if caption.checkpoint == BUILTIN and caption.language != "en":
         raise UsageError(
             f"recipe {recipe.name}: caption.language = {caption.language!r}: the built-in model knows 'en'"
@@ -54,3 +59,16 @@ def require_captioner(recipe: Recipe) -> None:
         fingerprint(caption)
     except ValueError as error:
         raise UsageError(f"recipe {recipe.name}: caption.prompt: {error}") from None
+
+
+def _require_nothing_asked(recipe: Recipe) -> None:
+    """CoCa is shown a clip and asked nothing, so it has no use for what only a question can tell.
+
+    Raises:
+        UsageError: hints, a language other than English, or merging with titles.
+    """
+    for name, default in {"hints": False, "language": "en", "rewrite": ""}.items():
+        value = getattr(recipe.caption, name)
+        if value != default:
+            given = f"recipe {recipe.name}: caption.{name} = {value!r}"
+            raise UsageError(f"{given}: backend 'coca' takes no prompt, so this must be {default!r}")

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from open_clip.model import CLIP
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
 from jobs.clip_pairs import IMAGE_PX
@@ -75,7 +74,7 @@ def normalised(pixels: np.ndarray) -> Tensor:
     return (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - mean) / std
 
 
-def save_model(folder: Path, model_cfg: dict[str, Any], model: CLIP, tokenizer: PreTrainedTokenizerFast) -> None:
+def save_model(folder: Path, model_cfg: dict[str, Any], model: nn.Module, tokenizer: PreTrainedTokenizerFast) -> None:
     """Write open_clip's own format: config, fp16 weights, tokenizer files."""
     folder.mkdir(parents=True, exist_ok=True)
     config = {"model_cfg": model_cfg, "preprocess_cfg": PREPROCESS_CFG}

@@ -8,6 +8,7 @@ BUILTIN = "builtin"
 BUILTIN_CAPTIONER = "builtin (knows drawn shapes, not footage)"
 """What tables and pages call it, so that nobody takes its captions of footage at their word."""
 WEIGHTS = Path(__file__).parent / "weights"
+COCA_FOLDER = WEIGHTS / "coca"
 CLIP_CONFIG_NAME = "open_clip_config.json"
 
 

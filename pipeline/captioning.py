@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from model.builtin import BUILTIN, BUILTIN_CAPTIONER
-from pipeline.captioners.captioner import Caption, ClipFrames, fingerprint, load_captioner
+from pipeline.captioners.captioner import Caption, ClipFrames, Rewrite, fingerprint, load_captioner
 from pipeline.captioners.source_text import hint_of, invented_words, title_of
 from pipeline.dataset import Dataset
 from pipeline.engines.engine import Answer, Sampling
@@ -124,8 +124,8 @@ class Captioning:
             spent = rows[i]["num_output_tokens"] + row["num_output_tokens"]
             chosen = row if row["status"] == OK or not rows[i]["short"] else rows[i]
             rows[i] = chosen | {"num_attempts": 2, "num_output_tokens": spent}
-        if captioner.rewrite_template is not None:
-            self._merge(shown, rows)
+        if captioner.rewrites is not None:
+            self._merge(captioner.rewrites, shown, rows)
         return rows
 
     def _ask(self, shown: Sequence[Shown], sampling: Sampling) -> list[Caption]:
@@ -152,7 +152,7 @@ class Captioning:
             answer=(caption.answer or "").rpartition("\n")[2],
             was_cut=caption.was_cut,
             language=self._recipe.caption.language,
-            prompt=f"{self._captioner.template.system}\n{self._captioner.template.user}",
+            prompt=self._captioner.prompt,
             camera=clip,
             other=other.structured if other else None,
         )
@@ -190,11 +190,11 @@ class Captioning:
         for i, similarity in zip(pairs, text_video_similarity(texts, vectors).tolist(), strict=True):
             rows[i]["text_video_similarity"] = similarity
 
-    def _merge(self, shown: Sequence[Shown], rows: Sequence[Row]) -> None:
+    def _merge(self, rewrite: Rewrite, shown: Sequence[Shown], rows: Sequence[Row]) -> None:
         """Merge accepted captions with the text that came with their source; what would invent anything is not used."""
         titles = [title_of(one.clip["source"]) for one in shown]
         wanted = [i for i, row in enumerate(rows) if row["status"] == OK and titles[i]]
-        answers = self._captioner.rewrite([rows[i]["detailed"] for i in wanted], [titles[i] for i in wanted])
+        answers = rewrite([rows[i]["detailed"] for i in wanted], [titles[i] for i in wanted])
         for i, answer in zip(wanted, answers, strict=True):
             if isinstance(answer, Answer):
                 rows[i]["num_output_tokens"] += answer.num_tokens

@@ -46,8 +46,8 @@ class EngineSettings:
 class CaptionConfig(EngineSettings):
     """Who writes the captions, and from what."""
 
-    backend: Literal["transformers", "vllm", "openai", "none"] = "transformers"
-    """`none` writes no captions."""
+    backend: Literal["transformers", "vllm", "openai", "coca", "none"] = "transformers"
+    """`coca` is a CoCa of open_clip, which takes no prompt and says a sentence; `none` writes no captions."""
     prompt: str = "caption-builtin"
     """A template of `pipeline/prompts`, or a file. `caption` is for models other than the built-in one."""
     language: str = "en"

@@ -160,8 +160,9 @@ def _named(thing: Thing) -> str:
 
 
 _OBJECT = re.compile(
-    r"An? (?P<size>\w+) (?P<colour>\w+) (?P<shape>\w+) with a (?P<texture>\w+) surface "
-    r"(?:stays still|moves (?P<speed>\w+) (?:to the )?(?P<direction>left|right|up|down))(?P<spin> and spins)?\."
+    r"An? (?P<size>\w+) (?P<colour>\w+) (?P<shape>\w+) with a (?P<texture>\w+) surface"
+    r"(?P<motion> (?:stays still|moves (?P<speed>\w+) (?:to the )?(?P<direction>left|right|up|down))"
+    r"(?P<spin> and spins)?)?\."
 )
 _PLACE = re.compile(r"The background is (?P<pattern>\w+) (?P<background>\w+) in (?P<light>\w+) light\.")
 
@@ -177,9 +178,10 @@ def attributes(caption: str) -> dict[str, str]:
     if objects:
         words = objects[0].groupdict()
         found |= {name: words[name] for name in ("shape", "colour", "size", "texture")}
-        found["direction"] = words["direction"] or "still"
-        found["speed"] = words["speed"] or "none"
-        found["spin"] = "spins" if words["spin"] else "none"
+        if words["motion"]:
+            found["direction"] = words["direction"] or "still"
+            found["speed"] = words["speed"] or "none"
+            found["spin"] = "spins" if words["spin"] else "none"
         found["count"] = str(len(objects))
     if place := _PLACE.search(caption):
         found |= place.groupdict()

@@ -58,6 +58,7 @@ def content(folder: Path) -> dict[str, bytes | None]:
 
 
 NO_CAPTIONS = ["--set", "caption.backend=none"]
+COCA = "curate --out ds a.mp4 --set caption.backend=coca"
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,10 @@ NO_CAPTIONS = ["--set", "caption.backend=none"]
         ("curate a.mp4 --out ds --set measure.sample_hz=0", "measure.sample_hz = 0"),
         ("curate a.mp4 --recipe demo --out ds --set caption.checkpoint=/nosuch", "caption.checkpoint = '/nosuch'"),
         ("curate a.mp4 --recipe demo --out ds --set embedding.model=nosuch", "embedding.model = 'nosuch'"),
+        (f"{COCA} --set caption.hints=true", "caption.hints = True: backend 'coca' takes no prompt"),
+        (f"{COCA} --set caption.language=de", "caption.language = 'de': backend 'coca' takes no prompt"),
+        (f"{COCA} --set caption.rewrite=rewrite", "caption.rewrite = 'rewrite': backend 'coca' takes no prompt"),
+        (f"{COCA} --set caption.checkpoint=nosuch", "caption.checkpoint = 'nosuch'"),
         ("curate a.mp4", "--out"),
         ("curate --out ds", "INPUT"),
         ("curate a.mp4 --out ds --nosuch", "--nosuch"),

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from pipeline import captioning
-from pipeline.captioners.captioner import Captioner
+from pipeline.captioners.captioner import EngineCaptioner
 from pipeline.captioning import Captioning
 from pipeline.engines.engine import Answer, Fault, Request, Sampling
 from pipeline.prompting import load_prompt
@@ -67,7 +67,9 @@ def captioned(monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> Callable[..., 
         engine = ScriptedEngine(say)
         rewrite = load_prompt(chosen.caption.rewrite, ("caption", "title")) if chosen.caption.rewrite else None
         template = load_prompt(chosen.caption.prompt, ("language", "hints"))
-        monkeypatch.setattr(captioning, "load_captioner", lambda config: Captioner(config, engine, template, rewrite))
+        monkeypatch.setattr(
+            captioning, "load_captioner", lambda config: EngineCaptioner(config, engine, template, rewrite)
+        )
         stage = Captioning(chosen, lambda *_: None)
         batch = stage(batch_of(levels, clip))
         rows = [json.loads(text) for text in batch["row"].to_pylist()]

@@ -1,0 +1,61 @@
+"""The small CoCa as open_clip will load it: architecture, tokenizer, first weights (Yu et al. 2022, arXiv:2205.01917).
+
+Its tokenizer, picture size and transform are those of the small image-text model (`jobs/clip_network.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from open_clip.coca_model import CoCa
+from transformers import PreTrainedTokenizerFast
+
+from jobs.clip_network import build_tokenizer
+from jobs.clip_pairs import IMAGE_PX, text_of
+from model.coca import start_decoder
+from pipeline.drawn.world import draw_scene
+
+PATCH_PX = 8
+WIDTH = 128
+CONTEXT_LENGTH = 32
+"""Two objects and a background are 29 words and marks."""
+TOKENIZER_SCENES = 4000
+CAPTION_KIND = "seen"
+"""Of `jobs.clip_pairs.text_of`: what a still picture shows, so neither motion nor camera."""
+
+
+def fitted_tokenizer() -> PreTrainedTokenizerFast:
+    """The tokenizer of the drawn captions; always the same."""
+    return build_tokenizer([text_of(draw_scene(seed), CAPTION_KIND) for seed in range(TOKENIZER_SCENES)])
+
+
+def model_cfg(vocab_size: int, width: int = WIDTH) -> dict[str, Any]:
+    """What open_clip builds the network from."""
+    words = {"context_length": CONTEXT_LENGTH, "vocab_size": vocab_size, "width": width, "heads": width // 32}
+    return {
+        "embed_dim": width,
+        "vision_cfg": {
+            "image_size": IMAGE_PX,
+            "patch_size": PATCH_PX,
+            "width": width,
+            "layers": 4,
+            "head_width": 32,
+            "attentional_pool": True,
+            "attn_pooler_heads": width // 32,
+            "attn_pooler_queries": 32,
+            "output_tokens": True,
+        },
+        "text_cfg": words
+        | {"layers": 2, "mlp_ratio": 2.0, "embed_cls": True, "output_tokens": True, "hf_tokenizer_name": "local"},
+        "multimodal_cfg": words | {"layers": 2},
+        "custom_text": True,
+    }
+
+
+def build_coca(cfg: dict[str, Any], seed: int) -> CoCa:
+    """The network with random weights."""
+    torch.manual_seed(seed)
+    model = CoCa(**{name: value for name, value in cfg.items() if name != "custom_text"})
+    start_decoder(model)
+    return model
