@@ -1,7 +1,8 @@
 """Say what came, went and changed between two releases of a data set, and why.
 
 A clip that went is explained by what stood against it when release B was frozen: a rule, a missing or rejected caption,
-B's condition, or the draw. A clip that came, by what stood against it when A was.
+B's condition, or the draw. A clip that came, by what stood against it when A was. With -o a page is written besides, on
+which clips that are captioned otherwise show both captions side by side.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from rich.table import Table
 
 from jobs.arguments import add_json_argument
 from jobs.cli import run_job
+from jobs.pages import page_place, write_page
 from pipeline.dataset import Dataset
 from pipeline.differences import CAME, CHANGED, WENT, Difference, Differences, compare
+from pipeline.report.page import ReportConfig, diff_page
 from schemas.errors import UsageError
 
 MAX_VALUE_CHARS = 60
@@ -31,17 +34,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=int, default=20, metavar="N", help="list at most N clips of each kind (default: %(default)s)"
     )
+    parser.add_argument("-o", "--out", metavar="FILE.html", help="write a page with captions side by side")
+    default = ReportConfig.num_captions
+    parser.add_argument("--captions", type=int, default=default, metavar="N", help="of N clips (default: %(default)s)")
     add_json_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     if args.limit < 0:
         raise UsageError(f"--limit {args.limit}: must be 0 or more")
-    differences = compare(Dataset(args.dataset).require(), args.old, args.new)
+    if args.captions < 0:
+        raise UsageError(f"--captions {args.captions}: must be 0 or more")
+    dataset = Dataset(args.dataset).require()
+    differences = compare(dataset, args.old, args.new)
+    page = {}
+    if args.out is not None:
+        place, name = page_place(args.out)
+        page["page"], _ = write_page(place, name, diff_page(dataset, differences, args.captions))
     if args.json:
-        json.dump(summary(differences), sys.stdout)
+        json.dump(summary(differences) | page, sys.stdout)
         print()
         return 0
+    _print(differences, args)
+    print(*page.values(), sep="\n", end="\n" if page else "")
+    return 0
+
+
+def _print(differences: Differences, args: argparse.Namespace) -> None:
     counts = differences.counts
     print(
         f"{args.old} ({differences.old.clips.num_rows} clips) -> {args.new} ({differences.new.clips.num_rows} clips): "
@@ -53,7 +72,6 @@ def run(args: argparse.Namespace) -> int:
         console.print(_reason_table(differences))
     for kind in (CAME, WENT, CHANGED):
         _print_clips(console, kind, [found for found in differences.clips if found.kind == kind], args.limit)
-    return 0
 
 
 def summary(differences: Differences) -> dict[str, Any]:

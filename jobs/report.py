@@ -1,4 +1,4 @@
-"""Write a page with the funnel, what each rule does, clips about each threshold, scores, timelines and releases.
+"""Write a page: funnel, rules, clips about each threshold, scores, captions side by side, timelines, releases.
 
 The page is one HTML file that holds its own pictures; it can be mailed, and opens without a network.
 """
@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 
 from jobs.arguments import add_json_argument
 from jobs.cli import run_job
+from jobs.pages import page_place, write_page
 from jobs.progress import live_progress
 from jobs.runs import latest_recipe
 from pipeline.dataset import Dataset
@@ -26,6 +26,7 @@ LIMITS = (
     ("clips", ReportConfig.num_clips, "show at most N kept clips, clips of a failure, and failed videos"),
     ("near", ReportConfig.num_near, "show at most N clips on either side of each threshold"),
     ("groups", ReportConfig.num_groups, "show at most N groups of duplicates"),
+    ("captions", ReportConfig.num_captions, "show at most N clips with two captions side by side"),
     ("videos", ReportConfig.num_videos, "draw the timelines of at most N videos"),
 )
 """Options that bound what is shown: name, default and meaning."""
@@ -46,17 +47,19 @@ def run(args: argparse.Namespace) -> int:
         if getattr(args, option) < 0:
             raise UsageError(f"--{option} {getattr(args, option)}: must be 0 or more")
     dataset = Dataset(args.dataset).require()
-    folder, name = _place(args.out, dataset)
+    if args.out is None:
+        dataset.make_writable()
+    folder, name = page_place(args.out) if args.out is not None else (dataset, FILE_NAME)
     config = ReportConfig(
         num_clips=args.clips,
         num_near=args.near,
         num_videos=args.videos,
         num_groups=args.groups,
+        num_captions=args.captions,
         curve=read_loss_curve(args.train) if args.train else None,
         sample=read_sample(args.sample) if args.sample else None,
         judged=_judged(dataset),
     )
-    folder.make_writable()
     num_read = 0
 
     def count() -> None:
@@ -64,11 +67,10 @@ def run(args: argparse.Namespace) -> int:
         num_read += 1
 
     with live_progress(lambda: {"clips": {"rows": num_read}}, lambda stages: f"clips read {stages['clips']['rows']}"):
-        page = report_page(dataset, config, count).encode()
-    folder.write_bytes(name, page)
-    path = f"{folder.location.rstrip('/')}/{name}"
+        page = report_page(dataset, config, count)
+    path, num_bytes = write_page(folder, name, page)
     if args.json:
-        json.dump({"report": path, "bytes": len(page), "clips_shown": num_read}, sys.stdout)
+        json.dump({"report": path, "bytes": num_bytes, "clips_shown": num_read}, sys.stdout)
         print()
     else:
         print(path)
@@ -79,20 +81,6 @@ def _judged(dataset: Dataset) -> Judged | None:
     """What the rules that the data set was judged by last make of its clips; None before the first time."""
     recipe = latest_recipe(dataset)
     return Judged(recipe, judge_dataset(dataset, recipe)) if recipe else None
-
-
-def _place(out: str | None, dataset: Dataset) -> tuple[Dataset, str]:
-    """Where the page goes: a location that can be written to, and the file's name in it.
-
-    Raises:
-        UsageError: `out` is a folder.
-    """
-    if out is None:
-        return dataset, FILE_NAME
-    folder, name = os.path.split(out)
-    if not name or os.path.isdir(out):
-        raise UsageError(f"--out {out}: is a folder; give a file's name")
-    return Dataset(folder), name
 
 
 if __name__ == "__main__":

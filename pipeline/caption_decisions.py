@@ -20,7 +20,7 @@ from schemas.rules import Rule
 def judge_dataset_captions(dataset: Dataset, rules: Mapping[str, Rule]) -> CaptionVerdicts:
     """Judge all captions by a recipe's caption rules; nothing is written."""
     columns = dict.fromkeys([*CAPTIONS.key, "status", "reasons", *(rule.column for rule in rules.values())])
-    return judge_captions(dataset.read(CAPTIONS, list(columns)), rules)
+    return judge_captions(connect(dataset).sql(f"select {', '.join(columns)} from captions").to_arrow_table(), rules)
 
 
 def write_caption_decisions(dataset: Dataset, verdicts: CaptionVerdicts, rules: Mapping[str, Rule]) -> int:

@@ -104,7 +104,7 @@ def judge_captions(written: pa.Table, rules: Mapping[str, Rule]) -> CaptionVerdi
     """Judge captions by their stored scores.
 
     Args:
-        written: rows of `captions_raw`: key, status and reasons, and the columns that the rules look at.
+        written: rows of `captions`: key, status and reasons, and the columns that the rules look at.
     """
     failed = np.array([status == captions.FAILED for status in written["status"].to_pylist()], bool)
     rejected_by = {name: rule.rejected(written[rule.column]) & ~failed for name, rule in rules.items()}

@@ -7,14 +7,16 @@ create or replace view duplicates as
 select * from duplicates_raw
 where grouped_us = (select max(grouped_us) from duplicates_raw) and group_size > 0;
 
--- Each caption with its newest decision, if that is of this text and not of one that was lost and written anew.
+-- Each caption with its newest decision, if that is of this text and not of one that was lost and written anew; captions
+-- of clips whose bytes lie nowhere any more are left out as those are.
 create or replace view captions as
 select c.* replace (coalesce(d.status, c.status) as status, coalesce(d.reasons, c.reasons) as reasons)
 from captions_raw c
 left join (
     select * from caption_decisions
     qualify row_number() over (partition by clip_id, captioner order by decided_us desc, gate) = 1
-) d on d.clip_id = c.clip_id and d.captioner = c.captioner and d.decided_us >= c.captioned_us;
+) d on d.clip_id = c.clip_id and d.captioner = c.captioner and d.decided_us >= c.captioned_us
+where c.clip_id in (select clip_id from clips_raw join places using (video_id));
 
 create or replace view kept as
 select * from clips where status = 'kept';

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -15,6 +15,7 @@ from pipeline.report.thresholds import Threshold, explain
 from pipeline.report.thumbnails import Strip, read_strip
 from schemas.clips import KEPT
 
+T = TypeVar("T")
 NO_REASON = "(no reason given)"
 CARD_SCORES = {"brightness": "", "motion_px_s": "px/s", "bars_frac": ""}
 """Scores named on every card, with their units; size and length are there anyway."""
@@ -76,6 +77,11 @@ def spread(
     return rows, total
 
 
+def evenly(rows: Sequence[T], limit: int) -> list[T]:
+    """At most `limit` of some rows, chosen as `spread` chooses."""
+    return [row for i, row in enumerate(rows) if i * limit // len(rows) != (i - 1) * limit // len(rows)]
+
+
 def kept_gallery(connection: duckdb.DuckDBPyConnection, limit: int, progress: Progress) -> Gallery:
     """Kept clips, by file and time."""
     rows, total = spread(connection, "clips", f"status = '{KEPT}'", "uri, start_us", limit)
@@ -119,7 +125,7 @@ def _card(
     progress: Progress,
 ) -> Card:
     captions = connection.sql(
-        "select * from captions where clip_id = ? order by captioner", params=[clip["clip_id"]]
+        "select * from captions where clip_id = ? order by captioned_us, captioner", params=[clip["clip_id"]]
     ).to_arrow_table()
     card = Card(
         clip,

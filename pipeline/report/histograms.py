@@ -17,8 +17,8 @@ from schemas.clips import FAILED, KEPT, PENDING, REJECTED
 from schemas.measures import MEASURE_OF
 
 NUM_BINS = 36
-NOT_SCORES = frozenset({"shot_index", "start_frame", "start_us", "end_us"})
-"""Numbers that say which clip it is, not how it is."""
+NOT_SCORES = frozenset({"shot_index", "start_frame", "start_us", "end_us", "captioned_us"})
+"""Numbers that say which row it is, not how it is."""
 STATUSES = {"clips": (KEPT, REJECTED, FAILED, PENDING), "captions": (OK, REJECTED, FAILED)}
 THE_CLIP = "the clip itself"
 """Heading of the scores that no measure gives."""

@@ -16,9 +16,11 @@ import jinja2
 
 from pipeline import differences
 from pipeline.dataset import Dataset
+from pipeline.differences import Differences
 from pipeline.query import connect
 from pipeline.report import facts
 from pipeline.report.axes import number
+from pipeline.report.caption_pairs import captioner_pairs, captioner_summaries, release_pairs, release_summaries
 from pipeline.report.contact_sheets import Judged, rule_sheets
 from pipeline.report.duplicates import Choice, duplicate_groups
 from pipeline.report.galleries import kept_gallery, other_galleries, spread
@@ -51,6 +53,8 @@ class ReportConfig:
     """At most this many timelines."""
     num_groups: int = 12
     """At most this many groups of duplicates."""
+    num_captions: int = 24
+    """At most this many clips with two captions side by side."""
     judged: Judged | None = None
     """What each rule makes of the clips; the page has no rules without."""
     curve: LossCurve | None = None
@@ -61,6 +65,17 @@ class ReportConfig:
 
 def report_page(dataset: Dataset, config: ReportConfig, progress: Progress = lambda: None) -> str:
     """The whole page as HTML."""
+    return _render("page.html", _content(dataset, config, progress))
+
+
+def diff_page(dataset: Dataset, found: Differences, num_captions: int, progress: Progress = lambda: None) -> str:
+    """What differs between two releases as HTML, with at most `num_captions` clips captioned otherwise."""
+    connection, shelf = _tables(dataset), Shelf()
+    content = {"location": dataset.location, **_differences(connection, found, num_captions, shelf)}
+    return _render("diff.html", content | {"pictures": shelf.style_sheet(progress), "unread": shelf.failures})
+
+
+def _render(template: str, content: Mapping[str, Any]) -> str:
     folder = resources.files("pipeline.report")
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(lambda name: (folder / name).read_text()),
@@ -70,7 +85,7 @@ def report_page(dataset: Dataset, config: ReportConfig, progress: Progress = lam
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
-    return environment.get_template("page.html").render(_content(dataset, config, progress))
+    return environment.get_template(template).render(content)
 
 
 def _content(dataset: Dataset, config: ReportConfig, progress: Progress) -> dict[str, Any]:
@@ -91,7 +106,8 @@ def _content(dataset: Dataset, config: ReportConfig, progress: Progress) -> dict
         **_rules(connection, config, shelf),
         **_rejects(connection, config, recipe, progress),
         **_duplicates(connection, config, recipe, shelf),
-        **_releases(dataset),
+        **_captioners(connection, config, shelf),
+        **_releases(dataset, connection, config, shelf),
     }
     content["timelines"], content["num_videos"] = timelines(connection, config.num_videos, limits, shelf)
     # Last, when all sections have said which pictures they show.
@@ -154,9 +170,27 @@ def _duplicates(
     return {"groups": groups, "num_groups": num_groups}
 
 
-def _releases(dataset: Dataset) -> dict[str, Any]:
+def _captioners(connection: duckdb.DuckDBPyConnection, config: ReportConfig, shelf: Shelf) -> dict[str, Any]:
+    captioners = captioner_summaries(connection)
+    pairs = captioner_pairs(connection, captioners, config.num_captions, shelf)
+    return {"captioners": captioners, "caption_pairs": pairs}
+
+
+def _releases(
+    dataset: Dataset, connection: duckdb.DuckDBPyConnection, config: ReportConfig, shelf: Shelf
+) -> dict[str, Any]:
     last = differences.latest_two(dataset)
+    content: dict[str, Any] = {"releases": facts.release_facts(dataset), "differences": None}
+    if last:
+        content |= _differences(connection, differences.compare(dataset, *last), config.num_captions, shelf)
+    return content
+
+
+def _differences(
+    connection: duckdb.DuckDBPyConnection, found: Differences, num_captions: int, shelf: Shelf
+) -> dict[str, Any]:
     return {
-        "releases": facts.release_facts(dataset),
-        "differences": differences.compare(dataset, *last) if last else None,
+        "differences": found,
+        "release_captioners": release_summaries(connection, found),
+        "release_pairs": release_pairs(connection, found, num_captions, shelf),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,9 +72,25 @@ def test_json_holds_everything(location: str, capsys: pytest.CaptureFixture[str]
     }
 
 
+def test_a_page_is_written_where_it_is_wanted(
+    location: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "pages" / "diff.html"
+    assert main(["diff", location, "a", "b", "-o", str(page), "--limit", "0"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(page)
+    assert "Clips captioned otherwise in b" in page.read_text()
+    assert main(["diff", location, "a", "b", "-o", str(page), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["page"] == str(page)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["a", "nosuch"], "release nosuch: not in"), (["a", "b", "--limit", "-1"], "--limit -1"), (["a"], "B")],
+    [
+        (["a", "nosuch"], "release nosuch: not in"),
+        (["a", "b", "--limit", "-1"], "--limit -1"),
+        (["a"], "B"),
+        (["a", "b", "-o", "/"], "--out /"),
+    ],
 )
 def test_wrong_usage_is_one_line(
     location: str, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str

@@ -1,0 +1,47 @@
+"""Two texts word by word: which words of each the other does not have in the same place.
+
+Words are aligned by their longest common runs (difflib's matcher), without regard to case and punctuation. Chinese and
+Japanese, which put no spaces between words, are compared by character.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import groupby
+
+UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+"""Kana and the unified ideographs."""
+WORD = re.compile(rf"(?:[{UNSPACED}]|[^\s{UNSPACED}]+)\s*")
+PUNCTUATION = re.compile(r"[^\w]")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A run of words that differ or do not, and the space after it."""
+
+    text: str
+    differs: bool
+    space: str
+
+
+def mark_words(old: str, new: str) -> tuple[list[Piece], list[Piece]]:
+    """Both texts as pieces, in order; put together they give the texts, but for space at the ends."""
+    sides = [WORD.findall(text.strip()) for text in (old, new)]
+    plain = [[PUNCTUATION.sub("", word).casefold() for word in words] for words in sides]
+    same: tuple[set[int], set[int]] = (set(), set())
+    for a, b, size in SequenceMatcher(None, *plain, autojunk=False).get_matching_blocks():
+        same[0].update(range(a, a + size))
+        same[1].update(range(b, b + size))
+    return _pieces(sides[0], same[0]), _pieces(sides[1], same[1])
+
+
+def _pieces(words: Sequence[str], same: set[int]) -> list[Piece]:
+    pieces = []
+    for differs, run in groupby(range(len(words)), lambda i: i not in same):
+        text = "".join(words[i] for i in run)
+        bare = text.rstrip()
+        pieces.append(Piece(bare, differs, text[len(bare) :]))
+    return pieces
