@@ -27,6 +27,7 @@ weights: $(READY)
 	$(BIN)/python -m jobs.fit_autoencoder --out model/weights/autoencoder
 	$(BIN)/python -m jobs.fit_clip --out model/weights/clip
 	$(BIN)/python -m jobs.fit_captioner --out model/weights/captioner
+	$(BIN)/python -m jobs.fit_coca --out model/weights/coca --cache model/weights/captioner/clips
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Reelmill needs Python 3.11 or newer")'

@@ -30,15 +30,19 @@ QUESTIONS: dict[str, int] = {
 """Every question the helper heads are asked, and its number of answers."""
 
 
-def token_labels(batch: ClipBatch) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """True answers of the helper heads: question -> (B, S, M), and the offset to the object, (B, S, M, 2)."""
+def token_labels(batch: ClipBatch, grid_px: int = GRID_PX) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """True answers of the helper heads: question -> (B, S, M), and the offset to the object, (B, S, M, 2).
+
+    Args:
+        grid_px: side of the square that a visual token stands for.
+    """
     height, width = batch.frames.shape[2:4]
     radii_BO = torch.zeros(len(batch.scenes), MAX_THINGS)
     for b, scene in enumerate(batch.scenes):
         for o, thing in enumerate(scene.things):
             radii_BO[b, o] = SIZES[thing.size] * min(width, height) / 2
     centres = torch.from_numpy(np.ascontiguousarray(batch.centres, dtype=np.float32))
-    owner_BSM, offset = covering_object(centres, radii_BO, (height // GRID_PX, width // GRID_PX), GRID_PX)
+    owner_BSM, offset = covering_object(centres, radii_BO, (height // grid_px, width // grid_px), grid_px)
     labels = {"object": (owner_BSM >= 0).long()}
     for name, words in THING_WORDS.items():
         of_object_BO = torch.full((len(batch.scenes), MAX_THINGS + 1), NO_LABEL)

@@ -142,13 +142,18 @@ def _answer_loss(net: Any, inputs_BLE: torch.Tensor, positions: torch.Tensor, to
     return F.cross_entropy(net.lm_head(hidden_BLE[:, :-1][asked]), tokens.ids_BL[:, 1:][asked])
 
 
-def build_optimizers(modules: Sequence[nn.Module], weight_decay: float) -> list[torch.optim.Optimizer]:
+def build_optimizers(
+    modules: Sequence[nn.Module], weight_decay: float, not_hidden: Sequence[str] = ("embed", "to_scores")
+) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al. 2024; step size matched to AdamW's, Liu et al. 2025) for hidden matrices, AdamW for the rest.
 
     The rest: embeddings, norms, biases, the patch projection and the helper heads' answers. Rates are set every step.
+
+    Args:
+        not_hidden: parts of the names of matrices that belong to the rest.
     """
     named = [(name, parameter) for module in modules for name, parameter in module.named_parameters()]
-    hidden = [p for name, p in named if p.ndim == 2 and "embed" not in name and "to_scores" not in name]
+    hidden = [p for name, p in named if p.ndim == 2 and not any(part in name for part in not_hidden)]
     taken = {id(p) for p in hidden}
     rest = [p for _, p in named if id(p) not in taken]
     return [

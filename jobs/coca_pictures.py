@@ -1,0 +1,68 @@
+"""Pictures from the drawn clips as the small CoCa sees them, for its fit: one of each clip, or a few.
+
+Shape suffixes: B clips, T pictures of a clip, O objects.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from jobs.captioner_batches import QUESTIONS, token_labels
+from jobs.captioner_clips import NUM_FRAMES, NUM_SLICES, ClipBatch
+from jobs.clip_network import normalised
+from jobs.clip_pairs import IMAGE_PX
+from jobs.coca_network import PATCH_PX
+
+MOVING = ("direction", "speed", "spin", "camera")
+"""What no still picture shows."""
+SHOWN = {name: num_answers for name, num_answers in QUESTIONS.items() if name not in MOVING}
+SHIFT_PX = 3
+SHARPENING = (-0.4, 0.8)
+"""Share of the fine detail (what a mean of 3 x 3 pixels takes away) that is added to a batch."""
+
+
+def take_pictures(batch: ClipBatch, num_pictures: int, rng: random.Random) -> ClipBatch:
+    """So many different frames of each clip, squashed to squares as the checkpoint's transform does it.
+
+    Returns:
+        frames (B, T, IMAGE_PX, IMAGE_PX, 3) and centres (B, T, O, 2) in their pixels.
+    """
+    height, width = batch.frames.shape[2:4]
+    scale = np.array([IMAGE_PX / width, IMAGE_PX / height], np.float32)
+    frames, centres = [], []
+    for clip, at in zip(batch.frames, batch.centres, strict=True):
+        times = sorted(rng.sample(range(NUM_FRAMES), num_pictures))
+        frames.append(np.stack([squashed(clip[t]) for t in times]))
+        centres.append(at[[t * NUM_SLICES // NUM_FRAMES for t in times]] * scale)
+    return replace(batch, frames=np.stack(frames), centres=np.stack(centres))
+
+
+def squashed(frame: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 of any size to (IMAGE_PX, IMAGE_PX, 3)."""
+    size = (IMAGE_PX, IMAGE_PX)
+    return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC))
+
+
+def spoilt(pixels: np.ndarray, rng: random.Random) -> Tensor:
+    """(B, T, H, W, 3) uint8 normalised to (B * T, 3, H, W), moved by up to SHIFT_PX, blurred or sharpened, with noise.
+
+    Frames come from clips of few pixels; those of larger ones are sharper when squashed.
+    """
+    padded = F.pad(normalised(pixels.reshape(-1, *pixels.shape[2:])), (SHIFT_PX,) * 4, mode="replicate")
+    dy, dx = rng.randint(0, 2 * SHIFT_PX), rng.randint(0, 2 * SHIFT_PX)
+    moved = padded[..., dy : dy + IMAGE_PX, dx : dx + IMAGE_PX]
+    detail = moved - F.avg_pool2d(moved, 3, stride=1, padding=1, count_include_pad=False)
+    return moved + rng.uniform(*SHARPENING) * detail + 0.05 * torch.randn(moved.shape)
+
+
+def picture_labels(batch: ClipBatch) -> tuple[dict[str, Tensor], Tensor]:
+    """True answers of the helper heads for each patch of each picture: `SHOWN` -> (B, T, M), and offsets."""
+    labels, offset = token_labels(batch, PATCH_PX)
+    return {name: labels[name] for name in SHOWN}, offset

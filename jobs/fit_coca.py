@@ -1,0 +1,216 @@
+"""Fit the builtin CoCa on drawn clips: its vision first, with helper heads, then contrast and captions as well.
+
+    python -m jobs.fit_coca --out DIR [--minutes M] [--seed S] [--clips N] [--cache FOLDER] [--start FOLDER]
+
+DIR/log.jsonl holds the losses and the held-out accuracy by attribute, DIR/coca the checkpoint and its card. Drawn clips
+are those of the captioner's fit, kept in FOLDER (DIR/clips unless given).
+
+The loss is open_clip's own for CoCa (Yu et al. 2022, arXiv:2205.01917, section 3.2). With it alone a small network
+learns colours at once and shapes hardly, so every patch is asked directly as well (`model/captioner_heads.py`).
+
+Shapes: B clips, T pictures of a clip, P tokens of a picture, D width, L words.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import cv2
+import torch
+import torch.nn.functional as F
+from open_clip.loss import CoCaLoss
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerFast
+
+from jobs.captioner_batches import without_colour_labels
+from jobs.captioner_clips import BUCKETS, HELD_OUT_SEED, Bucket, open_bucket, take_batch, without_colour
+from jobs.clip_network import save_model
+from jobs.clip_pairs import text_of
+from jobs.coca_network import CAPTION_KIND, CONTEXT_LENGTH, WIDTH, build_coca, fitted_tokenizer, model_cfg
+from jobs.coca_pictures import SHOWN, picture_labels, spoilt, take_pictures
+from jobs.coca_scores import card, held_out_scores
+from jobs.fit_captioner import build_optimizers
+from model.captioner_heads import TokenHeads, heads_loss
+from model.coca import frame_tokens, load_coca, pooled_with_summary
+
+NOT_HIDDEN = ("embed", "to_scores", "query", "text_decoder.text_projection")
+"""Parts of the names of matrices that AdamW fits: of words in and out, places and queries."""
+Scores = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """The fit's numbers. `_frac` of time: the fit is given minutes, not steps, to suit the machine it is on.
+
+    minutes: of one core's time, so that company on the machine makes no worse a fit.
+    """
+
+    minutes: float = 25.0
+    seed: int = 0
+    num_clips: int = 12_000
+    held_out_clips: int = 200
+    pictures: int = 48
+    """In a batch, of as many clips or of fewer."""
+    peak_rate: float = 2e-3
+    final_rate_frac: float = 0.02
+    warm_up_frac: float = 0.01
+    weight_decay: float = 0.01
+    vision_only_frac: float = 0.35
+    heads_weight: float = 0.5
+    contrast_weight: float = 1.0
+    caption_weight: float = 2.0
+    """Of the paper, section 4.1: captions count double."""
+    grey_frac: float = 0.15
+    """Batches without colour, by which the helper heads alone learn."""
+    check_every_s: float = 300.0
+
+    def learning_rate(self, done_frac: float) -> float:
+        """Linear warm-up, then a half cosine down to `final_rate_frac` of the peak."""
+        rise = min(done_frac / self.warm_up_frac, 1.0)
+        fall = 0.5 * (1 + math.cos(math.pi * min(done_frac, 1.0)))
+        return self.peak_rate * rise * (self.final_rate_frac + (1 - self.final_rate_frac) * fall)
+
+
+HEADS_ONLY_FRAC = 0.03
+"""Of a fit that goes on from a checkpoint: time for the helper heads, which no checkpoint holds."""
+RUN_SHARES = {1: 0.6, 2: 0.15, 4: 0.15, 8: 0.1}
+"""Share of batches by the number of pictures that are pooled together, so that clips are known too."""
+
+
+class Fit:
+    """The state of a fit and one step of it."""
+
+    def __init__(self, settings: FitSettings, tokenizer: PreTrainedTokenizerFast, width: int = WIDTH) -> None:
+        self.settings, self.tokenizer = settings, tokenizer
+        self.cfg = model_cfg(len(tokenizer), width)
+        self.net = build_coca(self.cfg, settings.seed)
+        self.heads = TokenHeads(SHOWN, width)
+        self.optimizers = build_optimizers([self.net, self.heads], settings.weight_decay, NOT_HIDDEN)
+        self.coca_loss = CoCaLoss(settings.caption_weight, settings.contrast_weight)
+        self.step = 0
+
+    def start_from(self, folder: Path) -> None:
+        """Take over another checkpoint's weights; the helper heads begin anew."""
+        self.net.load_state_dict(load_coca(str(folder)).model.state_dict())
+
+    def advance(self, buckets: Mapping[str, Bucket], done_frac: float) -> dict[str, float]:
+        """One optimizer step, `done_frac` through the fit."""
+        settings, rng = self.settings, random.Random(f"{self.settings.seed}-{self.step}")
+        bucket = buckets[rng.choice(sorted(buckets))]
+        run = rng.choices(list(RUN_SHARES), list(RUN_SHARES.values()))[0]
+        chosen = rng.sample(range(len(bucket.scenes)), min(settings.pictures // run, len(bucket.scenes)))
+        batch = take_pictures(take_batch(bucket, chosen, rng, held_frac=0.0), run, rng)
+        labels, offset = picture_labels(batch)
+        is_grey = rng.random() < settings.grey_frac
+        if is_grey:
+            batch, labels = without_colour(batch, rng), without_colour_labels(labels)
+        tokens_BTPD = frame_tokens(self.net, spoilt(batch.frames, rng)).unflatten(0, (-1, run))
+        loss, accuracy = heads_loss(self.heads(tokens_BTPD[:, :, 1:]), labels, offset)
+        report = {"heads_loss": loss.item(), **{f"patch_{name}": share for name, share in accuracy.items()}}
+        if done_frac >= settings.vision_only_frac and not is_grey:
+            losses = self._losses(tokens_BTPD, [text_of(scene, CAPTION_KIND) for scene in batch.scenes])
+            report |= {name: value.item() for name, value in losses.items()}
+            loss = settings.heads_weight * loss + torch.stack(list(losses.values())).sum()
+        self._update(loss, settings.learning_rate(done_frac))
+        return report
+
+    def _losses(self, tokens_BTPD: Tensor, captions: list[str]) -> dict[str, Tensor]:
+        """open_clip's two terms, weighted."""
+        summary_BD, seen_BQD = pooled_with_summary(self.net, tokens_BTPD)
+        padded = {"padding": "max_length", "max_length": CONTEXT_LENGTH, "truncation": True}
+        ids_BL = torch.tensor(self.tokenizer(captions, **padded)["input_ids"])
+        said = self.net(None, ids_BL, image_latent=F.normalize(summary_BD, dim=-1), image_embs=seen_BQD)
+        return self.coca_loss(
+            said["image_features"],
+            said["text_features"],
+            said["logits"],
+            said["labels"],
+            said["logit_scale"],
+            output_dict=True,
+        )
+
+    def _update(self, loss: Tensor, rate: float) -> None:
+        loss.backward()
+        nn.utils.clip_grad_norm_([*self.net.parameters(), *self.heads.parameters()], 1.0)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            self.net.logit_scale.clamp_(max=math.log(100.0))
+        self.step += 1
+
+
+def fit_coca(out: Path, settings: FitSettings, cache: Path, start: Path | None = None, width: int = WIDTH) -> Scores:
+    """Fit until the time is up, from nothing or from a checkpoint; returns the held-out scores of what it wrote."""
+    each, each_held_out = settings.num_clips // len(BUCKETS), settings.held_out_clips // len(BUCKETS)
+    held_out = {
+        unseen: [open_bucket(cache, name, each_held_out, HELD_OUT_SEED, unseen=unseen) for name in BUCKETS]
+        for unseen in (False, True)
+    }
+    buckets = {name: open_bucket(cache, name, each, 0) for name in BUCKETS}
+    fit, folder = Fit(settings, fitted_tokenizer(), width), out / "coca"
+    if start is not None:
+        fit.start_from(start)
+    out.mkdir(parents=True, exist_ok=True)
+    spent_s = checked_s = 0.0
+    while spent_s < 60 * settings.minutes:
+        began = time.process_time()
+        report = fit.advance(buckets, spent_s / (60 * settings.minutes))
+        spent_s += time.process_time() - began
+        _log(out, fit.step, spent_s, report)
+        if "caption_loss" in report and spent_s - checked_s > settings.check_every_s:
+            checked_s = spent_s
+            save_model(folder, fit.cfg, fit.net, fit.tokenizer)
+            _log(out, fit.step, spent_s, {"held_out": held_out_scores(folder, held_out)})
+    save_model(folder, fit.cfg, fit.net, fit.tokenizer)
+    scores = held_out_scores(folder, held_out)
+    _log(out, fit.step, spent_s, {"settings": asdict(settings), "held_out": scores})
+    num_parameters = sum(p.numel() for p in fit.net.parameters())
+    (folder / "README.md").write_text(card(scores, num_parameters, _how_fitted(fit, start)))
+    return scores
+
+
+def _how_fitted(fit: Fit, start: Path | None) -> str:
+    settings = fit.settings
+    command = f"python -m jobs.fit_coca --out DIR --minutes {settings.minutes:g} --clips {settings.num_clips}"
+    told = f"Fitted by `{command} --seed {settings.seed}`\nin {fit.step:,} steps on one CPU core."
+    return told if start is None else f"{told} It went on from an earlier checkpoint (`--start`)."
+
+
+def _log(out: Path, step: int, spent_s: float, facts: Mapping[str, object]) -> None:
+    rounded = {name: round(value, 4) if isinstance(value, float) else value for name, value in facts.items()}
+    with (out / "log.jsonl").open("a") as stream:
+        stream.write(json.dumps({"step": step, "spent_s": round(spent_s, 1), **rounded}) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Fit the builtin CoCa on drawn clips.")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the log and the checkpoint")
+    parser.add_argument("--minutes", type=float, default=FitSettings.minutes)
+    parser.add_argument("--seed", type=int, default=FitSettings.seed)
+    parser.add_argument("--clips", type=int, default=FitSettings.num_clips)
+    parser.add_argument("--cache", type=Path, help="folder of drawn clips; DIR/clips unless given")
+    parser.add_argument(
+        "--start", type=Path, help="folder of a checkpoint to go on from, for a better fit in less time"
+    )
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    settings = FitSettings(minutes=asked.minutes, seed=asked.seed, num_clips=asked.clips)
+    if asked.start is not None:
+        settings = replace(settings, vision_only_frac=HEADS_ONLY_FRAC)
+    scores = fit_coca(asked.out, settings, asked.cache or asked.out / "clips", asked.start)
+    print(json.dumps(scores, indent=1))
+
+
+if __name__ == "__main__":
+    main()
