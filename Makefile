@@ -26,8 +26,10 @@ bench: $(READY)
 weights: $(READY)
 	$(BIN)/python -m jobs.fit_autoencoder --out model/weights/autoencoder
 	$(BIN)/python -m jobs.fit_clip --out model/weights/clip
-	$(BIN)/python -m jobs.fit_captioner --out model/weights/captioner
-	$(BIN)/python -m jobs.fit_coca --out model/weights/coca --cache model/weights/captioner/clips
+	$(BIN)/python -m jobs.fit_captioner --out out/fit-captioner
+	cp out/fit-captioner/captioner/* model/weights/captioner/
+	$(BIN)/python -m jobs.fit_coca --out out/fit-coca --cache out/fit-captioner/clips
+	mkdir -p model/weights/coca && cp out/fit-coca/coca/* model/weights/coca/
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Reelmill needs Python 3.11 or newer")'
