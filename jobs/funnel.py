@@ -51,7 +51,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print_funnel(dataset, reasons=False)
     earlier = None if after is before else before
-    print_rules("rules", asked.rules, after.clips, earlier and earlier.clips)
+    if asked.rules:
+        print_rules("rules", asked.rules, after.clips, earlier and earlier.clips)
     if after.captions.keys and asked.caption_rules:
         print_rules("caption rules", asked.caption_rules, after.captions, earlier and earlier.captions)
     if earlier:
