@@ -123,7 +123,7 @@ class Curation:
             return 0
         clips = to_caption(self.dataset, fingerprint(self.recipe.caption))
         if clips:
-            from pipeline.runtime import caption_graph
+            from pipeline.caption_graph import caption_graph
 
             self.before_captions()
             self._run_graph(

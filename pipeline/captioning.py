@@ -65,6 +65,10 @@ def frames_of(batch: pa.Table) -> list[np.ndarray]:
     return [np.frombuffer(data, np.uint8).reshape(shape) for data, shape in pairs]
 
 
+def clip_ids_of(batch: pa.Table) -> tuple[str, ...]:
+    return tuple(json.loads(text)["clip_id"] for text in batch["clip"].to_pylist())
+
+
 @dataclass(frozen=True)
 class Shown:
     """A clip as the captioner is given it: the `clips` row, the frames, and what was measured, in words."""
@@ -105,7 +109,12 @@ class Captioning:
             for row in rows:
                 work.count("output tokens", row["num_output_tokens"])
             work.rows = len(rows)
-        return batch.select(["clip"]).append_column("row", pa.array([json.dumps(row) for row in rows], pa.string()))
+        return _with_rows(batch, rows)
+
+    def without_captions(self, batch: pa.Table, why: str) -> pa.Table:
+        """A batch whose clips are given up, for one reason."""
+        clips = [json.loads(text) for text in batch["clip"].to_pylist()]
+        return _with_rows(batch, [self._failed(clip, why) for clip in clips])
 
     def caption(self, shown: Sequence[Shown]) -> list[Row]:
         """Rows of `captions`, in order, each at the first or the second try."""
@@ -201,6 +210,10 @@ class Captioning:
                 rows[i]["invented"] = invented_words(answer.text, rows[i]["detailed"], titles[i])
                 if not answer.cut and not rows[i]["invented"]:
                     rows[i]["merged"] = answer.text
+
+
+def _with_rows(batch: pa.Table, rows: Sequence[Row]) -> pa.Table:
+    return batch.select(["clip"]).append_column("row", pa.array([json.dumps(row) for row in rows], pa.string()))
 
 
 @dataclass(frozen=True)

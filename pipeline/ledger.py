@@ -20,10 +20,12 @@ class StageTotals:
 
 
 class Ledger:
-    """Totals per stage. On a cluster one actor holds it, and stages report to it."""
+    """Totals per stage, and how often work was begun and not ended. On a cluster one actor holds it, and stages report
+    to it."""
 
     def __init__(self) -> None:
         self._stages: dict[str, StageTotals] = {}
+        self._begun: dict[tuple[str, ...], int] = {}
 
     def add(self, stage: str, rows: int, seconds: float, num_bytes: int, counts: dict[str, int]) -> None:
         totals = self._stages.setdefault(stage, StageTotals())
@@ -32,6 +34,16 @@ class Ledger:
         totals.num_bytes += num_bytes
         for name, count in counts.items():
             totals.counts[name] = totals.counts.get(name, 0) + count
+
+    def begin(self, clip_ids: tuple[str, ...]) -> int:
+        """Work on clips begins; returns how often it was begun before and never ended: that many workers died at it."""
+        num_deaths = self._begun.get(clip_ids, 0)
+        self._begun[clip_ids] = num_deaths + 1
+        return num_deaths
+
+    def end(self, clip_ids: tuple[str, ...]) -> None:
+        """The work that was begun has ended, well or in an error."""
+        self._begun.pop(clip_ids, None)
 
     def totals(self) -> dict[str, dict[str, Any]]:
         return {stage: asdict(totals) for stage, totals in self._stages.items()}

@@ -6,7 +6,8 @@ killed goes on from there. Between the graphs of a curation the driver judges (`
 
     inputs -> scan -> write videos, clips
     clips still in -> read frames, overlay text -> embedding, heads -> write measures, embeddings
-    clips kept -> frames -> caption, checks, second try -> write captions
+
+That of captions is in `pipeline/caption_graph.py`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ import ray.data
 from ray.actor import ActorHandle
 from ray.util.debug import disable_log_once_globally
 
-from pipeline.captioning import Captioning, CaptionWriter, FrameSampling
 from pipeline.dataset import Dataset, new_rows
 from pipeline.encoding import LatentWriting, PlannedFrames, TextWriting
 from pipeline.isolation import ChildDied, isolated
@@ -235,26 +235,6 @@ def clip_items(clips: Sequence[Mapping[str, Any]], num_blocks: int) -> ray.data.
     wait for ever on two CPUs of which actors hold more than one."""
     rows = [{"clip": json.dumps(clip)} for clip in clips]
     return ray.data.from_items(rows, override_num_blocks=min(max(1, num_blocks), MAX_BLOCKS))
-
-
-def caption_graph(
-    dataset: Dataset, clips: Sequence[Mapping[str, Any]], recipe: Recipe, report: ActorReporter
-) -> ray.data.Dataset:
-    """Clips -> frames -> captions and their checks -> rows of `captions`."""
-    batch = recipe.caption.batch_clips
-    sampling = FrameSampling(recipe, report)
-    graph = clip_items(clips, len(clips) // 16).map(sampling, num_cpus=decode_cpus())
-    graph = graph.map_batches(
-        Captioning,
-        fn_constructor_args=(recipe, report),
-        batch_size=batch,
-        batch_format="pyarrow",
-        compute=ray.data.ActorPoolStrategy(size=recipe.caption.num_actors),
-        num_cpus=SMALL_CPU,
-        num_gpus=recipe.caption.num_gpus,
-    )
-    writer = CaptionWriter(dataset, report)
-    return graph.map_batches(writer, batch_size=batch, batch_format="pyarrow", num_cpus=WRITER_CPU)
 
 
 def drain(graph: ray.data.Dataset) -> None:

@@ -66,8 +66,10 @@ class CaptionConfig(EngineSettings):
     """Draw a second caption of each clip and measure how far the two agree; costs twice the tokens."""
     rewrite: str = ""
     """Template by which the caption is merged with the source's own text, as `rewrite`; empty for no merging."""
-    batch_clips: PositiveInt = 16
+    batch_clips: PositiveInt = 32
     """Clips that a captioner actor is given at once."""
+    stall_s: PositiveFloat = 1800.0
+    """A captioner actor that ends no batch for so long is killed, and another started."""
     num_gpus: NonNegativeFloat = 0.0
     """GPUs of each captioner actor; 0 runs on the CPU."""
     num_actors: PositiveInt = 1

@@ -1,0 +1,130 @@
+"""The graph that captions, and what becomes of clips that kill their captioner.
+
+    clips kept -> frames -> caption, checks, second try -> write captions
+
+An actor that dies, or that ends no batch for `stall_s`, is started anew by Ray and given its batches again. One that was
+begun twice and never ended is captioned clip by clip, and a clip of which that is true gets a row that says so.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import pyarrow as pa
+import ray
+import ray.data
+
+from pipeline.captioning import Captioning, CaptionWriter, FrameSampling, clip_ids_of
+from pipeline.dataset import Dataset
+from pipeline.engines.engine import EngineLost
+from pipeline.runtime import SMALL_CPU, WRITER_CPU, ActorReporter, clip_items, decode_cpus
+from schemas.recipe import Recipe
+
+CALLS_AT_ONCE = {"vllm": 4, "openai": 4}
+"""Batches that an actor works on side by side, where the engine puts them together: one that waits for its last answers
+or a second try leaves no room empty."""
+MAX_DEATHS = 2
+"""Captioners that may die at the same clips before those are blamed."""
+KILLED = "captioner_died"
+"""Why a clip has no caption that killed its captioner each time."""
+LOST_ENGINE = 70
+"""Exit status of an actor whose engine died."""
+
+
+class CaptioningActor(Captioning):
+    """A captioner that says what it works on, and that dies rather than hang or live on without its engine."""
+
+    def __init__(self, recipe: Recipe, report: ActorReporter) -> None:
+        super().__init__(recipe, report)
+        self._ledger, self._stall_s = report.actor, recipe.caption.stall_s
+        self._gate = Gate(calls_at_once(recipe))
+        self._lock, self._num_running = threading.Lock(), 0
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        with self._gate.together():
+            whole = self._captioned(batch)
+        if whole is not None:
+            return whole
+        with self._gate.alone():
+            rows = [batch.slice(i, 1) for i in range(batch.num_rows)]
+            return pa.concat_tables([self._captioned(row) or self.without_captions(row, KILLED) for row in rows])
+
+    def _captioned(self, batch: pa.Table) -> pa.Table | None:
+        """A batch with its captions; None if too many have died at it."""
+        clip_ids = clip_ids_of(batch)
+        if cast(int, ray.get(self._ledger.begin.remote(clip_ids))) >= MAX_DEATHS:
+            return None
+        self._watch(1)
+        try:
+            return super().__call__(batch)
+        except EngineLost:
+            os._exit(LOST_ENGINE)
+        finally:
+            self._watch(-1)
+            ray.get(self._ledger.end.remote(clip_ids))
+
+    def _watch(self, change: int) -> None:
+        """A batch has begun or ended: the time in which the next one has to end starts now.
+
+        The watch is a thread of C, which no lock of Python's stops.
+        """
+        with self._lock:
+            self._num_running += change
+            if self._num_running:
+                faulthandler.dump_traceback_later(self._stall_s, exit=True)
+            else:
+                faulthandler.cancel_dump_traceback_later()
+
+
+class Gate:
+    """Lets several pass side by side, or one alone, who then is the only one to blame."""
+
+    def __init__(self, width: int) -> None:
+        self._width, self._places, self._turn = width, threading.Semaphore(width), threading.Lock()
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        with self._places:
+            yield
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with self._turn:
+            for _ in range(self._width):
+                self._places.acquire()
+            try:
+                yield
+            finally:
+                self._places.release(self._width)
+
+
+def calls_at_once(recipe: Recipe) -> int:
+    return CALLS_AT_ONCE.get(recipe.caption.backend, 1)
+
+
+def caption_graph(
+    dataset: Dataset, clips: Sequence[Mapping[str, Any]], recipe: Recipe, report: ActorReporter
+) -> ray.data.Dataset:
+    """Clips -> frames -> captions and their checks -> rows of `captions`."""
+    caption = recipe.caption
+    graph = clip_items(clips, len(clips) // 16).map(FrameSampling(recipe, report), num_cpus=decode_cpus())
+    graph = graph.map_batches(
+        cast(Any, CaptioningActor),
+        fn_constructor_args=(recipe, report),
+        batch_size=caption.batch_clips,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(
+            size=caption.num_actors,
+            max_concurrent_calls_per_actor=calls_at_once(recipe),
+            enable_true_multi_threading=True,
+        ),
+        num_cpus=SMALL_CPU,
+        num_gpus=caption.num_gpus,
+    )
+    writer = CaptionWriter(dataset, report)
+    return graph.map_batches(writer, batch_size=caption.batch_clips, batch_format="pyarrow", num_cpus=WRITER_CPU)

@@ -1,0 +1,118 @@
+"""Every captioner backend on the same clips, as a user runs them: `curate` once, then `recaption` on a copy for each.
+
+    python -m tests.bench.backends [--videos FOLDER] [--backends transformers,vllm,openai,coca]
+
+Without FOLDER it draws the demo's corpus. `openai` asks a live vLLM server that is started here. transformers, vllm and
+openai hold the same weights, so greedy texts are compared with those of the first backend; a caption that was drawn at
+its second try is not. What the built-in model says of footage is untrue, and here only its way there is tested.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from jobs.cli import main as reelmill
+from pipeline.dataset import Dataset
+from pipeline.drawn.corpus import draw_corpus
+from pipeline.engines.engine import BUILTIN_FOLDER
+from schemas import CAPTIONS
+from tests.pipeline.serving import vllm_server
+
+BACKENDS = ("transformers", "vllm", "openai", "coca")
+SAME_WEIGHTS = BACKENDS[:3]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--videos", type=Path)
+    parser.add_argument("--backends", default=",".join(BACKENDS))
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        videos = options.videos
+        if videos is None:
+            draw_corpus(Path(folder) / "corpus")
+            videos = Path(folder) / "corpus" / "inputs.jsonl"
+        run(["curate", str(videos), "--out", f"{folder}/plain", "--recipe", "demo", "--set", "caption.backend=none"])
+        captions = {name: captioned(name, Path(folder)) for name in options.backends.split(",")}
+    Console(highlight=False, width=160).print(table_of(captions))
+    for name, (rows, _) in captions.items():
+        print(f"{name}: {rows[0]['captioner_name']}: {rows[0]['detailed']}")
+    return 0
+
+
+def run(arguments: Sequence[str]) -> dict[str, Any]:
+    """One command of reelmill; its summary."""
+    output = StringIO()
+    with contextlib.redirect_stdout(output):
+        status = reelmill([*arguments, "--json"])
+    if status:
+        raise RuntimeError(f"reelmill {' '.join(arguments)}: exit {status}")
+    return json.loads(output.getvalue())
+
+
+def captioned(backend: str, folder: Path) -> tuple[list[dict[str, Any]], float]:
+    """The rows of `captions` of a copy of the data set, by clip, and the seconds that the job took, start included."""
+    location = folder / backend
+    shutil.copytree(folder / "plain", location)
+    with settings_of(backend, folder) as settings:
+        start_s = time.perf_counter()
+        run(["recaption", str(location), *(word for setting in settings for word in ("--set", setting))])
+        seconds = time.perf_counter() - start_s
+    rows = Dataset(str(location)).read(CAPTIONS).to_pylist()
+    return sorted(rows, key=lambda row: row["clip_id"]), seconds
+
+
+@contextlib.contextmanager
+def settings_of(backend: str, folder: Path) -> Iterator[list[str]]:
+    if backend != "openai":
+        yield [f"caption.backend={backend}"]
+        return
+    with vllm_server(BUILTIN_FOLDER, str(BUILTIN_FOLDER), folder / "server.log") as url:
+        yield ["caption.backend=openai", f"caption.url={url}", f"caption.checkpoint={BUILTIN_FOLDER}"]
+
+
+def table_of(captions: Mapping[str, tuple[list[dict[str, Any]], float]]) -> Table:
+    table = Table(
+        "backend", "clips", "ok", "rejected", "failed", "greedy texts equal to the first's", "tokens", "job, s"
+    )
+    reference = next(iter(captions.values()))[0]
+    for name, (rows, seconds) in captions.items():
+        counts = Counter(row["status"] for row in rows)
+        rejected = Counter(reason for row in rows if row["status"] == "rejected" for reason in row["reasons"])
+        pairs = [
+            (one["detailed"], other["detailed"])
+            for one, other in zip(reference, rows, strict=True)
+            if one["num_attempts"] == other["num_attempts"] == 1
+        ]
+        same = f"{sum(one == other for one, other in pairs)} of {len(pairs)}" if name in SAME_WEIGHTS else "-"
+        why = ", ".join(f"{reason} {number}" for reason, number in rejected.most_common())
+        tokens = sum(row["num_output_tokens"] for row in rows)
+        table.add_row(
+            name,
+            str(len(rows)),
+            str(counts["ok"]),
+            f"{counts['rejected']} {why}".strip(),
+            str(counts["failed"]),
+            same,
+            str(tokens),
+            f"{seconds:.0f}",
+        )
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

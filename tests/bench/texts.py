@@ -1,0 +1,136 @@
+"""Rewriting and expansion: what is invented or taken over wrongly, what is kept, how near training captions it comes.
+
+    python -m tests.bench.texts [--clips 240] [--backend transformers]
+
+Held-out drawn clips with titles that are true or false on purpose, through the caption stage as a job runs it, with the
+built-in model; then short prompts for the same scenes, expanded beside the captions that the stage wrote.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import cv2
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.captioning import Captioning
+from pipeline.drawn.texts import TITLE_KINDS, Title, short_prompt, title
+from pipeline.drawn.world import Scene, attributes, detailed_caption, draw_scene
+from pipeline.expansion import load_expander, style_distance
+from schemas.recipe import change_recipe, load_recipe
+from tests.bench.captions import HELD_OUT_SEED, batch_of
+
+BATCH = 32
+Row = Mapping[str, Any]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clips", type=int, default=240)
+    parser.add_argument("--backend", default="transformers", choices=("vllm", "transformers"))
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    settings = [f"caption.backend={options.backend}", "caption.rewrite=rewrite-builtin", "embedding.model=none"]
+    recipe = change_recipe(load_recipe("default"), settings)
+    stage = Captioning(recipe, lambda stage, rows, seconds, num_bytes, counts: None)
+    seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + options.clips)
+    rng = random.Random(0)
+    scenes = [draw_scene(seed) for seed in seeds]
+    titles = [title(scene, TITLE_KINDS[i % len(TITLE_KINDS)], rng) for i, scene in enumerate(scenes)]
+    rows: list[Row] = []
+    for start in range(0, len(seeds), BATCH):
+        some = slice(start, start + BATCH)
+        batch = batch_of(seeds[some], [came_with.text for came_with in titles[some]])
+        rows += [json.loads(text) for text in stage(batch)["row"].to_pylist()]
+    console = Console(highlight=False)
+    console.print(rewritten(scenes, titles, rows))
+    captions = [row["detailed"] for row in rows if row["status"] == "ok"]
+    console.print(expanded(scenes, captions, rng, recipe.expand))
+    return 0
+
+
+def rewritten(scenes: Sequence[Scene], titles: Sequence[Title], rows: Sequence[Row]) -> Table:
+    """By kind of title: shares of the accepted captions."""
+    by_kind: dict[str, list[dict[str, float | None]]] = defaultdict(list)
+    for scene, came_with, row in zip(scenes, titles, rows, strict=True):
+        if row["status"] == "ok":
+            by_kind[came_with.kind].append(_judged(scene, came_with, row))
+    names = (
+        "attributes before",
+        "attributes after",
+        "merged used",
+        "words invented",
+        "added rightly",
+        "lie taken over",
+    )
+    table = Table("title", "clips", *names)
+    for kind, judged in by_kind.items():
+        table.add_row(kind, str(len(judged)), *[_share(one[name] for one in judged) for name in names])
+    return table
+
+
+def _judged(scene: Scene, came_with: Title, row: Row) -> dict[str, float | None]:
+    """Of one clip: shares of attributes right before and after, and 0 or 1; None where a question does not arise."""
+    truth, text = attributes(detailed_caption(scene)), row["merged"] or row["detailed"]
+    lies = _lies(came_with)
+    return {
+        "attributes before": _right(row["detailed"], truth),
+        "attributes after": _right(text, truth),
+        "merged used": float(bool(row["merged"])),
+        "words invented": float(bool(row["invented"])),
+        "added rightly": float(came_with.adds.lower() in text.lower()) if came_with.adds else None,
+        "lie taken over": float(any(lie in text.lower() for lie in lies)) if lies else None,
+    }
+
+
+def _lies(came_with: Title) -> list[str]:
+    """What a false title says that would be wrong in the caption: `colour shape`, or a name."""
+    words = came_with.text.lower().split()
+    if came_with.kind == "false":
+        return [" ".join(words[1:3])]
+    if came_with.kind == "false name":
+        return [words[0], " ".join(words[2:4])]
+    return []
+
+
+def _right(text: str, truth: Mapping[str, str]) -> float:
+    said = attributes(text)
+    return sum(said.get(name) == word for name, word in truth.items()) / len(truth)
+
+
+def _share(values: Iterable[float | None]) -> str:
+    asked = [value for value in values if value is not None]
+    return f"{sum(asked) / len(asked):.3f}" if asked else "-"
+
+
+def expanded(scenes: Sequence[Scene], captions: Sequence[str], rng: random.Random, config: Any) -> Table:
+    """Short prompts and their expansions: attributes kept, and how far both are from the captions."""
+    prompts = [short_prompt(scene, rng) for scene in scenes]
+    texts = load_expander(config, captions).expand([prompt.text for prompt in prompts], 0)
+    kept = [
+        attributes(text).get(name) == word
+        for text, prompt in zip(texts, prompts, strict=True)
+        for name, word in prompt.asked.items()
+    ]
+    table = Table("texts", "kept", "log2 of length", "sentences", "vocabulary")
+    for name, some, share in (
+        ("short prompts", [prompt.text for prompt in prompts], "-"),
+        ("expanded", texts, f"{sum(kept)} of {len(kept)}"),
+    ):
+        distances = asdict(style_distance(some, captions)).values()
+        table.add_row(name, share, *[f"{distance:.3f}" for distance in distances])
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""Captioners that are killed, crash or hang: the job goes on to its end, no clip is lost, and none is there twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from jobs.cli import main
+from pipeline.dataset import Dataset
+from pipeline.drawn.encode import Encoding, encode
+from pipeline.drawn.render import render
+from pipeline.drawn.world import draw_scene
+from schemas import CAPTIONS, CLIPS
+
+ROOT = Path(__file__).parents[2]
+FPS, NUM_FRAMES, NUM_VIDEOS = 8, 16, 24
+PLAIN, UPRIGHT, VERY_WIDE = (160, 120), (96, 160), (320, 64)
+RECIPE = """
+name = "drawn"
+[overlay_text]
+enabled = false
+[embedding]
+model = "none"
+"""
+ON_BREAKING_WORKERS = """
+import sys, ray
+ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False,
+         runtime_env={"worker_process_setup_hook": "tests.jobs.breaking.break_captioners"})
+from jobs.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+KILL_TIMEOUT_S = 120.0
+JOB_TIMEOUT_S = 600.0
+
+
+def draw(path: Path, seed: int, size: tuple[int, int]) -> None:
+    times_s = [Fraction(i, FPS) for i in range(NUM_FRAMES + 1)]
+    encode(path, render(draw_scene(seed), *size, NUM_FRAMES), times_s, Fraction(FPS), Encoding())
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Callable[[dict[int, tuple[int, int]]], list[str]]:
+    """Arguments that curate drawn videos, some of other sizes, a few clips at a time."""
+
+    def make(sizes: dict[int, tuple[int, int]]) -> list[str]:
+        (tmp_path / "videos").mkdir()
+        (tmp_path / "recipe.toml").write_text(RECIPE)
+        for seed in range(NUM_VIDEOS):
+            draw(tmp_path / "videos" / f"{seed:02}.mp4", seed, sizes.get(seed, PLAIN))
+        arguments = ["curate", str(tmp_path / "videos"), "--out", str(tmp_path / "ds")]
+        return [*arguments, "--recipe", str(tmp_path / "recipe.toml"), "--set", "caption.batch_clips=4"]
+
+    return make
+
+
+def captioner_pids() -> list[int]:
+    """Processes of Ray that hold a captioner."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            title = (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if entry.name.isdigit() and title.startswith(b"ray::") and b"CaptioningActor" in title:
+            found.append(int(entry.name))
+    return found
+
+
+def kill_once(dataset: Dataset, killed: list[int]) -> None:
+    """Kill the captioner after it has captioned some clips and while others wait."""
+    deadline_s = time.monotonic() + KILL_TIMEOUT_S
+    while time.monotonic() < deadline_s and not killed:
+        if 0 < len(dataset.part_files(CAPTIONS.folder)) < NUM_VIDEOS // 4:
+            for pid in captioner_pids():
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+        time.sleep(0.01)
+
+
+def test_a_captioner_killed_in_mid_job_is_replaced(
+    command: Callable[[dict[int, tuple[int, int]]], list[str]], tmp_path: Path, two_cpus: str
+) -> None:
+    dataset, killed = Dataset(str(tmp_path / "ds")), list[int]()
+    arguments = command({})
+    watcher = threading.Thread(target=kill_once, args=(dataset, killed))
+    watcher.start()
+    assert main(arguments) == 0
+    watcher.join()
+    assert killed
+    captions = dataset.read(CAPTIONS).to_pylist()
+    assert Counter(row["clip_id"] for row in captions) == Counter(clip_id for (clip_id,) in dataset.keys(CLIPS))
+    assert len(captions) == NUM_VIDEOS
+    assert {row["status"] for row in captions} == {"ok"}
+
+
+def test_clips_that_kill_or_stop_their_captioner_cost_no_other_its_caption(
+    command: Callable[[dict[int, tuple[int, int]]], list[str]], tmp_path: Path
+) -> None:
+    dataset = Dataset(str(tmp_path / "ds"))
+    arguments = [*command({5: UPRIGHT, 17: VERY_WIDE}), "--set", "caption.stall_s=6"]
+    environment = os.environ | {"RAY_ADDRESS": "", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", ON_BREAKING_WORKERS, *arguments],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=JOB_TIMEOUT_S,
+    )
+    assert done.returncode == 0, done.stderr
+    captions = {row["clip_id"]: row for row in dataset.read(CAPTIONS).to_pylist()}
+    clips = {row["clip_id"]: row for row in dataset.read(CLIPS).to_pylist()}
+    assert set(captions) == set(clips)
+    assert dataset.read(CAPTIONS).num_rows == NUM_VIDEOS
+    shapes = {clip_id: (clips[clip_id]["width"], clips[clip_id]["height"]) for clip_id in clips}
+    fine = [row for clip_id, row in captions.items() if shapes[clip_id] == PLAIN]
+    broken = [row for clip_id, row in captions.items() if shapes[clip_id] != PLAIN]
+    assert len(fine) == NUM_VIDEOS - 2
+    assert {row["status"] for row in fine} == {"ok"}
+    assert {(row["status"], *row["reasons"]) for row in broken} == {("failed", "captioner_died")}
