@@ -1,1 +1,1 @@
-"""Video captioners over an engine: clips in, a structured caption each out."""
+"""Video captioners, over an engine or a network of their own: clips in, a structured caption each out."""
