@@ -2,8 +2,8 @@
 
     clips kept -> frames -> caption, checks, second try -> write captions
 
-An actor that dies, or that ends no batch for `stall_s`, is started anew by Ray and given its batches again. One that was
-begun twice and never ended is captioned clip by clip, and a clip of which that is true gets a row that says so.
+An actor that dies, or that ends no batch for `stall_s`, is started anew by Ray and given its batches again. One begun
+twice and never ended is captioned clip by clip, and a clip of which that is true gets a row that says so.
 """
 
 from __future__ import annotations

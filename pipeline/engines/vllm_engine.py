@@ -21,6 +21,7 @@ from pipeline.engines.background import BackgroundLoop
 from pipeline.engines.checkpoints import grid_px, prompt_text, told_fps, video_metadata
 from pipeline.engines.engine import Answer, EngineLost, Fault, Request, Sampling, checkpoint_of, draw_seed, one_line
 from pipeline.engines.guidance import grammar
+from pipeline.engines.parents import OWNER
 from schemas.looking import EngineSettings
 
 ENVIRONMENT = {
@@ -43,6 +44,7 @@ class VllmEngine:
     def __init__(self, settings: EngineSettings) -> None:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
+        os.environ[OWNER] = str(os.getpid())
         from vllm import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 

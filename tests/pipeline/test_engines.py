@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 import warnings
 from collections import Counter
@@ -13,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -23,6 +28,7 @@ from pipeline.engines.engine import (
     BUILTIN_FOLDER,
     Answer,
     Engine,
+    EngineLost,
     Fault,
     Request,
     Sampling,
@@ -36,6 +42,7 @@ from pipeline.engines.transformers_engine import Draw, TransformersEngine
 from schemas.looking import CaptionConfig, EngineSettings
 from tests.pipeline.serving import ScriptedServer, completion, vllm_server
 
+ROOT = Path(__file__).parents[2]
 HELD_OUT_SEED = 1_000_000_000
 GREEDY = Sampling(max_new_tokens=60)
 FIELDS = ("subject", "action", "light")
@@ -401,3 +408,39 @@ def test_what_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_completion_without_a_count_of_tokens_is_read() -> None:
     assert read_answer('{"choices": [{"message": {"content": "a"}}]}') == Answer("a", 0, cut=False)
+
+
+KILLED = """
+import os, psutil
+from pipeline.engines.engine import load_engine
+from schemas.looking import EngineSettings
+if __name__ == "__main__":
+    load_engine(EngineSettings(backend="vllm", engine_options={"max_model_len": 1024}))
+    print(*[child.pid for child in psutil.Process().children(recursive=True)], flush=True)
+    os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_killed_process_leaves_no_network_behind(tmp_path: Path) -> None:
+    needs_vllm()
+    (tmp_path / "killed.py").write_text(KILLED)
+    command = [sys.executable, str(tmp_path / "killed.py")]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    pids = [int(word) for word in done.stdout.splitlines()[-1].split()]
+    assert pids
+    deadline_s = time.monotonic() + 10
+    while any(psutil.pid_exists(pid) for pid in pids):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.1)
+
+
+def test_an_engine_whose_process_dies_says_so(in_process: Engine, requests: list[Request]) -> None:
+    """The last test of this engine."""
+    for process in psutil.Process().children():
+        if "EngineCore" in process.name():
+            process.kill()
+    with pytest.raises(EngineLost):
+        in_process.answer(requests, GREEDY)
