@@ -35,7 +35,7 @@ ENVIRONMENT = {
 MAX_MODEL_TOKENS = 4096
 """Room for the frames, the question and the answer, where `engine_options` does not say otherwise."""
 
-ENDING_S = 5.0
+ENDING_S, POLL_S = 5.0, 1.0
 
 
 class VllmEngine:
@@ -76,7 +76,13 @@ class VllmEngine:
         return self._loop.run(self._answer_all(requests, sampling))
 
     async def _answer_all(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer | Fault]:
-        return await asyncio.gather(*[self._answer(request, sampling) for request in requests])
+        answers = asyncio.gather(*[self._answer(request, sampling) for request in requests])
+        # A request that was on its way to a process as that was killed waits for ever.
+        while not (await asyncio.wait([answers], timeout=POLL_S))[0]:
+            if self.llm.errored:
+                answers.cancel()
+                raise EngineLost("vLLM's process died")
+        return answers.result()
 
     async def _answer(self, request: Request, sampling: Sampling) -> Answer | Fault:
         from vllm.exceptions import VLLMClientError
