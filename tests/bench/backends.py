@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.cli import main as reelmill
+from model.builtin import BUILTIN
 from pipeline.dataset import Dataset
 from pipeline.drawn.corpus import draw_corpus
 from pipeline.engines.engine import BUILTIN_FOLDER
@@ -79,10 +80,11 @@ def captioned(backend: str, folder: Path) -> tuple[list[dict[str, Any]], float]:
 @contextlib.contextmanager
 def settings_of(backend: str, folder: Path) -> Iterator[list[str]]:
     if backend != "openai":
-        yield [f"caption.backend={backend}"]
+        # CoCa cannot merge with titles, as the demo's recipe wants it.
+        yield [f"caption.backend={backend}", *(["caption.rewrite="] if backend == "coca" else [])]
         return
-    with vllm_server(BUILTIN_FOLDER, str(BUILTIN_FOLDER), folder / "server.log") as url:
-        yield ["caption.backend=openai", f"caption.url={url}", f"caption.checkpoint={BUILTIN_FOLDER}"]
+    with vllm_server(BUILTIN_FOLDER, BUILTIN, folder / "server.log") as url:
+        yield ["caption.backend=openai", f"caption.url={url}"]
 
 
 def table_of(captions: Mapping[str, tuple[list[dict[str, Any]], float]]) -> Table:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -21,21 +21,29 @@ from pipeline.drawn.encode import Encoding, encode
 from pipeline.drawn.render import render
 from pipeline.drawn.world import draw_scene
 from schemas import CAPTIONS, CLIPS
+from tests.jobs.breaking import DEADLY, ENDLESS, FINE, REFUSED, REPEATED, SILLY
 
 ROOT = Path(__file__).parents[2]
-FPS, NUM_FRAMES, NUM_VIDEOS = 8, 16, 24
-PLAIN, UPRIGHT, VERY_WIDE = (160, 120), (96, 160), (320, 64)
+FPS, NUM_FRAMES, NUM_VIDEOS = 8, 16, 20
 RECIPE = """
 name = "drawn"
 [overlay_text]
 enabled = false
 [embedding]
 model = "none"
+[caption_rules.refusal]
+column = "refusal"
+max = 0.5
+reason = "caption_refuses"
+[caption_rules.repetition]
+column = "repetition_frac"
+max = 0.6
+reason = "caption_repeats"
 """
 ON_BREAKING_WORKERS = """
 import sys, ray
 ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False,
-         runtime_env={"worker_process_setup_hook": "tests.jobs.breaking.break_captioners"})
+         runtime_env={"worker_process_setup_hook": "tests.jobs.breaking.break_engines"})
 from jobs.cli import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -56,7 +64,7 @@ def command(tmp_path: Path) -> Callable[[dict[int, tuple[int, int]]], list[str]]
         (tmp_path / "videos").mkdir()
         (tmp_path / "recipe.toml").write_text(RECIPE)
         for seed in range(NUM_VIDEOS):
-            draw(tmp_path / "videos" / f"{seed:02}.mp4", seed, sizes.get(seed, PLAIN))
+            draw(tmp_path / "videos" / f"{seed:02}.mp4", seed, sizes.get(seed, FINE))
         arguments = ["curate", str(tmp_path / "videos"), "--out", str(tmp_path / "ds")]
         return [*arguments, "--recipe", str(tmp_path / "recipe.toml"), "--set", "caption.batch_clips=4"]
 
@@ -103,29 +111,33 @@ def test_a_captioner_killed_in_mid_job_is_replaced(
     assert {row["status"] for row in captions} == {"ok"}
 
 
-def test_clips_that_kill_or_stop_their_captioner_cost_no_other_its_caption(
+def test_an_engine_that_misbehaves_costs_no_clip_its_row_and_no_other_its_caption(
     command: Callable[[dict[int, tuple[int, int]]], list[str]], tmp_path: Path
 ) -> None:
-    dataset = Dataset(str(tmp_path / "ds"))
-    arguments = [*command({5: UPRIGHT, 17: VERY_WIDE}), "--set", "caption.stall_s=6"]
-    environment = os.environ | {"RAY_ADDRESS": "", "PYTHONPATH": str(ROOT)}
+    sizes = {3: SILLY, 5: DEADLY, 8: REFUSED, 13: ENDLESS, 17: REPEATED}
+    arguments = [*command(sizes), "--set", "caption.stall_s=6"]
     done = subprocess.run(
         [sys.executable, "-c", ON_BREAKING_WORKERS, *arguments],
         cwd=ROOT,
-        env=environment,
+        env=os.environ | {"RAY_ADDRESS": "", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
         timeout=JOB_TIMEOUT_S,
     )
     assert done.returncode == 0, done.stderr
-    captions = {row["clip_id"]: row for row in dataset.read(CAPTIONS).to_pylist()}
-    clips = {row["clip_id"]: row for row in dataset.read(CLIPS).to_pylist()}
-    assert set(captions) == set(clips)
+    dataset = Dataset(str(tmp_path / "ds"))
     assert dataset.read(CAPTIONS).num_rows == NUM_VIDEOS
-    shapes = {clip_id: (clips[clip_id]["width"], clips[clip_id]["height"]) for clip_id in clips}
-    fine = [row for clip_id, row in captions.items() if shapes[clip_id] == PLAIN]
-    broken = [row for clip_id, row in captions.items() if shapes[clip_id] != PLAIN]
-    assert len(fine) == NUM_VIDEOS - 2
-    assert {row["status"] for row in fine} == {"ok"}
-    assert {(row["status"], *row["reasons"]) for row in broken} == {("failed", "captioner_died")}
+    captions = {row["clip_id"]: row for row in dataset.read(CAPTIONS).to_pylist()}
+    by_size: dict[tuple[int, int], list[tuple[str, ...]]] = defaultdict(list)
+    for clip in dataset.read(CLIPS).to_pylist():
+        caption = captions[clip["clip_id"]]
+        by_size[clip["width"], clip["height"]].append((caption["status"], *caption["reasons"]))
+    assert by_size == {
+        FINE: [("ok",)] * (NUM_VIDEOS - len(sizes)),
+        SILLY: [("failed", "caption: no JSON object in the answer")],
+        REFUSED: [("rejected", "caption_refuses")],
+        REPEATED: [("rejected", "caption_repeats")],
+        DEADLY: [("failed", "captioner_died")],
+        ENDLESS: [("failed", "captioner_died")],
+    }
