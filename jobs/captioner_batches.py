@@ -121,8 +121,8 @@ def text_tokens(tokenizer: PreTrainedTokenizerBase, scenes: Sequence[Scene], rng
     return CaptionTokens(*_padded(tokenizer, pairs))
 
 
-EXPAND_SHARE = 0.3
-TITLE_SHARES = (0.3, 0.2, 0.08, 0.08, 0.28, 0.06)
+EXPAND_SHARE = 0.15
+TITLE_SHARES = (0.34, 0.08, 0.06, 0.06, 0.4, 0.06)
 """Of `TITLE_KINDS` in the fit: telling a name that fits from one that does not takes the most examples."""
 TextTask = Literal["expand", "rewrite"]
 TEXT_TASKS: dict[TextTask, tuple[str, ...]] = {"expand": ("prompt",), "rewrite": ("caption", "title")}

@@ -77,7 +77,7 @@ class FitSettings:
     grey_frac: float = 0.2
     """Batches without colour, by which the helper heads alone learn: else a shape that never came in a colour is taken
     for one that did."""
-    text_every: int = 2
+    text_every: int = 1
     """Every so many steps with captions a batch of text tasks is taken as well."""
     check_every_s: float = 600.0
     save_every_s: float = 120.0

@@ -25,7 +25,7 @@ from pipeline.engines.engine import EngineLost
 from pipeline.runtime import SMALL_CPU, WRITER_CPU, ActorReporter, clip_items, decode_cpus
 from schemas.recipe import Recipe
 
-CALLS_AT_ONCE = {"vllm": 4, "openai": 4}
+CALLS_AT_ONCE = {"vllm": 8, "openai": 8}
 """Batches that an actor works on side by side, where the engine puts them together: one that waits for its last answers
 or a second try leaves no room empty."""
 MAX_DEATHS = 2
