@@ -52,7 +52,7 @@ def main() -> int:
         some = slice(start, start + BATCH)
         batch = batch_of(seeds[some], [came_with.text for came_with in titles[some]])
         rows += [json.loads(text) for text in stage(batch)["row"].to_pylist()]
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=120)
     console.print(rewritten(scenes, titles, rows))
     captions = [row["detailed"] for row in rows if row["status"] == "ok"]
     console.print(expanded(scenes, captions, rng, recipe.expand))
