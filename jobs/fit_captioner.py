@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import math
 import random
 import time
 from collections import defaultdict
@@ -37,6 +36,7 @@ from jobs.captioner_batches import (
 )
 from jobs.captioner_clips import BUCKETS, HELD_OUT_SEED, Bucket, open_bucket, take_batch, without_colour
 from jobs.captioner_scores import card, held_out_scores
+from jobs.fit_schedule import Schedule
 from model.captioner_heads import TokenHeads, heads_loss
 from model.captioner_net import (
     CLAIMED_FPS,
@@ -59,7 +59,7 @@ Scores = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
-class FitSettings:
+class FitSettings(Schedule):
     """The fit's numbers. `_frac` of time: the fit is given minutes, not steps, to suit the machine it is on."""
 
     minutes: float = 105.0
@@ -67,9 +67,6 @@ class FitSettings:
     num_clips: int = 12_000
     held_out_clips: int = 200
     batch: int = 32
-    peak_rate: float = 2e-3
-    final_rate_frac: float = 0.02
-    warm_up_frac: float = 0.01
     weight_decay: float = 0.01
     vision_only_frac: float = 0.4
     heads_weight: float = 0.5
@@ -82,12 +79,6 @@ class FitSettings:
     check_every_s: float = 600.0
     save_every_s: float = 120.0
     log_every_s: float = 30.0
-
-    def learning_rate(self, done_frac: float) -> float:
-        """Linear warm-up, then a half cosine down to `final_rate_frac` of the peak."""
-        rise = min(done_frac / self.warm_up_frac, 1.0)
-        fall = 0.5 * (1 + math.cos(math.pi * min(done_frac, 1.0)))
-        return self.peak_rate * rise * (self.final_rate_frac + (1 - self.final_rate_frac) * fall)
 
 
 def fitted_tokenizer() -> Qwen2Tokenizer:

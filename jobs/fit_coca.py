@@ -37,6 +37,7 @@ from jobs.coca_network import CAPTION_KIND, CONTEXT_LENGTH, WIDTH, build_coca, f
 from jobs.coca_pictures import SHOWN, picture_labels, spoilt, take_pictures
 from jobs.coca_scores import card, held_out_scores
 from jobs.fit_captioner import build_optimizers
+from jobs.fit_schedule import Schedule
 from model.captioner_heads import TokenHeads, heads_loss
 from model.coca import frame_tokens, load_coca, pooled_with_summary
 
@@ -46,7 +47,7 @@ Scores = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
-class FitSettings:
+class FitSettings(Schedule):
     """The fit's numbers. `_frac` of time: the fit is given minutes, not steps, to suit the machine it is on.
 
     minutes: of one core's time, so that company on the machine makes no worse a fit.
@@ -58,9 +59,6 @@ class FitSettings:
     held_out_clips: int = 200
     pictures: int = 48
     """In a batch, of as many clips or of fewer."""
-    peak_rate: float = 2e-3
-    final_rate_frac: float = 0.02
-    warm_up_frac: float = 0.01
     weight_decay: float = 0.01
     vision_only_frac: float = 0.35
     heads_weight: float = 0.5
@@ -70,12 +68,6 @@ class FitSettings:
     grey_frac: float = 0.15
     """Batches without colour, by which the helper heads alone learn."""
     check_every_s: float = 300.0
-
-    def learning_rate(self, done_frac: float) -> float:
-        """Linear warm-up, then a half cosine down to `final_rate_frac` of the peak."""
-        rise = min(done_frac / self.warm_up_frac, 1.0)
-        fall = 0.5 * (1 + math.cos(math.pi * min(done_frac, 1.0)))
-        return self.peak_rate * rise * (self.final_rate_frac + (1 - self.final_rate_frac) * fall)
 
 
 HEADS_ONLY_FRAC = 0.03
