@@ -20,7 +20,7 @@ from model.captioner_net import CHAT_TEMPLATE, END, GRID_PX, PAD, VIDEO_PAD, tok
 from pipeline.drawn.texts import TITLE_KINDS, merged_caption, short_prompt, title
 from pipeline.drawn.world import SIZES, Scene, detailed_caption, structured_caption
 from pipeline.prompting import PromptTemplate, chat, load_prompt
-from schemas.structured import to_json
+from schemas.structured_caption import to_json
 
 QUESTIONS: dict[str, int] = {
     "object": 2,

@@ -16,7 +16,7 @@ from jobs.captioner_clips import HELD_OUT_SEED, Bucket
 from model.captioner_net import CLAIMED_FPS, FRAMES_PER_SLICE, MERGE, PATCH_PX, patchify
 from pipeline.drawn.texts import TITLE_KINDS, TitleKind, merged_caption, short_prompt, title
 from pipeline.drawn.world import attributes, detailed_caption, draw_scene
-from schemas.structured import Length, StructuredCaption, from_json, text_of
+from schemas.structured_caption import Length, StructuredCaption, from_json, text_of
 
 MAX_NEW_TOKENS = 192
 LENGTHS: tuple[Length, ...] = ("short", "medium", "detailed")

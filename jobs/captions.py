@@ -8,8 +8,8 @@ import sys
 from model.builtin import BUILTIN
 from pipeline.captioners.captioner import fingerprint
 from schemas.errors import UsageError
-from schemas.looking import LANGUAGES
 from schemas.recipe import Recipe
+from schemas.recipe.models import LANGUAGES
 
 BUILTIN_NOTICE = (
     "captions are by the built-in model, which knows drawn shapes and not footage; for footage name a model: "

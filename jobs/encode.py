@@ -21,9 +21,9 @@ from pipeline import releases
 from pipeline.dataset import Dataset
 from pipeline.releases import Release
 from schemas import LATENTS, TEXT
-from schemas.latents import text_id
 from schemas.recipe import Recipe
-from schemas.training import EncodeConfig
+from schemas.recipe.training import EncodeConfig
+from schemas.tables.latents import text_id
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ from pipeline import releases
 from pipeline.dataset import Dataset
 from pipeline.expansion import ExpansionError, load_expander, style_distance
 from schemas.errors import UsageError
-from schemas.looking import ExpandConfig
+from schemas.recipe.models import ExpandConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -51,7 +51,7 @@ from model.captioner_net import (
 from pipeline.drawn.texts import TITLE_KINDS, merged_caption, short_prompt, title
 from pipeline.drawn.world import draw_scene, structured_caption
 from pipeline.prompting import load_prompt
-from schemas.structured import to_json
+from schemas.structured_caption import to_json
 
 logger = logging.getLogger(__name__)
 TOKENIZER_SCENES = 5000

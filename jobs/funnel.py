@@ -26,10 +26,10 @@ from pipeline.dataset import Dataset
 from pipeline.decisions import judge_dataset
 from pipeline.judging import CaptionVerdicts, Outcomes, RuleEffect, Verdicts, rule_effects
 from pipeline.query import funnel
-from schemas import captions
-from schemas.clips import FAILED, KEPT, PENDING, REJECTED
 from schemas.recipe import Recipe
 from schemas.rules import Rule
+from schemas.tables import captions
+from schemas.tables.clips import FAILED, KEPT, PENDING, REJECTED
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -21,8 +21,8 @@ from pipeline.releases import Release
 from pipeline.stages.latents import OK, TIME_STRIDE
 from schemas import LATENTS, TEXT
 from schemas.errors import UsageError
-from schemas.latents import text_id
-from schemas.training import TextMix
+from schemas.recipe.training import TextMix
+from schemas.tables.latents import text_id
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ from pipeline import releases
 from pipeline.dataset import Dataset
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
-from schemas.training import TrainConfig
+from schemas.recipe.training import TrainConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -24,7 +24,7 @@ from pipeline import releases
 from pipeline.dataset import Dataset
 from pipeline.runtime import connect
 from schemas.recipe import decode_recipe
-from schemas.training import TrainConfig
+from schemas.recipe.training import TrainConfig
 
 REPORT_EVERY_STEPS = 10
 """`ray.train.report` makes all ranks wait for each other."""

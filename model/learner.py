@@ -27,7 +27,7 @@ from model.transformer import Transformer, TransformerConfig
 from model.validation import Validation, hold_out
 from schemas.identity import digest
 from schemas.recipe import RecipeError
-from schemas.training import ModelConfig, TrainConfig
+from schemas.recipe.training import ModelConfig, TrainConfig
 
 BETAS = (0.9, 0.95)
 """AdamW's averages, as is usual for transformers since GPT-3."""

@@ -16,7 +16,7 @@ from model.learner import ALONE, Learner, Metrics, Worker
 from model.packing import num_tokens
 from model.run_folder import RunFolder
 from schemas.recipe import RecipeError
-from schemas.training import TrainConfig
+from schemas.recipe.training import TrainConfig
 
 
 def fit(

@@ -26,10 +26,10 @@ from pipeline.ledger import Reporter, timed
 from pipeline.stages.caption_checks.measure import check
 from pipeline.stages.clip_frames import sample_isolated, spread_times_us
 from schemas import CAPTIONS
-from schemas.captions import FAILED, OK, REJECTED
 from schemas.recipe import Recipe
 from schemas.rules import reasons_against
-from schemas.structured import text_of
+from schemas.structured_caption import text_of
+from schemas.tables.captions import FAILED, OK, REJECTED
 
 Row = dict[str, Any]
 

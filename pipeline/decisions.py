@@ -16,9 +16,9 @@ from pipeline.measures import stream_fingerprints
 from pipeline.query import connect
 from schemas import DECISIONS
 from schemas.identity import digest
-from schemas.judged import DUPLICATE_RANK
-from schemas.measures import MEASURES
 from schemas.recipe import Recipe
+from schemas.tables.judged import DUPLICATE_RANK
+from schemas.tables.measures import MEASURES
 
 
 def judge_dataset(dataset: Dataset, recipe: Recipe) -> Verdicts:

@@ -19,8 +19,8 @@ from pipeline.dataset import Dataset
 from pipeline.history import Past, when_frozen
 from pipeline.query import connect
 from pipeline.releases import Release
-from schemas.captions import OK
-from schemas.clips import KEPT
+from schemas.tables.captions import OK
+from schemas.tables.clips import KEPT
 
 CAME, WENT, CHANGED = "came", "went", "changed"
 

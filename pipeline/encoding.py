@@ -13,8 +13,8 @@ from pipeline.dataset import Dataset
 from pipeline.ledger import Reporter, timed
 from pipeline.stages.latents import FAILED, OK, LatentEncoder, read_planned
 from schemas import LATENTS, TEXT
-from schemas.latents import text_id
-from schemas.training import EncodeConfig
+from schemas.recipe.training import EncodeConfig
+from schemas.tables.latents import text_id
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.engines.engine import Answer, Engine, Request, Sampling, load_engine
 from pipeline.prompting import PromptTemplate, load_prompt
-from schemas.looking import ExpandConfig
+from schemas.recipe.models import ExpandConfig
 
 EXPAND_NAMES = ("prompt", "examples", "words")
 

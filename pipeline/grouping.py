@@ -8,8 +8,8 @@ from typing import Any
 from pipeline.dataset import Dataset
 from pipeline.duplicates.search import find_duplicates, grouping_of
 from pipeline.query import connect
-from schemas.duplicates import DUPLICATES, SEMANTIC
-from schemas.splitting import DuplicatesConfig
+from schemas.recipe.decode_pass import DuplicatesConfig
+from schemas.tables.duplicates import DUPLICATES, SEMANTIC
 
 HASHED = (
     "clip_id, video_id, shot_index, duration_s, content_digest, video_hash, video_hash_contrasts, video_hash_times_us"

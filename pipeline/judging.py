@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from schemas import captions
-from schemas.clips import FAILED, KEPT, PENDING, REJECTED
-from schemas.judged import DUPLICATE_RANK
-from schemas.measures import CLIP_MEASURES, MEASURE_OF
 from schemas.rules import Rule, reasons_against
+from schemas.tables import captions
+from schemas.tables.clips import FAILED, KEPT, PENDING, REJECTED
+from schemas.tables.judged import DUPLICATE_RANK
+from schemas.tables.measures import CLIP_MEASURES, MEASURE_OF
 
 RankDuplicates = Callable[[Sequence[str]], Mapping[str, int]]
 """From the ids of surviving clips to the place of each that has a surviving double; 0 is the one to keep."""

@@ -25,8 +25,8 @@ from pipeline.stages.clip_frames import SampledClip, sample_isolated, spread_tim
 from pipeline.stages.overlay_text import measure as overlay_text
 from schemas import EMBEDDINGS, MEASURES
 from schemas.identity import digest, file_digest, folder_digest
-from schemas.measures import CLIP_MEASURES
 from schemas.recipe import Recipe
+from schemas.tables.measures import CLIP_MEASURES
 
 Scores = dict[str, Any]
 

@@ -11,8 +11,8 @@ from pipeline.stages.technical import measure as technical
 from pipeline.stages.tells import measure as tells
 from pipeline.stream import Span, StreamFrame, StreamMeasure, VideoFacts
 from schemas.identity import digest
-from schemas.measures import STREAM_MEASURES
-from schemas.splitting import MeasureConfig
+from schemas.recipe.decode_pass import MeasureConfig
+from schemas.tables.measures import STREAM_MEASURES
 
 
 @dataclass(frozen=True)

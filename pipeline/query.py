@@ -12,8 +12,8 @@ import pyarrow as pa
 from pipeline.dataset import Dataset
 from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, EMBEDDINGS, LATENTS, MEASURES, RELEASES, TEXT, VIDEOS
 from schemas.columns import Table, arrow_fields
-from schemas.duplicates import DUPLICATES
-from schemas.measures import CLIP_MEASURES, STREAM_MEASURES
+from schemas.tables.duplicates import DUPLICATES
+from schemas.tables.measures import CLIP_MEASURES, STREAM_MEASURES
 
 QUERY_NAMES: dict[str, Table] = {
     "videos_raw": VIDEOS,

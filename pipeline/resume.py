@@ -13,8 +13,8 @@ from pipeline.filesystems import local_copy
 from pipeline.listing import ListedInput
 from pipeline.query import connect
 from schemas import CLIPS, VIDEOS
-from schemas.clips import FAILED, KEPT, REJECTED
 from schemas.identity import ID_HEX_CHARS
+from schemas.tables.clips import FAILED, KEPT, REJECTED
 
 HASH_THREADS = 8
 

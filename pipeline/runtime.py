@@ -40,8 +40,8 @@ from pipeline.stages.clip_frames import limits_of
 from pipeline.stages.scan import ScanConfig, failed_scan, scan
 from schemas import CLIPS, EMBEDDINGS, VIDEOS
 from schemas.recipe import Recipe
-from schemas.splitting import LimitsConfig
-from schemas.training import EncodeConfig
+from schemas.recipe.decode_pass import LimitsConfig
+from schemas.recipe.training import EncodeConfig
 
 # Logical CPUs. One of each operator must fit on two CPUs at once, or a stage waits for ever for one that waits for it:
 # 0.5 + 0.1 + 0.5 + 2 x 0.25 + 0.1 = 1.7. Less for decoding would start more workers than two CPUs feed. On a larger

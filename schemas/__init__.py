@@ -1,13 +1,13 @@
 """Every table of a data set, declared once; recipes; and the DuckDB views over the tables."""
 
-from schemas.captions import CAPTIONS, EMBEDDINGS
-from schemas.clips import CLIPS
 from schemas.columns import SchemaError, Table, column
-from schemas.decisions import CAPTION_DECISIONS, DECISIONS
-from schemas.duplicates import DUPLICATES
-from schemas.latents import LATENTS, RELEASES, TEXT
-from schemas.measures import MEASURES
-from schemas.videos import VIDEOS
+from schemas.tables.captions import CAPTIONS, EMBEDDINGS
+from schemas.tables.clips import CLIPS
+from schemas.tables.decisions import CAPTION_DECISIONS, DECISIONS
+from schemas.tables.duplicates import DUPLICATES
+from schemas.tables.latents import LATENTS, RELEASES, TEXT
+from schemas.tables.measures import MEASURES
+from schemas.tables.videos import VIDEOS
 
 TABLES = (
     VIDEOS,

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic.dataclasses import dataclass
 
-from schemas.strict import STRICT
+from schemas.recipe.strict import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -20,8 +20,8 @@ from pipeline.captioners.windows import merged
 from pipeline.engines.engine import Answer, Engine, Fault, Request, Sampling, checkpoint_of, load_engine
 from pipeline.prompting import PromptTemplate, load_prompt
 from schemas.identity import digest, folder_digest
-from schemas.looking import LANGUAGES, CaptionConfig, EngineSettings
-from schemas.structured import StructuredCaption, from_json, json_schema
+from schemas.recipe.models import LANGUAGES, CaptionConfig, EngineSettings
+from schemas.structured_caption import StructuredCaption, from_json, json_schema
 
 PROMPT_NAMES = ("language", "hints")
 REWRITE_NAMES = ("caption", "title")

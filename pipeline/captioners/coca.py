@@ -17,8 +17,8 @@ from model.coca import Choose, Words, drawn, likeliest, load_coca, sentences
 from pipeline.captioners.captioner import Caption, Captioner, ClipFrames, caption_by_windows, coca_checkpoint_of
 from pipeline.captioners.frames import even_indices
 from pipeline.engines.engine import Answer, Request, Sampling, draw_seed
-from schemas.looking import CaptionConfig
-from schemas.structured import ENDS, StructuredCaption
+from schemas.recipe.models import CaptionConfig
+from schemas.structured_caption import ENDS, StructuredCaption
 
 
 class CocaCaptioner(Captioner):

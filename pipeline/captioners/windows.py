@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from schemas.structured import ENDS, FIELDS, StructuredCaption
+from schemas.structured_caption import ENDS, FIELDS, StructuredCaption
 
 JOINED = ("action", "camera", "on_screen_text")
 """Fields that change in the course of a clip: what each window says, in order, without repeats. Of the others the

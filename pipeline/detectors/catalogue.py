@@ -11,7 +11,7 @@ from pipeline.detectors.detector import Detector
 from pipeline.detectors.hash import HashConfig, HashDetector
 from pipeline.detectors.threshold import ThresholdDetector
 from pipeline.detectors.transnet import TransNetDetector
-from schemas.splitting import SplitConfig
+from schemas.recipe.decode_pass import SplitConfig
 
 DETECTORS: dict[str, Callable[[SplitConfig], Detector]] = {
     "cascade": lambda _: CascadeDetector(),

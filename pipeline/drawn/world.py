@@ -11,7 +11,7 @@ import random
 import re
 from dataclasses import asdict, dataclass
 
-from schemas.structured import StructuredCaption, text_of
+from schemas.structured_caption import StructuredCaption, text_of
 
 COLOURS: dict[str, tuple[int, int, int]] = {
     "red": (220, 40, 40),

@@ -15,9 +15,9 @@ from pipeline.duplicates.groups import Pair, group_rows
 from pipeline.duplicates.hashes import HashedClips
 from pipeline.duplicates.matching import match
 from pipeline.duplicates.semantic import cluster_embeddings, semantic_pairs
-from schemas.duplicates import CONTENT, NEAR, SEMANTIC
 from schemas.identity import digest
-from schemas.splitting import DuplicatesConfig
+from schemas.recipe.decode_pass import DuplicatesConfig
+from schemas.tables.duplicates import CONTENT, NEAR, SEMANTIC
 
 VERSION = 2
 

@@ -24,7 +24,7 @@ from transformers import (
 from pipeline.engines.checkpoints import grid_px, prompt_text, told_fps, video_metadata
 from pipeline.engines.engine import Answer, Fault, Request, Sampling, answer_each, checkpoint_of, draw_seed
 from pipeline.engines.guidance import grammar
-from schemas.looking import EngineSettings
+from schemas.recipe.models import EngineSettings
 
 
 class TransformersEngine:

@@ -22,7 +22,7 @@ from pipeline.engines.checkpoints import grid_px, prompt_text, told_fps, video_m
 from pipeline.engines.engine import Answer, EngineLost, Fault, Request, Sampling, checkpoint_of, draw_seed, one_line
 from pipeline.engines.guidance import grammar
 from pipeline.engines.parents import OWNER
-from schemas.looking import EngineSettings
+from schemas.recipe.models import EngineSettings
 
 ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",

@@ -17,7 +17,7 @@ from pipeline.report.clocks import span_text
 from pipeline.report.galleries import evenly, spread
 from pipeline.report.pictures import Picture, Shelf
 from pipeline.report.word_marks import Piece, mark_words
-from schemas.captions import FAILED, OK, REJECTED
+from schemas.tables.captions import FAILED, OK, REJECTED
 
 TEXT = "coalesce(merged, detailed)"
 SAID = ("captioner", "short", "medium", "detailed")

@@ -14,10 +14,10 @@ from pipeline.judging import RuleEffect, Verdicts, rule_effects
 from pipeline.report.axes import number
 from pipeline.report.clocks import span_text
 from pipeline.report.pictures import Picture, Shelf
-from schemas.clips import KEPT
-from schemas.judged import DUPLICATE_RANK, JUDGED
 from schemas.recipe import Recipe
 from schemas.rules import Rule
+from schemas.tables.clips import KEPT
+from schemas.tables.judged import DUPLICATE_RANK, JUDGED
 
 
 @dataclass(frozen=True)

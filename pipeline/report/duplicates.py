@@ -14,8 +14,8 @@ from pipeline.duplicates.groups import PREFERENCE, components, ranks
 from pipeline.report.axes import number
 from pipeline.report.clocks import span_text
 from pipeline.report.pictures import Picture, Shelf
-from schemas.clips import KEPT
-from schemas.splitting import Keep
+from schemas.recipe.decode_pass import Keep
+from schemas.tables.clips import KEPT
 
 MAX_MEMBERS = 9
 """Members of a group that are shown."""

@@ -13,7 +13,7 @@ from pipeline.report.clocks import span_text
 from pipeline.report.pictures import Progress
 from pipeline.report.thresholds import Threshold, explain
 from pipeline.report.thumbnails import Strip, read_strip
-from schemas.clips import KEPT
+from schemas.tables.clips import KEPT
 
 T = TypeVar("T")
 NO_REASON = "(no reason given)"

@@ -12,9 +12,9 @@ import pyarrow as pa
 
 from pipeline.report.axes import Axis, choose_axis
 from pipeline.report.thresholds import Threshold
-from schemas.captions import OK
-from schemas.clips import FAILED, KEPT, PENDING, REJECTED
-from schemas.measures import MEASURE_OF
+from schemas.tables.captions import OK
+from schemas.tables.clips import FAILED, KEPT, PENDING, REJECTED
+from schemas.tables.measures import MEASURE_OF
 
 NUM_BINS = 36
 NOT_SCORES = frozenset({"shot_index", "start_frame", "start_us", "end_us", "captioned_us"})

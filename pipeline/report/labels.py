@@ -9,8 +9,8 @@ import duckdb
 import numpy as np
 
 from pipeline.report.axes import number
-from schemas.clips import FAILED, KEPT, PENDING, REJECTED
-from schemas.judged import JUDGED
+from schemas.tables.clips import FAILED, KEPT, PENDING, REJECTED
+from schemas.tables.judged import JUDGED
 
 STATUSES = (KEPT, REJECTED, FAILED, PENDING)
 LABELS = ("overlay_kind", "border_kind", "bars_change")

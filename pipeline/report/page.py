@@ -33,9 +33,9 @@ from pipeline.report.timelines import timelines
 from pipeline.report.training import LossCurve, Sample
 from pipeline.standing import standing_recipe
 from schemas import CAPTIONS
-from schemas.duplicates import DUPLICATE_KINDS
-from schemas.judged import DUPLICATE_RANK, JUDGED
-from schemas.splitting import DuplicatesConfig
+from schemas.recipe.decode_pass import DuplicatesConfig
+from schemas.tables.duplicates import DUPLICATE_KINDS
+from schemas.tables.judged import DUPLICATE_RANK, JUDGED
 
 UNSEEN = ("video_hash", "video_hash_times_us", "overlay_texts")
 """Columns that the page does not show."""

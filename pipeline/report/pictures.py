@@ -23,7 +23,7 @@ from pipeline.isolation import ChildDied, isolated
 from pipeline.media import MediaError
 from pipeline.report.thumbnails import data_uri
 from pipeline.stages.clip_frames import limits_of, sample_times_us
-from schemas.splitting import LimitsConfig
+from schemas.recipe.decode_pass import LimitsConfig
 
 NUM_FRAMES = 3
 HEIGHT_PX = 68

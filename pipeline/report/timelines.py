@@ -13,7 +13,7 @@ import duckdb
 from pipeline.report.clocks import clock, span_text
 from pipeline.report.pictures import Picture, Shelf
 from pipeline.report.thresholds import Threshold, explain
-from schemas.clips import KEPT
+from schemas.tables.clips import KEPT
 
 CLIPS_A_ROW = 12
 MAX_ROWS = 6

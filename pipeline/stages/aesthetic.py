@@ -22,7 +22,7 @@ from torch import Tensor
 
 from model.clip import load_clip
 from schemas.errors import UsageError
-from schemas.looking import AestheticConfig
+from schemas.recipe.models import AestheticConfig
 
 FRAMES_PER_S = 1
 """Rate at which cosmos-curate looks (its `AestheticFilterStage.target_fps`)."""
@@ -31,7 +31,7 @@ KEY = re.compile(r"(?:layers\.(\d+)\.)?(weight|bias)")
 
 
 class AestheticMeasure:
-    """Loads model and head once; then frames of a clip in, columns of `schemas.measures.Aesthetic` out.
+    """Loads model and head once; then frames of a clip in, columns of `schemas.tables.measures.Aesthetic` out.
 
     Raises:
         UsageError: the head's file cannot be read, is no chain of linear layers, or does not fit the model.

@@ -12,7 +12,7 @@ from pipeline.filesystems import local_copy
 from pipeline.frames import frames_at
 from pipeline.isolation import ChildDied, Limits, isolated
 from pipeline.media import MediaError, fit_to_budget
-from schemas.splitting import LimitsConfig
+from schemas.recipe.decode_pass import LimitsConfig
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pipeline.measures import StreamMeasures
 from pipeline.media import MICROSECONDS, NOMINAL_FPS, FrameReader, reformatted
 from pipeline.stages import probe
 from pipeline.stream import StreamFrame, VideoFacts
-from schemas.splitting import MeasureConfig
+from schemas.recipe.decode_pass import MeasureConfig
 
 
 def run_pass(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from model.clip import load_clip
 from schemas.identity import digest
-from schemas.looking import EmbeddingConfig
+from schemas.recipe.models import EmbeddingConfig
 
 
 class ClipEmbedder:

@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.filesystems import local_copy
 from pipeline.media import MICROSECONDS, MediaError, fit_to_budget
 from pipeline.stages.clip_frames import SampledClip, read_clip
-from schemas.training import EncodeConfig
+from schemas.recipe.training import EncodeConfig
 
 SIDE_MULTIPLE = 16
 TIME_STRIDE = 4

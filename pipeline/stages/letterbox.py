@@ -21,7 +21,7 @@ import numpy as np
 from pipeline.stages.borders.evidence import BLACK, NONE, SAME_LINE_PX, Borders, Frame, borders_of
 from pipeline.stages.borders.lines import FLAT_LUMA, SIDE, look_at, sides_of
 from pipeline.stream import Span, StreamFrame, VideoFacts
-from schemas.splitting import MeasureConfig
+from schemas.recipe.decode_pass import MeasureConfig
 
 VERSION = 1
 MIN_SIDE_PX, MIN_REDUCED_PX = 64, 16
@@ -29,7 +29,7 @@ MIN_SIDE_PX, MIN_REDUCED_PX = 64, 16
 
 
 class LetterboxMeasure:
-    """Columns of `schemas.measures.Letterbox`."""
+    """Columns of `schemas.tables.measures.Letterbox`."""
 
     every_frame = False
 

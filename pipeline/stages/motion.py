@@ -22,7 +22,7 @@ import numpy as np
 from pipeline.stages.camera import CameraFit, camera_scores, fit_camera
 from pipeline.stages.motion_vectors import VectorMotion
 from pipeline.stream import Span, StreamFrame, VideoFacts
-from schemas.splitting import MeasureConfig
+from schemas.recipe.decode_pass import MeasureConfig
 
 VERSION = 2
 """Of the camera and of the vectors too, which are measured with it."""

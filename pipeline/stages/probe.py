@@ -11,7 +11,7 @@ import av.video.stream
 import numpy as np
 
 from pipeline.media import MICROSECONDS, displayed_size
-from schemas.videos import FAILED, PROBED
+from schemas.tables.videos import FAILED, PROBED
 
 VFR_TOLERANCE_FRAC, VFR_TOLERANCE_US = 0.1, 2_000
 """Intervals further apart than both are a variable rate; millisecond time bases alone are not."""

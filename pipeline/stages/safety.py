@@ -17,13 +17,13 @@ from PIL import Image
 from torch import Tensor
 
 from schemas.errors import UsageError
-from schemas.looking import SafetyConfig
+from schemas.recipe.models import SafetyConfig
 
 BATCH_FRAMES = 32
 
 
 class SafetyMeasure:
-    """Loads the classifier once; then frames of a clip in, columns of `schemas.measures.Safety` out.
+    """Loads the classifier once; then frames of a clip in, columns of `schemas.tables.measures.Safety` out.
 
     Raises:
         UsageError: the model cannot be loaded, or has none of the unsafe labels.

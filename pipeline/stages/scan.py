@@ -19,10 +19,10 @@ from pipeline.stages.decode_pass import run_pass
 from pipeline.stages.shots import clip_spans
 from pipeline.stream import Span
 from schemas.identity import ID_HEX_CHARS, digest
-from schemas.measures import STREAM_MEASURES
 from schemas.recipe import Recipe
+from schemas.recipe.decode_pass import MeasureConfig, SplitConfig
 from schemas.rules import Rule
-from schemas.splitting import MeasureConfig, SplitConfig
+from schemas.tables.measures import STREAM_MEASURES
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from pipeline.detectors.detector import Transition
 from pipeline.stream import Span
-from schemas.splitting import SplitConfig
+from schemas.recipe.decode_pass import SplitConfig
 
 VERSION = 2
 MICROSECONDS = 1_000_000

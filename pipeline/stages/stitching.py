@@ -16,8 +16,8 @@ from pipeline.frames import frames_at
 from pipeline.media import fit_to_budget
 from pipeline.stages.embedding import ClipEmbedder
 from pipeline.stages.shots import stitch
-from schemas.looking import EmbeddingConfig
-from schemas.splitting import SplitConfig
+from schemas.recipe.decode_pass import SplitConfig
+from schemas.recipe.models import EmbeddingConfig
 
 MAX_PIXELS_PX = 224 * 224
 """What image towers look at."""

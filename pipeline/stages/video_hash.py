@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 
 from pipeline.stream import Span, StreamFrame, VideoFacts
-from schemas.splitting import MeasureConfig
+from schemas.recipe.decode_pass import MeasureConfig
 
 VERSION = 2
 

@@ -27,7 +27,7 @@ from pipeline.drawn.camera_moves import TEXTURES, CameraMove, MoveKind, MovingOb
 from pipeline.drawn.encode import Encoding, encode
 from pipeline.stages.motion import MotionMeasure
 from pipeline.stream import Span, StreamFrame, VideoFacts
-from schemas.splitting import MeasureConfig
+from schemas.recipe.decode_pass import MeasureConfig
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos"
 KINDS = ("still", "pan left", "pan right", "tilt up", "tilt down", "zoom in", "zoom out", "roll")

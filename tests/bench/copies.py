@@ -19,7 +19,7 @@ from pipeline.drawn.world import draw_scene
 from pipeline.media import FrameReader, open_video, rotation_turns
 from pipeline.stages.video_hash import FingerprintMeasure
 from pipeline.stream import Span, StreamFrame, VideoFacts
-from schemas.splitting import MeasureConfig
+from schemas.recipe.decode_pass import MeasureConfig
 
 SOURCE = Encoding(options=(("crf", "18"),))
 DRAWN_SIZES = ((320, 180), (256, 192), (180, 320), (240, 240))

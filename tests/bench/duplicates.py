@@ -29,7 +29,7 @@ from pipeline.drawn.edited_copies import KINDS, edited_copy
 from pipeline.duplicates.hashes import HashedClips
 from pipeline.duplicates.matching import match
 from pipeline.duplicates.search import near_pairs
-from schemas.splitting import DuplicatesConfig
+from schemas.recipe.decode_pass import DuplicatesConfig
 from tests.bench.copies import as_table, fingerprints, write_drawn_clip, write_real_clips
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos"

@@ -31,7 +31,7 @@ from pipeline.drawn.render import render_at
 from pipeline.drawn.world import draw_scene
 from pipeline.stages.letterbox import LetterboxMeasure
 from pipeline.stream import Span, StreamFrame, VideoFacts
-from schemas.splitting import MeasureConfig
+from schemas.recipe.decode_pass import MeasureConfig
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos"
 STILLS = {

@@ -15,8 +15,8 @@ from pipeline.stages import probe
 from pipeline.stages.decode_pass import run_pass
 from pipeline.stages.shots import clip_spans
 from pipeline.stream import StreamFrame
-from schemas.measures import STREAM_MEASURES
 from schemas.recipe import load_recipe
+from schemas.tables.measures import STREAM_MEASURES
 
 
 def profile_pass(paths: list[str]) -> dict[str, float]:

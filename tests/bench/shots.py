@@ -33,7 +33,7 @@ from pipeline.drawn.edits import encode_edit, plan_edit
 from pipeline.drawn.edits_footage import Stretches, draw_footage, read_stretches
 from pipeline.media import FrameReader, open_video
 from pipeline.stream import StreamFrame
-from schemas.splitting import SplitConfig
+from schemas.recipe.decode_pass import SplitConfig
 from tests.bench.shot_matching import KINDS, Tally, match
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos"

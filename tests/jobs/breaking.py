@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.engines.engine import Answer, Engine, Fault, Request, Sampling
-from schemas.looking import CaptionConfig
-from schemas.structured import StructuredCaption, to_json
+from schemas.recipe.models import CaptionConfig
+from schemas.structured_caption import StructuredCaption, to_json
 
 FINE, DEADLY, ENDLESS = (160, 120), (96, 160), (320, 64)
 SILLY, REFUSED, REPEATED = (128, 128), (192, 108), (240, 96)

@@ -14,8 +14,8 @@ from pipeline.releases import METADATA_KEY
 from pipeline.stages.latents import OK
 from schemas import LATENTS, RELEASES, TEXT, VIDEOS
 from schemas.identity import digest
-from schemas.latents import text_id
-from schemas.training import EncodeConfig
+from schemas.recipe.training import EncodeConfig
+from schemas.tables.latents import text_id
 
 SHAPES_THW = ((9, 64, 96), (5, 96, 64), (1, 64, 64), (9, 64, 96))
 FPS = 8.0

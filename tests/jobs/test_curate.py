@@ -25,8 +25,8 @@ from pipeline.query import connect
 from pipeline.resume import to_remeasure
 from schemas import CAPTIONS, CLIPS, EMBEDDINGS, MEASURES, VIDEOS
 from schemas.columns import Table
-from schemas.measures import STREAM_MEASURES
 from schemas.recipe import load_recipe
+from schemas.tables.measures import STREAM_MEASURES
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = ["--recipe", "demo", "--set", "caption.backend=none", "--set", "embedding.model=none"]

@@ -14,7 +14,7 @@ from pipeline.dataset import Dataset
 from schemas import LATENTS
 from schemas.errors import UsageError
 from schemas.recipe import Recipe, decode_recipe
-from schemas.training import EncodeConfig, TextMix
+from schemas.recipe.training import EncodeConfig, TextMix
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ from pipeline.drawn.render import render
 from pipeline.drawn.world import Scene, Thing
 from schemas.errors import UsageError
 from schemas.recipe import decode_recipe
-from schemas.training import TextMix
+from schemas.recipe.training import TextMix
 
 MOVING = Scene(things=(Thing("circle", "red", direction="right", speed="quickly"),))
 

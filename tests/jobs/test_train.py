@@ -19,7 +19,7 @@ from model.training import fit
 from pipeline import releases
 from schemas.errors import UsageError
 from schemas.recipe import load_recipe
-from schemas.training import TextMix, TrainConfig
+from schemas.recipe.training import TextMix, TrainConfig
 
 SETTINGS = [
     "train.steps=30",

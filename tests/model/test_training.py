@@ -16,7 +16,7 @@ from model.sampling import Request, load_transformer, sample_latent
 from model.training import fit
 from model.validation import hold_out
 from schemas.recipe import RecipeError
-from schemas.training import ModelConfig, TrainConfig
+from schemas.recipe.training import ModelConfig, TrainConfig
 
 STATISTICS = LatentStatistics(mean=(0.5,) * 4, std=(2.0,) * 4)
 TEXT_DIM = 6

@@ -6,7 +6,7 @@ Some hold what a check could trip over: negations, quoted apologies, foreign sig
 
 from __future__ import annotations
 
-from schemas.structured import StructuredCaption
+from schemas.structured_caption import StructuredCaption
 
 BLOCKS: dict[str, str] = {
     "en": """

@@ -14,7 +14,7 @@ from pipeline.drawn.encode import Encoding, encode
 from pipeline.media import FrameReader, open_video
 from pipeline.stages.technical.measure import TechnicalMeasure
 from pipeline.stream import Span, StreamFrame, VideoFacts
-from schemas.splitting import MeasureConfig
+from schemas.recipe.decode_pass import MeasureConfig
 
 FPS = 25
 TEXTURED = blemishes.textured(240, 480)

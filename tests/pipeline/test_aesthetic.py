@@ -13,8 +13,8 @@ from pipeline.looking import look_fingerprints
 from pipeline.stages.aesthetic import AestheticMeasure, load_head, sample_times_us
 from pipeline.stages.embedding import ClipEmbedder
 from schemas.errors import UsageError
-from schemas.looking import AestheticConfig
 from schemas.recipe import Recipe
+from schemas.recipe.models import AestheticConfig
 
 DIM = 128
 LAYERS = (0, 2, 4, 6, 7)

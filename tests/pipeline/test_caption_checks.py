@@ -18,8 +18,8 @@ from pipeline.stages.caption_checks import check
 from pipeline.stages.caption_checks.agreement import sample_agreement
 from pipeline.stages.caption_checks.camera_claims import claims
 from pipeline.stages.caption_checks.language import wrong_language
-from schemas.caption_checks import CaptionChecks
-from schemas.structured import FIELDS, StructuredCaption, to_json
+from schemas.structured_caption import FIELDS, StructuredCaption, to_json
+from schemas.tables.caption_checks import CaptionChecks
 from tests.pipeline.good_captions import good_captions
 
 TEMPLATE = load_prompt("caption", ("language", "hints"))

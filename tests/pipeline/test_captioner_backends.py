@@ -19,10 +19,10 @@ from pipeline.captioning import Captioning
 from pipeline.drawn.render import render
 from pipeline.drawn.world import attributes, detailed_caption, draw_scene
 from pipeline.engines.engine import BUILTIN_FOLDER, Sampling
-from schemas.captions import OK
-from schemas.looking import CaptionConfig
 from schemas.recipe import change_recipe, load_recipe
-from schemas.structured import StructuredCaption, text_of
+from schemas.recipe.models import CaptionConfig
+from schemas.structured_caption import StructuredCaption, text_of
+from schemas.tables.captions import OK
 from tests.model.small_coca import save_small_coca
 from tests.pipeline.serving import vllm_server
 

@@ -13,8 +13,8 @@ from pipeline.captioners.frames import even_indices, fit_frames, size_within
 from pipeline.drawn.render import render
 from pipeline.drawn.world import attributes, detailed_caption, draw_scene
 from pipeline.stages.clip_frames import sample_times_us
-from schemas.looking import CaptionConfig
-from schemas.structured import text_of
+from schemas.recipe.models import CaptionConfig
+from schemas.structured_caption import text_of
 
 HELD_OUT_SEED = 1_000_000_000
 SIZES = [(192, 192), (256, 144), (144, 256), (256, 192)]

@@ -18,7 +18,7 @@ from pipeline.engines.engine import Answer, Fault, Request, Sampling
 from pipeline.prompting import load_prompt
 from schemas import CAPTIONS
 from schemas.recipe import Recipe, change_recipe, load_recipe
-from schemas.structured import StructuredCaption, to_json
+from schemas.structured_caption import StructuredCaption, to_json
 
 GOOD = StructuredCaption(
     subject="A brown dog with a red collar",

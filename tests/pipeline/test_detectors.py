@@ -22,7 +22,7 @@ from pipeline.drawn.edits import Edit, EditJoint, pictures, truth
 from pipeline.drawn.edits_footage import draw_footage
 from pipeline.drawn.edits_shots import EditShot, Flash, Look, Passer, Whip
 from pipeline.stream import StreamFrame
-from schemas.splitting import SplitConfig
+from schemas.recipe.decode_pass import SplitConfig
 
 WIDTH, HEIGHT = 128, 72
 EVERY = sorted(DETECTORS)

@@ -17,7 +17,7 @@ from pipeline.dataset import Dataset, DatasetError, to_parquet
 from pipeline.differences import CAME, CHANGED, WENT, Change, Differences, compare, latest_two
 from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, MEASURES, VIDEOS
 from schemas.columns import Table
-from schemas.measures import OverlayText
+from schemas.tables.measures import OverlayText
 
 MakeRow = Callable[..., dict[str, Any]]
 DAY_US = 24 * 3600 * 1_000_000

@@ -17,8 +17,8 @@ from pipeline.duplicates.hashes import HashedClips
 from pipeline.duplicates.search import find_duplicates, grouping_of
 from pipeline.duplicates.semantic import cluster_embeddings, semantic_pairs
 from pipeline.stages.video_hash import mirrored
-from schemas.duplicates import CONTENT, DUPLICATES, NEAR, SEMANTIC
-from schemas.splitting import DuplicatesConfig, Keep
+from schemas.recipe.decode_pass import DuplicatesConfig, Keep
+from schemas.tables.duplicates import CONTENT, DUPLICATES, NEAR, SEMANTIC
 from tests.bench.copies import as_table, fingerprints, write_drawn_clip
 
 CONFIG = DuplicatesConfig()

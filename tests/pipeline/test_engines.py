@@ -39,7 +39,7 @@ from pipeline.engines.engine import (
 from pipeline.engines.guidance import grammar
 from pipeline.engines.openai_engine import OpenAIEngine, read_answer
 from pipeline.engines.transformers_engine import Draw, TransformersEngine
-from schemas.looking import CaptionConfig, EngineSettings
+from schemas.recipe.models import CaptionConfig, EngineSettings
 from tests.pipeline.serving import ScriptedServer, completion, vllm_server
 
 ROOT = Path(__file__).parents[2]
@@ -413,7 +413,7 @@ def test_a_completion_without_a_count_of_tokens_is_read() -> None:
 KILLED = """
 import os, psutil
 from pipeline.engines.engine import load_engine
-from schemas.looking import EngineSettings
+from schemas.recipe.models import EngineSettings
 if __name__ == "__main__":
     load_engine(EngineSettings(backend="vllm", engine_options={"max_model_len": 1024}))
     print(*[child.pid for child in psutil.Process().children(recursive=True)], flush=True)

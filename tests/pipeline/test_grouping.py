@@ -10,7 +10,7 @@ from pipeline.dataset import Dataset
 from pipeline.grouping import group_duplicates
 from pipeline.query import connect
 from schemas import CLIPS, VIDEOS
-from schemas.splitting import DuplicatesConfig
+from schemas.recipe.decode_pass import DuplicatesConfig
 from tests.conftest import MakeRow
 
 TIMES_US = [0, 500_000, 1_000_000, 1_500_000]

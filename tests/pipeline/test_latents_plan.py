@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.stages.latents import plan_clip, read_planned
-from schemas.training import EncodeConfig
+from schemas.recipe.training import EncodeConfig
 
 MakeRow = Callable[..., dict[str, Any]]
 

@@ -15,7 +15,7 @@ from pipeline.drawn.borders import Border
 from pipeline.stages.borders.lines import SIDE
 from pipeline.stages.letterbox import LetterboxMeasure
 from pipeline.stream import Span, StreamFrame, VideoFacts
-from schemas.splitting import MeasureConfig
+from schemas.recipe.decode_pass import MeasureConfig
 from tests.bench.letterbox import Case, error_px, frames_of, measured
 
 SIZE = WIDTH, HEIGHT = 480, 270

@@ -11,8 +11,8 @@ import pytest
 
 from pipeline.stages.motion import MotionMeasure
 from pipeline.stream import Span, StreamFrame, VideoFacts
-from schemas.measures import Camera, Motion
-from schemas.splitting import MeasureConfig
+from schemas.recipe.decode_pass import MeasureConfig
+from schemas.tables.measures import Camera, Motion
 
 FPS = 20.0
 

@@ -17,8 +17,8 @@ from pipeline.drawn.render import render_at
 from pipeline.drawn.world import Scene, Thing
 from pipeline.stages.overlay_text.measure import OverlayTextMeasure, sample_times_us
 from pipeline.stages.overlay_text.standing import EdgeStack
-from schemas.looking import OverlayTextConfig
-from schemas.measures import OverlayText
+from schemas.recipe.models import OverlayTextConfig
+from schemas.tables.measures import OverlayText
 
 WIDTH, HEIGHT = 320, 180
 TIMES_S = [t * 1e-6 for t in sample_times_us(0, 3_000_000, OverlayTextConfig())]

@@ -33,11 +33,11 @@ from pipeline.report.page import ReportConfig, report_page
 from pipeline.report.pictures import Shelf, read_strips
 from pipeline.report.timelines import GAP, timeline_rows, timelines
 from schemas import CAPTIONS, CLIPS, MEASURES, VIDEOS
-from schemas.duplicates import DUPLICATE_KINDS, DUPLICATES
-from schemas.judged import JUDGED
-from schemas.measures import STREAM_MEASURES
 from schemas.recipe import Recipe
 from schemas.rules import Rule
+from schemas.tables.duplicates import DUPLICATE_KINDS, DUPLICATES
+from schemas.tables.judged import JUDGED
+from schemas.tables.measures import STREAM_MEASURES
 
 MakeRow = Callable[..., dict[str, Any]]
 WIDTH, HEIGHT, FPS, NUM_FRAMES = 160, 80, 10, 60

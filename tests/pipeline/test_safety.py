@@ -14,8 +14,8 @@ from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 from pipeline.looking import look_fingerprints
 from pipeline.stages.safety import SafetyMeasure
 from schemas.errors import UsageError
-from schemas.looking import SafetyConfig
 from schemas.recipe import Recipe
+from schemas.recipe.models import SafetyConfig
 
 TWO = ("normal", "nsfw")
 FIVE = ("drawings", "Hentai", "neutral", "Porn", "sexy")

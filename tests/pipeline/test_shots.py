@@ -9,7 +9,7 @@ import pytest
 from pipeline.detectors.detector import Transition
 from pipeline.stages.shots import clip_spans, stitch
 from pipeline.stream import Span
-from schemas.splitting import SplitConfig
+from schemas.recipe.decode_pass import SplitConfig
 
 TIMES_US = [40_000 * i for i in range(100)]
 END_US = 4_000_000

@@ -10,7 +10,7 @@ from pipeline.detectors.detector import Transition
 from pipeline.drawn.render import render
 from pipeline.drawn.world import draw_scene
 from pipeline.stages.stitching import stitched
-from schemas.splitting import SplitConfig
+from schemas.recipe.decode_pass import SplitConfig
 
 SIZE = (128, 96)
 FPS = 10

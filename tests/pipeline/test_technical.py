@@ -9,7 +9,7 @@ import pytest
 from pipeline.stages.technical.colourfulness import colourfulness
 from pipeline.stages.technical.levels import clipped_frac, mean_brightness, rms_contrast
 from pipeline.stages.technical.strips import GRID_PX, MAX_STRIP_COLUMNS, NUM_STRIPS, STRIP_ROWS, places_within
-from schemas.measures import Technical
+from schemas.tables.measures import Technical
 from tests.pipeline.technical_frames import TEXTURED, measured, of_luma, stream_frame
 
 

@@ -15,7 +15,7 @@ from pipeline.media import FrameReader, open_video
 from pipeline.stages.technical.measure import TechnicalMeasure
 from pipeline.stages.tells.measure import TellsMeasure
 from pipeline.stream import Span, StreamFrame, VideoFacts
-from schemas.splitting import MeasureConfig
+from schemas.recipe.decode_pass import MeasureConfig
 
 FOLDER = Path(__file__).parents[3] / "shared" / "videos"
 FILES = {

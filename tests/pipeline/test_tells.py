@@ -23,8 +23,8 @@ from pipeline.stages.tells.drift import drift_between
 from pipeline.stages.tells.measure import TellsMeasure
 from pipeline.stages.tells.shot_rate import shots_per_s
 from pipeline.stream import Span, StreamFrame, VideoFacts
-from schemas.measures import Tells
-from schemas.splitting import MeasureConfig
+from schemas.recipe.decode_pass import MeasureConfig
+from schemas.tables.measures import Tells
 
 FPS = 10
 SAMPLE_EVERY = 2

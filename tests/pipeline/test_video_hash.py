@@ -24,8 +24,8 @@ from pipeline.stages.video_hash import (
 )
 from pipeline.stream import Span, StreamFrame, VideoFacts
 from schemas.columns import arrow_fields
-from schemas.measures import Fingerprint
-from schemas.splitting import MeasureConfig
+from schemas.recipe.decode_pass import MeasureConfig
+from schemas.tables.measures import Fingerprint
 
 FRAME_US = 40_000
 FACTS = VideoFacts(width=256, height=144, stored_pixels=256 * 144, fps=25.0)

@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.captioners.captioner import ClipFrames
 from pipeline.captioners.windows import merged
-from schemas.structured import StructuredCaption, text_of
+from schemas.structured_caption import StructuredCaption, text_of
 
 
 def test_one_window_is_the_caption() -> None:

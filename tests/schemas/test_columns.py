@@ -10,7 +10,7 @@ import pytest
 
 from schemas import CAPTIONS, CLIPS, LATENTS, TABLES
 from schemas.columns import SchemaError, Table, arrow_fields
-from schemas.measures import STREAM_MEASURES
+from schemas.tables.measures import STREAM_MEASURES
 
 CAPTION: dict[str, Any] = dict.fromkeys(CAPTIONS.schema.names) | {
     "clip_id": "c0",

@@ -10,13 +10,13 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from schemas.clips import CLIPS
 from schemas.errors import UsageError
 from schemas.recipe import RecipeError, decode_recipe, load_recipe
+from schemas.recipe.training import EncodeConfig
 from schemas.rules import Rule, reasons_against
-from schemas.training import EncodeConfig
+from schemas.tables.clips import CLIPS
 
-BUILTIN = sorted(p.name.removesuffix(".toml") for p in (resources.files("jobs") / "recipes").iterdir())
+BUILTIN = sorted(p.name.removesuffix(".toml") for p in (resources.files("schemas") / "recipes").iterdir())
 
 
 @pytest.mark.parametrize("name", BUILTIN)

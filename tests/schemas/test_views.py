@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.query import scored_views
 from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, MEASURES, VIDEOS
-from schemas.duplicates import DUPLICATES
+from schemas.tables.duplicates import DUPLICATES
 
 MakeRow = Callable[..., dict[str, Any]]
 Rows = Sequence[dict[str, Any]]

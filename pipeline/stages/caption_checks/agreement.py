@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from pipeline.stages.caption_checks.words import unquoted_fields, words
-from schemas.structured import UNSPACED, StructuredCaption
+from schemas.structured_caption import UNSPACED, StructuredCaption
 
 _STOP_WORDS: dict[str, str] = {
     "English": """a an the and or but of in on at to from with by for as is are was be been it its he she they his her

@@ -14,7 +14,7 @@ from pipeline.stages.caption_checks.refusal import refusal
 from pipeline.stages.caption_checks.repetition import repetition_frac
 from pipeline.stages.caption_checks.truncation import truncated
 from pipeline.stages.caption_checks.words import described, unquoted_fields
-from schemas.structured import StructuredCaption
+from schemas.structured_caption import StructuredCaption
 
 
 def check(
@@ -35,7 +35,7 @@ def check(
         was_cut: whether the limit of tokens ended it.
         language: ISO 639-1 code of the language asked for.
         prompt: the templates of system and user, `{names}` not filled in.
-        camera: the columns of `schemas.measures.Camera`, of the clip.
+        camera: the columns of `schemas.tables.measures.Camera`, of the clip.
         other: a second sample of the same clip.
     """
     written, fields = described(caption), unquoted_fields(caption)

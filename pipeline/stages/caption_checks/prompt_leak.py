@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 from pipeline.stages.caption_checks.words import num_words, words
-from schemas.structured import FIELDS
+from schemas.structured_caption import FIELDS
 
 MARK_WORDS = 20.0
 """What a mark counts as: far above any run that a description shares with a prompt by chance."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from schemas.structured import ENDS
+from schemas.structured_caption import ENDS
 
 _OBJECT = re.compile(r"\{\s*(?:\"|\}|$)")
 _FENCE = re.compile(r"\s*```\s*$")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from schemas.structured import FIELDS, UNSPACED, StructuredCaption
+from schemas.structured_caption import FIELDS, UNSPACED, StructuredCaption
 
 DESCRIBING = tuple(name for name in FIELDS if name != "on_screen_text")
 """Fields in the captioner's own words; what stands on screen may say anything."""

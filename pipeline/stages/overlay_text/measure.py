@@ -14,7 +14,7 @@ from pipeline.stages.overlay_text.reading import Reading, TextBox, TextReader
 from pipeline.stages.overlay_text.running import Ticker, find_tickers
 from pipeline.stages.overlay_text.standing import EdgeStack
 from pipeline.stages.overlay_text.tracks import follow, stands_throughout
-from schemas.looking import OverlayTextConfig
+from schemas.recipe.models import OverlayTextConfig
 
 SAME_PICTURE = 2.0
 """Difference of luma (0-255) that no cell's mean exceeds between a frame and the last searched one, for the frame not
@@ -49,7 +49,7 @@ def sample_times_us(start_us: int, end_us: int, config: OverlayTextConfig) -> li
 
 
 class OverlayTextMeasure:
-    """Loads the OCR once; then frames in, the columns of `schemas.measures.OverlayText` out."""
+    """Loads the OCR once; then frames in, the columns of `schemas.tables.measures.OverlayText` out."""
 
     def __init__(self, config: OverlayTextConfig | None = None) -> None:
         self.config = config or OverlayTextConfig()

@@ -20,8 +20,8 @@ from pipeline.stages.technical.noise import noise_sigma
 from pipeline.stages.technical.sharpness import laplacian_variance
 from pipeline.stages.technical.strips import cut_strips, picture_area, strip_places
 from pipeline.stream import Span, StreamFrame, VideoFacts
-from schemas.measures import Technical
-from schemas.splitting import MeasureConfig
+from schemas.recipe.decode_pass import MeasureConfig
+from schemas.tables.measures import Technical
 
 VERSION = 1
 LOOKS_A_DETAIL = 2

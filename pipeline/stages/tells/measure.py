@@ -17,8 +17,8 @@ from pipeline.stages.tells.screen_recording import ScreenSigns, screen_score, sc
 from pipeline.stages.tells.shot_rate import shots_per_s
 from pipeline.stages.tells.slideshow import Slides
 from pipeline.stream import Span, StreamFrame, VideoFacts
-from schemas.measures import Tells
-from schemas.splitting import MeasureConfig
+from schemas.recipe.decode_pass import MeasureConfig
+from schemas.tables.measures import Tells
 
 VERSION = 1
 LOOKS_A_DEAR_ONE = 3

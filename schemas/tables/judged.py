@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from schemas.clips import CLIPS
 from schemas.columns import arrow_fields
-from schemas.measures import CLIP_MEASURES
+from schemas.tables.clips import CLIPS
+from schemas.tables.measures import CLIP_MEASURES
 
 DUPLICATE_RANK = pa.field(
     "duplicate_rank",

@@ -8,7 +8,7 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveIn
 from pydantic.dataclasses import dataclass
 
 from schemas.identity import digest
-from schemas.strict import STRICT, Fraction
+from schemas.recipe.strict import STRICT, Fraction
 
 
 @dataclass(frozen=True, config=STRICT)

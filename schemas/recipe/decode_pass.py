@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeFloat, PositiveFloat
 from pydantic.dataclasses import dataclass
 
-from schemas.strict import STRICT, Fraction
+from schemas.recipe.strict import STRICT, Fraction
 
 Keep = Literal["largest", "longest", "sharpest"]
 

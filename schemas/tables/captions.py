@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from schemas.caption_checks import CaptionChecks
 from schemas.columns import Table, column
+from schemas.tables.caption_checks import CaptionChecks
 
 OK, REJECTED, FAILED = "ok", "rejected", "failed"
 

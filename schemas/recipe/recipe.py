@@ -19,7 +19,8 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from schemas.errors import UsageError
-from schemas.looking import (
+from schemas.recipe.decode_pass import DuplicatesConfig, LimitsConfig, MeasureConfig, SplitConfig
+from schemas.recipe.models import (
     AestheticConfig,
     CaptionConfig,
     EmbeddingConfig,
@@ -28,11 +29,10 @@ from schemas.looking import (
     OverlayTextConfig,
     SafetyConfig,
 )
-from schemas.measures import CLIP_MEASURES, MEASURE_OF
+from schemas.recipe.strict import STRICT
+from schemas.recipe.training import EncodeConfig, TrainConfig
 from schemas.rules import Rule
-from schemas.splitting import DuplicatesConfig, LimitsConfig, MeasureConfig, SplitConfig
-from schemas.strict import STRICT
-from schemas.training import EncodeConfig, TrainConfig
+from schemas.tables.measures import CLIP_MEASURES, MEASURE_OF
 
 
 class RecipeError(UsageError):
@@ -111,8 +111,8 @@ def decode_recipe(tree: Mapping[str, Any], *, origin: str = "recipe") -> Recipe:
 
 
 def _check_rules(recipe: Recipe, origin: str) -> None:
-    from schemas.captions import CAPTIONS
-    from schemas.judged import JUDGED
+    from schemas.tables.captions import CAPTIONS
+    from schemas.tables.judged import JUDGED
 
     for section, rules, schema in (
         ("rules", recipe.rules, JUDGED),
@@ -131,7 +131,7 @@ def _check_rules(recipe: Recipe, origin: str) -> None:
 
 def _read_toml(name_or_file: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """The values of a recipe, laid over those of the one that it names as its `base`."""
-    builtin = resources.files("jobs") / "recipes" / f"{name_or_file}.toml"
+    builtin = resources.files("schemas") / "recipes" / f"{name_or_file}.toml"
     path = builtin if not name_or_file.endswith(".toml") and builtin.is_file() else Path(name_or_file)
     try:
         tree = tomllib.loads(path.read_text())

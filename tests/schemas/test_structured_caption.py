@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from schemas.structured import FIELDS, StructuredCaption, from_json, json_schema, text_of, to_json
+from schemas.structured_caption import FIELDS, StructuredCaption, from_json, json_schema, text_of, to_json
 
 WALK = StructuredCaption(
     subject="a woman in a red coat",

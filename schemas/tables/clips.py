@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from schemas.columns import Table, column
-from schemas.measures import STREAM_MEASURES
+from schemas.tables.measures import STREAM_MEASURES
 
 KEPT, REJECTED, FAILED, PENDING = "kept", "rejected", "failed", "pending"
 
