@@ -15,8 +15,8 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from jobs.captioner_clips import MAX_THINGS, PLACE_WORDS, THING_WORDS, ClipBatch, words_of_place, words_of_thing
-from model.captioner_heads import NO_LABEL, covering_object
-from model.captioner_net import CHAT_TEMPLATE, END, GRID_PX, PAD, VIDEO_PAD, token_id
+from model.readers.captioner_heads import NO_LABEL, covering_object
+from model.readers.captioner_network import CHAT_TEMPLATE, END, GRID_PX, PAD, VIDEO_PAD, token_id
 from pipeline.drawn.texts import TITLE_KINDS, merged_caption, short_prompt, title
 from pipeline.drawn.world import SIZES, Scene, detailed_caption, structured_caption
 from pipeline.prompting import PromptTemplate, chat, load_prompt

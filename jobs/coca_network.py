@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from jobs.clip_network import build_tokenizer
 from jobs.clip_pairs import IMAGE_PX, text_of
-from model.coca import start_decoder
+from model.readers.coca import start_decoder
 from pipeline.drawn.world import draw_scene
 
 PATCH_PX = 8

@@ -11,7 +11,7 @@ from jobs.captioner_clips import Bucket
 from jobs.captioner_scores import attribute_accuracy
 from jobs.clip_pairs import text_of
 from jobs.coca_network import CAPTION_KIND, CONTEXT_LENGTH
-from model.coca import Coca, likeliest, load_coca, sentences
+from model.readers.coca import Coca, likeliest, load_coca, sentences
 
 CLIPS_AT_ONCE = 20
 

@@ -44,8 +44,8 @@ class Encoders:
 
 def encoders_of(config: EncodeConfig) -> Encoders:
     """Load both encoders by name, once, for their fingerprints."""
-    from model.autoencoder import load_autoencoder
-    from model.text_encoder import load_text_encoder
+    from model.codec.causal import load_autoencoder
+    from model.readers.text_encoder import load_text_encoder
 
     return Encoders(
         load_autoencoder(config.autoencoder).fingerprint,

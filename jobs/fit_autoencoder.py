@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.autoencoder import Autoencoder, AutoencoderConfig, load_autoencoder, psnr_db, save_autoencoder
-from model.muon import Muon
+from model.codec.causal import Autoencoder, AutoencoderConfig, load_autoencoder, psnr_db, save_autoencoder
+from model.training.muon import Muon
 from pipeline.drawn.render import render
 from pipeline.drawn.world import draw_scene
 
@@ -172,7 +172,7 @@ def _card(autoencoder: Autoencoder, psnrs_db: dict, steps: int, args: argparse.N
     source = f" It continued from `{args.init}`." if args.init else ""
     return f"""# A small causal 3D autoencoder
 
-{num_parameters:,} parameters, stride 4x8x8, 16 latent channels, stored as fp16. Code: `model/autoencoder.py`.
+{num_parameters:,} parameters, stride 4x8x8, 16 latent channels, stored as fp16. Code: `model/codec/causal.py`.
 
 Fitted by `python -m jobs.fit_autoencoder --minutes {args.minutes:g} --seed {args.seed}` ({steps} steps on one CPU core)
 on clips drawn by `pipeline/drawn` and on nothing else.{source} It is not meant for footage: real video comes back

@@ -37,8 +37,8 @@ from jobs.captioner_batches import (
 from jobs.captioner_clips import BUCKETS, HELD_OUT_SEED, Bucket, open_bucket, take_batch, without_colour
 from jobs.captioner_scores import card, held_out_scores
 from jobs.fit_schedule import Schedule
-from model.captioner_heads import TokenHeads, heads_loss
-from model.captioner_net import (
+from model.readers.captioner_heads import TokenHeads, heads_loss
+from model.readers.captioner_network import (
     CLAIMED_FPS,
     FRAMES_PER_SLICE,
     PATCH_PX,

@@ -42,7 +42,7 @@ from jobs.clip_pairs import (
     true_pairs,
 )
 from jobs.clip_scores import retrieval_scores
-from model.clip import text_states
+from model.readers.clip import text_states
 from pipeline.drawn.world import Scene, draw_scene
 
 

@@ -6,7 +6,7 @@ DIR/log.jsonl holds the losses and the held-out accuracy by attribute, DIR/coca 
 are those of the captioner's fit, kept in FOLDER (DIR/clips unless given).
 
 The loss is open_clip's own for CoCa (Yu et al. 2022, arXiv:2205.01917, section 3.2). With it alone a small network
-learns colours at once and shapes hardly, so every patch is asked directly as well (`model/captioner_heads.py`).
+learns colours at once and shapes hardly, so every patch is asked directly as well (`model/readers/captioner_heads.py`).
 
 Shapes: B clips, T pictures of a clip, P tokens of a picture, D width, L words.
 """
@@ -38,8 +38,8 @@ from jobs.coca_pictures import SHOWN, picture_labels, spoilt, take_pictures
 from jobs.coca_scores import card, held_out_scores
 from jobs.fit_captioner import build_optimizers
 from jobs.fit_schedule import Schedule
-from model.captioner_heads import TokenHeads, heads_loss
-from model.coca import frame_tokens, load_coca, pooled_with_summary
+from model.readers.captioner_heads import TokenHeads, heads_loss
+from model.readers.coca import frame_tokens, load_coca, pooled_with_summary
 
 NOT_HIDDEN = ("embed", "to_scores", "query", "text_decoder.text_projection")
 """Parts of the names of matrices that AdamW fits: of words in and out, places and queries."""

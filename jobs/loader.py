@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from model.examples import Sample
+from model.training.examples import Sample
 from pipeline.captioners.source_text import title_of
 from pipeline.dataset import Dataset
 from pipeline.releases import Release

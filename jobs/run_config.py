@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from jobs.loader import Encoding
-from model.autoencoder import STRIDE_HW, STRIDE_T
 from model.checkpoint import with_tuples, write_json
+from model.codec.causal import STRIDE_HW, STRIDE_T
 from schemas.errors import UsageError
 
 FILE = "config.json"

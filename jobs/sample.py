@@ -22,9 +22,9 @@ from jobs.condition import Source, last_frames, open_source
 from jobs.expand import captions_of, expanded
 from jobs.movie import check_target, write_frames
 from jobs.run_config import RunConfig, read_run_config
-from model.autoencoder import STRIDE_HW, STRIDE_T, Autoencoder, load_autoencoder
-from model.sampling import Request, load_transformer, sample_latent
-from model.text_encoder import load_text_encoder
+from model.codec.causal import STRIDE_HW, STRIDE_T, Autoencoder, load_autoencoder
+from model.diffusion.sampling import Request, load_transformer, sample_latent
+from model.readers.text_encoder import load_text_encoder
 from pipeline.media import fit_to_budget
 from schemas.errors import UsageError
 

@@ -23,13 +23,13 @@ from jobs.loader import Encoding, latent_shapes
 from jobs.progress import live_progress
 from jobs.run_config import RunConfig, usual_clip, write_run_config
 from jobs.runs import new_run_id, write_run
-from model.autoencoder import load_autoencoder
-from model.learner import transformer_config
-from model.packing import num_tokens
-from model.run_folder import RunFolder
-from model.text_encoder import load_text_encoder
-from model.training import check_config
-from model.transformer import count_parameters
+from model.codec.causal import load_autoencoder
+from model.packing.packing import num_tokens
+from model.readers.text_encoder import load_text_encoder
+from model.training.checkpoints import RunFolder
+from model.training.loop import check_config
+from model.training.step import transformer_config
+from model.transformer.transformer import count_parameters
 from pipeline import releases
 from pipeline.dataset import Dataset
 from schemas.errors import UsageError

@@ -1,4 +1,4 @@
-"""Ray Train around `model.training.fit`: workers, their devices, and metrics on their way to the driver.
+"""Ray Train around `model.training.loop.fit`: workers, their devices, and metrics on their way to the driver.
 
 The run folder is the state of a run: model.training resumes from it whoever starts it, so Ray Train is given nothing
 to restore, and a run killed by SIGKILL, a lost worker and the same command given twice are one case.
@@ -17,9 +17,9 @@ import torch
 
 from jobs.loader import load_samples
 from jobs.run_config import read_run_config
-from model.examples import LatentStatistics
-from model.learner import Metrics, Worker
-from model.training import fit
+from model.training.examples import LatentStatistics
+from model.training.loop import fit
+from model.training.step import Metrics, Worker
 from pipeline import releases
 from pipeline.dataset import Dataset
 from pipeline.runtime import connect

@@ -80,7 +80,7 @@ class TextWriting:
     """Loads the text encoder once; embeds a batch of texts and writes it as one part."""
 
     def __init__(self, dataset: Dataset, config: EncodeConfig, report: Reporter) -> None:
-        from model.text_encoder import load_text_encoder
+        from model.readers.text_encoder import load_text_encoder
 
         self._dataset, self._report = dataset, report
         self._encoder = load_text_encoder(config.text_encoder)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from model.builtin import BUILTIN
-from model.coca import Choose, Words, drawn, likeliest, load_coca, sentences
+from model.readers.coca import Choose, Words, drawn, likeliest, load_coca, sentences
 from pipeline.captioners.captioner import Caption, Captioner, ClipFrames, caption_by_windows, coca_checkpoint_of
 from pipeline.captioners.frames import even_indices
 from pipeline.engines.engine import Answer, Request, Sampling, draw_seed

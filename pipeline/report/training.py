@@ -43,7 +43,7 @@ def read_loss_curve(folder: str) -> LossCurve:
     Raises:
         UsageError: the folder holds no metrics, or they cannot be read.
     """
-    from model.run_folder import RunFolder
+    from model.training.checkpoints import RunFolder
 
     try:
         lines = RunFolder(folder).metrics()

@@ -20,7 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from model.clip import load_clip
+from model.readers.clip import load_clip
 from schemas.errors import UsageError
 from schemas.recipe.models import AestheticConfig
 

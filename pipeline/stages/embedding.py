@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from model.clip import load_clip
+from model.readers.clip import load_clip
 from schemas.identity import digest
 from schemas.recipe.models import EmbeddingConfig
 

@@ -58,7 +58,7 @@ class LatentEncoder:
     def __init__(self, name: str) -> None:
         import torch
 
-        from model.autoencoder import load_autoencoder
+        from model.codec.causal import load_autoencoder
 
         self._torch = torch
         self._device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
-from model.autoencoder import load_autoencoder
-from model.text_encoder import load_text_encoder
+from model.codec.causal import load_autoencoder
+from model.readers.text_encoder import load_text_encoder
 from pipeline.dataset import Dataset, to_parquet
 from pipeline.drawn.render import render
 from pipeline.drawn.world import detailed_caption, draw_scene, short_caption

@@ -29,7 +29,7 @@ from jobs.captioner_clips import (
 )
 from jobs.captioner_scores import attribute_accuracy
 from jobs.fit_captioner import Fit, FitSettings, caption_loss, fit_captioner, fitted_tokenizer, text_loss
-from model.captioner_net import CLAIMED_FPS, GRID_PX, encode_patches, patchify, save_captioner
+from model.readers.captioner_network import CLAIMED_FPS, GRID_PX, encode_patches, patchify, save_captioner
 from pipeline.drawn.render import object_centres_px, render
 from pipeline.drawn.world import Scene, Thing, attributes, detailed_caption, draw_scene, structured_caption
 from schemas.structured_caption import to_json

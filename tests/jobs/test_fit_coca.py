@@ -19,7 +19,7 @@ from jobs.coca_network import CAPTION_KIND, CONTEXT_LENGTH, fitted_tokenizer
 from jobs.coca_pictures import SHOWN, picture_labels, spoilt, squashed, take_pictures
 from jobs.coca_scores import captions_of, held_out_scores
 from jobs.fit_coca import RUN_SHARES, Fit, FitSettings, fit_coca
-from model.coca import load_coca
+from model.readers.coca import load_coca
 from pipeline.drawn.world import attributes, detailed_caption, draw_scene
 
 WIDTH = 32

@@ -7,8 +7,8 @@ import pytest
 
 from jobs.loader import Encoding, latent_shapes, load_samples, training_texts
 from jobs.train import prepare
-from model.autoencoder import load_autoencoder
-from model.text_encoder import load_text_encoder
+from model.codec.causal import load_autoencoder
+from model.readers.text_encoder import load_text_encoder
 from pipeline import releases
 from pipeline.dataset import Dataset
 from schemas import LATENTS

@@ -16,8 +16,8 @@ from jobs.movie import write_frames
 from jobs.run_config import read_run_config, write_run_config
 from jobs.sample import Shape
 from jobs.train import prepare
-from model.examples import LatentStatistics
-from model.training import fit
+from model.training.examples import LatentStatistics
+from model.training.loop import fit
 from pipeline import releases
 from pipeline.drawn.render import render
 from pipeline.drawn.world import Scene, Thing

@@ -13,9 +13,9 @@ import pytest
 from jobs.cli import run_job
 from jobs.loader import load_samples
 from jobs.train import prepare, require_resources
-from model.examples import LatentStatistics
-from model.run_folder import RunFolder
-from model.training import fit
+from model.training.checkpoints import RunFolder
+from model.training.examples import LatentStatistics
+from model.training.loop import fit
 from pipeline import releases
 from schemas.errors import UsageError
 from schemas.recipe import load_recipe

@@ -23,7 +23,7 @@ from schemas.recipe import change_recipe, load_recipe
 from schemas.recipe.models import CaptionConfig
 from schemas.structured_caption import StructuredCaption, text_of
 from schemas.tables.captions import OK
-from tests.model.small_coca import save_small_coca
+from tests.model.readers.small_coca import save_small_coca
 from tests.pipeline.serving import vllm_server
 
 HELD_OUT_SEED = 1_000_000_000

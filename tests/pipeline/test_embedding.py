@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from model.clip import BUILTIN_FOLDER
+from model.readers.clip import BUILTIN_FOLDER
 from pipeline.drawn.render import render
 from pipeline.drawn.world import COLOURS, SHAPES, Scene, detailed_caption, draw_scene, short_caption
 from pipeline.stages.embedding import ClipEmbedder, text_video_similarity

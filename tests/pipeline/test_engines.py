@@ -21,7 +21,7 @@ import psutil
 import pytest
 import torch
 
-from model.captioner_net import build_captioner, fit_tokenizer, save_captioner
+from model.readers.captioner_network import build_captioner, fit_tokenizer, save_captioner
 from pipeline.drawn.render import render
 from pipeline.drawn.world import detailed_caption, draw_scene
 from pipeline.engines.engine import (

@@ -1,0 +1,209 @@
+"""A small causal 3D variational autoencoder: video to latents of stride 4x8x8, and back.
+
+Frames are taken in groups of four, the first frame standing for a whole group of its own (as in MAGVIT-v2, Yu et al.
+2024), so T = 4k + 1 frames give k + 1 latent frames and an image is a video of one frame. Every layer looks at its own
+group and earlier ones only and no norm mixes time, so the latents of a prefix are the prefix of the latents.
+Patches are folded into channels before the first layer and unfolded after the last, which leaves the convolutions
+few positions to visit: the network is meant for two CPU cores.
+
+Shapes: B batch, C channels, T frames, H and W pixels, or their counts of latents.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from model.builtin import WEIGHTS
+from model.checkpoint import load_weights, read_config, save_model, with_tuples
+from model.codec.bottlenecks import DiagonalGaussian
+from schemas.identity import folder_digest
+
+STRIDE_T, STRIDE_HW = 4, 8
+BUILTIN = WEIGHTS / "autoencoder"
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """Sizes of the network, and the statistics of its latents over the clips it was fitted on."""
+
+    latent_channels: int = 16
+    fine_channels: int = 64
+    """Width at 1/4 of the frame size."""
+    coarse_channels: int = 128
+    """Width at 1/8 of the frame size, where the latents live."""
+    detail_channels: int = 24
+    """Width of the decoder's last layers, at 1/2 of the frame size and the full frame rate."""
+    encoder_blocks: tuple[int, int] = (1, 2)
+    """Blocks at 1/4, 1/8."""
+    decoder_blocks: tuple[int, int, int] = (3, 2, 1)
+    """Blocks at 1/8, 1/4, 1/2."""
+    latent_mean: tuple[float, ...] = (0.0,) * 16
+    latent_std: tuple[float, ...] = (1.0,) * 16
+
+
+class ChannelRMSNorm(nn.Module):
+    """Root-mean-square norm over the channels of each position; mixes neither time nor space."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+
+    def forward(self, x_BCTHW: Tensor) -> Tensor:
+        scale = torch.rsqrt(x_BCTHW.pow(2).mean(dim=1, keepdim=True) + 1e-6)
+        return x_BCTHW * scale * self.weight.view(1, -1, 1, 1, 1)
+
+
+class CausalTimeConv(nn.Module):
+    """Convolution over the present and the two frames before it; the first frame is repeated into its past."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(channels, channels, (3, 1, 1))
+        nn.init.zeros_(self.conv.weight)  # a block starts as the identity
+
+    def forward(self, x_BCTHW: Tensor) -> Tensor:
+        past = x_BCTHW[:, :, :1].expand(-1, -1, 2, -1, -1)
+        return self.conv(torch.cat([past, x_BCTHW], dim=2))
+
+
+class Block(nn.Module):
+    """Residual block: a convolution in space, then one in time."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            ChannelRMSNorm(channels),
+            nn.SiLU(),
+            nn.Conv3d(channels, channels, (1, 3, 3), padding=(0, 1, 1)),
+            ChannelRMSNorm(channels),
+            nn.SiLU(),
+            CausalTimeConv(channels),
+        )
+
+    def forward(self, x_BCTHW: Tensor) -> Tensor:
+        return x_BCTHW + self.layers(x_BCTHW)
+
+
+def fold(x_BCTHW: Tensor, t: int, hw: int) -> Tensor:
+    """Move t x hw x hw patches into the channels: (B, C, T, H, W) to (B, C*t*hw*hw, T/t, H/hw, W/hw)."""
+    B, C, T, H, W = x_BCTHW.shape
+    x = x_BCTHW.reshape(B, C, T // t, t, H // hw, hw, W // hw, hw)
+    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(B, C * t * hw * hw, T // t, H // hw, W // hw)
+
+
+def unfold(x_BCTHW: Tensor, t: int, hw: int) -> Tensor:
+    """The inverse of `fold`."""
+    B, C, T, H, W = x_BCTHW.shape
+    x = x_BCTHW.reshape(B, C // (t * hw * hw), t, hw, hw, T, H, W)
+    return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(B, -1, T * t, H * hw, W * hw)
+
+
+class Autoencoder(nn.Module):
+    """Encoder and decoder. `fingerprint` names the weights it was loaded from and is empty before that."""
+
+    latent_mean: Tensor
+    latent_std: Tensor
+
+    def __init__(self, config: AutoencoderConfig = AutoencoderConfig()) -> None:
+        super().__init__()
+        self.config = config
+        self.fingerprint = ""
+        fine, coarse, detail = config.fine_channels, config.coarse_channels, config.detail_channels
+        self.encoder = nn.ModuleDict(
+            {
+                "enter": nn.Conv3d(3 * STRIDE_T * 16, fine, 1),
+                "fine": nn.Sequential(*[Block(fine) for _ in range(config.encoder_blocks[0])]),
+                "down": nn.Conv3d(4 * fine, coarse, 1),
+                "coarse": nn.Sequential(*[Block(coarse) for _ in range(config.encoder_blocks[1])]),
+                "leave": nn.Sequential(ChannelRMSNorm(coarse), nn.Conv3d(coarse, 2 * config.latent_channels, 1)),
+            }
+        )
+        self.decoder = nn.ModuleDict(
+            {
+                "enter": nn.Conv3d(config.latent_channels, coarse, (1, 3, 3), padding=(0, 1, 1)),
+                "coarse": nn.Sequential(*[Block(coarse) for _ in range(config.decoder_blocks[0])]),
+                "up": nn.Conv3d(coarse, 4 * fine, 1),
+                "fine": nn.Sequential(*[Block(fine) for _ in range(config.decoder_blocks[1])]),
+                "unroll": nn.Conv3d(fine, 4 * STRIDE_T * detail, 1),
+                "detail": nn.Sequential(*[Block(detail) for _ in range(config.decoder_blocks[2])]),
+                "leave": nn.Conv3d(detail, 3 * 4, (1, 3, 3), padding=(0, 1, 1)),
+            }
+        )
+        self.register_buffer("latent_mean", _per_channel(config.latent_mean), persistent=False)
+        self.register_buffer("latent_std", _per_channel(config.latent_std), persistent=False)
+
+    def posterior(self, video_BCTHW: Tensor) -> DiagonalGaussian:
+        """Distribution of the latents of a video; see `encode` for shapes."""
+        check_video_shape(video_BCTHW.shape)
+        first = video_BCTHW[:, :, :1].expand(-1, -1, STRIDE_T - 1, -1, -1)
+        net = self.encoder
+        x = net["fine"](net["enter"](fold(torch.cat([first, video_BCTHW], dim=2), STRIDE_T, 4)))
+        x = net["coarse"](net["down"](fold(x, 1, 2)))
+        return DiagonalGaussian.from_moments(net["leave"](x))
+
+    def encode(self, video_BCTHW: Tensor) -> Tensor:
+        """Raw latents (the posterior's mode) of a video.
+
+        Args:
+            video_BCTHW: (B, 3, 4k+1, H, W) in [-1, 1]; H and W multiples of 8.
+        Returns:
+            (B, 16, k+1, H/8, W/8).
+        Raises:
+            ValueError: the shape is not of this form.
+        """
+        return self.posterior(video_BCTHW).mode()
+
+    def decode(self, latent_BCTHW: Tensor) -> Tensor:
+        """The video of raw latents: (B, 16, k+1, h, w) to (B, 3, 4k+1, 8h, 8w), near [-1, 1] but not clipped."""
+        net = self.decoder
+        x = unfold(net["up"](net["coarse"](net["enter"](latent_BCTHW))), 1, 2)
+        x = unfold(net["unroll"](net["fine"](x)), STRIDE_T, 2)
+        return unfold(net["leave"](net["detail"](x)), 1, 2)[:, :, STRIDE_T - 1 :]
+
+    def whiten(self, latent_BCTHW: Tensor) -> Tensor:
+        """Raw latents to ones of about zero mean and unit variance per channel."""
+        return (latent_BCTHW - self.latent_mean) / self.latent_std
+
+    def unwhiten(self, latent_BCTHW: Tensor) -> Tensor:
+        """The inverse of `whiten`."""
+        return latent_BCTHW * self.latent_std + self.latent_mean
+
+
+def check_video_shape(shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless `shape` is (B, 3, 4k+1, 8h, 8w)."""
+    if len(shape) != 5 or shape[1] != 3 or shape[2] % STRIDE_T != 1 or shape[3] % STRIDE_HW or shape[4] % STRIDE_HW:
+        raise ValueError(f"a video must be (B, 3, 4k+1, 8h, 8w), got {tuple(shape)}")
+
+
+def save_autoencoder(folder: Path | str, autoencoder: Autoencoder) -> None:
+    """Write weights (fp16) and config; `load_autoencoder` reads them."""
+    save_model(folder, autoencoder, asdict(autoencoder.config), dtype=torch.float16)
+
+
+def load_autoencoder(name: str = "builtin") -> Autoencoder:
+    """Load an autoencoder for inference, in float32 on the CPU.
+
+    Args:
+        name: `builtin`, or the path of a folder written by `save_autoencoder`.
+    Raises:
+        FileNotFoundError: no checkpoint there.
+    """
+    folder = BUILTIN if name == "builtin" else Path(name)
+    autoencoder = Autoencoder(AutoencoderConfig(**with_tuples(read_config(folder))))
+    load_weights(folder, autoencoder)
+    autoencoder.fingerprint = folder_digest(folder)
+    return autoencoder.eval().requires_grad_(False)
+
+
+def psnr_db(video: Tensor, truth: Tensor) -> float:
+    """Peak signal-to-noise ratio of two videos in [-1, 1], in dB; the first is clipped to that range."""
+    return float(10 * torch.log10(4.0 / F.mse_loss(video.clamp(-1, 1).float(), truth.float())))
+
+
+def _per_channel(values: tuple[float, ...]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32).view(1, -1, 1, 1, 1)

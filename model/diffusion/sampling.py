@@ -1,0 +1,102 @@
+"""Sampling: from texts, and clean first frames if any, to latents of any size and length.
+
+A request goes through the transformer as one pack, with and without its text side by side when guidance asks for both.
+
+Shapes: C T H W a latent, L text tokens, E width of the text encoder, N tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.checkpoint import with_tuples
+from model.diffusion.guidance import guide
+from model.diffusion.samplers import euler, timesteps
+from model.packing.packing import Document, Pack, pack_documents, patchify, unpatchify
+from model.training.checkpoints import RunFolder
+from model.training.examples import latent_shift
+from model.transformer.transformer import Transformer, TransformerConfig
+
+
+@dataclass(frozen=True)
+class Request:
+    """A clip to sample. Latents are whitened."""
+
+    text_LE: Tensor | None
+    latent_shape: tuple[int, int, int, int]
+    latent_fps: float
+    seed: int = 0
+    prefix_CTHW: Tensor | None = None
+    """Latent frames that the clip starts with."""
+
+
+def load_transformer(run_dir: Path | str) -> Transformer:
+    """The averaged weights of a run's newest checkpoint, for inference.
+
+    Raises:
+        FileNotFoundError: the run has no checkpoint.
+    """
+    checkpoint = RunFolder(run_dir).newest()
+    if checkpoint is None:
+        raise FileNotFoundError(f"{run_dir} has no checkpoint: train it first")
+    transformer = Transformer(TransformerConfig(**with_tuples(checkpoint.state()["transformer"])))
+    transformer.load_state_dict(checkpoint.tensors("ema"))
+    return transformer.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def sample_latent(transformer: Transformer, request: Request, *, num_steps: int = 30, guidance: float = 4.0) -> Tensor:
+    """Sample one clip's whitened latent, (C, T, H, W), on the transformer's device.
+
+    Args:
+        num_steps: Euler steps; the transformer runs once for each.
+        guidance: classifier-free guidance scale; 1 turns it off, and so does a request without text.
+    Raises:
+        ValueError: the latent does not divide into patches, or the prefix does not fit it.
+    """
+    patch = transformer.config.patch
+    device = transformer.final.weight.device
+    start, clean_T = _start(request)
+    texts = [request.text_LE] if request.text_LE is None or guidance == 1.0 else [request.text_LE, None]
+    pack = _pack(transformer, request, start, clean_T, texts).to(device)
+    tokens = len(pack.tokens_NP) // len(texts)
+    clean_N1 = pack.clean_N[:tokens, None]
+
+    def velocity_at(x_NP: Tensor, timestep: float) -> Tensor:
+        level = torch.full_like(pack.timestep_B, timestep)
+        answers = transformer(replace(pack, tokens_NP=x_NP.repeat(len(texts), 1), timestep_B=level)).chunk(len(texts))
+        answer = answers[0] if len(texts) == 1 else guide(answers[0], answers[1], guidance)
+        return answer.masked_fill(clean_N1, 0.0)
+
+    times = timesteps(num_steps, latent_shift(request.latent_shape, patch))
+    x_NP = euler(velocity_at, patchify(start, patch).to(device), times)
+    return unpatchify(x_NP, request.latent_shape, patch)
+
+
+def _start(request: Request) -> tuple[Tensor, Tensor]:
+    """Noise with the prefix in place, and which frames that is."""
+    C, T, H, W = request.latent_shape
+    generator = torch.Generator().manual_seed(request.seed)
+    start = torch.randn((C, T, H, W), generator=generator)
+    clean_T = torch.zeros(T, dtype=torch.bool)
+    if request.prefix_CTHW is not None:
+        given = request.prefix_CTHW.shape[1]
+        if given >= T or request.prefix_CTHW.shape != (C, given, H, W):
+            raise ValueError(
+                f"a prefix of {tuple(request.prefix_CTHW.shape)} does not start a latent of {(C, T, H, W)}"
+            )
+        start[:, :given] = request.prefix_CTHW
+        clean_T[:given] = True
+    return start, clean_T
+
+
+def _pack(
+    transformer: Transformer, request: Request, start: Tensor, clean_T: Tensor, texts: Sequence[Tensor | None]
+) -> Pack:
+    documents = [Document(start, clean_T, 1.0, request.latent_fps, text) for text in texts]
+    return pack_documents(documents, transformer.config.patch, transformer.config.text_dim)

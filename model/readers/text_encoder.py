@@ -1,0 +1,127 @@
+"""Texts as unpadded token states, the form in which a video model is conditioned on them.
+
+"builtin" and any other folder in open_clip's format give the last states of a CLIP text tower; every other name is an
+encoder that transformers can load (T5, UMT5, Qwen, ...). A text's states depend on nothing but the text: batches are
+padded on the right and masked, and padding is cut off again.
+
+Shapes: B batch, L tokens, D width.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.builtin import clip_folder
+from model.readers.clip import ClipBundle, load_clip, text_states
+from schemas.identity import digest, folder_digest
+
+MAX_TOKENS = 512
+"""Longer texts are cut, as by Wan 2.1 (umT5, 512 tokens); a CLIP tower cuts at its own context length."""
+
+
+class TextEncoder(ABC):
+    """Token states of texts; `dim` is their width and `fingerprint` covers weights, tokenizer and settings."""
+
+    dim: int
+    fingerprint: str
+
+    def __init__(self, device: str, batch: int):
+        if batch < 1:
+            raise ValueError(f"batch must be at least 1, not {batch}")
+        self.device, self.batch = device, batch
+
+    @torch.inference_mode()
+    def encode(self, texts: list[str]) -> list[np.ndarray]:
+        """States of each text's own tokens, special tokens included.
+
+        Returns:
+            One (L, dim) float32 array a text, L >= 1, in the order of `texts`.
+        """
+        tokens = self._tokens(texts) if texts else []
+        states: dict[int, np.ndarray] = {}
+        order = sorted(range(len(texts)), key=lambda i: len(tokens[i]))
+        for start in range(0, len(order), self.batch):
+            part = order[start : start + self.batch]
+            longest = len(tokens[part[-1]])
+            ids_BL = torch.tensor([tokens[i] + [0] * (longest - len(tokens[i])) for i in part], device=self.device)
+            lengths_B = torch.tensor([len(tokens[i]) for i in part], device=self.device)
+            mask_BL = torch.arange(longest, device=self.device) < lengths_B[:, None]
+            states_BLD = self._states(ids_BL, mask_BL).float().cpu().numpy()
+            states |= {i: states_BLD[row, : len(tokens[i])].copy() for row, i in enumerate(part)}
+        return [states[i] for i in range(len(texts))]
+
+    @abstractmethod
+    def _tokens(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of each text, at least one, without padding."""
+
+    @abstractmethod
+    def _states(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
+        """(B, L, D) states after the final norm; `mask_BL` is True at real tokens, which come first."""
+
+
+class ClipTextEncoder(TextEncoder):
+    """The text tower of an open_clip model. Its attention is causal, so no mask is needed for padding on the right."""
+
+    def __init__(self, clip: ClipBundle, device: str = "cpu", batch: int = 64):
+        super().__init__(device, batch)
+        self._clip = clip
+        self.dim = int(text_states(clip.model, torch.zeros(1, 1, dtype=torch.long, device=device)).shape[-1])
+        self.fingerprint = digest("clip text states", clip.fingerprint)
+
+    def _tokens(self, texts: list[str]) -> list[list[int]]:
+        # open_clip pads with zeros after the end-of-text token, whose own id is never zero.
+        return [row[: int(row.nonzero()[-1]) + 1].tolist() for row in self._clip.tokenize(texts)]
+
+    def _states(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
+        return text_states(self._clip.model, ids_BL)
+
+
+class TransformersTextEncoder(TextEncoder):
+    """The encoder of a text-to-text model (T5, UMT5), or a language model's last states (Qwen), from transformers."""
+
+    def __init__(self, name: str, device: str = "cpu", batch: int = 16, dtype: str = "float32"):
+        """Load by folder or by hub name.
+
+        Raises:
+            ValueError: transformers finds no model of that name.
+        """
+        super().__init__(device, batch)
+        from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer  # seconds to import
+
+        try:
+            config = AutoConfig.from_pretrained(name)
+        except OSError as error:
+            raise ValueError(
+                f"text encoder {name!r} is neither a checkpoint folder nor a known name: {error}"
+            ) from error
+        loader = AutoModelForTextEncoding if config.is_encoder_decoder else AutoModel
+        self._model: Any = loader.from_pretrained(name, dtype=getattr(torch, dtype)).to(device).eval()
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(name)
+        self.dim = int(self._model.config.get_text_config().hidden_size)
+        source = folder_digest(name) if Path(name).is_dir() else (name, config._commit_hash)
+        self.fingerprint = digest("transformers text states", source, dtype, MAX_TOKENS)
+
+    def _tokens(self, texts: list[str]) -> list[list[int]]:
+        rows = self._tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
+        # Language models without a start token turn the empty text into nothing; its stand-in is the end token.
+        return [row or [self._tokenizer.eos_token_id] for row in rows]
+
+    def _states(self, ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
+        return self._model(input_ids=ids_BL, attention_mask=mask_BL.long()).last_hidden_state
+
+
+def load_text_encoder(name: str = "builtin", device: str = "cpu") -> TextEncoder:
+    """The encoder called `name`: "builtin", a folder in open_clip's format, or what transformers can load.
+
+    Raises:
+        ValueError: no such encoder.
+    """
+    if clip_folder(name) is not None:
+        return ClipTextEncoder(load_clip(name, device), device)
+    return TransformersTextEncoder(name, device)

@@ -1,0 +1,120 @@
+"""From a stored sample to a training example: text, task, timestep and noise, and the loss on what comes back.
+
+Everything random about a sample is drawn from (seed, sample id, epoch), so neither the number of workers nor the pack
+it travels in changes what is learnt from it.
+
+Shapes: C T H W a latent, N tokens, P values of a patch, L text tokens, E width of the text encoder, B documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.diffusion.paths import draw_timestep, interpolate, size_shift, velocity
+from model.diffusion.tasks import draw_clean_frames
+from model.packing.packing import Document, Pack, Patch, grid_shape, pack_documents, packing_order, patchify
+from schemas.identity import digest
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What is stored of a clip: raw latent, its texts as embeddings with the share of draws that each is given, and its
+    latent frames a second. Without shares all texts have the same."""
+
+    sample_id: str
+    latent_CTHW: np.ndarray
+    texts_LE: Sequence[np.ndarray]
+    latent_fps: float
+    text_shares: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class LatentStatistics:
+    """Mean and deviation of each latent channel, by which raw latents are whitened just before use."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def whiten(self, raw_CTHW: np.ndarray) -> Tensor:
+        """Raw latent of any float type to float32 of about unit variance."""
+        return (torch.from_numpy(raw_CTHW.astype(np.float32)) - self._column(self.mean)) / self._column(self.std)
+
+    def unwhiten(self, latent_CTHW: Tensor) -> Tensor:
+        return latent_CTHW * self._column(self.std) + self._column(self.mean)
+
+    @staticmethod
+    def _column(values: tuple[float, ...]) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32).view(-1, 1, 1, 1)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A document for the transformer, and the velocity that it should answer."""
+
+    document: Document
+    velocity_CTHW: Tensor
+
+
+def draw_example(
+    sample: Sample, statistics: LatentStatistics, *, patch: Patch, seed: int, epoch: int, text_drop: float
+) -> Example:
+    """Noise a sample for one epoch."""
+    generator = torch.Generator().manual_seed(int(digest(seed, sample.sample_id, epoch), 16) >> 1)
+    data = statistics.whiten(sample.latent_CTHW)
+    choice, drop = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
+    text = None if drop < text_drop else choose_text(sample, choice)
+    clean_T = draw_clean_frames(data.shape[1], generator)
+    timestep = draw_timestep(generator, latent_shift(data.shape, patch))
+    return noised_example(data, sample.latent_fps, text, clean_T, timestep, generator)
+
+
+def noised_example(
+    data_CTHW: Tensor,
+    latent_fps: float,
+    text_LE: Tensor | None,
+    clean_T: Tensor,
+    timestep: float,
+    generator: torch.Generator,
+) -> Example:
+    """Move the frames that are not clean along the path to `timestep`."""
+    noise = torch.randn(data_CTHW.shape, generator=generator)
+    noisy = torch.where(clean_T.view(1, -1, 1, 1), data_CTHW, interpolate(data_CTHW, noise, timestep))
+    return Example(Document(noisy, clean_T, timestep, latent_fps, text_LE), velocity(data_CTHW, noise))
+
+
+def choose_text(sample: Sample, choice: float) -> Tensor | None:
+    """One of the sample's texts by a number in [0, 1), or None if it has none."""
+    if not sample.texts_LE:
+        return None
+    shares = np.cumsum(sample.text_shares or [1.0] * len(sample.texts_LE))
+    index = min(int(np.searchsorted(shares, choice * shares[-1], side="right")), len(sample.texts_LE) - 1)
+    return torch.from_numpy(np.asarray(sample.texts_LE[index], dtype=np.float32))
+
+
+def latent_shift(latent_shape: Sequence[int], patch: Patch) -> float:
+    """The timestep shift of a latent's size."""
+    T, H, W = grid_shape(latent_shape, patch)
+    return size_shift(H * W, T)
+
+
+def pack_examples(examples: Sequence[Example], patch: Patch, text_dim: int) -> tuple[Pack, Tensor]:
+    """A pack and its target velocities, (N, P)."""
+    order = packing_order([tuple(e.velocity_CTHW.shape) for e in examples])
+    examples = [examples[i] for i in order]
+    target_NP = torch.cat([patchify(e.velocity_CTHW, patch) for e in examples])
+    return pack_documents([e.document for e in examples], patch, text_dim), target_NP
+
+
+def document_losses(velocity_NP: Tensor, target_NP: Tensor, pack: Pack) -> Tensor:
+    """Mean squared error of each document over its noisy tokens, (B,) float32; clean tokens do not count."""
+    error_N = (velocity_NP.float() - target_NP.float()).square().mean(dim=1)
+    weight_N = (~pack.clean_N).float()
+    lengths = pack.geometry.lengths
+    sums = torch.stack([part.sum() for part in (error_N * weight_N).split(lengths)])
+    counts = torch.stack([part.sum() for part in weight_N.split(lengths)])
+    return sums / counts

@@ -1,0 +1,212 @@
+"""One training run's model, optimizer and weight average, and one step of them.
+
+With several workers each takes its share of a step's packs, and gradients are summed over all of them, so that the
+number of workers changes who computes and not what is learnt.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.distributed
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from model.checkpoint import with_tuples
+from model.packing.packing import Pack, num_tokens, plan_packs
+from model.training.averages import WeightAverage
+from model.training.checkpoints import Checkpoint
+from model.training.examples import LatentStatistics, Sample, document_losses, draw_example, pack_examples
+from model.training.validation import Validation, hold_out
+from model.transformer.transformer import Transformer, TransformerConfig
+from schemas.identity import digest
+from schemas.recipe import RecipeError
+from schemas.recipe.training import ModelConfig, TrainConfig
+
+BETAS = (0.9, 0.95)
+"""AdamW's averages, as is usual for transformers since GPT-3."""
+
+Metrics = dict[str, Any]
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss is no longer a number."""
+
+
+@dataclass(frozen=True)
+class Worker:
+    """This process among those that train together, and where it computes."""
+
+    rank: int = 0
+    num_workers: int = 1
+    device: torch.device = torch.device("cpu")
+
+    def sum(self, tensor: Tensor) -> None:
+        """Add up a tensor over the workers, in place."""
+        if self.num_workers > 1:
+            torch.distributed.all_reduce(tensor)
+
+
+ALONE = Worker()
+
+
+@dataclass(frozen=True)
+class Place:
+    """How far a run has come: steps done, and where in which epoch the next step starts."""
+
+    step: int = 0
+    epoch: int = 0
+    cursor: int = 0
+    """Packs of the epoch that are used up."""
+
+
+def transformer_config(model: ModelConfig, latent_channels: int, text_dim: int) -> TransformerConfig:
+    """The recipe's model for these latents and texts.
+
+    Raises:
+        RecipeError: sizes that do not fit together.
+    """
+    try:
+        return TransformerConfig(**asdict(model), latent_channels=latent_channels, text_dim=text_dim)
+    except ValueError as error:
+        raise RecipeError(f"train.model: {error}") from None
+
+
+class Learner:
+    """Model, optimizer and average of one run, and one step of it."""
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        config: TrainConfig,
+        statistics: LatentStatistics,
+        text_dim: int,
+        worker: Worker,
+    ) -> None:
+        held_out = hold_out([s.sample_id for s in samples])
+        self.samples = {s.sample_id: s for s in samples if s.sample_id not in held_out}
+        self.config, self.statistics, self.text_dim, self.worker = config, statistics, text_dim, worker
+        torch.manual_seed(config.seed)
+        shape = transformer_config(config.model, samples[0].latent_CTHW.shape[0], text_dim)
+        self.model = Transformer(shape).to(worker.device)
+        for parameter in self.model.parameters():  # so that a worker without a pack has gradients to add
+            parameter.grad = torch.zeros_like(parameter)
+        self.average = WeightAverage(self.model, config.ema_decay)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(), lr=config.learning_rate, betas=BETAS, weight_decay=config.weight_decay
+        )
+        self.validation = Validation(
+            [s for s in samples if s.sample_id in held_out] or samples,
+            statistics,
+            patch=shape.patch,
+            text_dim=text_dim,
+            capacity=config.tokens_per_pack,
+            device=worker.device,
+        )
+
+    def steps_from(self, place: Place, release_hash: str) -> Iterator[tuple[Place, list[list[str]]]]:
+        """The steps still to do, each with the place that it reaches and the packs that it uses."""
+        counts = {i: num_tokens(s.latent_CTHW.shape, self.config.model.patch) for i, s in self.samples.items()}
+        step, epoch, cursor = place.step, place.epoch, place.cursor
+        while step < self.config.steps:
+            key = digest(release_hash, self.config.seed, epoch)
+            packs = plan_packs(counts, self.config.tokens_per_pack, key)
+            while cursor < len(packs) and step < self.config.steps:
+                used = packs[cursor : cursor + self.config.packs_per_step]
+                step, cursor = step + 1, cursor + len(used)
+                yield Place(step, epoch, cursor), used
+            epoch, cursor = epoch + 1, 0
+
+    def step(self, place: Place, packs: Sequence[Sequence[str]]) -> Metrics:
+        """One optimizer step on the mean loss of all samples in `packs`."""
+        start_s = time.monotonic()
+        rate = self.config.learning_rate * min(1.0, place.step / max(self.config.warmup_steps, 1))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        num_samples = sum(len(pack) for pack in packs)
+        totals = torch.zeros(2, device=self.worker.device)
+        self.optimizer.zero_grad(set_to_none=False)
+        for ids in packs[self.worker.rank :: self.worker.num_workers]:
+            pack, target_NP = self._noised(ids, place.epoch)
+            loss = document_losses(self._velocity(pack), target_NP, pack).sum() / num_samples
+            loss.backward()
+            totals += torch.stack([loss.detach(), torch.tensor(float(len(target_NP)), device=loss.device)])
+        grad_norm = self._apply_gradients()
+        self.worker.sum(totals)
+        loss, tokens = totals.tolist()
+        if not math.isfinite(loss):
+            raise TrainingDiverged(f"the loss is {loss} at step {place.step}: lower train.learning_rate")
+        self.average.update(self.model, place.step)
+        metrics = {"step": place.step, "epoch": place.epoch, "loss": loss, "lr": rate, "grad_norm": grad_norm}
+        return metrics | {"samples": num_samples, "tokens": int(tokens), "seconds": time.monotonic() - start_s}
+
+    def validate(self) -> Metrics:
+        """Validation losses of the averaged weights."""
+        weights = self.average.weights
+        return dict(self.validation.losses(lambda pack: functional_call(self.model, weights, (pack,))))
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """All that a checkpoint holds, by file."""
+        return {
+            "model": dict(self.model.state_dict()),
+            "ema": self.average.weights,
+            "optimizer": {
+                f"{name}.{key}": value
+                for name, parameter in self.model.named_parameters()
+                for key, value in self.optimizer.state[parameter].items()
+            },
+        }
+
+    def state(self, place: Place) -> dict[str, Any]:
+        """A checkpoint's `state.json`."""
+        return asdict(place) | {"transformer": asdict(self.model.config)}
+
+    def restore(self, checkpoint: Checkpoint | None) -> Place:
+        """Continue from a checkpoint, or start."""
+        if checkpoint is None:
+            return Place()
+        state = checkpoint.state()
+        if TransformerConfig(**with_tuples(state.pop("transformer"))) != self.model.config:
+            raise RecipeError(f"train.model: {checkpoint.folder} was trained with another model; choose another --out")
+        self.model.load_state_dict(checkpoint.tensors("model"))
+        self.average.load(checkpoint.tensors("ema"))
+        load_optimizer(self.optimizer, self.model, checkpoint.tensors("optimizer"))
+        return Place(**state)
+
+    def _noised(self, ids: Sequence[str], epoch: int) -> tuple[Pack, Tensor]:
+        patch = self.model.config.patch
+        settings = {"patch": patch, "seed": self.config.seed, "epoch": epoch, "text_drop": self.config.text_drop}
+        examples = [draw_example(self.samples[i], self.statistics, **settings) for i in ids]
+        pack, target_NP = pack_examples(examples, patch, self.text_dim)
+        return pack.to(self.worker.device), target_NP.to(self.worker.device)
+
+    def _velocity(self, pack: Pack) -> Tensor:
+        on_gpu = self.worker.device.type == "cuda"
+        with torch.autocast("cuda", dtype=torch.bfloat16) if on_gpu else nullcontext():
+            return self.model(pack)
+
+    def _apply_gradients(self) -> float:
+        """Sum gradients over the workers, clip, and step; returns the norm before clipping."""
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
+        if self.worker.num_workers > 1:
+            flat = torch.cat([g.flatten() for g in gradients])
+            self.worker.sum(flat)
+            for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+                gradient.copy_(part.view_as(gradient))
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
+        self.optimizer.step()
+        return float(norm)
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put back an optimizer's state saved as `parameter.key` tensors."""
+    for name, parameter in model.named_parameters():
+        prefix = f"{name}."
+        saved = {k.removeprefix(prefix): v for k, v in tensors.items() if k.rpartition(".")[0] == name}
+        optimizer.state[parameter] = {k: v if k == "step" else v.to(parameter.device) for k, v in saved.items()}
