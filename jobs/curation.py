@@ -20,7 +20,7 @@ from pipeline.captioners.captioner import fingerprint
 from pipeline.dataset import Dataset
 from pipeline.decisions import judge_dataset, write_decisions
 from pipeline.grouping import group_duplicates
-from pipeline.listing import ListedInput
+from pipeline.ingest.inputs import ListedInput
 from pipeline.looking import look_fingerprints
 from pipeline.measures import stream_fingerprints
 from pipeline.query import funnel, write_portable_views

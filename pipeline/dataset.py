@@ -19,7 +19,7 @@ import pyarrow.dataset
 import pyarrow.parquet
 from pyarrow import fs
 
-from pipeline.filesystems import is_uri, resolve
+from pipeline.ingest.filesystems import is_uri, resolve
 from pipeline.lock import locked
 from schemas.columns import Table
 from schemas.errors import UsageError

@@ -19,7 +19,7 @@ import av.video.frame
 import cv2
 import numpy as np
 
-from pipeline.isolation import heartbeat
+from pipeline.ingest.sandbox import heartbeat
 from pipeline.media import MICROSECONDS, FrameReader, MediaError, open_video, reformatted, rotation_turns
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from pipeline.ahead import ahead
-from pipeline.isolation import heartbeat
+from pipeline.ingest.sandbox import heartbeat
 
 MICROSECONDS = 1_000_000
 PLANAR_8_BIT = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p"})

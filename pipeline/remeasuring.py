@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from pipeline.dataset import Dataset
-from pipeline.isolation import ChildDied, isolated
+from pipeline.ingest.sandbox import ChildDied, isolated
 from pipeline.measures import COLUMNS, stream_fingerprints
 from pipeline.media import MediaError
 from pipeline.resume import Remeasuring

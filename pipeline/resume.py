@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.dataset import Dataset
-from pipeline.filesystems import local_copy
-from pipeline.listing import ListedInput
+from pipeline.ingest.filesystems import local_copy
+from pipeline.ingest.inputs import ListedInput
 from pipeline.query import connect
 from schemas import CLIPS, VIDEOS
 from schemas.identity import ID_HEX_CHARS

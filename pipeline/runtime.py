@@ -30,9 +30,9 @@ from ray.util.debug import disable_log_once_globally
 
 from pipeline.dataset import Dataset, new_rows
 from pipeline.encoding import LatentWriting, PlannedFrames, TextWriting
-from pipeline.isolation import ChildDied, isolated
+from pipeline.ingest.inputs import ListedInput
+from pipeline.ingest.sandbox import ChildDied, isolated
 from pipeline.ledger import Ledger, timed
-from pipeline.listing import ListedInput
 from pipeline.looking import Looking, LookWriter, Reading
 from pipeline.remeasuring import write_remeasured
 from pipeline.resume import PendingInputs, Remeasuring

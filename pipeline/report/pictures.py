@@ -17,9 +17,9 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from pipeline.filesystems import local_copy
 from pipeline.frames import frames_at
-from pipeline.isolation import ChildDied, isolated
+from pipeline.ingest.filesystems import local_copy
+from pipeline.ingest.sandbox import ChildDied, isolated
 from pipeline.media import MediaError
 from pipeline.report.thumbnails import data_uri
 from pipeline.stages.clip_frames import limits_of, sample_times_us

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.filesystems import local_copy
 from pipeline.frames import frames_at
-from pipeline.isolation import ChildDied, Limits, isolated
+from pipeline.ingest.filesystems import local_copy
+from pipeline.ingest.sandbox import ChildDied, Limits, isolated
 from pipeline.media import MediaError, fit_to_budget
 from schemas.recipe.decode_pass import LimitsConfig
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.filesystems import local_copy
+from pipeline.ingest.filesystems import local_copy
 from pipeline.media import MICROSECONDS, MediaError, fit_to_budget
 from pipeline.stages.clip_frames import SampledClip, read_clip
 from schemas.recipe.training import EncodeConfig

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.detectors.catalogue import make_detector
-from pipeline.filesystems import local_copy
+from pipeline.ingest.filesystems import local_copy
+from pipeline.ingest.inputs import ListedInput
 from pipeline.judging import decide
-from pipeline.listing import ListedInput
 from pipeline.measures import stream_fingerprints
 from pipeline.media import MICROSECONDS, FrameReader, MediaError, open_video
 from pipeline.refusals import refusal

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.drawn.corpus import draw_video
-from pipeline.listing import list_inputs
+from pipeline.ingest.inputs import list_inputs
 from tests.bench.profile import profile_pass
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos"

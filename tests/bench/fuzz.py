@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.drawn.mutations import mutate, splice
-from pipeline.isolation import CRASHED, HUNG, OUT_OF_MEMORY, ChildDied, IsolatedWorker
+from pipeline.ingest.sandbox import CRASHED, HUNG, OUT_OF_MEMORY, ChildDied, IsolatedWorker
 from tests.bench.fuzz_reading import LIMITS, read_file
 from tests.bench.fuzz_seeds import make_seeds
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.isolation import Limits
-from pipeline.listing import ListedInput
+from pipeline.ingest.inputs import ListedInput
+from pipeline.ingest.sandbox import Limits
 from pipeline.media import MediaError
 from pipeline.stages.clip_frames import read_clip, sample_times_us
 from pipeline.stages.scan import ScanConfig, scan

@@ -15,7 +15,7 @@ import pytest
 from pipeline.dataset import Dataset
 from pipeline.decisions import judge_dataset, write_decisions
 from pipeline.grouping import group_duplicates
-from pipeline.listing import list_inputs
+from pipeline.ingest.inputs import list_inputs
 from pipeline.query import connect
 from pipeline.resume import mark_copies
 from pipeline.stages.scan import ScanConfig, scan

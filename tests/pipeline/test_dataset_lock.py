@@ -16,7 +16,7 @@ from pyarrow import fs
 
 from pipeline import lock
 from pipeline.dataset import Dataset
-from pipeline.filesystems import resolve
+from pipeline.ingest.filesystems import resolve
 from pipeline.lock import STALE_S, Holder, Locked
 
 HOLD = """

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.listing import list_inputs
+from pipeline.ingest.inputs import list_inputs
 from pipeline.resume import mark_copies
 from pipeline.stages.scan import ScanConfig, ScannedVideo, scan
 from schemas import CLIPS, VIDEOS

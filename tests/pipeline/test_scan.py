@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from pipeline.drawn.truth import ShotTruth, Truth, VideoTruth
-from pipeline.listing import ListedInput, list_inputs
+from pipeline.ingest.inputs import ListedInput, list_inputs
 from pipeline.resume import mark_copies
 from pipeline.stages.scan import ScanConfig, ScannedVideo, scan
 from schemas import CLIPS, VIDEOS

@@ -15,8 +15,8 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from pipeline.filesystems import beside, local_copy, resolve
-from pipeline.listing import InputError, list_inputs
+from pipeline.ingest.filesystems import beside, local_copy, resolve
+from pipeline.ingest.inputs import InputError, list_inputs
 from schemas.identity import file_digest
 
 

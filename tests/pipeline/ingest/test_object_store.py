@@ -16,8 +16,8 @@ from pyarrow import fs
 
 from pipeline import releases
 from pipeline.dataset import Dataset, DatasetError
-from pipeline.filesystems import local_copy
-from pipeline.listing import list_inputs
+from pipeline.ingest.filesystems import local_copy
+from pipeline.ingest.inputs import list_inputs
 from pipeline.query import funnel
 from pipeline.resume import pending_inputs
 from pipeline.stages.clip_frames import sample_clip, spread_times_us

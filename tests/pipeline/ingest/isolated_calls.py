@@ -10,7 +10,7 @@ import sys
 import time
 from typing import Any
 
-from pipeline.isolation import heartbeat
+from pipeline.ingest.sandbox import heartbeat
 
 MIB = 1 << 20
 

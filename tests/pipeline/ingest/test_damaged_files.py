@@ -18,7 +18,7 @@ from pipeline.drawn.mutations import ENTRY_WIDTH_OFFSET, MUTATIONS, PNG_SIZE_OFF
 from pipeline.drawn.render import render
 from pipeline.drawn.world import draw_scene
 from pipeline.frames import frames_at
-from pipeline.isolation import IsolatedWorker
+from pipeline.ingest.sandbox import IsolatedWorker
 from pipeline.media import (
     MAX_PIXELS_PX,
     MAX_SIDE_PX,

@@ -13,8 +13,8 @@ import fsspec
 import pyarrow as pa
 from pyarrow import fs
 
-from pipeline.copies import COPIES
-from pipeline.isolation import heartbeat
+from pipeline.ingest.download_cache import COPIES
+from pipeline.ingest.sandbox import heartbeat
 
 COPY_BYTES = 1 << 22
 

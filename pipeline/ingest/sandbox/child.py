@@ -13,8 +13,8 @@ from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 
-from pipeline.isolation.beats import heartbeat, send_beats_through
-from pipeline.isolation.channel import Channel, pack, unpack
+from pipeline.ingest.sandbox.beats import heartbeat, send_beats_through
+from pipeline.ingest.sandbox.channel import Channel, pack, unpack
 
 CALL = b"c"
 READY, BEAT, RESULT, ERROR = b"o", b".", b"r", b"e"

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.isolation import (
+from pipeline.ingest.sandbox import (
     CRASHED,
     HUNG,
     OUT_OF_MEMORY,
@@ -25,7 +25,7 @@ from pipeline.isolation import (
     worker,
 )
 from pipeline.media import MediaError
-from tests.pipeline import isolated_calls as calls
+from tests.pipeline.ingest import isolated_calls as calls
 
 LIMITS = Limits(stall_s=60.0, memory_bytes=400 << 20)
 STALL_S = 1.0
@@ -150,7 +150,7 @@ def test_a_child_ends_with_its_parent_even_while_it_hangs() -> None:
     """The parent is killed outright while its child holds the interpreter's lock and answers nobody."""
     code = (
         "import threading, time\n"
-        "from pipeline.isolation import IsolatedWorker\n"
+        "from pipeline.ingest.sandbox import IsolatedWorker\n"
         "from tests.pipeline import isolated_calls as functions\n"
         "worker = IsolatedWorker()\n"
         "print(worker.call(functions.pid), flush=True)\n"

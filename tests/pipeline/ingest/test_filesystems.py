@@ -17,13 +17,13 @@ import fsspec
 import pytest
 from pyarrow import fs
 
-from pipeline import copies, filesystems
-from pipeline.copies import Copies
-from pipeline.filesystems import local_copy
+from pipeline.ingest import download_cache, filesystems
+from pipeline.ingest.download_cache import Copies
+from pipeline.ingest.filesystems import local_copy
 
 KEEP = """
 import sys, time
-from pipeline.copies import COPIES
+from pipeline.ingest.download_cache import COPIES
 with COPIES.holding("key", ".mp4", lambda file: file.write(b"bytes")) as path:
     print(path, flush=True)
 sys.stdin.read()
@@ -165,4 +165,4 @@ def test_copies_go_with_their_process_or_with_the_next(killed: bool, tmp_path: P
     assert not path.parent.exists()
     assert os.path.exists(hold(kept, "mine"))
     later.close()
-    assert copies.PREFIX in kept._folder
+    assert download_cache.PREFIX in kept._folder

@@ -16,7 +16,7 @@ import pyarrow.json
 import pyarrow.parquet
 from pyarrow import fs
 
-from pipeline.filesystems import beside, is_uri, resolve
+from pipeline.ingest.filesystems import beside, is_uri, resolve
 from schemas.errors import UsageError
 
 LIST_READERS = {

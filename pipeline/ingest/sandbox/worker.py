@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
-from pipeline.isolation.channel import Channel, pack, unpack
-from pipeline.isolation.child import BEAT, CALL, READY, RESULT
+from pipeline.ingest.sandbox.channel import Channel, pack, unpack
+from pipeline.ingest.sandbox.child import BEAT, CALL, READY, RESULT
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -226,7 +226,7 @@ def _start() -> _Child:
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-c", f"from pipeline.isolation.child import serve; serve({theirs.fileno()})"],
+            [sys.executable, "-c", f"from pipeline.ingest.sandbox.child import serve; serve({theirs.fileno()})"],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
