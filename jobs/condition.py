@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.frames import frames_at
-from pipeline.media import MICROSECONDS, FrameReader, MediaError, displayed_size, open_video
+from pipeline.decode.random_access import frames_at
+from pipeline.decode.reader import MICROSECONDS, FrameReader, MediaError, displayed_size, open_video
 from schemas.errors import UsageError
 
 

@@ -21,10 +21,10 @@ from model.builtin import BUILTIN, BUILTIN_CAPTIONER
 from pipeline.captioners.captioner import Caption, ClipFrames, Rewrite, fingerprint, load_captioner
 from pipeline.captioners.source_text import hint_of, invented_words, title_of
 from pipeline.dataset import Dataset
+from pipeline.decode.clip_frames import sample_isolated, spread_times_us
 from pipeline.engines.engine import Answer, Sampling
 from pipeline.ledger import Reporter, timed
 from pipeline.stages.caption_checks.measure import check
-from pipeline.stages.clip_frames import sample_isolated, spread_times_us
 from schemas import CAPTIONS
 from schemas.recipe import Recipe
 from schemas.rules import reasons_against

@@ -19,9 +19,9 @@ import pyarrow as pa
 from model.builtin import clip_folder
 from pipeline.captioning import frames_of
 from pipeline.dataset import Dataset
+from pipeline.decode.clip_frames import SampledClip, sample_isolated, spread_times_us
+from pipeline.decode.reader import fit_to_budget
 from pipeline.ledger import Reporter, timed
-from pipeline.media import fit_to_budget
-from pipeline.stages.clip_frames import SampledClip, sample_isolated, spread_times_us
 from pipeline.stages.overlay_text import measure as overlay_text
 from schemas import EMBEDDINGS, MEASURES
 from schemas.identity import digest, file_digest, folder_digest

@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pipeline.decode.frame import Span, StreamFrame, StreamMeasure, VideoFacts
 from pipeline.stages import letterbox, motion, video_hash
 from pipeline.stages.technical import measure as technical
 from pipeline.stages.tells import measure as tells
-from pipeline.stream import Span, StreamFrame, StreamMeasure, VideoFacts
 from schemas.identity import digest
 from schemas.recipe.decode_pass import MeasureConfig
 from schemas.tables.measures import STREAM_MEASURES

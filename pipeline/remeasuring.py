@@ -6,11 +6,11 @@ import time
 from typing import Any
 
 from pipeline.dataset import Dataset
+from pipeline.decode.clip_frames import limits_of
+from pipeline.decode.reader import MediaError
 from pipeline.ingest.sandbox import ChildDied, isolated
 from pipeline.measures import COLUMNS, stream_fingerprints
-from pipeline.media import MediaError
 from pipeline.resume import Remeasuring
-from pipeline.stages.clip_frames import limits_of
 from pipeline.stages.scan import remeasure
 from schemas import MEASURES
 from schemas.recipe import Recipe

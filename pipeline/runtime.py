@@ -29,6 +29,7 @@ from ray.actor import ActorHandle
 from ray.util.debug import disable_log_once_globally
 
 from pipeline.dataset import Dataset, new_rows
+from pipeline.decode.clip_frames import limits_of
 from pipeline.encoding import LatentWriting, PlannedFrames, TextWriting
 from pipeline.ingest.inputs import ListedInput
 from pipeline.ingest.sandbox import ChildDied, isolated
@@ -36,7 +37,6 @@ from pipeline.ledger import Ledger, timed
 from pipeline.looking import Looking, LookWriter, Reading
 from pipeline.remeasuring import write_remeasured
 from pipeline.resume import PendingInputs, Remeasuring
-from pipeline.stages.clip_frames import limits_of
 from pipeline.stages.scan import ScanConfig, failed_scan, scan
 from schemas import CLIPS, EMBEDDINGS, VIDEOS
 from schemas.recipe import Recipe

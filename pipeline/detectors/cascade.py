@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.decode.frame import StreamFrame
 from pipeline.detectors.detector import Transition
 from pipeline.detectors.gradual import GradualConfig, even_change
 from pipeline.detectors.nomination import Nominations
 from pipeline.detectors.thumbnails import Recent, Thumbnail
 from pipeline.detectors.transnet import TransNetConfig, transitions
-from pipeline.stream import StreamFrame
 
 NEAR_FRAMES, FAR_FRAMES = 4, 12
 """A cut must stand out from the changes of so many frames on either side. Where it does, but as much changes on both

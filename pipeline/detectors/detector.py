@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from pipeline.stream import StreamFrame
+from pipeline.decode.frame import StreamFrame
 
 TransitionKind = Literal["cut", "gradual"]
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from pipeline.decode.frame import StreamFrame
 from pipeline.detectors.detector import Transition
-from pipeline.stream import StreamFrame
 
 if TYPE_CHECKING:
     from scenedetect import FrameTimecode

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.decode.frame import StreamFrame
 from pipeline.detectors.detector import Transition
 from pipeline.detectors.pyscenedetect import NOMINAL_FPS
-from pipeline.stream import StreamFrame
 
 
 @dataclass(frozen=True)

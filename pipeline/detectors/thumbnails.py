@@ -10,7 +10,7 @@ from functools import cached_property
 import cv2
 import numpy as np
 
-from pipeline.stream import TINY_HEIGHT, TINY_WIDTH, StreamFrame, tiny_picture
+from pipeline.decode.frame import TINY_HEIGHT, TINY_WIDTH, StreamFrame, tiny_picture
 
 COARSE_WIDTH, COARSE_HEIGHT = 8, 5
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.decode.frame import StreamFrame
 from pipeline.detectors.detector import Transition
-from pipeline.stream import StreamFrame
 
 if TYPE_CHECKING:
     from pipeline.detectors.transnet_net import TransNet

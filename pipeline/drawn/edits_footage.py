@@ -9,10 +9,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from pipeline.decode.reader import FrameReader, open_video, rotation_turns
 from pipeline.drawn.programme import HELD_OUT_SEED
 from pipeline.drawn.render import render
 from pipeline.drawn.world import draw_scene
-from pipeline.media import FrameReader, open_video, rotation_turns
 
 LONG_SIDE_PX = 400
 DRAWN_SIZE = (400, 225)

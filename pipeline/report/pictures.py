@@ -17,12 +17,12 @@ import numpy as np
 from markupsafe import Markup
 from PIL import Image
 
-from pipeline.frames import frames_at
+from pipeline.decode.clip_frames import limits_of, sample_times_us
+from pipeline.decode.random_access import frames_at
+from pipeline.decode.reader import MediaError
 from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.sandbox import ChildDied, isolated
-from pipeline.media import MediaError
 from pipeline.report.thumbnails import data_uri
-from pipeline.stages.clip_frames import limits_of, sample_times_us
 from schemas.recipe.decode_pass import LimitsConfig
 
 NUM_FRAMES = 3

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pipeline.stages.clip_frames import sample_clip, spread_times_us
+from pipeline.decode.clip_frames import sample_clip, spread_times_us
 
 NUM_FRAMES = 4
 HEIGHT_PX = 112

@@ -12,11 +12,11 @@ from typing import Any
 
 import cv2
 
+from pipeline.decode import probe
+from pipeline.decode.frame import StreamFrame, VideoFacts
+from pipeline.decode.reader import MICROSECONDS, NOMINAL_FPS, FrameReader, reformatted
 from pipeline.detectors.detector import Detector
 from pipeline.measures import StreamMeasures
-from pipeline.media import MICROSECONDS, NOMINAL_FPS, FrameReader, reformatted
-from pipeline.stages import probe
-from pipeline.stream import StreamFrame, VideoFacts
 from schemas.recipe.decode_pass import MeasureConfig
 
 

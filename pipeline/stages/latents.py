@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.decode.clip_frames import SampledClip, read_clip
+from pipeline.decode.reader import MICROSECONDS, MediaError, fit_to_budget
 from pipeline.ingest.filesystems import local_copy
-from pipeline.media import MICROSECONDS, MediaError, fit_to_budget
-from pipeline.stages.clip_frames import SampledClip, read_clip
 from schemas.recipe.training import EncodeConfig
 
 SIDE_MULTIPLE = 16

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.stages.borders.evidence import BLACK, NONE, SAME_LINE_PX, Borders, Frame, borders_of
 from pipeline.stages.borders.lines import FLAT_LUMA, SIDE, look_at, sides_of
-from pipeline.stream import Span, StreamFrame, VideoFacts
 from schemas.recipe.decode_pass import MeasureConfig
 
 VERSION = 1

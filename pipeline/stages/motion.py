@@ -19,9 +19,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.stages.camera import CameraFit, camera_scores, fit_camera
 from pipeline.stages.motion_vectors import VectorMotion
-from pipeline.stream import Span, StreamFrame, VideoFacts
 from schemas.recipe.decode_pass import MeasureConfig
 
 VERSION = 2

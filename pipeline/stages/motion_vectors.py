@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline.stream import Span, StreamFrame
+from pipeline.decode.frame import Span, StreamFrame
 
 LOOKS_HZ = 2.0
 """Frames looked at a second (cosmos-curate: 2)."""

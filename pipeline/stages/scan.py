@@ -7,17 +7,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.decode import probe
+from pipeline.decode.diagnosis import refusal
+from pipeline.decode.frame import Span
+from pipeline.decode.reader import MICROSECONDS, FrameReader, MediaError, open_video
 from pipeline.detectors.catalogue import make_detector
 from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.inputs import ListedInput
 from pipeline.judging import decide
 from pipeline.measures import stream_fingerprints
-from pipeline.media import MICROSECONDS, FrameReader, MediaError, open_video
-from pipeline.refusals import refusal
-from pipeline.stages import probe
 from pipeline.stages.decode_pass import run_pass
 from pipeline.stages.shots import clip_spans
-from pipeline.stream import Span
 from schemas.identity import ID_HEX_CHARS, digest
 from schemas.recipe import Recipe
 from schemas.recipe.decode_pass import MeasureConfig, SplitConfig

@@ -10,8 +10,8 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
+from pipeline.decode.frame import Span
 from pipeline.detectors.detector import Transition
-from pipeline.stream import Span
 from schemas.recipe.decode_pass import SplitConfig
 
 VERSION = 2

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from pipeline.decode.random_access import frames_at
+from pipeline.decode.reader import fit_to_budget
 from pipeline.detectors.detector import Transition
-from pipeline.frames import frames_at
-from pipeline.media import fit_to_budget
 from pipeline.stages.embedding import ClipEmbedder
 from pipeline.stages.shots import stitch
 from schemas.recipe.decode_pass import SplitConfig

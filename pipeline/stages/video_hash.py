@@ -24,7 +24,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline.stream import Span, StreamFrame, VideoFacts
+from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from schemas.recipe.decode_pass import MeasureConfig
 
 VERSION = 2

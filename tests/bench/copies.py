@@ -12,13 +12,13 @@ import cv2
 import numpy as np
 import pyarrow as pa
 
+from pipeline.decode.frame import Span, StreamFrame, VideoFacts
+from pipeline.decode.reader import FrameReader, open_video, rotation_turns
 from pipeline.drawn.edited_copies import write_clip
 from pipeline.drawn.encode import Encoding
 from pipeline.drawn.render import render_at
 from pipeline.drawn.world import draw_scene
-from pipeline.media import FrameReader, open_video, rotation_turns
 from pipeline.stages.video_hash import FingerprintMeasure
-from pipeline.stream import Span, StreamFrame, VideoFacts
 from schemas.recipe.decode_pass import MeasureConfig
 
 SOURCE = Encoding(options=(("crf", "18"),))

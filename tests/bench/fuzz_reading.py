@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from pipeline.decode.clip_frames import read_clip, sample_times_us
+from pipeline.decode.reader import MediaError
 from pipeline.ingest.inputs import ListedInput
 from pipeline.ingest.sandbox import Limits
-from pipeline.media import MediaError
-from pipeline.stages.clip_frames import read_clip, sample_times_us
 from pipeline.stages.scan import ScanConfig, scan
 from schemas import CLIPS, VIDEOS
 from schemas.recipe import load_recipe

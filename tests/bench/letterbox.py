@@ -26,11 +26,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.drawn.borders import Border, bordered
 from pipeline.drawn.render import render_at
 from pipeline.drawn.world import draw_scene
 from pipeline.stages.letterbox import LetterboxMeasure
-from pipeline.stream import Span, StreamFrame, VideoFacts
 from schemas.recipe.decode_pass import MeasureConfig
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos"

@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from pipeline.decode.reader import FrameReader, open_video
 from pipeline.drawn.render import render_at
 from pipeline.drawn.world import draw_scene
-from pipeline.media import FrameReader, open_video
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos"
 REAL: dict[str, tuple[tuple[int, int], tuple[float, float, float, float]]] = {

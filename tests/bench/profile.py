@@ -9,12 +9,12 @@ from functools import wraps
 from typing import Any
 
 from pipeline import measures
+from pipeline.decode import probe
+from pipeline.decode.frame import StreamFrame
+from pipeline.decode.reader import FrameReader, open_video
 from pipeline.detectors.catalogue import make_detector
-from pipeline.media import FrameReader, open_video
-from pipeline.stages import probe
 from pipeline.stages.decode_pass import run_pass
 from pipeline.stages.shots import clip_spans
-from pipeline.stream import StreamFrame
 from schemas.recipe import load_recipe
 from schemas.tables.measures import STREAM_MEASURES
 

@@ -13,7 +13,7 @@ import pytest
 from jobs.cli import main
 from jobs.runs import write_run
 from pipeline.dataset import Dataset
-from pipeline.stages.probe import failed
+from pipeline.decode.probe import failed
 from schemas import CLIPS, VIDEOS
 from schemas.recipe import Recipe
 from schemas.rules import Rule

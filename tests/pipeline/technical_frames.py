@@ -9,11 +9,11 @@ from pathlib import Path
 import av
 import numpy as np
 
+from pipeline.decode.frame import Span, StreamFrame, VideoFacts
+from pipeline.decode.reader import FrameReader, open_video
 from pipeline.drawn import blemishes
 from pipeline.drawn.encode import Encoding, encode
-from pipeline.media import FrameReader, open_video
 from pipeline.stages.technical.measure import TechnicalMeasure
-from pipeline.stream import Span, StreamFrame, VideoFacts
 from schemas.recipe.decode_pass import MeasureConfig
 
 FPS = 25

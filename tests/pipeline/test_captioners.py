@@ -10,9 +10,9 @@ import pytest
 
 from pipeline.captioners.captioner import Caption, Captioner, ClipFrames, fingerprint, load_captioner
 from pipeline.captioners.frames import even_indices, fit_frames, size_within
+from pipeline.decode.clip_frames import sample_times_us
 from pipeline.drawn.render import render
 from pipeline.drawn.world import attributes, detailed_caption, draw_scene
-from pipeline.stages.clip_frames import sample_times_us
 from schemas.recipe.models import CaptionConfig
 from schemas.structured_caption import text_of
 

@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.drawn.borders import Border
 from pipeline.stages.borders.lines import SIDE
 from pipeline.stages.letterbox import LetterboxMeasure
-from pipeline.stream import Span, StreamFrame, VideoFacts
 from schemas.recipe.decode_pass import MeasureConfig
 from tests.bench.letterbox import Case, error_px, frames_of, measured
 

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.stages.motion import MotionMeasure
-from pipeline.stream import Span, StreamFrame, VideoFacts
 from schemas.recipe.decode_pass import MeasureConfig
 from schemas.tables.measures import Camera, Motion
 

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from av.codec.context import Flags2
 
+from pipeline.decode.frame import Span, StreamFrame
 from pipeline.drawn.camera_moves import CameraMove, draw_texture, render
 from pipeline.drawn.encode import Encoding, encode
 from pipeline.stages.motion_vectors import VectorMotion, cell_motion, cell_shares, patch_samples
-from pipeline.stream import Span, StreamFrame
 
 FOLDER = Path(__file__).parents[3] / "shared" / "videos"
 VECTOR = np.dtype(

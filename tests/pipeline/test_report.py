@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from pipeline.dataset import Dataset
+from pipeline.decode.probe import failed
 from pipeline.drawn.encode import Encoding, encode
 from pipeline.drawn.render import render
 from pipeline.drawn.world import Scene, Thing
@@ -30,7 +31,6 @@ from pipeline.report.plots import histogram_svg, smoothed
 from pipeline.report.thresholds import Threshold, explain, thresholds_in
 from pipeline.report.thumbnails import HEIGHT_PX, read_strip
 from pipeline.report.training import read_loss_curve, read_sample
-from pipeline.stages.probe import failed
 from schemas import CAPTIONS, CLIPS, VIDEOS
 from schemas.errors import UsageError
 from schemas.recipe import Recipe

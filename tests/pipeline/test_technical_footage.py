@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.media import FrameReader, open_video
+from pipeline.decode.frame import Span, StreamFrame, VideoFacts
+from pipeline.decode.reader import FrameReader, open_video
 from pipeline.stages.technical.measure import TechnicalMeasure
 from pipeline.stages.tells.measure import TellsMeasure
-from pipeline.stream import Span, StreamFrame, VideoFacts
 from schemas.recipe.decode_pass import MeasureConfig
 
 FOLDER = Path(__file__).parents[3] / "shared" / "videos"

@@ -13,16 +13,16 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.decode.frame import Span, StreamFrame, VideoFacts
+from pipeline.decode.reader import FrameReader, open_video
 from pipeline.drawn import blemishes, tells
 from pipeline.drawn.encode import Encoding, encode
 from pipeline.drawn.render import render
 from pipeline.drawn.world import SHAPES, Scene, Thing
-from pipeline.media import FrameReader, open_video
 from pipeline.stages.tells.black import is_black
 from pipeline.stages.tells.drift import drift_between
 from pipeline.stages.tells.measure import TellsMeasure
 from pipeline.stages.tells.shot_rate import shots_per_s
-from pipeline.stream import Span, StreamFrame, VideoFacts
 from schemas.recipe.decode_pass import MeasureConfig
 from schemas.tables.measures import Tells
 

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.stages.video_hash import (
     GRID,
     MIN_INTERVAL_US,
@@ -22,7 +23,6 @@ from pipeline.stages.video_hash import (
     mirrored,
     square,
 )
-from pipeline.stream import Span, StreamFrame, VideoFacts
 from schemas.columns import arrow_fields
 from schemas.recipe.decode_pass import MeasureConfig
 from schemas.tables.measures import Fingerprint

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.media import MICROSECONDS
+from pipeline.decode.frame import Span, StreamFrame, VideoFacts
+from pipeline.decode.reader import MICROSECONDS
 from pipeline.stages.technical.blockiness import blockiness
 from pipeline.stages.technical.colourfulness import colourfulness
 from pipeline.stages.technical.flicker import flicker
@@ -19,7 +20,6 @@ from pipeline.stages.technical.levels import clipped_frac, mean_brightness, rms_
 from pipeline.stages.technical.noise import noise_sigma
 from pipeline.stages.technical.sharpness import laplacian_variance
 from pipeline.stages.technical.strips import cut_strips, picture_area, strip_places
-from pipeline.stream import Span, StreamFrame, VideoFacts
 from schemas.recipe.decode_pass import MeasureConfig
 from schemas.tables.measures import Technical
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.media import luma_and_chroma, rotation_turns
+from pipeline.decode.frame import StreamFrame
+from pipeline.decode.reader import luma_and_chroma, rotation_turns
 from pipeline.stages.technical.levels import black_and_white
-from pipeline.stream import StreamFrame
 
 STRIP_ROWS = 48
 NUM_STRIPS = 5

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.stages.technical.strips import cut_strips, strip_places
 from pipeline.stages.tells.black import is_black
 from pipeline.stages.tells.colour_bars import shows_colour_bars
@@ -16,7 +17,6 @@ from pipeline.stages.tells.countdown import shows_countdown
 from pipeline.stages.tells.screen_recording import ScreenSigns, screen_score, screen_signs
 from pipeline.stages.tells.shot_rate import shots_per_s
 from pipeline.stages.tells.slideshow import Slides
-from pipeline.stream import Span, StreamFrame, VideoFacts
 from schemas.recipe.decode_pass import MeasureConfig
 from schemas.tables.measures import Tells
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
-from pipeline.media import MICROSECONDS
-from pipeline.stream import Span
+from pipeline.decode.frame import Span
+from pipeline.decode.reader import MICROSECONDS
 
 WINDOW_S = 10.0
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.media import MICROSECONDS
+from pipeline.decode.frame import Span
+from pipeline.decode.reader import MICROSECONDS
 from pipeline.stages.technical.freezing import FROZEN_LEVELS, largest_change
 from pipeline.stages.tells.drift import drift_between
-from pipeline.stream import Span
 
 MAX_LEFT_OVER = 12.0
 """Levels that a drift may leave over between two looks a fifth of a second apart. Nine in ten of stills that were

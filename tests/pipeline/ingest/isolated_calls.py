@@ -76,7 +76,7 @@ def eat(mebibytes: int) -> list[bytes]:
 
 
 def refuse(kind: str) -> None:
-    from pipeline.media import MediaError
+    from pipeline.decode.reader import MediaError
 
     raise {
         "media": MediaError("no_frames", "nothing decodes"),

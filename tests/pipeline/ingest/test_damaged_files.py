@@ -13,13 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.drawn.encode import Encoding, encode, save_image
-from pipeline.drawn.mutations import ENTRY_WIDTH_OFFSET, MUTATIONS, PNG_SIZE_OFFSET
-from pipeline.drawn.render import render
-from pipeline.drawn.world import draw_scene
-from pipeline.frames import frames_at
-from pipeline.ingest.sandbox import IsolatedWorker
-from pipeline.media import (
+from pipeline.decode.diagnosis import refusal
+from pipeline.decode.frame import StreamFrame
+from pipeline.decode.probe import header_facts
+from pipeline.decode.random_access import frames_at
+from pipeline.decode.reader import (
     MAX_PIXELS_PX,
     MAX_SIDE_PX,
     FrameReader,
@@ -28,9 +26,11 @@ from pipeline.media import (
     reformatted,
     require_bearable_size,
 )
-from pipeline.refusals import refusal
-from pipeline.stages.probe import header_facts
-from pipeline.stream import StreamFrame
+from pipeline.drawn.encode import Encoding, encode, save_image
+from pipeline.drawn.mutations import ENTRY_WIDTH_OFFSET, MUTATIONS, PNG_SIZE_OFFSET
+from pipeline.drawn.render import render
+from pipeline.drawn.world import draw_scene
+from pipeline.ingest.sandbox import IsolatedWorker
 from tests.bench import fuzz
 from tests.bench.fuzz_reading import LIMITS, read_lightly
 from tests.bench.fuzz_seeds import make_seeds

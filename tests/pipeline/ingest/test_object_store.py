@@ -16,11 +16,11 @@ from pyarrow import fs
 
 from pipeline import releases
 from pipeline.dataset import Dataset, DatasetError
+from pipeline.decode.clip_frames import sample_clip, spread_times_us
 from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.inputs import list_inputs
 from pipeline.query import funnel
 from pipeline.resume import pending_inputs
-from pipeline.stages.clip_frames import sample_clip, spread_times_us
 from pipeline.stages.scan import ScanConfig, scan
 from schemas import CAPTIONS, CLIPS, DECISIONS, VIDEOS
 from schemas.recipe import load_recipe

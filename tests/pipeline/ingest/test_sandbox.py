@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.decode.reader import MediaError
 from pipeline.ingest.sandbox import (
     CRASHED,
     HUNG,
@@ -24,7 +25,6 @@ from pipeline.ingest.sandbox import (
     isolated,
     worker,
 )
-from pipeline.media import MediaError
 from tests.pipeline.ingest import isolated_calls as calls
 
 LIMITS = Limits(stall_s=60.0, memory_bytes=400 << 20)

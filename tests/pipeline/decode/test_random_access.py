@@ -11,11 +11,11 @@ import av
 import numpy as np
 import pytest
 
+from pipeline.decode.random_access import frames_at
+from pipeline.decode.reader import FrameReader, open_video
 from pipeline.drawn.encode import Encoding, encode
 from pipeline.drawn.render import render
 from pipeline.drawn.world import draw_scene
-from pipeline.frames import frames_at
-from pipeline.media import FrameReader, open_video
 from tests.bench.fuzz_seeds import FOREIGN, make_seeds
 
 NUM_FRAMES, FPS = 12, 12
@@ -70,5 +70,5 @@ def test_random_access_equals_one_pass_in_every_container(whole_files: list[Path
 
 def test_random_access_leaves_matrix_products_to_torch() -> None:
     """decord would load NVIDIA's libraries for the whole process, and one of them takes CPU products over."""
-    code = "from pipeline.frames import _load_decord; _load_decord(); import torch; x = torch.ones(64, 64); x @ x"
+    code = "from pipeline.decode.random_access import _load_decord; _load_decord(); import torch; x = torch.ones(64, 64); x @ x"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.decode.clip_frames import sample_clip, sample_times_us, spread_times_us
 from pipeline.drawn.render import render
 from pipeline.drawn.truth import Truth
-from pipeline.stages.clip_frames import sample_clip, sample_times_us, spread_times_us
 
 MakeRow = Callable[..., dict[str, Any]]
 

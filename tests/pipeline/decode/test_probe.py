@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.media import displayed_size
-from pipeline.stages.probe import UNKNOWN, failed, probed, time_facts
+from pipeline.decode.probe import UNKNOWN, failed, probed, time_facts
+from pipeline.decode.reader import displayed_size
 
 
 def test_rate_and_duration_count_the_last_frame() -> None:

@@ -16,7 +16,7 @@ import av.video.stream
 import cv2
 import numpy as np
 
-from pipeline.ahead import ahead
+from pipeline.decode.prefetch import ahead
 from pipeline.ingest.sandbox import heartbeat
 
 MICROSECONDS = 1_000_000

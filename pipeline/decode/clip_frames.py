@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.frames import frames_at
+from pipeline.decode.random_access import frames_at
+from pipeline.decode.reader import MediaError, fit_to_budget
 from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.sandbox import ChildDied, Limits, isolated
-from pipeline.media import MediaError, fit_to_budget
 from schemas.recipe.decode_pass import LimitsConfig
 
 

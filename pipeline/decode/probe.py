@@ -10,7 +10,7 @@ import av.video.frame
 import av.video.stream
 import numpy as np
 
-from pipeline.media import MICROSECONDS, displayed_size
+from pipeline.decode.reader import MICROSECONDS, displayed_size
 from schemas.tables.videos import FAILED, PROBED
 
 VFR_TOLERANCE_FRAC, VFR_TOLERANCE_US = 0.1, 2_000

@@ -13,7 +13,7 @@ import numpy as np
 from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import ColorRange
 
-from pipeline.media import displayed_luma, reduce_planes, rotation_turns
+from pipeline.decode.reader import displayed_luma, reduce_planes, rotation_turns
 
 TINY_WIDTH, TINY_HEIGHT = 48, 27
 """What TransNetV2 looks at (Soucek & Lokoc 2020)."""

@@ -14,7 +14,7 @@ import av
 import av.error
 import av.logging
 
-from pipeline.media import MediaError, require_bearable_size
+from pipeline.decode.reader import MediaError, require_bearable_size
 
 NUM_PACKETS = 16
 """So many packets are tried; they are refused for the same reason, most often."""

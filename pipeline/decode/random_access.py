@@ -19,8 +19,8 @@ import av.video.frame
 import cv2
 import numpy as np
 
+from pipeline.decode.reader import MICROSECONDS, FrameReader, MediaError, open_video, reformatted, rotation_turns
 from pipeline.ingest.sandbox import heartbeat
-from pipeline.media import MICROSECONDS, FrameReader, MediaError, open_video, reformatted, rotation_turns
 
 if TYPE_CHECKING:
     import decord

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.ahead import ahead
+from pipeline.decode.prefetch import ahead
 
 
 def counting(made: list[int], end: int) -> Iterator[int]:
