@@ -15,8 +15,8 @@ import cv2
 from pipeline.decode import probe
 from pipeline.decode.frame import StreamFrame, VideoFacts
 from pipeline.decode.reader import MICROSECONDS, NOMINAL_FPS, FrameReader, reformatted
-from pipeline.detectors.detector import Detector
 from pipeline.measures import StreamMeasures
+from pipeline.split.detectors.detector import Detector
 from schemas.recipe.decode_pass import MeasureConfig
 
 

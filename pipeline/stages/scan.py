@@ -11,13 +11,13 @@ from pipeline.decode import probe
 from pipeline.decode.diagnosis import refusal
 from pipeline.decode.frame import Span
 from pipeline.decode.reader import MICROSECONDS, FrameReader, MediaError, open_video
-from pipeline.detectors.catalogue import make_detector
 from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.inputs import ListedInput
 from pipeline.judging import decide
 from pipeline.measures import stream_fingerprints
+from pipeline.split.clips import clip_spans
+from pipeline.split.detectors.catalogue import make_detector
 from pipeline.stages.decode_pass import run_pass
-from pipeline.stages.shots import clip_spans
 from schemas.identity import ID_HEX_CHARS, digest
 from schemas.recipe import Recipe
 from schemas.recipe.decode_pass import MeasureConfig, SplitConfig
@@ -134,7 +134,7 @@ def _scan_file(path: str, identity: dict[str, Any], config: ScanConfig) -> Scann
     end_us = reader.times_us[-1] + reader.last_duration_us
     transitions = detector.finish()
     if config.split.stitch_distance:
-        from pipeline.stages.stitching import stitched  # loads torch
+        from pipeline.split.stitch import stitched  # loads torch
 
         transitions = stitched(path, transitions, reader.times_us, (facts["width"], facts["height"]), config.split)
     spans = clip_spans(transitions, reader.times_us, end_us, config.split)

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.detectors.detector import Transition
+from pipeline.split.detectors.detector import Transition
 
 TOLERANCE_FRAMES = 2
 KINDS = ("cut", "dissolve", "fade")

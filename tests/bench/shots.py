@@ -29,10 +29,10 @@ from rich.table import Table
 
 from pipeline.decode.frame import StreamFrame
 from pipeline.decode.reader import FrameReader, open_video
-from pipeline.detectors.catalogue import DETECTORS, make_detector
-from pipeline.detectors.detector import Transition
 from pipeline.drawn.edits import encode_edit, plan_edit
 from pipeline.drawn.edits_footage import Stretches, draw_footage, read_stretches
+from pipeline.split.detectors.catalogue import DETECTORS, make_detector
+from pipeline.split.detectors.detector import Transition
 from schemas.recipe.decode_pass import SplitConfig
 from tests.bench.shot_matching import KINDS, Tally, match
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.detectors.pyscenedetect import TimedCuts
+from pipeline.split.detectors.pyscenedetect import TimedCuts
 
 
 @dataclass(frozen=True)

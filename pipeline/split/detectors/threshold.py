@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.decode.frame import StreamFrame
-from pipeline.detectors.detector import Transition
-from pipeline.detectors.pyscenedetect import NOMINAL_FPS
+from pipeline.split.detectors.detector import Transition
+from pipeline.split.detectors.pyscenedetect import NOMINAL_FPS
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import itertools
 import pytest
 
 from pipeline.decode.frame import Span
-from pipeline.detectors.detector import Transition
-from pipeline.stages.shots import clip_spans, stitch
+from pipeline.split.clips import clip_spans, stitch
+from pipeline.split.detectors.detector import Transition
 from schemas.recipe.decode_pass import SplitConfig
 
 TIMES_US = [40_000 * i for i in range(100)]

@@ -6,10 +6,10 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.detectors.detector import Transition
 from pipeline.drawn.render import render
 from pipeline.drawn.world import draw_scene
-from pipeline.stages.stitching import stitched
+from pipeline.split.detectors.detector import Transition
+from pipeline.split.stitch import stitched
 from schemas.recipe.decode_pass import SplitConfig
 
 SIZE = (128, 96)

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from pipeline.decode.frame import StreamFrame
-from pipeline.detectors.detector import Transition
+from pipeline.split.detectors.detector import Transition
 
 if TYPE_CHECKING:
     from scenedetect import FrameTimecode

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from pipeline.decode.frame import Span
-from pipeline.detectors.detector import Transition
+from pipeline.split.detectors.detector import Transition
 from schemas.recipe.decode_pass import SplitConfig
 
 VERSION = 2

@@ -6,8 +6,8 @@ from array import array
 
 import numpy as np
 
-from pipeline.detectors.thumbnails import Recent
-from pipeline.detectors.transnet import load_net
+from pipeline.split.detectors.thumbnails import Recent
+from pipeline.split.detectors.transnet import load_net
 
 MARGIN_FRAMES = 16
 """Looked at on either side of a span. The paper's windows have 25."""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.decode.frame import StreamFrame
-from pipeline.detectors.detector import Transition
+from pipeline.split.detectors.detector import Transition
 
 if TYPE_CHECKING:
-    from pipeline.detectors.transnet_net import TransNet
+    from pipeline.split.detectors.transnet_net import TransNet
 
 WINDOW_FRAMES, MARGIN_FRAMES = 200, 25
 """A window, and what is only looked at on either side of it; the first and the last frame are repeated.
@@ -76,7 +76,7 @@ def load_net() -> TransNet:
     Raises:
         ModuleNotFoundError: the package that carries the weights is not installed.
     """
-    from pipeline.detectors.transnet_net import TransNet
+    from pipeline.split.detectors.transnet_net import TransNet
 
     return TransNet()
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipeline.detectors.adaptive import AdaptiveConfig, AdaptiveDetector
-from pipeline.detectors.cascade import CascadeDetector
-from pipeline.detectors.content import ContentConfig, ContentDetector
-from pipeline.detectors.detector import Detector
-from pipeline.detectors.hash import HashConfig, HashDetector
-from pipeline.detectors.threshold import ThresholdDetector
-from pipeline.detectors.transnet import TransNetDetector
+from pipeline.split.detectors.adaptive import AdaptiveConfig, AdaptiveDetector
+from pipeline.split.detectors.cascade import CascadeDetector
+from pipeline.split.detectors.content import ContentConfig, ContentDetector
+from pipeline.split.detectors.detector import Detector
+from pipeline.split.detectors.hash import HashConfig, HashDetector
+from pipeline.split.detectors.threshold import ThresholdDetector
+from pipeline.split.detectors.transnet import TransNetDetector
 from schemas.recipe.decode_pass import SplitConfig
 
 DETECTORS: dict[str, Callable[[SplitConfig], Detector]] = {

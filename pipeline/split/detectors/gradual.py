@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.detectors.thumbnails import Recent, Thumbnail
+from pipeline.split.detectors.thumbnails import Recent, Thumbnail
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.decode.frame import StreamFrame
-from pipeline.detectors.detector import Transition
-from pipeline.detectors.gradual import GradualConfig, even_change
-from pipeline.detectors.nomination import Nominations
-from pipeline.detectors.thumbnails import Recent, Thumbnail
-from pipeline.detectors.transnet import TransNetConfig, transitions
+from pipeline.split.detectors.detector import Transition
+from pipeline.split.detectors.gradual import GradualConfig, even_change
+from pipeline.split.detectors.nomination import Nominations
+from pipeline.split.detectors.thumbnails import Recent, Thumbnail
+from pipeline.split.detectors.transnet import TransNetConfig, transitions
 
 NEAR_FRAMES, FAR_FRAMES = 4, 12
 """A cut must stand out from the changes of so many frames on either side. Where it does, but as much changes on both
