@@ -15,7 +15,7 @@ import numpy as np
 
 from jobs.clip_pairs import HELD_OUT_SEED, PLACE_FACTS, THING_FACTS, small_frames, text_of, with_wrong
 from pipeline.drawn.world import Scene, draw_scene
-from pipeline.stages.embedding import ClipEmbedder, text_video_similarity
+from pipeline.measure.clip.embedding import ClipEmbedder, text_video_similarity
 from schemas.recipe.models import EmbeddingConfig
 
 POSITIONS = [(i + 0.5) / 8 for i in range(8)]

@@ -21,8 +21,8 @@ from pipeline.dataset import Dataset
 from pipeline.decisions import judge_dataset, write_decisions
 from pipeline.grouping import group_duplicates
 from pipeline.ingest.inputs import ListedInput
-from pipeline.looking import look_fingerprints
-from pipeline.measures import stream_fingerprints
+from pipeline.measure.clip.run import look_fingerprints
+from pipeline.measure.registry import stream_fingerprints
 from pipeline.query import funnel, write_portable_views
 from pipeline.resume import pending_inputs, to_caption, to_look_at, to_remeasure
 from schemas.recipe import Recipe

@@ -90,7 +90,7 @@ class Captioning:
         self._fingerprint = fingerprint(recipe.caption)
         self._embedder = None
         if recipe.embedding.model != "none":
-            from pipeline.stages.embedding import ClipEmbedder
+            from pipeline.measure.clip.embedding import ClipEmbedder
 
             self._embedder = ClipEmbedder(recipe.embedding)
 
@@ -187,7 +187,7 @@ class Captioning:
         """The cosine of each caption with its clip's embedding, where there is one of the same model."""
         if self._embedder is None:
             return
-        from pipeline.stages.embedding import text_video_similarity
+        from pipeline.measure.clip.embedding import text_video_similarity
 
         pairs = [
             i

@@ -11,8 +11,8 @@ import pyarrow as pa
 from pipeline.dataset import Dataset
 from pipeline.duplicates.groups import ranks
 from pipeline.judging import Verdicts, judge
-from pipeline.looking import look_fingerprints
-from pipeline.measures import stream_fingerprints
+from pipeline.measure.clip.run import look_fingerprints
+from pipeline.measure.registry import stream_fingerprints
 from pipeline.query import connect
 from schemas import DECISIONS
 from schemas.identity import digest

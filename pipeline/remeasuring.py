@@ -9,7 +9,7 @@ from pipeline.dataset import Dataset
 from pipeline.decode.clip_frames import limits_of
 from pipeline.decode.reader import MediaError
 from pipeline.ingest.sandbox import ChildDied, isolated
-from pipeline.measures import COLUMNS, stream_fingerprints
+from pipeline.measure.registry import COLUMNS, stream_fingerprints
 from pipeline.resume import Remeasuring
 from pipeline.stages.scan import remeasure
 from schemas import MEASURES

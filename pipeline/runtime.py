@@ -34,7 +34,7 @@ from pipeline.encoding import LatentWriting, PlannedFrames, TextWriting
 from pipeline.ingest.inputs import ListedInput
 from pipeline.ingest.sandbox import ChildDied, isolated
 from pipeline.ledger import Ledger, timed
-from pipeline.looking import Looking, LookWriter, Reading
+from pipeline.measure.clip.run import Looking, LookWriter, Reading
 from pipeline.remeasuring import write_remeasured
 from pipeline.resume import PendingInputs, Remeasuring
 from pipeline.stages.scan import ScanConfig, failed_scan, scan

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.duplicates.hashes import HashedClips
-from pipeline.stages.video_hash import mirrored
+from pipeline.measure.stream.video_hash import mirrored
 
 NUM_BANDS, BAND_BITS = 4, 16
 NEIGHBOURS = 6

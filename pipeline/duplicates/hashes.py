@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import pyarrow as pa
 
-from pipeline.stages.video_hash import GRID, mirrored
+from pipeline.measure.stream.video_hash import GRID, mirrored
 
 HASH_BYTES = 8
 BLOCKS = GRID * GRID

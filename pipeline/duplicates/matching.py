@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pipeline.duplicates.hashes import HashedClips
-from pipeline.stages.video_hash import GRID
+from pipeline.measure.stream.video_hash import GRID
 from schemas.recipe.decode_pass import DuplicatesConfig
 
 RATES = tuple(1.02**step for step in sorted(range(-10, 11), key=abs))

@@ -13,9 +13,9 @@ import numpy as np
 
 from pipeline.decode.random_access import frames_at
 from pipeline.decode.reader import fit_to_budget
+from pipeline.measure.clip.embedding import ClipEmbedder
 from pipeline.split.clips import stitch
 from pipeline.split.detectors.detector import Transition
-from pipeline.stages.embedding import ClipEmbedder
 from schemas.recipe.decode_pass import SplitConfig
 from schemas.recipe.models import EmbeddingConfig
 

@@ -15,7 +15,7 @@ import cv2
 from pipeline.decode import probe
 from pipeline.decode.frame import StreamFrame, VideoFacts
 from pipeline.decode.reader import MICROSECONDS, NOMINAL_FPS, FrameReader, reformatted
-from pipeline.measures import StreamMeasures
+from pipeline.measure.registry import StreamMeasures
 from pipeline.split.detectors.detector import Detector
 from schemas.recipe.decode_pass import MeasureConfig
 

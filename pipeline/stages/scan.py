@@ -14,7 +14,7 @@ from pipeline.decode.reader import MICROSECONDS, FrameReader, MediaError, open_v
 from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.inputs import ListedInput
 from pipeline.judging import decide
-from pipeline.measures import stream_fingerprints
+from pipeline.measure.registry import stream_fingerprints
 from pipeline.split.clips import clip_spans
 from pipeline.split.detectors.catalogue import make_detector
 from pipeline.stages.decode_pass import run_pass

@@ -26,7 +26,7 @@ from rich.table import Table
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.drawn.camera_moves import TEXTURES, CameraMove, MoveKind, MovingObject, Texture, draw_texture, render
 from pipeline.drawn.encode import Encoding, encode
-from pipeline.stages.motion import MotionMeasure
+from pipeline.measure.stream.motion import MotionMeasure
 from schemas.recipe.decode_pass import MeasureConfig
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos"

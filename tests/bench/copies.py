@@ -18,7 +18,7 @@ from pipeline.drawn.edited_copies import write_clip
 from pipeline.drawn.encode import Encoding
 from pipeline.drawn.render import render_at
 from pipeline.drawn.world import draw_scene
-from pipeline.stages.video_hash import FingerprintMeasure
+from pipeline.measure.stream.video_hash import FingerprintMeasure
 from schemas.recipe.decode_pass import MeasureConfig
 
 SOURCE = Encoding(options=(("crf", "18"),))

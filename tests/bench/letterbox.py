@@ -30,7 +30,7 @@ from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.drawn.borders import Border, bordered
 from pipeline.drawn.render import render_at
 from pipeline.drawn.world import draw_scene
-from pipeline.stages.letterbox import LetterboxMeasure
+from pipeline.measure.stream.letterbox import LetterboxMeasure
 from schemas.recipe.decode_pass import MeasureConfig
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos"

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
-from pipeline import measures
 from pipeline.decode import probe
 from pipeline.decode.frame import StreamFrame
 from pipeline.decode.reader import FrameReader, open_video
+from pipeline.measure import registry
 from pipeline.split.clips import clip_spans
 from pipeline.split.detectors.catalogue import make_detector
 from pipeline.stages.decode_pass import run_pass
@@ -48,7 +48,7 @@ def _timers(spent: dict[str, float], detector: Any) -> Iterator[None]:
     """Count the time inside the parts of a pass while the block runs."""
     restore = [_count(spent, StreamFrame, "of", "reduce"), _count(spent, detector, "push", "shots")]
     restore.append(_count(spent, detector, "finish", "shots"))
-    restore += [_count(spent, kind.make, "push", " and ".join(kind.covers)) for kind in measures.STREAM_KINDS]
+    restore += [_count(spent, kind.make, "push", " and ".join(kind.covers)) for kind in registry.STREAM_KINDS]
     plain_iter = FrameReader.__iter__
 
     def waiting(reader: FrameReader) -> Iterator[Any]:

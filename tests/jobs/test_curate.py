@@ -18,9 +18,9 @@ import pytest
 
 from jobs.cli import main
 from model.builtin import BUILTIN_CAPTIONER
-from pipeline import measures
 from pipeline.dataset import TEMPORARY, Dataset
 from pipeline.drawn.truth import Truth
+from pipeline.measure import registry
 from pipeline.query import connect
 from pipeline.resume import to_remeasure
 from schemas import CAPTIONS, CLIPS, EMBEDDINGS, MEASURES, VIDEOS
@@ -125,9 +125,9 @@ def test_a_measure_that_changes_is_taken_again_without_touching_the_others(
     command = ["curate", str(drawn_corpus / "videos" / "12_single.webm"), "--out", dataset.location, *SETTINGS]
     assert main(command) == 0
     before = {folder: dataset.part_files(folder) for folder in ("videos", "clips", "measures/overlay_text")}
-    newer = [replace(k, version=k.version + 1) if "motion" in k.covers else k for k in measures.STREAM_KINDS]
-    monkeypatch.setattr(measures, "STREAM_KINDS", tuple(newer))
-    assert to_remeasure(dataset, measures.stream_fingerprints(load_recipe("demo").measure))[0].measures == (
+    newer = [replace(k, version=k.version + 1) if "motion" in k.covers else k for k in registry.STREAM_KINDS]
+    monkeypatch.setattr(registry, "STREAM_KINDS", tuple(newer))
+    assert to_remeasure(dataset, registry.stream_fingerprints(load_recipe("demo").measure))[0].measures == (
         "motion",
         "camera",
     )

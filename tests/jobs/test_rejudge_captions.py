@@ -21,7 +21,7 @@ from pipeline import releases
 from pipeline.captioners.captioner import fingerprint
 from pipeline.dataset import Dataset
 from pipeline.differences import WENT, compare
-from pipeline.measures import stream_fingerprints
+from pipeline.measure.registry import stream_fingerprints
 from pipeline.query import connect
 from pipeline.report.page import ReportConfig, report_page
 from pipeline.resume import to_caption

@@ -16,7 +16,7 @@ from pipeline.duplicates.groups import Pair, components, group_rows, ranks
 from pipeline.duplicates.hashes import HashedClips
 from pipeline.duplicates.search import find_duplicates, grouping_of
 from pipeline.duplicates.semantic import cluster_embeddings, semantic_pairs
-from pipeline.stages.video_hash import mirrored
+from pipeline.measure.stream.video_hash import mirrored
 from schemas.recipe.decode_pass import DuplicatesConfig, Keep
 from schemas.tables.duplicates import CONTENT, DUPLICATES, NEAR, SEMANTIC
 from tests.bench.copies import as_table, fingerprints, write_drawn_clip

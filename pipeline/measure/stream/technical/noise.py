@@ -1,0 +1,64 @@
+"""Noise: the standard deviation of a picture's noise from the mask of Immerkaer (1996), where the picture is flat.
+
+Two Laplacians whose difference is blind to planes and to straight edges leave the noise: sigma = sqrt(pi / 2) / 6 times
+the mean of the filtered picture's absolute value. Texture passes the mask too, so, as in Tai & Yang (2008), it is read
+where there is least structure: in the flattest quarter of the blocks that are not clipped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from pipeline.measure.stream.technical.levels import black_and_white
+
+MASK = np.array([1.0, -2.0, 1.0], np.float32)
+"""Immerkaer's 3x3 mask is the product of this with itself."""
+SIGMA_OF_RESPONSE = math.sqrt(math.pi / 2) / 6
+BLOCK_PX = 16
+EVERY_STRIP = 2
+"""Every other strip has blocks enough: noise is much the same all over a picture."""
+FLATTEST_FRAC = 0.25
+UNCLIPPED_LEVELS = 8
+"""A block whose mean is nearer to black or white has lost a part of its noise."""
+LEAST_UNCLIPPED_FRAC = 0.5
+"""With fewer blocks between, as in a page of writing, what is left is all edges: then the clipped ones count too."""
+
+
+def noise_sigma(strips: Sequence[np.ndarray], *, full_range: bool) -> float | None:
+    """Standard deviation in levels of luma, of (rows, columns) uint8 strips; None if no block of 16 px fits in any."""
+    blocks = [_blocks(strip) for strip in strips[::EVERY_STRIP] if min(strip.shape) >= BLOCK_PX]
+    if not blocks:
+        return None
+    response, structure, mean = np.concatenate(blocks, axis=1)
+    black, white = black_and_white(full_range)
+    inside = (mean > black + UNCLIPPED_LEVELS) & (mean < white - UNCLIPPED_LEVELS)
+    if inside.mean() >= LEAST_UNCLIPPED_FRAC:
+        response, structure = response[inside], structure[inside]
+    flattest = np.argsort(structure, kind="stable")[: max(1, round(FLATTEST_FRAC * len(structure)))]
+    return float(np.median(response[flattest])) * SIGMA_OF_RESPONSE
+
+
+def _blocks(strip: np.ndarray) -> np.ndarray:
+    """Mean response, variance of structure, and mean luma of each block of a strip, (3, num blocks) float32.
+
+    Structure is what varies within a block after averaging over 4x4 pixels, which quarters the noise.
+    """
+    rows, columns = (side // BLOCK_PX for side in strip.shape)
+    whole = strip[: rows * BLOCK_PX, : columns * BLOCK_PX]
+    response = cv2.convertScaleAbs(cv2.sepFilter2D(whole, cv2.CV_16S, MASK, MASK))
+    coarse = _halved(_halved(whole)).astype(np.float32)
+    mean = _shrunk(coarse, rows, columns)
+    structure = _shrunk(coarse * coarse, rows, columns) - mean * mean
+    return np.stack([_shrunk(response.astype(np.float32), rows, columns), structure, mean]).reshape(3, -1)
+
+
+def _halved(plane: np.ndarray) -> np.ndarray:
+    return cv2.resize(plane, (plane.shape[1] // 2, plane.shape[0] // 2), interpolation=cv2.INTER_AREA)
+
+
+def _shrunk(plane: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    return cv2.resize(plane, (columns, rows), interpolation=cv2.INTER_AREA)
