@@ -35,9 +35,9 @@ from pipeline.ingest.inputs import ListedInput
 from pipeline.ingest.sandbox import ChildDied, isolated
 from pipeline.ledger import Ledger, timed
 from pipeline.measure.clip.run import Looking, LookWriter, Reading
-from pipeline.remeasuring import write_remeasured
 from pipeline.resume import PendingInputs, Remeasuring
-from pipeline.stages.scan import ScanConfig, failed_scan, scan
+from pipeline.scan.remeasure import write_remeasured
+from pipeline.scan.scan import ScanConfig, failed_scan, scan
 from schemas import CLIPS, EMBEDDINGS, VIDEOS
 from schemas.recipe import Recipe
 from schemas.recipe.decode_pass import LimitsConfig

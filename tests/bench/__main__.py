@@ -47,7 +47,7 @@ def bare_decode_frames(paths: list[str]) -> int:
 
 def scan_frames(paths: list[str]) -> int:
     """The one decode pass with all its measures, without Ray."""
-    from pipeline.stages.scan import ScanConfig, scan
+    from pipeline.scan.scan import ScanConfig, scan
     from schemas.recipe import load_recipe
 
     config = ScanConfig.of(load_recipe("default"))

@@ -12,7 +12,7 @@ from pipeline.decode.clip_frames import read_clip, sample_times_us
 from pipeline.decode.reader import MediaError
 from pipeline.ingest.inputs import ListedInput
 from pipeline.ingest.sandbox import Limits
-from pipeline.stages.scan import ScanConfig, scan
+from pipeline.scan.scan import ScanConfig, scan
 from schemas import CLIPS, VIDEOS
 from schemas.recipe import load_recipe
 

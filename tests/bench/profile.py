@@ -12,9 +12,9 @@ from pipeline.decode import probe
 from pipeline.decode.frame import StreamFrame
 from pipeline.decode.reader import FrameReader, open_video
 from pipeline.measure import registry
+from pipeline.scan.single_pass import run_pass
 from pipeline.split.clips import clip_spans
 from pipeline.split.detectors.catalogue import make_detector
-from pipeline.stages.decode_pass import run_pass
 from schemas.recipe import load_recipe
 from schemas.tables.measures import STREAM_MEASURES
 

@@ -21,7 +21,7 @@ from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.inputs import list_inputs
 from pipeline.query import funnel
 from pipeline.resume import pending_inputs
-from pipeline.stages.scan import ScanConfig, scan
+from pipeline.scan.scan import ScanConfig, scan
 from schemas import CAPTIONS, CLIPS, DECISIONS, VIDEOS
 from schemas.recipe import load_recipe
 

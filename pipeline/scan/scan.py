@@ -15,9 +15,9 @@ from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.inputs import ListedInput
 from pipeline.judging import decide
 from pipeline.measure.registry import stream_fingerprints
+from pipeline.scan.single_pass import run_pass
 from pipeline.split.clips import clip_spans
 from pipeline.split.detectors.catalogue import make_detector
-from pipeline.stages.decode_pass import run_pass
 from schemas.identity import ID_HEX_CHARS, digest
 from schemas.recipe import Recipe
 from schemas.recipe.decode_pass import MeasureConfig, SplitConfig

@@ -18,11 +18,11 @@ from pipeline.grouping import group_duplicates
 from pipeline.ingest.inputs import list_inputs
 from pipeline.query import connect
 from pipeline.resume import mark_copies
-from pipeline.stages.scan import ScanConfig, scan
+from pipeline.scan.scan import ScanConfig, scan
 from schemas import CLIPS, VIDEOS
 from schemas.recipe import Recipe, load_recipe
 
-FOOTAGE = Path(__file__).parents[3] / "shared" / "videos"
+FOOTAGE = Path(__file__).parents[4] / "shared" / "videos"
 
 DRAWN = """
 00_cuts:

@@ -16,11 +16,11 @@ import pytest
 
 from pipeline.ingest.inputs import list_inputs
 from pipeline.resume import mark_copies
-from pipeline.stages.scan import ScanConfig, ScannedVideo, scan
+from pipeline.scan.scan import ScanConfig, ScannedVideo, scan
 from schemas import CLIPS, VIDEOS
 from schemas.recipe import load_recipe
 
-FOLDER = Path(__file__).parents[3] / "shared" / "videos"
+FOLDER = Path(__file__).parents[4] / "shared" / "videos"
 DEAR = "dev05_laion_slides_text_static.mp4"
 TOLERANCE_FRAMES = 2
 FAILURES = {

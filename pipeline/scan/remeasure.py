@@ -11,7 +11,7 @@ from pipeline.decode.reader import MediaError
 from pipeline.ingest.sandbox import ChildDied, isolated
 from pipeline.measure.registry import COLUMNS, stream_fingerprints
 from pipeline.resume import Remeasuring
-from pipeline.stages.scan import remeasure
+from pipeline.scan.scan import remeasure
 from schemas import MEASURES
 from schemas.recipe import Recipe
 
