@@ -19,7 +19,7 @@ from pipeline.caption_decisions import judge_dataset_captions, write_caption_dec
 from pipeline.captioners.captioner import fingerprint
 from pipeline.dataset import Dataset
 from pipeline.decisions import judge_dataset, write_decisions
-from pipeline.grouping import group_duplicates
+from pipeline.dedup.run import group_duplicates
 from pipeline.ingest.inputs import ListedInput
 from pipeline.measure.clip.run import look_fingerprints
 from pipeline.measure.registry import stream_fingerprints

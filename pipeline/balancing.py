@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.duplicates.groups import components
+from pipeline.dedup.groups import components
 
 HASH_BYTES = 8
 MERGE_COSINE = 0.9

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import pyarrow as pa
 
 from pipeline.dataset import Dataset
-from pipeline.duplicates.groups import ranks
+from pipeline.dedup.groups import ranks
 from pipeline.judging import Verdicts, judge
 from pipeline.measure.clip.run import look_fingerprints
 from pipeline.measure.registry import stream_fingerprints

@@ -17,7 +17,7 @@ import pyarrow.parquet
 
 from pipeline.balancing import balanced_sample, merge_alike
 from pipeline.dataset import Dataset, DatasetError, to_parquet
-from pipeline.duplicates.semantic import cluster_embeddings
+from pipeline.dedup.semantic import cluster_embeddings
 from pipeline.query import connect
 from schemas import RELEASES
 from schemas.errors import UsageError

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from pipeline.duplicates.groups import PREFERENCE, components, ranks
+from pipeline.dedup.groups import PREFERENCE, components, ranks
 from pipeline.report.axes import number
 from pipeline.report.clocks import span_text
 from pipeline.report.pictures import Picture, Shelf

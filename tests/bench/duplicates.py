@@ -25,10 +25,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.dedup.hashes import HashedClips
+from pipeline.dedup.matching import match
+from pipeline.dedup.search import near_pairs
 from pipeline.drawn.edited_copies import KINDS, edited_copy
-from pipeline.duplicates.hashes import HashedClips
-from pipeline.duplicates.matching import match
-from pipeline.duplicates.search import near_pairs
 from schemas.recipe.decode_pass import DuplicatesConfig
 from tests.bench.copies import as_table, fingerprints, write_drawn_clip, write_real_clips
 

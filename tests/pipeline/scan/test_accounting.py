@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.dataset import Dataset
 from pipeline.decisions import judge_dataset, write_decisions
-from pipeline.grouping import group_duplicates
+from pipeline.dedup.run import group_duplicates
 from pipeline.ingest.inputs import list_inputs
 from pipeline.query import connect
 from pipeline.resume import mark_copies

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from pipeline.dataset import Dataset
-from pipeline.duplicates.search import find_duplicates, grouping_of
+from pipeline.dedup.search import find_duplicates, grouping_of
 from pipeline.query import connect
 from schemas.recipe.decode_pass import DuplicatesConfig
 from schemas.tables.duplicates import DUPLICATES, SEMANTIC

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.duplicates.candidates import candidate_pairs
-from pipeline.duplicates.groups import Pair, group_rows
-from pipeline.duplicates.hashes import HashedClips
-from pipeline.duplicates.matching import match
-from pipeline.duplicates.semantic import cluster_embeddings, semantic_pairs
+from pipeline.dedup.candidates import candidate_pairs
+from pipeline.dedup.groups import Pair, group_rows
+from pipeline.dedup.hashes import HashedClips
+from pipeline.dedup.matching import match
+from pipeline.dedup.semantic import cluster_embeddings, semantic_pairs
 from schemas.identity import digest
 from schemas.recipe.decode_pass import DuplicatesConfig
 from schemas.tables.duplicates import CONTENT, NEAR, SEMANTIC

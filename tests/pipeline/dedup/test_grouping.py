@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.dataset import Dataset
-from pipeline.grouping import group_duplicates
+from pipeline.dedup.run import group_duplicates
 from pipeline.query import connect
 from schemas import CLIPS, VIDEOS
 from schemas.recipe.decode_pass import DuplicatesConfig

@@ -19,7 +19,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from pipeline.duplicates.hashes import HashedClips
+from pipeline.dedup.hashes import HashedClips
 from pipeline.measure.stream.video_hash import mirrored
 
 NUM_BANDS, BAND_BITS = 4, 16

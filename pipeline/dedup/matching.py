@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.duplicates.hashes import HashedClips
+from pipeline.dedup.hashes import HashedClips
 from pipeline.measure.stream.video_hash import GRID
 from schemas.recipe.decode_pass import DuplicatesConfig
 

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.dedup.candidates import NEIGHBOURS, band_keys, candidate_pairs
+from pipeline.dedup.groups import Pair, components, group_rows, ranks
+from pipeline.dedup.hashes import HashedClips
+from pipeline.dedup.search import find_duplicates, grouping_of
+from pipeline.dedup.semantic import cluster_embeddings, semantic_pairs
 from pipeline.drawn.edited_copies import KINDS, edited_copy
-from pipeline.duplicates.candidates import NEIGHBOURS, band_keys, candidate_pairs
-from pipeline.duplicates.groups import Pair, components, group_rows, ranks
-from pipeline.duplicates.hashes import HashedClips
-from pipeline.duplicates.search import find_duplicates, grouping_of
-from pipeline.duplicates.semantic import cluster_embeddings, semantic_pairs
 from pipeline.measure.stream.video_hash import mirrored
 from schemas.recipe.decode_pass import DuplicatesConfig, Keep
 from schemas.tables.duplicates import CONTENT, DUPLICATES, NEAR, SEMANTIC
