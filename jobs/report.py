@@ -15,10 +15,10 @@ from jobs.pages import page_place, write_page
 from jobs.progress import live_progress
 from jobs.runs import latest_recipe
 from pipeline.dataset import Dataset
-from pipeline.decisions import judge_dataset
 from pipeline.report.contact_sheets import Judged
 from pipeline.report.page import ReportConfig, report_page
 from pipeline.report.training import read_loss_curve, read_sample
+from pipeline.rules.clips import judge_dataset
 from schemas.errors import UsageError
 
 FILE_NAME = "report.html"

@@ -10,10 +10,10 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from pipeline.judging import RuleEffect, Verdicts, rule_effects
 from pipeline.report.axes import number
 from pipeline.report.clocks import span_text
 from pipeline.report.pictures import Picture, Shelf
+from pipeline.rules.apply import RuleEffect, Verdicts, rule_effects
 from schemas.recipe import Recipe
 from schemas.rules import Rule
 from schemas.tables.clips import KEPT

@@ -13,8 +13,8 @@ from pipeline.decode.frame import Span
 from pipeline.decode.reader import MICROSECONDS, FrameReader, MediaError, open_video
 from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.inputs import ListedInput
-from pipeline.judging import decide
 from pipeline.measure.registry import stream_fingerprints
+from pipeline.rules.apply import decide
 from pipeline.scan.single_pass import run_pass
 from pipeline.split.clips import clip_spans
 from pipeline.split.detectors.catalogue import make_detector

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 
 from pipeline.dataset import Dataset
-from pipeline.judging import CaptionVerdicts, judge_captions
 from pipeline.query import connect
+from pipeline.rules.apply import CaptionVerdicts, judge_captions
 from schemas import CAPTION_DECISIONS, CAPTIONS
 from schemas.identity import digest
 from schemas.rules import Rule

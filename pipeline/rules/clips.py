@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from pipeline.dataset import Dataset
 from pipeline.dedup.groups import ranks
-from pipeline.judging import Verdicts, judge
 from pipeline.measure.clip.run import look_fingerprints
 from pipeline.measure.registry import stream_fingerprints
 from pipeline.query import connect
+from pipeline.rules.apply import Verdicts, judge
 from schemas import DECISIONS
 from schemas.identity import digest
 from schemas.recipe import Recipe

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.judging import Outcomes, decide, judge, judge_captions, rule_effects
+from pipeline.rules.apply import Outcomes, decide, judge, judge_captions, rule_effects
 from schemas import CAPTIONS
 from schemas.rules import Rule, reasons_against
 
