@@ -17,9 +17,9 @@ from transformers import PreTrainedTokenizerBase
 from jobs.captioner_clips import MAX_THINGS, PLACE_WORDS, THING_WORDS, ClipBatch, words_of_place, words_of_thing
 from model.readers.captioner_heads import NO_LABEL, covering_object
 from model.readers.captioner_network import CHAT_TEMPLATE, END, GRID_PX, PAD, VIDEO_PAD, token_id
+from pipeline.caption.prompts.templates import PromptTemplate, chat, load_prompt
 from pipeline.drawn.texts import TITLE_KINDS, merged_caption, short_prompt, title
 from pipeline.drawn.world import SIZES, Scene, detailed_caption, structured_caption
-from pipeline.prompting import PromptTemplate, chat, load_prompt
 from schemas.structured_caption import to_json
 
 QUESTIONS: dict[str, int] = {

@@ -6,7 +6,7 @@ import os
 import sys
 
 from model.builtin import BUILTIN
-from pipeline.captioners.captioner import fingerprint
+from pipeline.caption.captioner import fingerprint
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
 from schemas.recipe.models import LANGUAGES

@@ -15,7 +15,7 @@ from typing import Any
 
 from jobs.progress import live_progress
 from jobs.runs import last_run_broke_off, latest_recipe, new_run_id, write_run
-from pipeline.captioners.captioner import fingerprint
+from pipeline.caption.captioner import fingerprint
 from pipeline.dataset import Dataset
 from pipeline.dedup.run import group_duplicates
 from pipeline.ingest.inputs import ListedInput

@@ -48,9 +48,9 @@ from model.readers.captioner_network import (
     patchify,
     save_captioner,
 )
+from pipeline.caption.prompts.templates import load_prompt
 from pipeline.drawn.texts import TITLE_KINDS, merged_caption, short_prompt, title
 from pipeline.drawn.world import draw_scene, structured_caption
-from pipeline.prompting import load_prompt
 from schemas.structured_caption import to_json
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from model.training.examples import Sample
-from pipeline.captioners.source_text import title_of
+from pipeline.caption.source_text import title_of
 from pipeline.dataset import Dataset
 from pipeline.releases import Release
 from pipeline.stages.latents import OK, TIME_STRIDE

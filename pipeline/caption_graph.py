@@ -19,9 +19,9 @@ import pyarrow as pa
 import ray
 import ray.data
 
-from pipeline.captioning import Captioning, CaptionWriter, FrameSampling, clip_ids_of
+from pipeline.caption.backends.engine import EngineLost
+from pipeline.caption.stage import Captioning, CaptionWriter, FrameSampling, clip_ids_of
 from pipeline.dataset import Dataset
-from pipeline.engines.engine import EngineLost
 from pipeline.runtime import SMALL_CPU, WRITER_CPU, ActorReporter, clip_items, decode_cpus
 from schemas.recipe import Recipe
 

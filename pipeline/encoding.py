@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.captioning import frames_of
+from pipeline.caption.stage import frames_of
 from pipeline.dataset import Dataset
 from pipeline.ledger import Reporter, timed
 from pipeline.stages.latents import FAILED, OK, LatentEncoder, read_planned

@@ -27,11 +27,11 @@ from rich.table import Table
 
 from jobs.cli import main as reelmill
 from model.builtin import BUILTIN
+from pipeline.caption.backends.engine import BUILTIN_FOLDER
 from pipeline.dataset import Dataset
 from pipeline.drawn.corpus import draw_corpus
-from pipeline.engines.engine import BUILTIN_FOLDER
 from schemas import CAPTIONS
-from tests.pipeline.serving import vllm_server
+from tests.pipeline.caption.serving import vllm_server
 
 BACKENDS = ("transformers", "vllm", "openai", "coca")
 SAME_WEIGHTS = BACKENDS[:3]

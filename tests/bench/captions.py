@@ -27,11 +27,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.caption.backends.engine import Answer, Engine, Fault, Request, Sampling
+from pipeline.caption.stage import Captioning
 from pipeline.caption_graph import calls_at_once
-from pipeline.captioning import Captioning
 from pipeline.drawn.render import render
 from pipeline.drawn.world import draw_scene
-from pipeline.engines.engine import Answer, Engine, Fault, Request, Sampling
 from schemas.recipe import change_recipe, load_recipe
 
 HELD_OUT_SEED = 1_000_000_000

@@ -22,10 +22,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.captioning import Captioning
+from pipeline.caption.expand import load_expander, style_distance
+from pipeline.caption.stage import Captioning
 from pipeline.drawn.texts import TITLE_KINDS, Title, short_prompt, title
 from pipeline.drawn.world import Scene, attributes, detailed_caption, draw_scene
-from pipeline.expansion import load_expander, style_distance
 from schemas.recipe import change_recipe, load_recipe
 from tests.bench.captions import HELD_OUT_SEED, batch_of
 

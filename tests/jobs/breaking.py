@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pipeline.engines.engine import Answer, Engine, Fault, Request, Sampling
+from pipeline.caption.backends.engine import Answer, Engine, Fault, Request, Sampling
 from schemas.recipe.models import CaptionConfig
 from schemas.structured_caption import StructuredCaption, to_json
 
@@ -52,12 +52,12 @@ def _instead(shape: float) -> Answer | None:
 
 def break_engines() -> None:
     """What a worker of Ray does as it starts."""
-    from pipeline import captioning
+    from pipeline.caption import stage
 
-    load = captioning.load_captioner
+    load = stage.load_captioner
 
     def load_breaking(config: CaptionConfig) -> Any:
         captioner: Any = load(config)
         return replace(captioner, engine=BreakingEngine(captioner.engine))
 
-    captioning.load_captioner = load_breaking
+    stage.load_captioner = load_breaking

@@ -18,7 +18,7 @@ from jobs.cli import main
 from jobs.curation import Curation
 from jobs.runs import latest_recipe, write_run
 from pipeline import releases
-from pipeline.captioners.captioner import fingerprint
+from pipeline.caption.captioner import fingerprint
 from pipeline.dataset import Dataset
 from pipeline.differences import WENT, compare
 from pipeline.measure.registry import stream_fingerprints

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from pipeline.captioners.source_text import invented_words
+from pipeline.caption.source_text import invented_words
 from pipeline.drawn.texts import TITLE_KINDS, merged_caption, short_prompt, title
 from pipeline.drawn.world import attributes, detailed_caption, draw_scene, structured_caption
 from schemas.structured_caption import text_of

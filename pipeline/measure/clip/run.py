@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from model.builtin import clip_folder
-from pipeline.captioning import frames_of
+from pipeline.caption.stage import frames_of
 from pipeline.dataset import Dataset
 from pipeline.decode.clip_frames import SampledClip, sample_isolated, spread_times_us
 from pipeline.decode.reader import fit_to_budget

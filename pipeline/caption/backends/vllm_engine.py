@@ -1,0 +1,149 @@
+"""Answers by vLLM's asynchronous engine: any checkpoint that vLLM serves, continuous batching.
+
+Requests of several calls run in one batch, so a call that waits for its last few answers, or for a second try, leaves
+no room empty. The network runs in a process of its own, beside which this one prepares pictures and reads answers. On a
+CPU vLLM wants few settings that are wrong by default for a small machine; they are set here and can be overridden.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import logging
+import os
+from collections.abc import Sequence
+from itertools import count
+from typing import Any
+
+from transformers import AutoProcessor
+
+from pipeline.caption.backends.background import BackgroundLoop
+from pipeline.caption.backends.checkpoints import grid_px, prompt_text, told_fps, video_metadata
+from pipeline.caption.backends.engine import (
+    Answer,
+    EngineLost,
+    Fault,
+    Request,
+    Sampling,
+    checkpoint_of,
+    draw_seed,
+    one_line,
+)
+from pipeline.caption.backends.guidance import grammar
+from pipeline.caption.backends.parents import OWNER
+from schemas.recipe.models import EngineSettings
+
+ENVIRONMENT = {
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    # GiB of key-value cache on a CPU; the default asks for half the machine.
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    # Bound threads fight with other actors over the same cores.
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+}
+MAX_MODEL_TOKENS = 4096
+"""Room for the frames, the question and the answer, where `engine_options` does not say otherwise."""
+
+ENDING_S, POLL_S = 5.0, 1.0
+
+
+class VllmEngine:
+    """vLLM's `AsyncLLM` behind the engine seam; `answer` may be called by several threads at once."""
+
+    def __init__(self, settings: EngineSettings) -> None:
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        os.environ[OWNER] = str(os.getpid())
+        from vllm import AsyncEngineArgs
+        from vllm.v1.engine.async_llm import AsyncLLM
+
+        options: dict[str, Any] = {
+            "max_model_len": MAX_MODEL_TOKENS,
+            "enforce_eager": True,
+            "limit_mm_per_prompt": {"video": 1, "image": 0},
+            "structured_outputs_config": {"backend": "xgrammar"},
+            "seed": 0,
+            **settings.engine_options,
+        }
+        arguments = AsyncEngineArgs(
+            model=checkpoint_of(settings), dtype=settings.dtype, disable_log_stats=True, **options
+        )
+        self.llm: Any = AsyncLLM.from_engine_args(arguments)
+        atexit.register(_end, self.llm)
+        self.processor = AutoProcessor.from_pretrained(checkpoint_of(settings))
+        checkpoint = self.llm.model_config.hf_config
+        self.grid_px, self.told_fps = grid_px(checkpoint), told_fps(checkpoint)
+        self._numbers = count()
+        self._loop = BackgroundLoop()
+
+    def answer(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer | Fault]:
+        """An answer or a fault for each, in order; all requests are handed over at once.
+
+        Raises:
+            EngineLost: the network's process died.
+        """
+        return self._loop.run(self._answer_all(requests, sampling))
+
+    async def _answer_all(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer | Fault]:
+        answers = asyncio.gather(*[self._answer(request, sampling) for request in requests])
+        # A request that was on its way to a process as that was killed waits for ever.
+        while not (await asyncio.wait([answers], timeout=POLL_S))[0]:
+            if self.llm.errored:
+                answers.cancel()
+                raise EngineLost("vLLM's process died")
+        return answers.result()
+
+    async def _answer(self, request: Request, sampling: Sampling) -> Answer | Fault:
+        from vllm.exceptions import VLLMClientError
+        from vllm.v1.engine.exceptions import EngineDeadError
+
+        if fault := request.fault(self.grid_px):
+            return Fault(fault)
+        try:
+            said = self.llm.generate(
+                self._prompt(request),
+                _sampling_params(request, sampling),
+                request_id=str(next(self._numbers)),
+                tokenization_kwargs={"add_special_tokens": False},
+            )
+            return [_read(whole.outputs[0]) async for whole in said][-1]
+        except (ValueError, VLLMClientError) as error:
+            return Fault(one_line(str(error)))
+        except EngineDeadError as error:
+            raise EngineLost("vLLM's process died") from error
+
+    def _prompt(self, request: Request) -> dict[str, Any]:
+        prompt: dict[str, Any] = {"prompt": prompt_text(self.processor, request)}
+        if request.frames is not None:
+            video = (request.frames, {**video_metadata(request), "do_sample_frames": False})
+            prompt["multi_modal_data"] = {"video": [video]}
+        return prompt
+
+
+def _end(llm: Any) -> None:
+    """End the network's process with this one. What vLLM remarks on being ended is no error."""
+    logging.disable()
+    llm.shutdown(timeout=ENDING_S)
+
+
+def _read(output: Any) -> Answer | Fault:
+    if output.finish_reason not in ("stop", "length"):
+        return Fault(f"vLLM gave the request up: {output.finish_reason}")
+    cut = output.finish_reason == "length"
+    num_tokens = len(output.token_ids) if cut else len(output.token_ids) - 1  # the end mark is no word
+    return Answer(output.text.strip(), num_tokens, cut)
+
+
+def _sampling_params(request: Request, sampling: Sampling) -> Any:
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+
+    held_to = None if request.schema is None else StructuredOutputsParams(grammar=grammar(request.schema))
+    seed = draw_seed(request, sampling) if sampling.temperature > 0 else None
+    return SamplingParams(
+        temperature=sampling.temperature,
+        max_tokens=sampling.max_new_tokens,
+        seed=seed,
+        structured_outputs=held_to,
+        output_kind=RequestOutputKind.FINAL_ONLY,
+    )

@@ -1,0 +1,113 @@
+"""A user's short prompt turned into the kind of text that a model was trained on, and how near to it that comes.
+
+Sora and DALL-E 3 expand prompts so, since a model trained on long descriptions answers long descriptions best (Betker
+et al. 2023). The examples that a large model is shown are captions of the release that it shall sound like.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+import numpy as np
+
+from pipeline.caption.backends.engine import Answer, Engine, Request, Sampling, load_engine
+from pipeline.caption.prompts.templates import PromptTemplate, load_prompt
+from schemas.recipe.models import ExpandConfig
+
+EXPAND_NAMES = ("prompt", "examples", "words")
+
+
+class ExpansionError(Exception):
+    """The engine gave no whole answer; the message says why."""
+
+
+@dataclass(frozen=True)
+class Expander:
+    """Expands prompts into the style of `captions`, which may be none for a model that needs no examples."""
+
+    config: ExpandConfig
+    engine: Engine
+    template: PromptTemplate
+    captions: Sequence[str] = ()
+
+    def expand(self, prompts: Sequence[str], seed: int = 0) -> list[str]:
+        """A description of each prompt, in order.
+
+        Raises:
+            ExpansionError: a prompt has no whole answer.
+        """
+        sampling = Sampling(self.config.max_new_tokens, self.config.temperature, seed)
+        answers = self.engine.answer([self._request(prompt) for prompt in prompts], sampling)
+        return [_text(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
+
+    def _request(self, prompt: str) -> Request:
+        examples = nearest_captions(prompt, self.captions, self.config.num_examples)
+        words = round(mean(len(text.split()) for text in self.captions)) if self.captions else 60
+        user = self.template.fill(prompt=prompt, examples="\n".join(examples), words=str(words))
+        return Request(user, self.template.system)
+
+
+def load_expander(config: ExpandConfig, captions: Sequence[str] = ()) -> Expander:
+    """Load the engine that the settings name.
+
+    Raises:
+        ValueError: no such backend, checkpoint or prompt.
+    """
+    template = load_prompt(config.prompt, EXPAND_NAMES)
+    return Expander(config, load_engine(config), template, captions)
+
+
+def nearest_captions(prompt: str, captions: Sequence[str], count: int) -> list[str]:
+    """Captions that share most words with a prompt, the shorter of equals first."""
+    asked = set(_words(prompt))
+    shared = sorted(set(captions), key=lambda text: (-len(asked.intersection(_words(text))), len(text), text))
+    return shared[:count]
+
+
+def _text(prompt: str, answer: object) -> str:
+    if not isinstance(answer, Answer):
+        raise ExpansionError(f"{prompt!r}: {getattr(answer, 'reason', answer)}")
+    if answer.cut or not answer.text:
+        raise ExpansionError(f"{prompt!r}: the answer is {'cut off' if answer.cut else 'empty'}")
+    return answer.text
+
+
+@dataclass(frozen=True)
+class StyleDistance:
+    """How far texts are from references: each 0 where they are alike.
+
+    words_ratio_log2: logarithm of the ratio of mean lengths in words, without sign; 1 is twice or half as long.
+    sentences: difference of the mean numbers of sentences.
+    vocabulary: Jensen-Shannon divergence of the words' frequencies, in bits, 1 for none in common.
+    """
+
+    words_ratio_log2: float
+    sentences: float
+    vocabulary: float
+
+
+def style_distance(texts: Sequence[str], references: Sequence[str]) -> StyleDistance:
+    """Compare two lists of texts, neither empty, as wholes."""
+    lengths = [mean(len(_words(text)) for text in some) for some in (texts, references)]
+    sentences = [mean(len(re.findall(r"[.!?](?:\s|$)", text)) for text in some) for some in (texts, references)]
+    counts = [Counter(word for text in some for word in _words(text)) for some in (texts, references)]
+    return StyleDistance(
+        abs(float(np.log2(max(lengths[0], 1e-9) / max(lengths[1], 1e-9)))),
+        abs(sentences[0] - sentences[1]),
+        _divergence(*counts),
+    )
+
+
+def _divergence(one: Counter[str], other: Counter[str]) -> float:
+    words = sorted(one | other)
+    p, q = (np.array([counts[word] for word in words], float) / max(counts.total(), 1) for counts in (one, other))
+    middle = (p + q) / 2
+    return float(sum(np.where(x > 0, x * np.log2(np.where(x > 0, x, 1) / middle), 0).sum() / 2 for x in (p, q)))
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", text.lower())

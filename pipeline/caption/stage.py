@@ -1,0 +1,233 @@
+"""The caption half of the graph: frames, captions with their checks, tables. Callables for batches; no Ray here.
+
+Models are imported where they are loaded, in the actors, so that the driver stays light. Between stages a row carries
+the clip as JSON and its frames as bytes with a shape. A failure travels in the row, so every clip that goes in comes
+out with a caption or the reason why it has none.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from model.builtin import BUILTIN, BUILTIN_CAPTIONER
+from pipeline.caption.backends.engine import Answer, Sampling
+from pipeline.caption.captioner import Caption, ClipFrames, Rewrite, fingerprint, load_captioner
+from pipeline.caption.checks.measure import check
+from pipeline.caption.source_text import hint_of, invented_words, title_of
+from pipeline.dataset import Dataset
+from pipeline.decode.clip_frames import sample_isolated, spread_times_us
+from pipeline.ledger import Reporter, timed
+from schemas import CAPTIONS
+from schemas.recipe import Recipe
+from schemas.rules import reasons_against
+from schemas.structured_caption import text_of
+from schemas.tables.captions import FAILED, OK, REJECTED
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FrameSampling:
+    """Add the frames of a clip to its row: so many for each window of the captioner."""
+
+    recipe: Recipe
+    report: Reporter
+
+    def __call__(self, row: Row) -> Row:
+        caption = self.recipe.caption
+        with timed(self.report, "frames") as work:
+            clip = json.loads(row["clip"])
+            num_windows = math.ceil((clip["end_us"] - clip["start_us"]) * 1e-6 / caption.window_s)
+            times_us = spread_times_us(clip, caption.num_frames * max(num_windows, 1))
+            max_pixels_px = max(caption.max_pixels_px, self.recipe.frames.max_pixels_px)
+            sampled = sample_isolated(self.recipe.limits, clip, times_us, max_pixels_px)
+            work.rows, work.num_bytes = 1, sampled.frames.nbytes
+        return {
+            "clip": row["clip"],
+            "frames": sampled.frames.tobytes(),
+            "shape": list(sampled.frames.shape),
+            "times_s": [float(t) for t in sampled.times_s],
+            "failure": sampled.failure or "",
+        }
+
+
+def frames_of(batch: pa.Table) -> list[np.ndarray]:
+    """The frames of each row, (T, H, W, 3) uint8, T = 0 where they could not be read."""
+    pairs = zip(batch["frames"].to_pylist(), batch["shape"].to_pylist(), strict=True)
+    return [np.frombuffer(data, np.uint8).reshape(shape) for data, shape in pairs]
+
+
+def clip_ids_of(batch: pa.Table) -> tuple[str, ...]:
+    return tuple(json.loads(text)["clip_id"] for text in batch["clip"].to_pylist())
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A clip as the captioner is given it: the `clips` row, the frames, and what was measured, in words."""
+
+    clip: Mapping[str, Any]
+    frames: ClipFrames
+    hint: str
+
+
+class Captioning:
+    """Loads the captioner and the text tower once; makes a whole row of `captions` of each clip.
+
+    A caption that a rule rejects, or that is no JSON, is asked for once more in another way.
+    """
+
+    def __init__(self, recipe: Recipe, report: Reporter) -> None:
+        self._recipe, self._report = recipe, report
+        self._captioner = load_captioner(recipe.caption)
+        self._fingerprint = fingerprint(recipe.caption)
+        self._embedder = None
+        if recipe.embedding.model != "none":
+            from pipeline.measure.clip.embedding import ClipEmbedder
+
+            self._embedder = ClipEmbedder(recipe.embedding)
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        with timed(self._report, "caption") as work:
+            clips = [json.loads(text) for text in batch["clip"].to_pylist()]
+            shown = [
+                Shown(clip, ClipFrames(frames, times_s), hint_of(clip) if self._recipe.caption.hints else "")
+                for clip, frames, times_s in zip(clips, frames_of(batch), batch["times_s"].to_pylist(), strict=True)
+            ]
+            failures = batch["failure"].to_pylist()
+            rows: list[Row] = [self._failed(clip, why) for clip, why in zip(clips, failures, strict=True)]
+            readable = [i for i, failure in enumerate(failures) if not failure]
+            for i, row in zip(readable, self.caption([shown[i] for i in readable]), strict=True):
+                rows[i] = row
+            for row in rows:
+                work.count("output tokens", row["num_output_tokens"])
+            work.rows = len(rows)
+        return _with_rows(batch, rows)
+
+    def without_captions(self, batch: pa.Table, why: str) -> pa.Table:
+        """A batch whose clips are given up, for one reason."""
+        clips = [json.loads(text) for text in batch["clip"].to_pylist()]
+        return _with_rows(batch, [self._failed(clip, why) for clip in clips])
+
+    def caption(self, shown: Sequence[Shown]) -> list[Row]:
+        """Rows of `captions`, in order, each at the first or the second try."""
+        captioner = self._captioner
+        others = self._ask(shown, captioner.other) if self._recipe.caption.compare_samples else [None] * len(shown)
+        captions = self._ask(shown, captioner.greedy)
+        rows = self._rows(shown, captions, others)
+        again = [
+            i
+            for i, row in enumerate(rows)
+            if row["status"] == REJECTED or (captions[i].answer is not None and not row["short"])
+        ]
+        tried = [shown[i] for i in again]
+        second = self._rows(tried, self._ask(tried, captioner.other), [others[i] for i in again])
+        for i, row in zip(again, second, strict=True):
+            spent = rows[i]["num_output_tokens"] + row["num_output_tokens"]
+            chosen = row if row["status"] == OK or not rows[i]["short"] else rows[i]
+            rows[i] = chosen | {"num_attempts": 2, "num_output_tokens": spent}
+        if captioner.rewrites is not None:
+            self._merge(captioner.rewrites, shown, rows)
+        return rows
+
+    def _ask(self, shown: Sequence[Shown], sampling: Sampling) -> list[Caption]:
+        return self._captioner.caption([s.frames for s in shown], [s.hint for s in shown], sampling)
+
+    def _rows(self, shown: Sequence[Shown], captions: Sequence[Caption], others: Sequence[Caption | None]) -> list[Row]:
+        rows = [
+            self._row(one.clip, caption, other) for one, caption, other in zip(shown, captions, others, strict=True)
+        ]
+        self._add_similarities([one.clip for one in shown], rows)
+        for row in rows:
+            if row["status"] == OK:
+                row["reasons"] = reasons_against(self._recipe.caption_rules, row)
+                row["status"] = REJECTED if row["reasons"] else OK
+        return rows
+
+    def _row(self, clip: Mapping[str, Any], caption: Caption, other: Caption | None) -> Row:
+        row = self._failed(clip, caption.failure or "") | {"num_output_tokens": caption.num_output_tokens}
+        if caption.structured is None:
+            return row
+        texts = {length: text_of(caption.structured, length) for length in ("short", "medium", "detailed")}
+        scores = check(
+            caption.structured,
+            answer=(caption.answer or "").rpartition("\n")[2],
+            was_cut=caption.was_cut,
+            language=self._recipe.caption.language,
+            prompt=self._captioner.prompt,
+            camera=clip,
+            other=other.structured if other else None,
+        )
+        facts = {"num_words": len(texts["detailed"].split()), "status": OK, "reasons": []}
+        return row | asdict(caption.structured) | texts | scores | facts
+
+    def _failed(self, clip: Mapping[str, Any], why: str) -> Row:
+        """A row without a caption; its status stands for as long as nothing better is found."""
+        checkpoint = self._recipe.caption.checkpoint
+        return dict.fromkeys(CAPTIONS.schema.names) | {
+            "clip_id": clip["clip_id"],
+            "captioner": self._fingerprint,
+            "captioner_name": BUILTIN_CAPTIONER if checkpoint == BUILTIN else checkpoint,
+            "captioned_us": time.time_ns() // 1000,
+            "language": self._recipe.caption.language,
+            "num_output_tokens": 0,
+            "num_attempts": 1,
+            "status": FAILED,
+            "reasons": [why],
+        }
+
+    def _add_similarities(self, clips: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> None:
+        """The cosine of each caption with its clip's embedding, where there is one of the same model."""
+        if self._embedder is None:
+            return
+        from pipeline.measure.clip.embedding import text_video_similarity
+
+        pairs = [
+            i
+            for i, (clip, row) in enumerate(zip(clips, rows, strict=True))
+            if row["detailed"] and clip["encoder"] == self._embedder.fingerprint
+        ]
+        texts = self._embedder.embed_texts([rows[i]["detailed"] for i in pairs])
+        vectors = np.array([clips[i]["embedding"] for i in pairs], np.float32).reshape(texts.shape)
+        for i, similarity in zip(pairs, text_video_similarity(texts, vectors).tolist(), strict=True):
+            rows[i]["text_video_similarity"] = similarity
+
+    def _merge(self, rewrite: Rewrite, shown: Sequence[Shown], rows: Sequence[Row]) -> None:
+        """Merge accepted captions with the text that came with their source; what would invent anything is not used."""
+        titles = [title_of(one.clip["source"]) for one in shown]
+        wanted = [i for i, row in enumerate(rows) if row["status"] == OK and titles[i]]
+        answers = rewrite([rows[i]["detailed"] for i in wanted], [titles[i] for i in wanted])
+        for i, answer in zip(wanted, answers, strict=True):
+            if isinstance(answer, Answer):
+                rows[i]["num_output_tokens"] += answer.num_tokens
+                rows[i]["invented"] = invented_words(answer.text, rows[i]["detailed"], titles[i])
+                if not answer.cut and not rows[i]["invented"]:
+                    rows[i]["merged"] = answer.text
+
+
+def _with_rows(batch: pa.Table, rows: Sequence[Row]) -> pa.Table:
+    return batch.select(["clip"]).append_column("row", pa.array([json.dumps(row) for row in rows], pa.string()))
+
+
+@dataclass(frozen=True)
+class CaptionWriter:
+    """Writes rows of `captions`."""
+
+    dataset: Dataset
+    report: Reporter
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        with timed(self.report, "write") as work:
+            rows = [json.loads(text) for text in batch["row"].to_pylist()]
+            self.dataset.write_part(CAPTIONS, rows)
+            work.rows = len(rows)
+            for row in rows:
+                work.count("captions " + row["status"])
+        return batch.select(["clip"])
