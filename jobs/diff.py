@@ -20,7 +20,7 @@ from jobs.arguments import add_json_argument
 from jobs.cli import run_job
 from jobs.pages import page_place, write_page
 from pipeline.dataset import Dataset
-from pipeline.differences import CAME, CHANGED, WENT, Difference, Differences, compare
+from pipeline.release.diff import CAME, CHANGED, WENT, Difference, Differences, compare
 from pipeline.report.page import ReportConfig, diff_page
 from schemas.errors import UsageError
 

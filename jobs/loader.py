@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from model.training.examples import Sample
 from pipeline.caption.source_text import title_of
 from pipeline.dataset import Dataset
-from pipeline.releases import Release
+from pipeline.release.releases import Release
 from pipeline.stages.latents import OK, TIME_STRIDE
 from schemas import LATENTS, TEXT
 from schemas.errors import UsageError

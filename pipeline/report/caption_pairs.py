@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from pipeline.differences import Differences
+from pipeline.release.diff import Differences
 from pipeline.report.clocks import span_text
 from pipeline.report.galleries import evenly, spread
 from pipeline.report.pictures import Picture, Shelf

@@ -9,8 +9,8 @@ from typing import Any
 
 import duckdb
 
-from pipeline import releases
 from pipeline.dataset import Dataset
+from pipeline.release import releases
 from pipeline.report.labels import STATUSES
 from pipeline.report.thresholds import Threshold
 

@@ -14,10 +14,10 @@ from typing import Any
 import duckdb
 import jinja2
 
-from pipeline import differences
 from pipeline.dataset import Dataset
-from pipeline.differences import Differences
 from pipeline.query import connect
+from pipeline.release import diff
+from pipeline.release.diff import Differences
 from pipeline.report import facts
 from pipeline.report.axes import number
 from pipeline.report.caption_pairs import captioner_pairs, captioner_summaries, release_pairs, release_summaries
@@ -179,10 +179,10 @@ def _captioners(connection: duckdb.DuckDBPyConnection, config: ReportConfig, she
 def _releases(
     dataset: Dataset, connection: duckdb.DuckDBPyConnection, config: ReportConfig, shelf: Shelf
 ) -> dict[str, Any]:
-    last = differences.latest_two(dataset)
+    last = diff.latest_two(dataset)
     content: dict[str, Any] = {"releases": facts.release_facts(dataset), "differences": None}
     if last:
-        content |= _differences(connection, differences.compare(dataset, *last), config.num_captions, shelf)
+        content |= _differences(connection, diff.compare(dataset, *last), config.num_captions, shelf)
     return content
 
 

@@ -17,12 +17,12 @@ import pytest
 from jobs.cli import main
 from jobs.curation import Curation
 from jobs.runs import latest_recipe, write_run
-from pipeline import releases
 from pipeline.caption.captioner import fingerprint
 from pipeline.dataset import Dataset
-from pipeline.differences import WENT, compare
 from pipeline.measure.registry import stream_fingerprints
 from pipeline.query import connect
+from pipeline.release import releases
+from pipeline.release.diff import WENT, compare
 from pipeline.report.page import ReportConfig, report_page
 from pipeline.resume import to_caption
 from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, VIDEOS

@@ -16,7 +16,7 @@ from jobs.train import prepare, require_resources
 from model.training.checkpoints import RunFolder
 from model.training.examples import LatentStatistics
 from model.training.loop import fit
-from pipeline import releases
+from pipeline.release import releases
 from schemas.errors import UsageError
 from schemas.recipe import load_recipe
 from schemas.recipe.training import TextMix, TrainConfig

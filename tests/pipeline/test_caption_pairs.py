@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from pipeline import releases
 from pipeline.dataset import Dataset
-from pipeline.differences import compare
 from pipeline.drawn.encode import Encoding, encode
 from pipeline.drawn.render import render
 from pipeline.drawn.world import Scene, Thing
 from pipeline.query import connect
+from pipeline.release import releases
+from pipeline.release.diff import compare
 from pipeline.report.caption_pairs import (
     CaptionerSummary,
     captioner_pairs,

@@ -17,12 +17,12 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from pipeline import releases
 from pipeline.dataset import Dataset
 from pipeline.drawn.encode import Encoding, encode
 from pipeline.drawn.render import render
 from pipeline.drawn.world import Scene, Thing
 from pipeline.query import connect
+from pipeline.release import releases
 from pipeline.report import timelines as timeline_layout
 from pipeline.report.contact_sheets import Judged, RuleSheet, rule_sheets
 from pipeline.report.duplicates import Choice, duplicate_groups

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from pipeline.dataset import Dataset
 from pipeline.query import QUERY_NAMES, connect
-from pipeline.releases import Release
+from pipeline.release.releases import Release
 from schemas import CAPTION_DECISIONS, DECISIONS, MEASURES, RELEASES
 from schemas.columns import Table
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.balancing import balanced_sample, merge_alike
+from pipeline.release.balance import balanced_sample, merge_alike
 
 SIZES = (10_000, 100)
 CLIPS = [f"{cluster}-{i}" for cluster, size in enumerate(SIZES) for i in range(size)]
