@@ -30,7 +30,7 @@ from ray.util.debug import disable_log_once_globally
 
 from pipeline.dataset import Dataset, new_rows
 from pipeline.decode.clip_frames import limits_of
-from pipeline.encoding import LatentWriting, PlannedFrames, TextWriting
+from pipeline.encode.run import LatentWriting, PlannedFrames, TextWriting
 from pipeline.ingest.inputs import ListedInput
 from pipeline.ingest.sandbox import ChildDied, isolated
 from pipeline.ledger import Ledger, timed

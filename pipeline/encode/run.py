@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from pipeline.caption.stage import frames_of
 from pipeline.dataset import Dataset
+from pipeline.encode.latents import FAILED, OK, LatentEncoder, read_planned
 from pipeline.ledger import Reporter, timed
-from pipeline.stages.latents import FAILED, OK, LatentEncoder, read_planned
 from schemas import LATENTS, TEXT
 from schemas.recipe.training import EncodeConfig
 from schemas.tables.latents import text_id

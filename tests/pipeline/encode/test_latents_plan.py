@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.stages.latents import plan_clip, read_planned
+from pipeline.encode.latents import plan_clip, read_planned
 from schemas.recipe.training import EncodeConfig
 
 MakeRow = Callable[..., dict[str, Any]]
