@@ -19,9 +19,9 @@ from jobs.cli import run_job
 from jobs.curation import Curation
 from jobs.runs import latest_recipe
 from jobs.summary import print_funnel
-from pipeline.dataset import Dataset
 from pipeline.ingest.inputs import Listing, list_inputs
-from pipeline.query import funnel, reject_reasons
+from pipeline.store.dataset import Dataset
+from pipeline.store.views import funnel, reject_reasons
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
 

@@ -16,15 +16,15 @@ from typing import Any
 from jobs.progress import live_progress
 from jobs.runs import last_run_broke_off, latest_recipe, new_run_id, write_run
 from pipeline.caption.captioner import fingerprint
-from pipeline.dataset import Dataset
 from pipeline.dedup.run import group_duplicates
 from pipeline.ingest.inputs import ListedInput
 from pipeline.measure.clip.run import look_fingerprints
 from pipeline.measure.registry import stream_fingerprints
-from pipeline.query import funnel, write_portable_views
-from pipeline.resume import pending_inputs, to_caption, to_look_at, to_remeasure
 from pipeline.rules.captions import judge_dataset_captions, write_caption_decisions
 from pipeline.rules.clips import judge_dataset, write_decisions
+from pipeline.store.dataset import Dataset
+from pipeline.store.pending import pending_inputs, to_caption, to_look_at, to_remeasure
+from pipeline.store.views import funnel, write_portable_views
 from schemas.recipe import Recipe
 
 Stages = dict[str, dict[str, Any]]

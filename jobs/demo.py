@@ -16,7 +16,7 @@ from rich.console import Console
 from jobs.cli import run_job
 from jobs.summary import print_funnel
 from jobs.train import summarise
-from pipeline.dataset import Dataset
+from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
 
 RELEASE = "demo"

@@ -19,9 +19,9 @@ from rich.table import Table
 from jobs.arguments import add_json_argument
 from jobs.cli import run_job
 from jobs.pages import page_place, write_page
-from pipeline.dataset import Dataset
 from pipeline.release.diff import CAME, CHANGED, WENT, Difference, Differences, compare
 from pipeline.report.page import ReportConfig, diff_page
+from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
 
 MAX_VALUE_CHARS = 60

@@ -17,9 +17,9 @@ from jobs.cli import run_job
 from jobs.loader import release_texts
 from jobs.progress import live_progress
 from jobs.runs import new_run_id, write_run
-from pipeline.dataset import Dataset
 from pipeline.release import releases
 from pipeline.release.releases import Release
+from pipeline.store.dataset import Dataset
 from schemas import LATENTS, TEXT
 from schemas.recipe import Recipe
 from schemas.recipe.training import EncodeConfig

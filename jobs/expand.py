@@ -14,8 +14,8 @@ from dataclasses import asdict
 from jobs.arguments import add_json_argument, add_recipe_arguments, recipe_from
 from jobs.cli import run_job
 from pipeline.caption.expand import ExpansionError, load_expander, style_distance
-from pipeline.dataset import Dataset
 from pipeline.release import releases
+from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
 from schemas.recipe.models import ExpandConfig
 

@@ -21,11 +21,11 @@ from jobs.arguments import add_json_argument, add_what_if_arguments, recipes_fro
 from jobs.cli import run_job
 from jobs.runs import latest_recipe
 from jobs.summary import print_funnel
-from pipeline.dataset import Dataset
-from pipeline.query import funnel
 from pipeline.rules.apply import CaptionVerdicts, Outcomes, RuleEffect, Verdicts, rule_effects
 from pipeline.rules.captions import judge_dataset_captions
 from pipeline.rules.clips import judge_dataset
+from pipeline.store.dataset import Dataset
+from pipeline.store.views import funnel
 from schemas.recipe import Recipe
 from schemas.rules import Rule
 from schemas.tables import captions

@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 
 from model.training.examples import Sample
 from pipeline.caption.source_text import title_of
-from pipeline.dataset import Dataset
 from pipeline.encode.latents import OK, TIME_STRIDE
 from pipeline.release.releases import Release
+from pipeline.store.dataset import Dataset
 from schemas import LATENTS, TEXT
 from schemas.errors import UsageError
 from schemas.recipe.training import TextMix

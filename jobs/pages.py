@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from pipeline.dataset import Dataset
+from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
 
 

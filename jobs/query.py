@@ -16,8 +16,8 @@ from rich.table import Table
 
 from jobs.arguments import add_json_argument
 from jobs.cli import run_job
-from pipeline.dataset import Dataset
-from pipeline.query import connect
+from pipeline.store.dataset import Dataset
+from pipeline.store.views import connect
 from schemas.errors import UsageError
 
 

@@ -14,8 +14,8 @@ from jobs.arguments import add_json_argument, add_what_if_arguments, recipes_fro
 from jobs.captions import require_captioner, tell_of_builtin
 from jobs.cli import run_job
 from jobs.curation import Curation
-from pipeline.dataset import Dataset
-from pipeline.query import connect
+from pipeline.store.dataset import Dataset
+from pipeline.store.views import connect
 from schemas.errors import UsageError
 
 

@@ -15,10 +15,10 @@ from jobs.arguments import add_json_argument, add_what_if_arguments, recipes_fro
 from jobs.cli import run_job
 from jobs.runs import new_run_id, write_run
 from jobs.summary import print_funnel
-from pipeline.dataset import Dataset
-from pipeline.query import funnel, write_portable_views
 from pipeline.rules.captions import judge_dataset_captions, write_caption_decisions
 from pipeline.rules.clips import judge_dataset, write_decisions
+from pipeline.store.dataset import Dataset
+from pipeline.store.views import funnel, write_portable_views
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -12,8 +12,8 @@ import sys
 
 from jobs.arguments import add_json_argument
 from jobs.cli import run_job
-from pipeline.dataset import Dataset
 from pipeline.release import releases
+from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
 
 

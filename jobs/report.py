@@ -14,11 +14,11 @@ from jobs.cli import run_job
 from jobs.pages import page_place, write_page
 from jobs.progress import live_progress
 from jobs.runs import latest_recipe
-from pipeline.dataset import Dataset
 from pipeline.report.contact_sheets import Judged
 from pipeline.report.page import ReportConfig, report_page
 from pipeline.report.training import read_loss_curve, read_sample
 from pipeline.rules.clips import judge_dataset
+from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
 
 FILE_NAME = "report.html"

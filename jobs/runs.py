@@ -9,8 +9,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.dataset import Dataset
-from pipeline.standing import JUDGES_CLIPS, standing_recipe
+from pipeline.store.active_recipe import JUDGES_CLIPS, standing_recipe
+from pipeline.store.dataset import Dataset
 from schemas.recipe import Recipe, decode_recipe
 
 RECORDED_PACKAGES = ("ray", "av", "decord2", "opencv-python-headless", "scenedetect", "torch", "transformers", "duckdb")

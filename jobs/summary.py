@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.dataset import Dataset
-from pipeline.query import connect
+from pipeline.store.dataset import Dataset
+from pipeline.store.views import connect
 
 
 def print_funnel(dataset: Dataset, *, reasons: bool = True) -> None:

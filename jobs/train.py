@@ -30,8 +30,8 @@ from model.training.checkpoints import RunFolder
 from model.training.loop import check_config
 from model.training.step import transformer_config
 from model.transformer.transformer import count_parameters
-from pipeline.dataset import Dataset
 from pipeline.release import releases
+from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
 from schemas.recipe.training import TrainConfig

@@ -20,9 +20,9 @@ from jobs.run_config import read_run_config
 from model.training.examples import LatentStatistics
 from model.training.loop import fit
 from model.training.step import Metrics, Worker
-from pipeline.dataset import Dataset
 from pipeline.release import releases
 from pipeline.runtime import connect
+from pipeline.store.dataset import Dataset
 from schemas.recipe import decode_recipe
 from schemas.recipe.training import TrainConfig
 

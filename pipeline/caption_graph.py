@@ -21,8 +21,8 @@ import ray.data
 
 from pipeline.caption.backends.engine import EngineLost
 from pipeline.caption.stage import Captioning, CaptionWriter, FrameSampling, clip_ids_of
-from pipeline.dataset import Dataset
 from pipeline.runtime import SMALL_CPU, WRITER_CPU, ActorReporter, clip_items, decode_cpus
+from pipeline.store.dataset import Dataset
 from schemas.recipe import Recipe
 
 CALLS_AT_ONCE = {"vllm": 8, "openai": 8}

@@ -28,16 +28,16 @@ import ray.data
 from ray.actor import ActorHandle
 from ray.util.debug import disable_log_once_globally
 
-from pipeline.dataset import Dataset, new_rows
 from pipeline.decode.clip_frames import limits_of
 from pipeline.encode.run import LatentWriting, PlannedFrames, TextWriting
 from pipeline.ingest.inputs import ListedInput
 from pipeline.ingest.sandbox import ChildDied, isolated
-from pipeline.ledger import Ledger, timed
 from pipeline.measure.clip.run import Looking, LookWriter, Reading
-from pipeline.resume import PendingInputs, Remeasuring
 from pipeline.scan.remeasure import write_remeasured
 from pipeline.scan.scan import ScanConfig, failed_scan, scan
+from pipeline.store.dataset import Dataset, new_rows
+from pipeline.store.pending import PendingInputs, Remeasuring
+from pipeline.store.run_statistics import Ledger, timed
 from schemas import CLIPS, EMBEDDINGS, VIDEOS
 from schemas.recipe import Recipe
 from schemas.recipe.decode_pass import LimitsConfig

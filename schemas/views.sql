@@ -1,5 +1,5 @@
 -- Views over the part files of a data set. `videos_raw`, `clips_raw`, `captions_raw` and so on are the tables themselves;
--- Made beside this file's reader (`pipeline/query.py`) are `videos`, the newest row of each input, `places`, where each
+-- Made beside this file's reader (`pipeline/store/views.py`) are `videos`, the newest row of each input, `places`, where each
 -- video's bytes lie now, and `clips`, each clip of such bytes with its newest scores and decision.
 
 -- The newest grouping: clips that show the same as others.

@@ -22,9 +22,9 @@ from pipeline.caption.backends.engine import Answer, Sampling
 from pipeline.caption.captioner import Caption, ClipFrames, Rewrite, fingerprint, load_captioner
 from pipeline.caption.checks.measure import check
 from pipeline.caption.source_text import hint_of, invented_words, title_of
-from pipeline.dataset import Dataset
 from pipeline.decode.clip_frames import sample_isolated, spread_times_us
-from pipeline.ledger import Reporter, timed
+from pipeline.store.dataset import Dataset
+from pipeline.store.run_statistics import Reporter, timed
 from schemas import CAPTIONS
 from schemas.recipe import Recipe
 from schemas.rules import reasons_against

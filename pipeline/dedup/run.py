@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from pipeline.dataset import Dataset
 from pipeline.dedup.search import find_duplicates, grouping_of
-from pipeline.query import connect
+from pipeline.store.dataset import Dataset
+from pipeline.store.views import connect
 from schemas.recipe.decode_pass import DuplicatesConfig
 from schemas.tables.duplicates import DUPLICATES, SEMANTIC
 

@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.caption.stage import frames_of
-from pipeline.dataset import Dataset
 from pipeline.encode.latents import FAILED, OK, LatentEncoder, read_planned
-from pipeline.ledger import Reporter, timed
+from pipeline.store.dataset import Dataset
+from pipeline.store.run_statistics import Reporter, timed
 from schemas import LATENTS, TEXT
 from schemas.recipe.training import EncodeConfig
 from schemas.tables.latents import text_id

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow.compute as pc
 
-from pipeline.dataset import Dataset
-from pipeline.query import QUERY_NAMES, connect
 from pipeline.release.releases import Release
+from pipeline.store.dataset import Dataset
+from pipeline.store.views import QUERY_NAMES, connect
 from schemas import CAPTION_DECISIONS, DECISIONS, MEASURES, RELEASES
 from schemas.columns import Table
 

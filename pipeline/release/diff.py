@@ -14,11 +14,11 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from pipeline.dataset import Dataset
-from pipeline.query import connect
 from pipeline.release import releases
 from pipeline.release.as_of import Past, when_frozen
 from pipeline.release.releases import Release
+from pipeline.store.dataset import Dataset
+from pipeline.store.views import connect
 from schemas.tables.captions import OK
 from schemas.tables.clips import KEPT
 

@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from pipeline.dataset import Dataset, DatasetError, to_parquet
 from pipeline.dedup.semantic import cluster_embeddings
-from pipeline.query import connect
 from pipeline.release.balance import balanced_sample, merge_alike
+from pipeline.store.dataset import Dataset, DatasetError, to_parquet
+from pipeline.store.views import connect
 from schemas import RELEASES
 from schemas.errors import UsageError
 from schemas.identity import digest

@@ -9,10 +9,10 @@ from typing import Any
 
 import duckdb
 
-from pipeline.dataset import Dataset
 from pipeline.release import releases
 from pipeline.report.labels import STATUSES
 from pipeline.report.thresholds import Threshold
+from pipeline.store.dataset import Dataset
 
 MAX_RUNS = 10
 """Runs that the page lists; earlier ones are counted."""

@@ -14,8 +14,6 @@ from typing import Any
 import duckdb
 import jinja2
 
-from pipeline.dataset import Dataset
-from pipeline.query import connect
 from pipeline.release import diff
 from pipeline.release.diff import Differences
 from pipeline.report import facts
@@ -31,7 +29,9 @@ from pipeline.report.plots import histogram_svg
 from pipeline.report.thresholds import thresholds_in
 from pipeline.report.timelines import timelines
 from pipeline.report.training import LossCurve, Sample
-from pipeline.standing import standing_recipe
+from pipeline.store.active_recipe import standing_recipe
+from pipeline.store.dataset import Dataset
+from pipeline.store.views import connect
 from schemas import CAPTIONS
 from schemas.recipe.decode_pass import DuplicatesConfig
 from schemas.tables.duplicates import DUPLICATE_KINDS

@@ -9,9 +9,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from pipeline.dataset import Dataset
-from pipeline.query import connect
 from pipeline.rules.apply import CaptionVerdicts, judge_captions
+from pipeline.store.dataset import Dataset
+from pipeline.store.views import connect
 from schemas import CAPTION_DECISIONS, CAPTIONS
 from schemas.identity import digest
 from schemas.rules import Rule

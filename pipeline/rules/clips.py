@@ -8,12 +8,12 @@ from dataclasses import asdict
 
 import pyarrow as pa
 
-from pipeline.dataset import Dataset
 from pipeline.dedup.groups import ranks
 from pipeline.measure.clip.run import look_fingerprints
 from pipeline.measure.registry import stream_fingerprints
-from pipeline.query import connect
 from pipeline.rules.apply import Verdicts, judge
+from pipeline.store.dataset import Dataset
+from pipeline.store.views import connect
 from schemas import DECISIONS
 from schemas.identity import digest
 from schemas.recipe import Recipe

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from pipeline.dataset import Dataset
 from pipeline.decode.clip_frames import limits_of
 from pipeline.decode.reader import MediaError
 from pipeline.ingest.sandbox import ChildDied, isolated
 from pipeline.measure.registry import COLUMNS, stream_fingerprints
-from pipeline.resume import Remeasuring
 from pipeline.scan.scan import remeasure
+from pipeline.store.dataset import Dataset
+from pipeline.store.pending import Remeasuring
 from schemas import MEASURES
 from schemas.recipe import Recipe
 

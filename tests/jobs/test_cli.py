@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from jobs.cli import JOBS, main
-from pipeline.dataset import Dataset
+from pipeline.store.dataset import Dataset
 from schemas import CAPTIONS, CLIPS, VIDEOS
 
 MakeRow = Callable[..., dict[str, Any]]

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.dataset import Dataset
-from pipeline.query import funnel
+from pipeline.store.dataset import Dataset
+from pipeline.store.views import funnel
 from schemas import CLIPS, VIDEOS
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jobs.cli import main
-from pipeline.dataset import Dataset
+from pipeline.store.dataset import Dataset
 from schemas import CAPTIONS, CLIPS, DECISIONS, VIDEOS
 
 MakeRow = Callable[..., dict[str, Any]]

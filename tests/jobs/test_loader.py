@@ -9,8 +9,8 @@ from jobs.loader import Encoding, latent_shapes, load_samples, training_texts
 from jobs.train import prepare
 from model.codec.causal import load_autoencoder
 from model.readers.text_encoder import load_text_encoder
-from pipeline.dataset import Dataset
 from pipeline.release import releases
+from pipeline.store.dataset import Dataset
 from schemas import LATENTS
 from schemas.errors import UsageError
 from schemas.recipe import Recipe, decode_recipe

@@ -11,9 +11,9 @@ import pytest
 
 from jobs.cli import main
 from jobs.runs import write_run
-from pipeline.dataset import Dataset
 from pipeline.measure.registry import stream_fingerprints
-from pipeline.query import connect
+from pipeline.store.dataset import Dataset
+from pipeline.store.views import connect
 from schemas import CLIPS, DECISIONS, VIDEOS
 from schemas.recipe import Recipe, decode_recipe
 

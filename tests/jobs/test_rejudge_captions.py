@@ -18,13 +18,13 @@ from jobs.cli import main
 from jobs.curation import Curation
 from jobs.runs import latest_recipe, write_run
 from pipeline.caption.captioner import fingerprint
-from pipeline.dataset import Dataset
 from pipeline.measure.registry import stream_fingerprints
-from pipeline.query import connect
 from pipeline.release import releases
 from pipeline.release.diff import WENT, compare
 from pipeline.report.page import ReportConfig, report_page
-from pipeline.resume import to_caption
+from pipeline.store.dataset import Dataset
+from pipeline.store.pending import to_caption
+from pipeline.store.views import connect
 from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, VIDEOS
 from schemas.recipe import Recipe, change_recipe, decode_recipe
 

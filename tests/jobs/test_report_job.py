@@ -12,8 +12,8 @@ import pytest
 
 from jobs.cli import main
 from jobs.runs import write_run
-from pipeline.dataset import Dataset
 from pipeline.decode.probe import failed
+from pipeline.store.dataset import Dataset
 from schemas import CLIPS, VIDEOS
 from schemas.recipe import Recipe
 from schemas.rules import Rule

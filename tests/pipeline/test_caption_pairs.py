@@ -10,11 +10,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.dataset import Dataset
 from pipeline.drawn.encode import Encoding, encode
 from pipeline.drawn.render import render
 from pipeline.drawn.world import Scene, Thing
-from pipeline.query import connect
 from pipeline.release import releases
 from pipeline.release.diff import compare
 from pipeline.report.caption_pairs import (
@@ -27,6 +25,8 @@ from pipeline.report.caption_pairs import (
 from pipeline.report.page import ReportConfig, diff_page, report_page
 from pipeline.report.pictures import Shelf
 from pipeline.report.word_marks import mark_words
+from pipeline.store.dataset import Dataset
+from pipeline.store.views import connect
 from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, VIDEOS
 
 MakeRow = Callable[..., dict[str, Any]]

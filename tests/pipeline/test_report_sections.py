@@ -17,11 +17,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from pipeline.dataset import Dataset
 from pipeline.drawn.encode import Encoding, encode
 from pipeline.drawn.render import render
 from pipeline.drawn.world import Scene, Thing
-from pipeline.query import connect
 from pipeline.release import releases
 from pipeline.report import timelines as timeline_layout
 from pipeline.report.contact_sheets import Judged, RuleSheet, rule_sheets
@@ -32,6 +30,8 @@ from pipeline.report.page import ReportConfig, report_page
 from pipeline.report.pictures import Shelf, read_strips
 from pipeline.report.timelines import GAP, timeline_rows, timelines
 from pipeline.rules.apply import judge
+from pipeline.store.dataset import Dataset
+from pipeline.store.views import connect
 from schemas import CAPTIONS, CLIPS, MEASURES, VIDEOS
 from schemas.recipe import Recipe
 from schemas.rules import Rule

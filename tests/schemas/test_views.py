@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.query import scored_views
+from pipeline.store.views import scored_views
 from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, MEASURES, VIDEOS
 from schemas.tables.duplicates import DUPLICATES
 

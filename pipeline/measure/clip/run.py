@@ -18,11 +18,11 @@ import pyarrow as pa
 
 from model.builtin import clip_folder
 from pipeline.caption.stage import frames_of
-from pipeline.dataset import Dataset
 from pipeline.decode.clip_frames import SampledClip, sample_isolated, spread_times_us
 from pipeline.decode.reader import fit_to_budget
-from pipeline.ledger import Reporter, timed
 from pipeline.measure.clip.overlay_text import measure as overlay_text
+from pipeline.store.dataset import Dataset
+from pipeline.store.run_statistics import Reporter, timed
 from schemas import EMBEDDINGS, MEASURES
 from schemas.identity import digest, file_digest, folder_digest
 from schemas.recipe import Recipe

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.dataset import Dataset
 from pipeline.dedup.run import group_duplicates
-from pipeline.query import connect
+from pipeline.store.dataset import Dataset
+from pipeline.store.views import connect
 from schemas import CLIPS, VIDEOS
 from schemas.recipe.decode_pass import DuplicatesConfig
 from tests.conftest import MakeRow

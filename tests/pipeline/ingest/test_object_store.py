@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from pyarrow import fs
 
-from pipeline.dataset import Dataset, DatasetError
 from pipeline.decode.clip_frames import sample_clip, spread_times_us
 from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.inputs import list_inputs
-from pipeline.query import funnel
 from pipeline.release import releases
-from pipeline.resume import pending_inputs
 from pipeline.scan.scan import ScanConfig, scan
+from pipeline.store.dataset import Dataset, DatasetError
+from pipeline.store.pending import pending_inputs
+from pipeline.store.views import funnel
 from schemas import CAPTIONS, CLIPS, DECISIONS, VIDEOS
 from schemas.recipe import load_recipe
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.dataset import Dataset
 from pipeline.release import releases
+from pipeline.store.dataset import Dataset
 from schemas import CAPTIONS, CLIPS, EMBEDDINGS, MEASURES, VIDEOS
 from schemas.errors import UsageError
 

@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from pipeline.dataset import Dataset, DatasetError, to_parquet
 from pipeline.release import releases
 from pipeline.release.diff import CAME, CHANGED, WENT, Change, Differences, compare, latest_two
+from pipeline.store.dataset import Dataset, DatasetError, to_parquet
 from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, MEASURES, VIDEOS
 from schemas.columns import Table
 from schemas.tables.measures import OverlayText

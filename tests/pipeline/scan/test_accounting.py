@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.dataset import Dataset
 from pipeline.dedup.run import group_duplicates
 from pipeline.ingest.inputs import list_inputs
-from pipeline.query import connect
-from pipeline.resume import mark_copies
 from pipeline.rules.clips import judge_dataset, write_decisions
 from pipeline.scan.scan import ScanConfig, scan
+from pipeline.store.dataset import Dataset
+from pipeline.store.pending import mark_copies
+from pipeline.store.views import connect
 from schemas import CLIPS, VIDEOS
 from schemas.recipe import Recipe, load_recipe
 

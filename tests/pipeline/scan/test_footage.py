@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from pipeline.ingest.inputs import list_inputs
-from pipeline.resume import mark_copies
 from pipeline.scan.scan import ScanConfig, ScannedVideo, scan
+from pipeline.store.pending import mark_copies
 from schemas import CLIPS, VIDEOS
 from schemas.recipe import load_recipe
 

@@ -15,8 +15,8 @@ from PIL import Image
 
 from pipeline.drawn.truth import ShotTruth, Truth, VideoTruth
 from pipeline.ingest.inputs import ListedInput, list_inputs
-from pipeline.resume import mark_copies
 from pipeline.scan.scan import ScanConfig, ScannedVideo, scan
+from pipeline.store.pending import mark_copies
 from schemas import CLIPS, VIDEOS
 from schemas.identity import ID_HEX_CHARS, digest, file_digest
 from schemas.recipe import load_recipe

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.dataset import Dataset
 from pipeline.ingest.inputs import ListedInput, list_inputs
-from pipeline.resume import mark_copies, pending_inputs, to_caption, to_look_at, to_remeasure
+from pipeline.store.dataset import Dataset
+from pipeline.store.pending import mark_copies, pending_inputs, to_caption, to_look_at, to_remeasure
 from schemas import CAPTIONS, CLIPS, EMBEDDINGS, MEASURES, VIDEOS
 from schemas.identity import ID_HEX_CHARS, file_digest
 

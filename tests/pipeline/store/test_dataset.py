@@ -11,8 +11,8 @@ import duckdb
 import pyarrow.parquet
 import pytest
 
-from pipeline.dataset import TEMPORARY, Dataset, DatasetError, new_rows
-from pipeline.query import connect, funnel, reject_reasons
+from pipeline.store.dataset import TEMPORARY, Dataset, DatasetError, new_rows
+from pipeline.store.views import connect, funnel, reject_reasons
 from schemas import CLIPS, LATENTS, VIDEOS
 
 MakeRow = Callable[..., dict[str, Any]]

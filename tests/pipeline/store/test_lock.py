@@ -14,14 +14,14 @@ from uuid import uuid4
 import pytest
 from pyarrow import fs
 
-from pipeline import lock
-from pipeline.dataset import Dataset
 from pipeline.ingest.filesystems import resolve
-from pipeline.lock import STALE_S, Holder, Locked
+from pipeline.store import lock
+from pipeline.store.dataset import Dataset
+from pipeline.store.lock import STALE_S, Holder, Locked
 
 HOLD = """
 import sys, time
-from pipeline.dataset import Dataset
+from pipeline.store.dataset import Dataset
 with Dataset(sys.argv[1]).writing("curate"):
     print("held", flush=True)
     time.sleep(60)

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pipeline.dataset import Dataset
 from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.inputs import ListedInput
-from pipeline.query import connect
+from pipeline.store.dataset import Dataset
+from pipeline.store.views import connect
 from schemas import CLIPS, VIDEOS
 from schemas.identity import ID_HEX_CHARS
 from schemas.tables.clips import FAILED, KEPT, REJECTED

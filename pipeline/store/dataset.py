@@ -20,7 +20,7 @@ import pyarrow.parquet
 from pyarrow import fs
 
 from pipeline.ingest.filesystems import is_uri, resolve
-from pipeline.lock import locked
+from pipeline.store.lock import locked
 from schemas.columns import Table
 from schemas.errors import UsageError
 from schemas.identity import digest

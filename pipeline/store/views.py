@@ -9,7 +9,7 @@ from importlib import resources
 import duckdb
 import pyarrow as pa
 
-from pipeline.dataset import Dataset
+from pipeline.store.dataset import Dataset
 from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, EMBEDDINGS, LATENTS, MEASURES, RELEASES, TEXT, VIDEOS
 from schemas.columns import Table, arrow_fields
 from schemas.tables.duplicates import DUPLICATES
