@@ -63,7 +63,7 @@ class Curation:
         pending = pending_inputs(self.dataset, inputs)
         num_new = len(pending.inputs)
         if num_new:
-            from pipeline.runtime import scan_graph
+            from pipeline.ray_graphs.graphs import scan_graph
 
             self._run_graph(
                 lambda report: scan_graph(self.dataset, pending, self.recipe, report),
@@ -74,7 +74,7 @@ class Curation:
     def remeasure(self) -> None:
         wanted = to_remeasure(self.dataset, stream_fingerprints(self.recipe.measure))
         if wanted:
-            from pipeline.runtime import remeasure_graph
+            from pipeline.ray_graphs.graphs import remeasure_graph
 
             self._run_graph(
                 lambda report: remeasure_graph(self.dataset, wanted, self.recipe, report),
@@ -100,7 +100,7 @@ class Curation:
             self.look(clips, fingerprints)
 
     def look(self, clips: Sequence[Mapping[str, Any]], fingerprints: Mapping[str, str]) -> None:
-        from pipeline.runtime import look_graph
+        from pipeline.ray_graphs.graphs import look_graph
 
         self._run_graph(
             lambda report: look_graph(self.dataset, clips, self.recipe, fingerprints, report),
@@ -123,7 +123,7 @@ class Curation:
             return 0
         clips = to_caption(self.dataset, fingerprint(self.recipe.caption))
         if clips:
-            from pipeline.caption_graph import caption_graph
+            from pipeline.ray_graphs.caption import caption_graph
 
             self.before_captions()
             self._run_graph(
@@ -153,16 +153,16 @@ class Curation:
             write_run(self.dataset, self._run_id, self.job, self.recipe, state="done", facts=facts)
 
     def _run_graph(self, make: Callable[[Any], Any], describe: Describe) -> None:
-        from pipeline import runtime
+        from pipeline.ray_graphs import graphs
 
         self._begin()
         self._is_stale = True
-        runtime.connect()
-        ledger = runtime.start_ledger()
-        graph = make(runtime.ActorReporter(ledger))
-        with live_progress(lambda: runtime.read_ledger(ledger), describe):
-            runtime.drain(graph)
-        for stage, totals in runtime.read_ledger(ledger).items():
+        graphs.connect()
+        ledger = graphs.start_ledger()
+        graph = make(graphs.ActorReporter(ledger))
+        with live_progress(lambda: graphs.read_ledger(ledger), describe):
+            graphs.drain(graph)
+        for stage, totals in graphs.read_ledger(ledger).items():
             known = self.stages.setdefault(stage, {"rows": 0, "seconds": 0.0, "num_bytes": 0, "counts": {}})
             for name in ("rows", "seconds", "num_bytes"):
                 known[name] += totals[name]

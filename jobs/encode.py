@@ -78,21 +78,21 @@ def missing(dataset: Dataset, release: Release, encoders: Encoders) -> tuple[lis
 
 def encode(dataset: Dataset, clips: list[dict[str, Any]], texts: list[str], recipe: Recipe) -> dict[str, Any]:
     """Run both graphs and record the run; returns the totals of each stage."""
-    from pipeline import runtime
+    from pipeline.ray_graphs import graphs
 
     run_id = new_run_id("encode")
     write_run(dataset, run_id, "encode", recipe, state="running")
     start_s = time.perf_counter()
-    runtime.connect()
-    ledger = runtime.start_ledger()
-    report = runtime.ActorReporter(ledger)
+    graphs.connect()
+    ledger = graphs.start_ledger()
+    report = graphs.ActorReporter(ledger)
     total = len(clips)
-    with live_progress(lambda: runtime.read_ledger(ledger), lambda stages: _progress_line(stages, total)):
+    with live_progress(lambda: graphs.read_ledger(ledger), lambda stages: _progress_line(stages, total)):
         if texts:
-            runtime.drain(runtime.text_graph(dataset, texts, recipe.encode, report))
+            graphs.drain(graphs.text_graph(dataset, texts, recipe.encode, report))
         if clips:
-            runtime.drain(runtime.latent_graph(dataset, clips, recipe.encode, report))
-    stages = runtime.read_ledger(ledger)
+            graphs.drain(graphs.latent_graph(dataset, clips, recipe.encode, report))
+    stages = graphs.read_ledger(ledger)
     facts = {"stages": stages, "seconds": time.perf_counter() - start_s}
     write_run(dataset, run_id, "encode", recipe, state="done", facts=facts)
     return stages

@@ -20,8 +20,8 @@ from jobs.run_config import read_run_config
 from model.training.examples import LatentStatistics
 from model.training.loop import fit
 from model.training.step import Metrics, Worker
+from pipeline.ray_graphs.graphs import connect
 from pipeline.release import releases
-from pipeline.runtime import connect
 from pipeline.store.dataset import Dataset
 from schemas.recipe import decode_recipe
 from schemas.recipe.training import TrainConfig

@@ -7,7 +7,7 @@ killed goes on from there. Between the graphs of a curation the driver judges (`
     inputs -> scan -> write videos, clips
     clips still in -> read frames, overlay text -> embedding, heads -> write measures, embeddings
 
-That of captions is in `pipeline/caption_graph.py`.
+That of captions is in `pipeline/ray_graphs/caption.py`.
 """
 
 from __future__ import annotations
