@@ -18,8 +18,8 @@ from jobs.captioner_clips import MAX_THINGS, PLACE_WORDS, THING_WORDS, ClipBatch
 from model.readers.captioner_heads import NO_LABEL, covering_object
 from model.readers.captioner_network import CHAT_TEMPLATE, END, GRID_PX, PAD, VIDEO_PAD, token_id
 from pipeline.caption.prompts.templates import PromptTemplate, chat, load_prompt
-from pipeline.drawn.texts import TITLE_KINDS, merged_caption, short_prompt, title
-from pipeline.drawn.world import SIZES, Scene, detailed_caption, structured_caption
+from pipeline.synthetic.texts import TITLE_KINDS, merged_caption, short_prompt, title
+from pipeline.synthetic.world import SIZES, Scene, detailed_caption, structured_caption
 from schemas.structured_caption import to_json
 
 QUESTIONS: dict[str, int] = {

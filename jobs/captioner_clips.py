@@ -18,8 +18,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.drawn.render import object_centres_px, render_at
-from pipeline.drawn.world import (
+from pipeline.synthetic.render import object_centres_px, render_at
+from pipeline.synthetic.world import (
     BACKGROUND_COLOURS,
     CAMERAS,
     COLOURS,
@@ -112,7 +112,7 @@ def held(scene: Scene) -> Scene:
 
 
 def words_of_thing(thing: Thing) -> dict[str, str]:
-    """A caption's words for an object, with the same names as `pipeline.drawn.world.attributes`."""
+    """A caption's words for an object, with the same names as `pipeline.synthetic.world.attributes`."""
     still = thing.direction == "still"
     return {
         "shape": thing.shape,

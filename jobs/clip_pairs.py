@@ -16,8 +16,8 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from PIL import Image
 
-from pipeline.drawn.render import render_at
-from pipeline.drawn.world import (
+from pipeline.synthetic.render import render_at
+from pipeline.synthetic.world import (
     BACKGROUND_COLOURS,
     COLOURS,
     LIGHTS,

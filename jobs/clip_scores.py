@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from jobs.clip_pairs import HELD_OUT_SEED, PLACE_FACTS, THING_FACTS, small_frames, text_of, with_wrong
-from pipeline.drawn.world import Scene, draw_scene
 from pipeline.measure.clip.embedding import ClipEmbedder, text_video_similarity
+from pipeline.synthetic.world import Scene, draw_scene
 from schemas.recipe.models import EmbeddingConfig
 
 POSITIONS = [(i + 0.5) / 8 for i in range(8)]

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from jobs.clip_network import build_tokenizer
 from jobs.clip_pairs import IMAGE_PX, text_of
 from model.readers.coca import start_decoder
-from pipeline.drawn.world import draw_scene
+from pipeline.synthetic.world import draw_scene
 
 PATCH_PX = 8
 WIDTH = 128

@@ -78,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _draw(args: argparse.Namespace, out: Path, console: Console) -> str:
     """Draw the corpus once; a second run finds it there."""
-    from pipeline.drawn.corpus import draw_corpus
+    from pipeline.synthetic.corpus import draw_corpus
 
     corpus = out / "corpus"
     if not (corpus / "truth.json").exists():

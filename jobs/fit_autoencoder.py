@@ -20,8 +20,8 @@ from torch import Tensor
 
 from model.codec.causal import Autoencoder, AutoencoderConfig, load_autoencoder, psnr_db, save_autoencoder
 from model.training.muon import Muon
-from pipeline.drawn.render import render
-from pipeline.drawn.world import draw_scene
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import draw_scene
 
 HELD_OUT_SEED = 1_000_000_000
 """Seeds from here on are never fitted to."""

@@ -49,8 +49,8 @@ from model.readers.captioner_network import (
     save_captioner,
 )
 from pipeline.caption.prompts.templates import load_prompt
-from pipeline.drawn.texts import TITLE_KINDS, merged_caption, short_prompt, title
-from pipeline.drawn.world import draw_scene, structured_caption
+from pipeline.synthetic.texts import TITLE_KINDS, merged_caption, short_prompt, title
+from pipeline.synthetic.world import draw_scene, structured_caption
 from schemas.structured_caption import to_json
 
 logger = logging.getLogger(__name__)

@@ -43,7 +43,7 @@ from jobs.clip_pairs import (
 )
 from jobs.clip_scores import retrieval_scores
 from model.readers.clip import text_states
-from pipeline.drawn.world import Scene, draw_scene
+from pipeline.synthetic.world import Scene, draw_scene
 
 
 @dataclass(frozen=True)

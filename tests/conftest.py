@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import ray
 
-from pipeline.drawn.corpus import draw_corpus
+from pipeline.synthetic.corpus import draw_corpus
 from schemas import CAPTIONS, CLIPS, VIDEOS
 
 Row = dict[str, Any]

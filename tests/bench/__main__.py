@@ -20,8 +20,8 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.drawn.corpus import draw_video
 from pipeline.ingest.inputs import list_inputs
+from pipeline.synthetic.corpus import draw_video
 from tests.bench.profile import profile_pass
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos"

@@ -28,8 +28,8 @@ from rich.table import Table
 from jobs.cli import main as reelmill
 from model.builtin import BUILTIN
 from pipeline.caption.backends.engine import BUILTIN_FOLDER
-from pipeline.drawn.corpus import draw_corpus
 from pipeline.store.dataset import Dataset
+from pipeline.synthetic.corpus import draw_corpus
 from schemas import CAPTIONS
 from tests.pipeline.caption.serving import vllm_server
 

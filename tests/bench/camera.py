@@ -24,9 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
-from pipeline.drawn.camera_moves import TEXTURES, CameraMove, MoveKind, MovingObject, Texture, draw_texture, render
-from pipeline.drawn.encode import Encoding, encode
 from pipeline.measure.stream.motion import MotionMeasure
+from pipeline.synthetic.camera_moves import TEXTURES, CameraMove, MoveKind, MovingObject, Texture, draw_texture, render
+from pipeline.synthetic.encode import Encoding, encode
 from schemas.recipe.decode_pass import MeasureConfig
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos"

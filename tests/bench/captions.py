@@ -29,9 +29,9 @@ from rich.table import Table
 
 from pipeline.caption.backends.engine import Answer, Engine, Fault, Request, Sampling
 from pipeline.caption.stage import Captioning
-from pipeline.drawn.render import render
-from pipeline.drawn.world import draw_scene
 from pipeline.ray_graphs.caption import calls_at_once
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import draw_scene
 from schemas.recipe import change_recipe, load_recipe
 
 HELD_OUT_SEED = 1_000_000_000

@@ -14,11 +14,11 @@ import pyarrow as pa
 
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.decode.reader import FrameReader, open_video, rotation_turns
-from pipeline.drawn.edited_copies import write_clip
-from pipeline.drawn.encode import Encoding
-from pipeline.drawn.render import render_at
-from pipeline.drawn.world import draw_scene
 from pipeline.measure.stream.video_hash import FingerprintMeasure
+from pipeline.synthetic.edited_copies import write_clip
+from pipeline.synthetic.encode import Encoding
+from pipeline.synthetic.render import render_at
+from pipeline.synthetic.world import draw_scene
 from schemas.recipe.decode_pass import MeasureConfig
 
 SOURCE = Encoding(options=(("crf", "18"),))

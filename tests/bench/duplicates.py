@@ -28,7 +28,7 @@ from rich.table import Table
 from pipeline.dedup.hashes import HashedClips
 from pipeline.dedup.matching import match
 from pipeline.dedup.search import near_pairs
-from pipeline.drawn.edited_copies import KINDS, edited_copy
+from pipeline.synthetic.edited_copies import KINDS, edited_copy
 from schemas.recipe.decode_pass import DuplicatesConfig
 from tests.bench.copies import as_table, fingerprints, write_drawn_clip, write_real_clips
 

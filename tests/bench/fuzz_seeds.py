@@ -12,12 +12,12 @@ import av
 import av.error
 import numpy as np
 
-from pipeline.drawn import defects
-from pipeline.drawn.assemble import frames
-from pipeline.drawn.encode import BITEXACT, CODEC_OPTIONS, encode, save_image
-from pipeline.drawn.programme import STYLES, frames_per_s, write_script
-from pipeline.drawn.render import render
-from pipeline.drawn.world import draw_scene
+from pipeline.synthetic import defects
+from pipeline.synthetic.assemble import frames
+from pipeline.synthetic.encode import BITEXACT, CODEC_OPTIONS, encode, save_image
+from pipeline.synthetic.programme import STYLES, frames_per_s, write_script
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import draw_scene
 
 SHARED = Path(__file__).parents[3] / "shared" / "videos"
 NUM_FRAMES, FPS = 12, 12

@@ -27,10 +27,10 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
-from pipeline.drawn.borders import Border, bordered
-from pipeline.drawn.render import render_at
-from pipeline.drawn.world import draw_scene
 from pipeline.measure.stream.letterbox import LetterboxMeasure
+from pipeline.synthetic.borders import Border, bordered
+from pipeline.synthetic.render import render_at
+from pipeline.synthetic.world import draw_scene
 from schemas.recipe.decode_pass import MeasureConfig
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos"

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from pipeline.decode.reader import FrameReader, open_video
-from pipeline.drawn.render import render_at
-from pipeline.drawn.world import draw_scene
+from pipeline.synthetic.render import render_at
+from pipeline.synthetic.world import draw_scene
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos"
 REAL: dict[str, tuple[tuple[int, int], tuple[float, float, float, float]]] = {

@@ -21,8 +21,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from pipeline.drawn.lettering import KINDS, OVERLAY_KINDS, SCRIPTS, Lettered, letter, stamp_logo
 from pipeline.measure.clip.overlay_text.measure import OverlayTextMeasure, sample_times_us
+from pipeline.synthetic.lettering import KINDS, OVERLAY_KINDS, SCRIPTS, Lettered, letter, stamp_logo
 from schemas.recipe.models import OverlayTextConfig
 from tests.bench.overlay_backgrounds import VIDEOS, drawn_clip, real_clip, texture_clip
 

@@ -1,7 +1,7 @@
 """`python -m tests.bench.shots`: how well each shot detector finds known transitions, and how fast.
 
 Two sets: the real videos of `../shared/videos`, whose hard cuts a person has verified, and composed edits
-(`pipeline.drawn.edits`) of stretches of those videos and of drawn scenes, of any length. Every file is decoded once for
+(`pipeline.synthetic.edits`) of stretches of those videos and of drawn scenes, of any length. Every file is decoded once for
 all detectors. Edits and what each detector reports of them are kept in `out/bench_shots/`, part by part, so that a
 run that was broken off goes on; `--fresh` forgets it. `shot_matching` says what counts as found. Writes
 `out/bench_shots.json`.
@@ -29,10 +29,10 @@ from rich.table import Table
 
 from pipeline.decode.frame import StreamFrame
 from pipeline.decode.reader import FrameReader, open_video
-from pipeline.drawn.edits import encode_edit, plan_edit
-from pipeline.drawn.edits_footage import Stretches, draw_footage, read_stretches
 from pipeline.split.detectors.catalogue import DETECTORS, make_detector
 from pipeline.split.detectors.detector import Transition
+from pipeline.synthetic.edits import encode_edit, plan_edit
+from pipeline.synthetic.edits_footage import Stretches, draw_footage, read_stretches
 from schemas.recipe.decode_pass import SplitConfig
 from tests.bench.shot_matching import KINDS, Tally, match
 

@@ -24,8 +24,8 @@ from rich.table import Table
 
 from pipeline.caption.expand import load_expander, style_distance
 from pipeline.caption.stage import Captioning
-from pipeline.drawn.texts import TITLE_KINDS, Title, short_prompt, title
-from pipeline.drawn.world import Scene, attributes, detailed_caption, draw_scene
+from pipeline.synthetic.texts import TITLE_KINDS, Title, short_prompt, title
+from pipeline.synthetic.world import Scene, attributes, detailed_caption, draw_scene
 from schemas.recipe import change_recipe, load_recipe
 from tests.bench.captions import HELD_OUT_SEED, batch_of
 

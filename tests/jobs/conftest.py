@@ -7,11 +7,11 @@ import torch
 
 from model.codec.causal import load_autoencoder
 from model.readers.text_encoder import load_text_encoder
-from pipeline.drawn.render import render
-from pipeline.drawn.world import detailed_caption, draw_scene, short_caption
 from pipeline.encode.latents import OK
 from pipeline.release.releases import METADATA_KEY
 from pipeline.store.dataset import Dataset, to_parquet
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import detailed_caption, draw_scene, short_caption
 from schemas import LATENTS, RELEASES, TEXT, VIDEOS
 from schemas.identity import digest
 from schemas.recipe.training import EncodeConfig

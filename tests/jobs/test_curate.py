@@ -18,11 +18,11 @@ import pytest
 
 from jobs.cli import main
 from model.builtin import BUILTIN_CAPTIONER
-from pipeline.drawn.truth import Truth
 from pipeline.measure import registry
 from pipeline.store.dataset import TEMPORARY, Dataset
 from pipeline.store.pending import to_remeasure
 from pipeline.store.views import connect
+from pipeline.synthetic.truth import Truth
 from schemas import CAPTIONS, CLIPS, EMBEDDINGS, MEASURES, VIDEOS
 from schemas.columns import Table
 from schemas.recipe import load_recipe

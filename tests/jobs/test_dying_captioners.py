@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import main
-from pipeline.drawn.encode import Encoding, encode
-from pipeline.drawn.render import render
-from pipeline.drawn.world import draw_scene
 from pipeline.store.dataset import Dataset
+from pipeline.synthetic.encode import Encoding, encode
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import draw_scene
 from schemas import CAPTIONS, CLIPS
 from tests.jobs.breaking import DEADLY, ENDLESS, FINE, REFUSED, REPEATED, SILLY
 

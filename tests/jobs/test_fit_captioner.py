@@ -30,8 +30,8 @@ from jobs.captioner_clips import (
 from jobs.captioner_scores import attribute_accuracy
 from jobs.fit_captioner import Fit, FitSettings, caption_loss, fit_captioner, fitted_tokenizer, text_loss
 from model.readers.captioner_network import CLAIMED_FPS, GRID_PX, encode_patches, patchify, save_captioner
-from pipeline.drawn.render import object_centres_px, render
-from pipeline.drawn.world import Scene, Thing, attributes, detailed_caption, draw_scene, structured_caption
+from pipeline.synthetic.render import object_centres_px, render
+from pipeline.synthetic.world import Scene, Thing, attributes, detailed_caption, draw_scene, structured_caption
 from schemas.structured_caption import to_json
 
 SETTINGS = FitSettings(minutes=1.0, num_clips=20, held_out_clips=5, batch=3, vision_only_frac=0.0)

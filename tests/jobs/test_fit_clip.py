@@ -23,7 +23,7 @@ from jobs.clip_pairs import (
 )
 from jobs.fit_clip import ClipFit, FitConfig, fit
 from model.readers.clip import load_clip
-from pipeline.drawn.world import attributes, detailed_caption, draw_scene, short_caption
+from pipeline.synthetic.world import attributes, detailed_caption, draw_scene, short_caption
 
 SCENES = [draw_scene(seed) for seed in range(60)]
 

@@ -20,7 +20,7 @@ from jobs.coca_pictures import SHOWN, picture_labels, spoilt, squashed, take_pic
 from jobs.coca_scores import captions_of, held_out_scores
 from jobs.fit_coca import RUN_SHARES, Fit, FitSettings, fit_coca
 from model.readers.coca import load_coca
-from pipeline.drawn.world import attributes, detailed_caption, draw_scene
+from pipeline.synthetic.world import attributes, detailed_caption, draw_scene
 
 WIDTH = 32
 SMALL = FitSettings(minutes=0.05, num_clips=20, held_out_clips=5, pictures=8, vision_only_frac=0.3, check_every_s=1.0)

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from jobs.cli import main
-from pipeline.drawn.encode import Encoding, encode
-from pipeline.drawn.render import render
-from pipeline.drawn.world import draw_scene
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
+from pipeline.synthetic.encode import Encoding, encode
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import draw_scene
 from schemas import CAPTIONS, CLIPS, EMBEDDINGS, VIDEOS
 from schemas.columns import Table
 

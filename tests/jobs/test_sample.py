@@ -18,9 +18,9 @@ from jobs.sample import Shape
 from jobs.train import prepare
 from model.training.examples import LatentStatistics
 from model.training.loop import fit
-from pipeline.drawn.render import render
-from pipeline.drawn.world import Scene, Thing
 from pipeline.release import releases
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import Scene, Thing
 from schemas.errors import UsageError
 from schemas.recipe import decode_recipe
 from schemas.recipe.training import TextMix

@@ -10,9 +10,6 @@ from typing import Any
 
 import pytest
 
-from pipeline.drawn.encode import Encoding, encode
-from pipeline.drawn.render import render
-from pipeline.drawn.world import Scene, Thing
 from pipeline.release import releases
 from pipeline.release.diff import compare
 from pipeline.report.caption_pairs import (
@@ -27,6 +24,9 @@ from pipeline.report.pictures import Shelf
 from pipeline.report.word_marks import mark_words
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
+from pipeline.synthetic.encode import Encoding, encode
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import Scene, Thing
 from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, VIDEOS
 
 MakeRow = Callable[..., dict[str, Any]]

@@ -18,9 +18,6 @@ import pytest
 from PIL import Image
 
 from pipeline.decode.probe import failed
-from pipeline.drawn.encode import Encoding, encode
-from pipeline.drawn.render import render
-from pipeline.drawn.world import Scene, Thing
 from pipeline.report.clocks import clock
 from pipeline.report.galleries import kept_gallery, other_galleries, spread
 from pipeline.report.histograms import histogram
@@ -31,6 +28,9 @@ from pipeline.report.thumbnails import HEIGHT_PX, read_strip
 from pipeline.report.training import read_loss_curve, read_sample
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
+from pipeline.synthetic.encode import Encoding, encode
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import Scene, Thing
 from schemas import CAPTIONS, CLIPS, VIDEOS
 from schemas.errors import UsageError
 from schemas.recipe import Recipe

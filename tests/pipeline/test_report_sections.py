@@ -17,9 +17,6 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from pipeline.drawn.encode import Encoding, encode
-from pipeline.drawn.render import render
-from pipeline.drawn.world import Scene, Thing
 from pipeline.release import releases
 from pipeline.report import timelines as timeline_layout
 from pipeline.report.contact_sheets import Judged, RuleSheet, rule_sheets
@@ -32,6 +29,9 @@ from pipeline.report.timelines import GAP, timeline_rows, timelines
 from pipeline.rules.apply import judge
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
+from pipeline.synthetic.encode import Encoding, encode
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import Scene, Thing
 from schemas import CAPTIONS, CLIPS, MEASURES, VIDEOS
 from schemas.recipe import Recipe
 from schemas.rules import Rule

@@ -17,7 +17,7 @@ from pipeline.caption.checks.agreement import sample_agreement
 from pipeline.caption.checks.camera_claims import claims
 from pipeline.caption.checks.language import wrong_language
 from pipeline.caption.prompts.templates import load_prompt
-from pipeline.drawn.world import draw_scene, structured_caption
+from pipeline.synthetic.world import draw_scene, structured_caption
 from schemas.structured_caption import FIELDS, StructuredCaption, to_json
 from schemas.tables.caption_checks import CaptionChecks
 from tests.pipeline.caption.good_captions import good_captions

@@ -17,8 +17,8 @@ from model.builtin import BUILTIN_CAPTIONER, COCA_FOLDER
 from pipeline.caption.backends.engine import BUILTIN_FOLDER, Sampling
 from pipeline.caption.captioner import Caption, Captioner, ClipFrames, fingerprint, load_captioner
 from pipeline.caption.stage import Captioning
-from pipeline.drawn.render import render
-from pipeline.drawn.world import attributes, detailed_caption, draw_scene
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import attributes, detailed_caption, draw_scene
 from schemas.recipe import change_recipe, load_recipe
 from schemas.recipe.models import CaptionConfig
 from schemas.structured_caption import StructuredCaption, text_of

@@ -11,8 +11,8 @@ import pytest
 from pipeline.caption.captioner import Caption, Captioner, ClipFrames, fingerprint, load_captioner
 from pipeline.caption.frames import even_indices, fit_frames, size_within
 from pipeline.decode.clip_frames import sample_times_us
-from pipeline.drawn.render import render
-from pipeline.drawn.world import attributes, detailed_caption, draw_scene
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import attributes, detailed_caption, draw_scene
 from schemas.recipe.models import CaptionConfig
 from schemas.structured_caption import text_of
 

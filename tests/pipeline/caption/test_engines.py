@@ -37,8 +37,8 @@ from pipeline.caption.backends.engine import (
 from pipeline.caption.backends.guidance import grammar
 from pipeline.caption.backends.openai_engine import OpenAIEngine, read_answer
 from pipeline.caption.backends.transformers_engine import Draw, TransformersEngine
-from pipeline.drawn.render import render
-from pipeline.drawn.world import detailed_caption, draw_scene
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import detailed_caption, draw_scene
 from schemas.recipe.models import CaptionConfig, EngineSettings
 from tests.pipeline.caption.serving import ScriptedServer, completion, vllm_server
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from pipeline.decode.clip_frames import sample_clip, sample_times_us, spread_times_us
-from pipeline.drawn.render import render
-from pipeline.drawn.truth import Truth
+from pipeline.synthetic.render import render
+from pipeline.synthetic.truth import Truth
 
 MakeRow = Callable[..., dict[str, Any]]
 

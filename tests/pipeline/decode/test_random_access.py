@@ -13,9 +13,9 @@ import pytest
 
 from pipeline.decode.random_access import frames_at
 from pipeline.decode.reader import FrameReader, open_video
-from pipeline.drawn.encode import Encoding, encode
-from pipeline.drawn.render import render
-from pipeline.drawn.world import draw_scene
+from pipeline.synthetic.encode import Encoding, encode
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import draw_scene
 from tests.bench.fuzz_seeds import FOREIGN, make_seeds
 
 NUM_FRAMES, FPS = 12, 12

@@ -26,11 +26,11 @@ from pipeline.decode.reader import (
     reformatted,
     require_bearable_size,
 )
-from pipeline.drawn.encode import Encoding, encode, save_image
-from pipeline.drawn.mutations import ENTRY_WIDTH_OFFSET, MUTATIONS, PNG_SIZE_OFFSET
-from pipeline.drawn.render import render
-from pipeline.drawn.world import draw_scene
 from pipeline.ingest.sandbox import IsolatedWorker
+from pipeline.synthetic.encode import Encoding, encode, save_image
+from pipeline.synthetic.mutations import ENTRY_WIDTH_OFFSET, MUTATIONS, PNG_SIZE_OFFSET
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import draw_scene
 from tests.bench import fuzz
 from tests.bench.fuzz_reading import LIMITS, read_lightly
 from tests.bench.fuzz_seeds import make_seeds

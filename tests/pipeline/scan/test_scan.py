@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.drawn.truth import ShotTruth, Truth, VideoTruth
 from pipeline.ingest.inputs import ListedInput, list_inputs
 from pipeline.scan.scan import ScanConfig, ScannedVideo, scan
 from pipeline.store.pending import mark_copies
+from pipeline.synthetic.truth import ShotTruth, Truth, VideoTruth
 from schemas import CLIPS, VIDEOS
 from schemas.identity import ID_HEX_CHARS, digest, file_digest
 from schemas.recipe import load_recipe

@@ -15,13 +15,13 @@ import pytest
 import torch
 
 from pipeline.decode.frame import StreamFrame
-from pipeline.drawn.edits import Edit, EditJoint, pictures, truth
-from pipeline.drawn.edits_footage import draw_footage
-from pipeline.drawn.edits_shots import EditShot, Flash, Look, Passer, Whip
 from pipeline.split.detectors import nomination, transnet
 from pipeline.split.detectors.cascade import CascadeDetector
 from pipeline.split.detectors.catalogue import DETECTORS, make_detector
 from pipeline.split.detectors.detector import Transition
+from pipeline.synthetic.edits import Edit, EditJoint, pictures, truth
+from pipeline.synthetic.edits_footage import draw_footage
+from pipeline.synthetic.edits_shots import EditShot, Flash, Look, Passer, Whip
 from schemas.recipe.decode_pass import SplitConfig
 
 WIDTH, HEIGHT = 128, 72

@@ -6,10 +6,10 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.drawn.render import render
-from pipeline.drawn.world import draw_scene
 from pipeline.split.detectors.detector import Transition
 from pipeline.split.stitch import stitched
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import draw_scene
 from schemas.recipe.decode_pass import SplitConfig
 
 SIZE = (128, 96)

@@ -10,9 +10,9 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from model.readers.clip import BUILTIN_FOLDER
-from pipeline.drawn.render import render
-from pipeline.drawn.world import COLOURS, SHAPES, Scene, detailed_caption, draw_scene, short_caption
 from pipeline.measure.clip.embedding import ClipEmbedder, text_video_similarity
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import COLOURS, SHAPES, Scene, detailed_caption, draw_scene, short_caption
 from schemas.recipe.models import EmbeddingConfig
 
 HELD_OUT_SEEDS = range(1_000_000_500, 1_000_000_540)

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.drawn.lettering import stamp_logo
 from pipeline.measure.clip.overlay_text.logo import logo_boxes
 from pipeline.measure.clip.overlay_text.standing import EdgeStack
+from pipeline.synthetic.lettering import stamp_logo
 
 WIDTH, HEIGHT, NUM_FRAMES = 320, 180, 10
 

@@ -11,12 +11,12 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.drawn.lettering import OVERLAY_KINDS, SCRIPTS, letter
-from pipeline.drawn.overlays import logo, paint, ticker
-from pipeline.drawn.render import render_at
-from pipeline.drawn.world import Scene, Thing
 from pipeline.measure.clip.overlay_text.measure import OverlayTextMeasure, sample_times_us
 from pipeline.measure.clip.overlay_text.standing import EdgeStack
+from pipeline.synthetic.lettering import OVERLAY_KINDS, SCRIPTS, letter
+from pipeline.synthetic.overlays import logo, paint, ticker
+from pipeline.synthetic.render import render_at
+from pipeline.synthetic.world import Scene, Thing
 from schemas.recipe.models import OverlayTextConfig
 from schemas.tables.measures import OverlayText
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.decode.reader import FrameReader, open_video
-from pipeline.drawn import blemishes
-from pipeline.drawn.encode import Encoding, encode
 from pipeline.measure.stream.technical.measure import TechnicalMeasure
+from pipeline.synthetic import blemishes
+from pipeline.synthetic.encode import Encoding, encode
 from schemas.recipe.decode_pass import MeasureConfig
 
 FPS = 25

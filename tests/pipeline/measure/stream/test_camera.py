@@ -8,8 +8,8 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.drawn.camera_moves import TEXTURES, CameraMove, MoveKind, MovingObject, Texture, draw_texture, render
 from pipeline.measure.stream.camera import fit_camera, label_motion
+from pipeline.synthetic.camera_moves import TEXTURES, CameraMove, MoveKind, MovingObject, Texture, draw_texture, render
 from tests.bench.camera import KINDS, Case, frames_of, measure, plan, real_stills
 
 FOLDER = Path(__file__).parents[5] / "shared" / "videos"

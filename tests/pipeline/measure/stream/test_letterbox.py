@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
-from pipeline.drawn.borders import Border
 from pipeline.measure.stream.borders.lines import SIDE
 from pipeline.measure.stream.letterbox import LetterboxMeasure
+from pipeline.synthetic.borders import Border
 from schemas.recipe.decode_pass import MeasureConfig
 from tests.bench.letterbox import Case, error_px, frames_of, measured
 

@@ -13,9 +13,9 @@ import pytest
 from av.codec.context import Flags2
 
 from pipeline.decode.frame import Span, StreamFrame
-from pipeline.drawn.camera_moves import CameraMove, draw_texture, render
-from pipeline.drawn.encode import Encoding, encode
 from pipeline.measure.stream.motion_vectors import VectorMotion, cell_motion, cell_shares, patch_samples
+from pipeline.synthetic.camera_moves import CameraMove, draw_texture, render
+from pipeline.synthetic.encode import Encoding, encode
 
 FOLDER = Path(__file__).parents[5] / "shared" / "videos"
 VECTOR = np.dtype(

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.drawn import blemishes
-from pipeline.drawn.encode import Encoding
 from pipeline.measure.stream.technical.blockiness import blockiness
 from pipeline.measure.stream.technical.interlacing import combed_blocks, is_combed
 from pipeline.measure.stream.technical.noise import noise_sigma
 from pipeline.measure.stream.technical.sharpness import laplacian_variance
+from pipeline.synthetic import blemishes
+from pipeline.synthetic.encode import Encoding
 from tests.pipeline.measure.stream.technical_frames import TEXTURED, measured, of_luma, through_codec
 
 

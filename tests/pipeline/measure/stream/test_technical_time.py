@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.drawn import blemishes
-from pipeline.drawn.encode import Encoding
 from pipeline.measure.stream.technical.flicker import flicker
 from pipeline.measure.stream.technical.freezing import largest_change, repeats
+from pipeline.synthetic import blemishes
+from pipeline.synthetic.encode import Encoding
 from tests.pipeline.measure.stream.technical_frames import FPS, TEXTURED, measured, of_luma, stream_frame, through_codec
 
 MOVING = blemishes.panned(blemishes.textured(144, 401, 1), 40, 3)

@@ -15,14 +15,14 @@ import pytest
 
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.decode.reader import FrameReader, open_video
-from pipeline.drawn import blemishes, tells
-from pipeline.drawn.encode import Encoding, encode
-from pipeline.drawn.render import render
-from pipeline.drawn.world import SHAPES, Scene, Thing
 from pipeline.measure.stream.tells.black import is_black
 from pipeline.measure.stream.tells.drift import drift_between
 from pipeline.measure.stream.tells.measure import TellsMeasure
 from pipeline.measure.stream.tells.shot_rate import shots_per_s
+from pipeline.synthetic import blemishes, tells
+from pipeline.synthetic.encode import Encoding, encode
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import SHAPES, Scene, Thing
 from schemas.recipe.decode_pass import MeasureConfig
 from schemas.tables.measures import Tells
 

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.drawn import render as rendering
-from pipeline.drawn.render import render
-from pipeline.drawn.world import (
+from pipeline.synthetic import render as rendering
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import (
     BACKGROUND_COLOURS,
     CAMERAS,
     COLOURS,

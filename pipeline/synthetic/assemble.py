@@ -13,10 +13,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from pipeline.drawn.overlays import paint
-from pipeline.drawn.render import render_at
-from pipeline.drawn.truth import Cut, Overlay, ShotTruth, Transition, VideoTruth
-from pipeline.drawn.world import Scene, detailed_caption, short_caption
+from pipeline.synthetic.overlays import paint
+from pipeline.synthetic.render import render_at
+from pipeline.synthetic.truth import Cut, Overlay, ShotTruth, Transition, VideoTruth
+from pipeline.synthetic.world import Scene, detailed_caption, short_caption
 
 MIN_DURATION_S = 0.5
 """A shot that is shown for less must be rejected."""

@@ -8,11 +8,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from pipeline.drawn.assemble import DARK_GAIN, Joint, Script, Shot, frames, video_truth
-from pipeline.drawn.overlays import logo, ticker
-from pipeline.drawn.render import render
-from pipeline.drawn.truth import Cut, Transition
-from pipeline.drawn.world import Scene, Thing
+from pipeline.synthetic.assemble import DARK_GAIN, Joint, Script, Shot, frames, video_truth
+from pipeline.synthetic.overlays import logo, ticker
+from pipeline.synthetic.render import render
+from pipeline.synthetic.truth import Cut, Transition
+from pipeline.synthetic.world import Scene, Thing
 
 WIDTH, HEIGHT, FPS = 96, 64, 10
 MOVING = Scene(things=(Thing("circle", "red", direction="left", speed="quickly"),), background="grey")

@@ -10,7 +10,7 @@ from typing import cast
 import av
 import numpy as np
 
-from pipeline.drawn.encode import BITEXACT
+from pipeline.synthetic.encode import BITEXACT
 
 EMPTY, NO_STREAM, UNREADABLE, NO_FRAMES = "empty_file", "no_video_stream", "unreadable", "no_frames"
 SAMPLE_RATE_HZ = 16_000

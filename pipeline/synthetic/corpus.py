@@ -1,4 +1,4 @@
-"""Draw a corpus of real video files whose truth is known: `python -m pipeline.drawn.corpus --out FOLDER`.
+"""Draw a corpus of real video files whose truth is known: `python -m pipeline.synthetic.corpus --out FOLDER`.
 
 FOLDER/videos/        the files, whole and broken
 FOLDER/inputs.jsonl   one line a file: uri, title, alt_text, licence
@@ -16,12 +16,12 @@ from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
-from pipeline.drawn import defects
-from pipeline.drawn.assemble import Script, Shot, frames, video_truth
-from pipeline.drawn.encode import Encoding, decoded, encode, repeat_packets, resized, save_image
-from pipeline.drawn.overlays import logo
-from pipeline.drawn.programme import STYLES, Style, cast, frames_per_s, num_turns, write_long_script, write_script
-from pipeline.drawn.truth import Truth, VideoTruth
+from pipeline.synthetic import defects
+from pipeline.synthetic.assemble import Script, Shot, frames, video_truth
+from pipeline.synthetic.encode import Encoding, decoded, encode, repeat_packets, resized, save_image
+from pipeline.synthetic.overlays import logo
+from pipeline.synthetic.programme import STYLES, Style, cast, frames_per_s, num_turns, write_long_script, write_script
+from pipeline.synthetic.truth import Truth, VideoTruth
 
 LICENCE = "CC0-1.0"
 IMAGES = (("image.png", 200, 150), ("image_portrait.jpg", 120, 160))

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.drawn.corpus import draw_corpus, draw_video, main
-from pipeline.drawn.defects import EMPTY, NO_FRAMES, NO_STREAM, UNREADABLE
-from pipeline.drawn.render import render
-from pipeline.drawn.truth import Truth, VideoTruth
-from pipeline.drawn.world import attributes
+from pipeline.synthetic.corpus import draw_corpus, draw_video, main
+from pipeline.synthetic.defects import EMPTY, NO_FRAMES, NO_STREAM, UNREADABLE
+from pipeline.synthetic.render import render
+from pipeline.synthetic.truth import Truth, VideoTruth
+from pipeline.synthetic.world import attributes
 
 
 @pytest.fixture(scope="module")

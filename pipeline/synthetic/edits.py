@@ -15,8 +15,8 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.drawn.edits_shots import EditShot, Flash, Look, Passer, Whip, picture
-from pipeline.drawn.encode import Encoding, encode
+from pipeline.synthetic.edits_shots import EditShot, Flash, Look, Passer, Whip, picture
+from pipeline.synthetic.encode import Encoding, encode
 
 JointKind = Literal["cut", "dissolve", "fade"]
 

@@ -9,10 +9,10 @@ from fractions import Fraction
 
 import numpy as np
 
-from pipeline.drawn.assemble import DARK_GAIN, Joint, Script, Shot, is_still
-from pipeline.drawn.encode import Encoding
-from pipeline.drawn.overlays import logo, ticker
-from pipeline.drawn.world import BACKGROUND_COLOURS, LIGHTS, Scene, draw_scene
+from pipeline.synthetic.assemble import DARK_GAIN, Joint, Script, Shot, is_still
+from pipeline.synthetic.encode import Encoding
+from pipeline.synthetic.overlays import logo, ticker
+from pipeline.synthetic.world import BACKGROUND_COLOURS, LIGHTS, Scene, draw_scene
 
 HELD_OUT_SEED = 1_000_000_000
 """Scenes from this seed on are never used to fit a model."""

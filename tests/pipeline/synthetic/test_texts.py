@@ -7,8 +7,8 @@ import random
 import pytest
 
 from pipeline.caption.source_text import invented_words
-from pipeline.drawn.texts import TITLE_KINDS, merged_caption, short_prompt, title
-from pipeline.drawn.world import attributes, detailed_caption, draw_scene, structured_caption
+from pipeline.synthetic.texts import TITLE_KINDS, merged_caption, short_prompt, title
+from pipeline.synthetic.world import attributes, detailed_caption, draw_scene, structured_caption
 from schemas.structured_caption import text_of
 
 

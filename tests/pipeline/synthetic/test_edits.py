@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.drawn.edits import (
+from pipeline.synthetic.edits import (
     Edit,
     EditJoint,
     EditTruth,
@@ -19,8 +19,8 @@ from pipeline.drawn.edits import (
     plan_edit,
     truth,
 )
-from pipeline.drawn.edits_footage import Stretches, draw_footage, read_stretches
-from pipeline.drawn.edits_shots import EditShot, Flash, Look, Passer, Whip, picture
+from pipeline.synthetic.edits_footage import Stretches, draw_footage, read_stretches
+from pipeline.synthetic.edits_shots import EditShot, Flash, Look, Passer, Whip, picture
 
 RED, BLUE = 0, 1
 

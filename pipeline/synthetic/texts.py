@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.drawn.world import COLOURS, SHAPES, Scene, Thing, detailed_caption
+from pipeline.synthetic.world import COLOURS, SHAPES, Scene, Thing, detailed_caption
 
 NAMES = ("Rollo", "Mimi", "Bruno", "Pia", "Otto", "Luna", "Fritz", "Nora", "Hugo", "Ida", "Milo", "Vera")
 PLACES = ("Oslo", "Lima", "Kyoto", "Cairo", "Porto", "Accra", "Quito", "Perth", "Delhi", "Turin")
@@ -19,7 +19,7 @@ TITLE_KINDS: tuple[TitleKind, ...] = ("named", "placed", "true", "false", "false
 
 @dataclass(frozen=True)
 class Prompt:
-    """A short prompt and the attributes that it asks for, as `pipeline.drawn.world.attributes` names them."""
+    """A short prompt and the attributes that it asks for, as `pipeline.synthetic.world.attributes` names them."""
 
     text: str
     asked: dict[str, str]

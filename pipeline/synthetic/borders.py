@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.drawn.overlays import FONT
+from pipeline.synthetic.overlays import FONT
 
 STUDIO_BLACK = (0, 0, 0)
 SUBTITLE_WIDTH = 0.8

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import cv2
 import numpy as np
 
-from pipeline.drawn.world import (
+from pipeline.synthetic.world import (
     BACKGROUND_COLOURS,
     COLOURS,
     DIRECTIONS,

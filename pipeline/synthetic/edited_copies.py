@@ -15,8 +15,8 @@ import av
 import cv2
 import numpy as np
 
-from pipeline.drawn.encode import BITEXACT, Encoding, decoded, encode, resized
-from pipeline.drawn.overlays import logo, paint
+from pipeline.synthetic.encode import BITEXACT, Encoding, decoded, encode, resized
+from pipeline.synthetic.overlays import logo, paint
 
 TRIMMED_FRAC = Fraction(1, 10)
 """Of the clip's frames, at either end."""

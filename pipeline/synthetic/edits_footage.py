@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 
 from pipeline.decode.reader import FrameReader, open_video, rotation_turns
-from pipeline.drawn.programme import HELD_OUT_SEED
-from pipeline.drawn.render import render
-from pipeline.drawn.world import draw_scene
+from pipeline.synthetic.programme import HELD_OUT_SEED
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import draw_scene
 
 LONG_SIDE_PX = 400
 DRAWN_SIZE = (400, 225)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from pipeline.drawn.world import Scene
+from pipeline.synthetic.world import Scene
 
 
 @dataclass(frozen=True)

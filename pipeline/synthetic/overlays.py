@@ -7,7 +7,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 
-from pipeline.drawn.truth import Overlay
+from pipeline.synthetic.truth import Overlay
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 TICKER_WIDTHS_PER_S = 0.25

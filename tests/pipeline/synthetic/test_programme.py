@@ -7,9 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
-from pipeline.drawn.programme import MIN_CONTRAST, STYLES, Style, write_long_script, write_script
-from pipeline.drawn.render import render
-from pipeline.drawn.world import Scene
+from pipeline.synthetic.programme import MIN_CONTRAST, STYLES, Style, write_long_script, write_script
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import Scene
 
 
 def ground(scene: Scene, gain: float) -> np.ndarray:
