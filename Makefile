@@ -24,11 +24,11 @@ bench: $(READY)
 
 # Fit the small models again, one after another; hours on a CPU.
 weights: $(READY)
-	$(BIN)/python -m jobs.fit_autoencoder --out model/weights/autoencoder
-	$(BIN)/python -m jobs.fit_clip --out model/weights/clip
-	$(BIN)/python -m jobs.fit_captioner --out out/fit-captioner
+	$(BIN)/python -m jobs.fits.autoencoder --out model/weights/autoencoder
+	$(BIN)/python -m jobs.fits.clip.fit --out model/weights/clip
+	$(BIN)/python -m jobs.fits.captioner.fit --out out/fit-captioner
 	cp out/fit-captioner/captioner/* model/weights/captioner/
-	$(BIN)/python -m jobs.fit_coca --out out/fit-coca --cache out/fit-captioner/clips
+	$(BIN)/python -m jobs.fits.coca.fit --out out/fit-coca --cache out/fit-captioner/clips
 	mkdir -p model/weights/coca && cp out/fit-coca/coca/* model/weights/coca/
 
 $(READY): pyproject.toml constraints.txt

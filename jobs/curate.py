@@ -13,12 +13,12 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from jobs.arguments import add_json_argument, add_recipe_arguments, recipe_from
-from jobs.captions import require_captioner, tell_of_builtin
 from jobs.cli import run_job
-from jobs.curation import Curation
-from jobs.runs import latest_recipe
-from jobs.summary import print_funnel
+from jobs.console.arguments import add_json_argument, add_recipe_arguments, recipe_from
+from jobs.console.summary import print_funnel
+from jobs.steps.captioning import require_captioner, tell_of_builtin
+from jobs.steps.curation import Curation
+from jobs.steps.records import latest_recipe
 from pipeline.ingest.inputs import Listing, list_inputs
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import funnel, reject_reasons

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from jobs.cli import run_job
-from jobs.summary import print_funnel
+from jobs.console.summary import print_funnel
 from jobs.train import summarise
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError

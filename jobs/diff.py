@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from jobs.arguments import add_json_argument
 from jobs.cli import run_job
-from jobs.pages import page_place, write_page
+from jobs.console.arguments import add_json_argument
+from jobs.console.pages import page_place, write_page
 from pipeline.release.diff import CAME, CHANGED, WENT, Difference, Differences, compare
 from pipeline.report.page import ReportConfig, diff_page
 from pipeline.store.dataset import Dataset

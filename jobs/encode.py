@@ -12,11 +12,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from jobs.arguments import add_json_argument, add_recipe_arguments, recipe_from
 from jobs.cli import run_job
-from jobs.loader import release_texts
-from jobs.progress import live_progress
-from jobs.runs import new_run_id, write_run
+from jobs.console.arguments import add_json_argument, add_recipe_arguments, recipe_from
+from jobs.console.progress import live_progress
+from jobs.steps.records import new_run_id, write_run
+from jobs.training.samples import release_texts
 from pipeline.release import releases
 from pipeline.release.releases import Release
 from pipeline.store.dataset import Dataset

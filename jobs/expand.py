@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from jobs.arguments import add_json_argument, add_recipe_arguments, recipe_from
 from jobs.cli import run_job
+from jobs.console.arguments import add_json_argument, add_recipe_arguments, recipe_from
 from pipeline.caption.expand import ExpansionError, load_expander, style_distance
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.table import Table
 
-from jobs.arguments import add_json_argument, add_what_if_arguments, recipes_from
 from jobs.cli import run_job
-from jobs.runs import latest_recipe
-from jobs.summary import print_funnel
+from jobs.console.arguments import add_json_argument, add_what_if_arguments, recipes_from
+from jobs.console.summary import print_funnel
+from jobs.steps.records import latest_recipe
 from pipeline.rules.apply import CaptionVerdicts, Outcomes, RuleEffect, Verdicts, rule_effects
 from pipeline.rules.captions import judge_dataset_captions
 from pipeline.rules.clips import judge_dataset

@@ -14,8 +14,8 @@ import duckdb
 from rich.console import Console
 from rich.table import Table
 
-from jobs.arguments import add_json_argument
 from jobs.cli import run_job
+from jobs.console.arguments import add_json_argument
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
 from schemas.errors import UsageError

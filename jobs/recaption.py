@@ -10,10 +10,10 @@ import argparse
 import json
 import sys
 
-from jobs.arguments import add_json_argument, add_what_if_arguments, recipes_from
-from jobs.captions import require_captioner, tell_of_builtin
 from jobs.cli import run_job
-from jobs.curation import Curation
+from jobs.console.arguments import add_json_argument, add_what_if_arguments, recipes_from
+from jobs.steps.captioning import require_captioner, tell_of_builtin
+from jobs.steps.curation import Curation
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
 from schemas.errors import UsageError

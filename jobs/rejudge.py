@@ -11,10 +11,10 @@ import json
 import sys
 import time
 
-from jobs.arguments import add_json_argument, add_what_if_arguments, recipes_from
 from jobs.cli import run_job
-from jobs.runs import new_run_id, write_run
-from jobs.summary import print_funnel
+from jobs.console.arguments import add_json_argument, add_what_if_arguments, recipes_from
+from jobs.console.summary import print_funnel
+from jobs.steps.records import new_run_id, write_run
 from pipeline.rules.captions import judge_dataset_captions, write_caption_decisions
 from pipeline.rules.clips import judge_dataset, write_decisions
 from pipeline.store.dataset import Dataset

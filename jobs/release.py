@@ -10,8 +10,8 @@ import argparse
 import json
 import sys
 
-from jobs.arguments import add_json_argument
 from jobs.cli import run_job
+from jobs.console.arguments import add_json_argument
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError

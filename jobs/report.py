@@ -9,11 +9,11 @@ import argparse
 import json
 import sys
 
-from jobs.arguments import add_json_argument
 from jobs.cli import run_job
-from jobs.pages import page_place, write_page
-from jobs.progress import live_progress
-from jobs.runs import latest_recipe
+from jobs.console.arguments import add_json_argument
+from jobs.console.pages import page_place, write_page
+from jobs.console.progress import live_progress
+from jobs.steps.records import latest_recipe
 from pipeline.report.contact_sheets import Judged
 from pipeline.report.page import ReportConfig, report_page
 from pipeline.report.training import read_loss_curve, read_sample

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from jobs.arguments import add_json_argument, add_recipe_arguments, recipe_from
 from jobs.cli import run_job
-from jobs.condition import Source, last_frames, open_source
+from jobs.console.arguments import add_json_argument, add_recipe_arguments, recipe_from
 from jobs.expand import captions_of, expanded
-from jobs.movie import check_target, write_frames
-from jobs.run_config import RunConfig, read_run_config
+from jobs.sampling.condition import Source, last_frames, open_source
+from jobs.sampling.movie import check_target, write_frames
+from jobs.training.run_config import RunConfig, read_run_config
 from model.codec.causal import STRIDE_HW, STRIDE_T, Autoencoder, load_autoencoder
 from model.diffusion.sampling import Request, load_transformer, sample_latent
 from model.readers.text_encoder import load_text_encoder

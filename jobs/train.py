@@ -17,12 +17,12 @@ from typing import Any
 
 import torch
 
-from jobs.arguments import add_json_argument, add_recipe_arguments, recipe_from
 from jobs.cli import run_job
-from jobs.loader import Encoding, latent_shapes
-from jobs.progress import live_progress
-from jobs.run_config import RunConfig, usual_clip, write_run_config
-from jobs.runs import new_run_id, write_run
+from jobs.console.arguments import add_json_argument, add_recipe_arguments, recipe_from
+from jobs.console.progress import live_progress
+from jobs.steps.records import new_run_id, write_run
+from jobs.training.run_config import RunConfig, usual_clip, write_run_config
+from jobs.training.samples import Encoding, latent_shapes
 from model.codec.causal import load_autoencoder
 from model.packing.packing import num_tokens
 from model.readers.text_encoder import load_text_encoder
@@ -137,7 +137,7 @@ def summarise(run_dir: Path, seconds: float) -> dict[str, Any]:
 
 
 def _train(run_dir: Path, recipe: Recipe) -> None:
-    from jobs.trainer import train_with_ray  # Ray takes seconds to import
+    from jobs.training.ray_trainer import train_with_ray  # Ray takes seconds to import
 
     def newest_metrics() -> dict[str, dict[str, Any]]:
         lines = RunFolder(run_dir).metrics()

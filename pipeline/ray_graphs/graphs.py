@@ -2,7 +2,7 @@
 
 Each graph streams. Rows between operators carry JSON text or pickled rows and, where models look, a few reduced frames;
 never a file's bytes. Writers write as rows pass through, so what is in the tables is always whole, and a run that is
-killed goes on from there. Between the graphs of a curation the driver judges (`jobs/curation.py`).
+killed goes on from there. Between the graphs of a curation the driver judges (`jobs/steps/curation.py`).
 
     inputs -> scan -> write videos, clips
     clips still in -> read frames, overlay text -> embedding, heads -> write measures, embeddings

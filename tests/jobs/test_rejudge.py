@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from jobs.cli import main
-from jobs.runs import write_run
+from jobs.steps.records import write_run
 from pipeline.measure.registry import stream_fingerprints
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect

@@ -15,8 +15,8 @@ import duckdb
 import pytest
 
 from jobs.cli import main
-from jobs.curation import Curation
-from jobs.runs import latest_recipe, write_run
+from jobs.steps.curation import Curation
+from jobs.steps.records import latest_recipe, write_run
 from pipeline.caption.captioner import fingerprint
 from pipeline.measure.registry import stream_fingerprints
 from pipeline.release import releases

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from jobs.cli import main
-from jobs.runs import write_run
+from jobs.steps.records import write_run
 from pipeline.decode.probe import failed
 from pipeline.store.dataset import Dataset
 from schemas import CLIPS, VIDEOS

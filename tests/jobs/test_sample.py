@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from jobs.cli import run_job
-from jobs.condition import centre_box, last_frames, open_source
-from jobs.loader import load_samples
-from jobs.movie import write_frames
-from jobs.run_config import read_run_config, write_run_config
 from jobs.sample import Shape
+from jobs.sampling.condition import centre_box, last_frames, open_source
+from jobs.sampling.movie import write_frames
 from jobs.train import prepare
+from jobs.training.run_config import read_run_config, write_run_config
+from jobs.training.samples import load_samples
 from model.training.examples import LatentStatistics
 from model.training.loop import fit
 from pipeline.release import releases

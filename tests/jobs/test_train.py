@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import run_job
-from jobs.loader import load_samples
 from jobs.train import prepare, require_resources
+from jobs.training.samples import load_samples
 from model.training.checkpoints import RunFolder
 from model.training.examples import LatentStatistics
 from model.training.loop import fit

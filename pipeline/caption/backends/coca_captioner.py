@@ -27,7 +27,7 @@ class CocaCaptioner(Captioner):
     def __init__(self, config: CaptionConfig) -> None:
         name = coca_checkpoint_of(config)
         if config.checkpoint == BUILTIN and not Path(name).is_dir():
-            raise ValueError(f"no builtin CoCa in {name}: fit it with `python -m jobs.fit_coca`")
+            raise ValueError(f"no builtin CoCa in {name}: fit it with `python -m jobs.fits.coca.fit`")
         self.config = config
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._coca = load_coca(name, device, getattr(torch, config.dtype))

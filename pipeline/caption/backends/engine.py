@@ -158,7 +158,7 @@ def load_engine(settings: EngineSettings) -> Engine:
     if settings.backend not in loaders:
         raise ValueError(f"backend {settings.backend!r} is not one of {', '.join(loaders)}")
     if settings.backend != "openai" and settings.checkpoint == BUILTIN and not BUILTIN_FOLDER.is_dir():
-        raise ValueError(f"no builtin captioner in {BUILTIN_FOLDER}: fit it with `python -m jobs.fit_captioner`")
+        raise ValueError(f"no builtin captioner in {BUILTIN_FOLDER}: fit it with `python -m jobs.fits.captioner.fit`")
     return loaders[settings.backend](settings)
 
 

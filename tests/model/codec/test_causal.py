@@ -68,7 +68,7 @@ def test_saved_weights_come_back_and_name_themselves(random_autoencoder, tmp_pat
 
 
 def test_builtin_reconstructs_held_out_drawn_clips():
-    from jobs.fit_autoencoder import HELD_OUT_SEED, drawn_batch
+    from jobs.fits.autoencoder import HELD_OUT_SEED, drawn_batch
 
     autoencoder = load_autoencoder("builtin")
     clips = drawn_batch(HELD_OUT_SEED + 500, (9, 64, 96), 8)

@@ -7,8 +7,8 @@ from typing import Any
 
 from open_clip.coca_model import CoCa
 
-from jobs.clip_network import build_tokenizer, save_model
-from jobs.coca_network import build_coca, model_cfg
+from jobs.fits.clip.network import build_tokenizer, save_model
+from jobs.fits.coca.network import build_coca, model_cfg
 
 WIDTH = 32
 TEXTS = ["A large red circle with a plain surface.", "The background is plain grey in bright light."]

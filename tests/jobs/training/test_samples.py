@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jobs.loader import Encoding, latent_shapes, load_samples, training_texts
 from jobs.train import prepare
+from jobs.training.samples import Encoding, latent_shapes, load_samples, training_texts
 from model.codec.causal import load_autoencoder
 from model.readers.text_encoder import load_text_encoder
 from pipeline.release import releases

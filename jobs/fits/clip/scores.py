@@ -1,4 +1,4 @@
-"""How well a small image-text model knows held-out drawn clips: `python -m jobs.clip_scores FOLDER [--clips N]`.
+"""How well a small image-text model knows held-out drawn clips: `python -m jobs.fits.clip.scores FOLDER [--clips N]`.
 
 Scores are read through the same classes that curation uses, from the files on disk, so they include half precision,
 the image transform and the tokenizer.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jobs.clip_pairs import HELD_OUT_SEED, PLACE_FACTS, THING_FACTS, small_frames, text_of, with_wrong
+from jobs.fits.clip.pairs import HELD_OUT_SEED, PLACE_FACTS, THING_FACTS, small_frames, text_of, with_wrong
 from pipeline.measure.clip.embedding import ClipEmbedder, text_video_similarity
 from pipeline.synthetic.world import Scene, draw_scene
 from schemas.recipe.models import EmbeddingConfig

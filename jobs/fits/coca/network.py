@@ -1,6 +1,6 @@
 """The small CoCa as open_clip will load it: architecture, tokenizer, first weights (Yu et al. 2022, arXiv:2205.01917).
 
-Its tokenizer, picture size and transform are those of the small image-text model (`jobs/clip_network.py`).
+Its tokenizer, picture size and transform are those of the small image-text model (`jobs/fits/clip/network.py`).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import torch
 from open_clip.coca_model import CoCa
 from transformers import PreTrainedTokenizerFast
 
-from jobs.clip_network import build_tokenizer
-from jobs.clip_pairs import IMAGE_PX, text_of
+from jobs.fits.clip.network import build_tokenizer
+from jobs.fits.clip.pairs import IMAGE_PX, text_of
 from model.readers.coca import start_decoder
 from pipeline.synthetic.world import draw_scene
 
@@ -22,7 +22,7 @@ CONTEXT_LENGTH = 32
 """Two objects and a background are 29 words and marks."""
 TOKENIZER_SCENES = 4000
 CAPTION_KIND = "seen"
-"""Of `jobs.clip_pairs.text_of`: what a still picture shows, so neither motion nor camera."""
+"""Of `jobs.fits.clip.pairs.text_of`: what a still picture shows, so neither motion nor camera."""
 
 
 def fitted_tokenizer() -> PreTrainedTokenizerFast:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs.progress import live_progress
-from jobs.runs import last_run_broke_off, latest_recipe, new_run_id, write_run
+from jobs.console.progress import live_progress
+from jobs.steps.records import last_run_broke_off, latest_recipe, new_run_id, write_run
 from pipeline.caption.captioner import fingerprint
 from pipeline.dedup.run import group_duplicates
 from pipeline.ingest.inputs import ListedInput

@@ -1,4 +1,4 @@
-"""Fit the small autoencoder to drawn clips: `python -m jobs.fit_autoencoder --out FOLDER --minutes 25`.
+"""Fit the small autoencoder to drawn clips: `python -m jobs.fits.autoencoder --out FOLDER --minutes 25`.
 
 The loss is L1 and L2 on pixels, L1 on their gradients, and a small KL term. Clips are drawn afresh for every step from
 seeds that are never used again; the learning rate falls along a cosine of the time spent, so any time limit ends well.
@@ -174,7 +174,7 @@ def _card(autoencoder: Autoencoder, psnrs_db: dict, steps: int, args: argparse.N
 
 {num_parameters:,} parameters, stride 4x8x8, 16 latent channels, stored as fp16. Code: `model/codec/causal.py`.
 
-Fitted by `python -m jobs.fit_autoencoder --minutes {args.minutes:g} --seed {args.seed}` ({steps} steps on one CPU core)
+Fitted by `python -m jobs.fits.autoencoder --minutes {args.minutes:g} --seed {args.seed}` ({steps} steps on one CPU core)
 on clips drawn by `pipeline/drawn` and on nothing else.{source} It is not meant for footage: real video comes back
 recognisable at best.
 

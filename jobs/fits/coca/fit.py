@@ -1,6 +1,6 @@
 """Fit the builtin CoCa on drawn clips: its vision first, with helper heads, then contrast and captions as well.
 
-    python -m jobs.fit_coca --out DIR [--minutes M] [--seed S] [--clips N] [--cache FOLDER] [--start FOLDER]
+    python -m jobs.fits.coca.fit --out DIR [--minutes M] [--seed S] [--clips N] [--cache FOLDER] [--start FOLDER]
 
 DIR/log.jsonl holds the losses and the held-out accuracy by attribute, DIR/coca the checkpoint and its card. Drawn clips
 are those of the captioner's fit, kept in FOLDER (DIR/clips unless given).
@@ -29,15 +29,15 @@ from open_clip.loss import CoCaLoss
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from jobs.captioner_batches import without_colour_labels
-from jobs.captioner_clips import BUCKETS, HELD_OUT_SEED, Bucket, open_bucket, take_batch, without_colour
-from jobs.clip_network import save_model
-from jobs.clip_pairs import text_of
-from jobs.coca_network import CAPTION_KIND, CONTEXT_LENGTH, WIDTH, build_coca, fitted_tokenizer, model_cfg
-from jobs.coca_pictures import SHOWN, picture_labels, spoilt, take_pictures
-from jobs.coca_scores import card, held_out_scores
-from jobs.fit_captioner import build_optimizers
-from jobs.fit_schedule import Schedule
+from jobs.fits.captioner.batches import without_colour_labels
+from jobs.fits.captioner.clips import BUCKETS, HELD_OUT_SEED, Bucket, open_bucket, take_batch, without_colour
+from jobs.fits.captioner.fit import build_optimizers
+from jobs.fits.clip.network import save_model
+from jobs.fits.clip.pairs import text_of
+from jobs.fits.coca.network import CAPTION_KIND, CONTEXT_LENGTH, WIDTH, build_coca, fitted_tokenizer, model_cfg
+from jobs.fits.coca.pictures import SHOWN, picture_labels, spoilt, take_pictures
+from jobs.fits.coca.scores import card, held_out_scores
+from jobs.fits.schedule import Schedule
 from model.readers.captioner_heads import TokenHeads, heads_loss
 from model.readers.coca import frame_tokens, load_coca, pooled_with_summary
 
@@ -173,7 +173,7 @@ def fit_coca(out: Path, settings: FitSettings, cache: Path, start: Path | None =
 
 def _how_fitted(fit: Fit, start: Path | None) -> str:
     settings = fit.settings
-    command = f"python -m jobs.fit_coca --out DIR --minutes {settings.minutes:g} --clips {settings.num_clips}"
+    command = f"python -m jobs.fits.coca.fit --out DIR --minutes {settings.minutes:g} --clips {settings.num_clips}"
     told = f"Fitted by `{command} --seed {settings.seed}`\nin {fit.step:,} steps on one CPU core."
     return told if start is None else f"{told} It went on from an earlier checkpoint (`--start`)."
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from jobs.captioner_clips import MAX_THINGS, PLACE_WORDS, THING_WORDS, ClipBatch, words_of_place, words_of_thing
+from jobs.fits.captioner.clips import MAX_THINGS, PLACE_WORDS, THING_WORDS, ClipBatch, words_of_place, words_of_thing
 from model.readers.captioner_heads import NO_LABEL, covering_object
 from model.readers.captioner_network import CHAT_TEMPLATE, END, GRID_PX, PAD, VIDEO_PAD, token_id
 from pipeline.caption.prompts.templates import PromptTemplate, chat, load_prompt

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from jobs.loader import Encoding
+from jobs.training.samples import Encoding
 from model.checkpoint import with_tuples, write_json
 from model.codec.causal import STRIDE_HW, STRIDE_T
 from schemas.errors import UsageError

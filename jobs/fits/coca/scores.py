@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jobs.captioner_clips import Bucket
-from jobs.captioner_scores import attribute_accuracy
-from jobs.clip_pairs import text_of
-from jobs.coca_network import CAPTION_KIND, CONTEXT_LENGTH
+from jobs.fits.captioner.clips import Bucket
+from jobs.fits.captioner.scores import attribute_accuracy
+from jobs.fits.clip.pairs import text_of
+from jobs.fits.coca.network import CAPTION_KIND, CONTEXT_LENGTH
 from model.readers.coca import Coca, likeliest, load_coca, sentences
 
 CLIPS_AT_ONCE = 20

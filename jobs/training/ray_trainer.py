@@ -15,8 +15,8 @@ import ray.train
 import ray.train.torch
 import torch
 
-from jobs.loader import load_samples
-from jobs.run_config import read_run_config
+from jobs.training.run_config import read_run_config
+from jobs.training.samples import load_samples
 from model.training.examples import LatentStatistics
 from model.training.loop import fit
 from model.training.step import Metrics, Worker

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from jobs.clip_pairs import IMAGE_PX
+from jobs.fits.clip.pairs import IMAGE_PX
 from model.builtin import CLIP_CONFIG_NAME
 
 PAD, START, END = "<|pad|>", "<|start|>", "<|end|>"

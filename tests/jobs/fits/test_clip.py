@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.clip_network import build_tokenizer
-from jobs.clip_pairs import (
+from jobs.fits.clip.fit import ClipFit, FitConfig, fit
+from jobs.fits.clip.network import build_tokenizer
+from jobs.fits.clip.pairs import (
     FACTS,
     HELD_OUT_SEED,
     IMAGE_PX,
@@ -21,7 +22,6 @@ from jobs.clip_pairs import (
     text_of,
     true_pairs,
 )
-from jobs.fit_clip import ClipFit, FitConfig, fit
 from model.readers.clip import load_clip
 from pipeline.synthetic.world import attributes, detailed_caption, draw_scene, short_caption
 

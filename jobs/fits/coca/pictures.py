@@ -14,11 +14,11 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from jobs.captioner_batches import QUESTIONS, token_labels
-from jobs.captioner_clips import NUM_FRAMES, NUM_SLICES, ClipBatch
-from jobs.clip_network import normalised
-from jobs.clip_pairs import IMAGE_PX
-from jobs.coca_network import PATCH_PX
+from jobs.fits.captioner.batches import QUESTIONS, token_labels
+from jobs.fits.captioner.clips import NUM_FRAMES, NUM_SLICES, ClipBatch
+from jobs.fits.clip.network import normalised
+from jobs.fits.clip.pairs import IMAGE_PX
+from jobs.fits.coca.network import PATCH_PX
 
 MOVING = ("direction", "speed", "spin", "camera")
 """What no still picture shows."""

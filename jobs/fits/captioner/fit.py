@@ -1,6 +1,6 @@
 """Fit the builtin captioner on drawn clips: its vision first, with helper heads, then captions and tasks on text.
 
-    python -m jobs.fit_captioner --out DIR [--minutes M] [--seed S] [--clips N] [--start FOLDER]
+    python -m jobs.fits.captioner.fit --out DIR [--minutes M] [--seed S] [--clips N] [--start FOLDER]
 
 DIR/clips holds the drawn clips, DIR/state.pt the fit so far (the same command resumes), DIR/log.jsonl the losses and
 the held-out accuracy by attribute, DIR/captioner the checkpoint and its card.
@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import Qwen2_5_VLForConditionalGeneration, Qwen2Tokenizer
 
-from jobs.captioner_batches import (
+from jobs.fits.captioner.batches import (
     QUESTIONS,
     TEXT_TASKS,
     CaptionTokens,
@@ -34,9 +34,9 @@ from jobs.captioner_batches import (
     token_labels,
     without_colour_labels,
 )
-from jobs.captioner_clips import BUCKETS, HELD_OUT_SEED, Bucket, open_bucket, take_batch, without_colour
-from jobs.captioner_scores import card, held_out_scores
-from jobs.fit_schedule import Schedule
+from jobs.fits.captioner.clips import BUCKETS, HELD_OUT_SEED, Bucket, open_bucket, take_batch, without_colour
+from jobs.fits.captioner.scores import card, held_out_scores
+from jobs.fits.schedule import Schedule
 from model.readers.captioner_heads import TokenHeads, heads_loss
 from model.readers.captioner_network import (
     CLAIMED_FPS,
@@ -280,7 +280,7 @@ def fit_captioner(out: Path, settings: FitSettings, start: Path | None = None) -
 
 def _how_fitted(fit: Fit, start: Path | None) -> str:
     settings = fit.settings
-    command = f"python -m jobs.fit_captioner --out DIR --minutes {settings.minutes:g} --clips {settings.num_clips}"
+    command = f"python -m jobs.fits.captioner.fit --out DIR --minutes {settings.minutes:g} --clips {settings.num_clips}"
     told = f"Fitted by `{command} --seed {settings.seed}`\nin {fit.step:,} steps on one CPU core."
     if start is None:
         return told

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.captions import require_captioner, tell_of_builtin
+from jobs.steps.captioning import require_captioner, tell_of_builtin
 from schemas.errors import UsageError
 from schemas.recipe import change_recipe, load_recipe
 

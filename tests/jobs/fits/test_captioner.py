@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.captioner_batches import caption_tokens, text_tokens, token_labels, without_colour_labels
-from jobs.captioner_clips import (
+from jobs.fits.captioner.batches import caption_tokens, text_tokens, token_labels, without_colour_labels
+from jobs.fits.captioner.clips import (
     BUCKETS,
     HELD_OUT_SEED,
     PLACE_WORDS,
@@ -27,8 +27,8 @@ from jobs.captioner_clips import (
     words_of_place,
     words_of_thing,
 )
-from jobs.captioner_scores import attribute_accuracy
-from jobs.fit_captioner import Fit, FitSettings, caption_loss, fit_captioner, fitted_tokenizer, text_loss
+from jobs.fits.captioner.fit import Fit, FitSettings, caption_loss, fit_captioner, fitted_tokenizer, text_loss
+from jobs.fits.captioner.scores import attribute_accuracy
 from model.readers.captioner_network import CLAIMED_FPS, GRID_PX, encode_patches, patchify, save_captioner
 from pipeline.synthetic.render import object_centres_px, render
 from pipeline.synthetic.world import Scene, Thing, attributes, detailed_caption, draw_scene, structured_caption

@@ -1,4 +1,4 @@
-"""Fit the small image-text model on drawn clips: `python -m jobs.fit_clip --out DIR [--minutes M] [--seed S]`.
+"""Fit the small image-text model on drawn clips: `python -m jobs.fits.clip.fit --out DIR [--minutes M] [--seed S]`.
 
 Loss: symmetric contrastive cross-entropy (Radford et al. 2021, section 2.3) with every true pair of the batch as a
 target and texts with one wrong word as further negatives; plus two helpers that cost little and are thrown away
@@ -25,8 +25,8 @@ import torch.nn.functional as F
 from open_clip.model import CLIP
 from torch import Tensor, nn
 
-from jobs.clip_network import MODEL_CFG, build_tokenizer, normalised, save_model
-from jobs.clip_pairs import (
+from jobs.fits.clip.network import MODEL_CFG, build_tokenizer, normalised, save_model
+from jobs.fits.clip.pairs import (
     FACTS,
     FRAMES_PER_CLIP,
     HELD_OUT_SEED,
@@ -41,7 +41,7 @@ from jobs.clip_pairs import (
     text_of,
     true_pairs,
 )
-from jobs.clip_scores import retrieval_scores
+from jobs.fits.clip.scores import retrieval_scores
 from model.readers.clip import text_states
 from pipeline.synthetic.world import Scene, draw_scene
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from jobs.runs import latest_recipe
+from jobs.steps.records import latest_recipe
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
 from schemas.recipe import Recipe, change_recipe, load_recipe

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from transformers import Qwen2Tokenizer
 
-from jobs.captioner_batches import caption_prompt_ids, text_prompt
-from jobs.captioner_clips import HELD_OUT_SEED, Bucket
+from jobs.fits.captioner.batches import caption_prompt_ids, text_prompt
+from jobs.fits.captioner.clips import HELD_OUT_SEED, Bucket
 from model.readers.captioner_network import CLAIMED_FPS, FRAMES_PER_SLICE, MERGE, PATCH_PX, patchify
 from pipeline.synthetic.texts import TITLE_KINDS, TitleKind, merged_caption, short_prompt, title
 from pipeline.synthetic.world import attributes, detailed_caption, draw_scene

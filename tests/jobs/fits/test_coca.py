@@ -11,14 +11,14 @@ import pytest
 import torch
 from PIL import Image
 
-from jobs.captioner_batches import token_labels
-from jobs.captioner_clips import BUCKETS, HELD_OUT_SEED, THING_WORDS, Bucket, open_bucket, take_batch
-from jobs.clip_network import normalised, save_model
-from jobs.clip_pairs import IMAGE_PX, text_of
-from jobs.coca_network import CAPTION_KIND, CONTEXT_LENGTH, fitted_tokenizer
-from jobs.coca_pictures import SHOWN, picture_labels, spoilt, squashed, take_pictures
-from jobs.coca_scores import captions_of, held_out_scores
-from jobs.fit_coca import RUN_SHARES, Fit, FitSettings, fit_coca
+from jobs.fits.captioner.batches import token_labels
+from jobs.fits.captioner.clips import BUCKETS, HELD_OUT_SEED, THING_WORDS, Bucket, open_bucket, take_batch
+from jobs.fits.clip.network import normalised, save_model
+from jobs.fits.clip.pairs import IMAGE_PX, text_of
+from jobs.fits.coca.fit import RUN_SHARES, Fit, FitSettings, fit_coca
+from jobs.fits.coca.network import CAPTION_KIND, CONTEXT_LENGTH, fitted_tokenizer
+from jobs.fits.coca.pictures import SHOWN, picture_labels, spoilt, squashed, take_pictures
+from jobs.fits.coca.scores import captions_of, held_out_scores
 from model.readers.coca import load_coca
 from pipeline.synthetic.world import attributes, detailed_caption, draw_scene
 
