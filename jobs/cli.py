@@ -25,7 +25,7 @@ JOBS = {
     "query": "run SQL over a data set with DuckDB",
     "funnel": "show what each step and each rule keeps, and what other rules would",
     "rejudge": "judge the clips of a data set again by other rules",
-    "diff": "say what came, went and changed between two releases, and why",
+    "diff": "say what added, removed and changed between two releases, and why",
     "report": "write a page with funnel, histograms and contact sheets",
     "demo": "all of it, on a corpus that it draws itself or on a folder of videos",
     "submit": "run any of these on a Ray cluster, through Ray Jobs",

@@ -25,7 +25,7 @@ RELEASE = "demo"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR")
     parser.add_argument("--input", metavar="FOLDER", help="your own videos; without it a corpus is drawn")
-    parser.add_argument("--seed", type=int, default=0, help="of the drawn corpus (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the synthetic corpus (default: %(default)s)")
     parser.add_argument("--videos", type=int, default=12, help="how many to draw (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=600, help="training steps (default: %(default)s)")
     parser.add_argument("--prompt", default="a red circle moves left", help="what to sample (default: %(default)s)")

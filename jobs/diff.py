@@ -1,8 +1,8 @@
-"""Say what came, went and changed between two releases of a data set, and why.
+"""Say what was added, removed and changed between two releases of a data set, and why.
 
-A clip that went is explained by what stood against it when release B was frozen: a rule, a missing or rejected caption,
-B's condition, or the draw. A clip that came, by what stood against it when A was. With -o a page is written besides, on
-which clips that are captioned otherwise show both captions side by side.
+A clip that was removed is explained by what stood against it when release B was frozen: a rule, a missing or rejected
+caption, B's condition, or the draw. A clip that was added, by what stood against it when A was. With -o a page is
+written besides, on which clips that are captioned otherwise show both captions side by side.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rich.table import Table
 from jobs.cli import run_job
 from jobs.console.arguments import add_json_argument
 from jobs.console.pages import page_place, write_page
-from pipeline.release.diff import CAME, CHANGED, WENT, Difference, Differences, compare
+from pipeline.release.diff import ADDED, CHANGED, REMOVED, Difference, Differences, compare
 from pipeline.report.page import ReportConfig, diff_page
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
@@ -70,7 +70,7 @@ def _print(differences: Differences, args: argparse.Namespace) -> None:
     console = Console(highlight=False)
     if differences.clips:
         console.print(_reason_table(differences))
-    for kind in (CAME, WENT, CHANGED):
+    for kind in (ADDED, REMOVED, CHANGED):
         _print_clips(console, kind, [found for found in differences.clips if found.kind == kind], args.limit)
 
 
@@ -95,7 +95,7 @@ def _as_json(difference: Difference) -> dict[str, Any]:
 def _reason_table(differences: Differences) -> Table:
     table = Table("", "why, or what", "clips", title="reasons", title_justify="left")
     table.columns[2].justify = "right"
-    for kind in (CAME, WENT, CHANGED):
+    for kind in (ADDED, REMOVED, CHANGED):
         for reason, count in differences.reason_counts(kind).items():
             table.add_row(kind, escape(reason), str(count))
     return table

@@ -84,15 +84,15 @@ def encode(dataset: Dataset, clips: list[dict[str, Any]], texts: list[str], reci
     write_run(dataset, run_id, "encode", recipe, state="running")
     start_s = time.perf_counter()
     graphs.connect()
-    ledger = graphs.start_ledger()
-    report = graphs.ActorReporter(ledger)
+    statistics = graphs.start_statistics()
+    report = graphs.ActorReporter(statistics)
     total = len(clips)
-    with live_progress(lambda: graphs.read_ledger(ledger), lambda stages: _progress_line(stages, total)):
+    with live_progress(lambda: graphs.read_statistics(statistics), lambda stages: _progress_line(stages, total)):
         if texts:
             graphs.drain(graphs.text_graph(dataset, texts, recipe.encode, report))
         if clips:
             graphs.drain(graphs.latent_graph(dataset, clips, recipe.encode, report))
-    stages = graphs.read_ledger(ledger)
+    stages = graphs.read_statistics(statistics)
     facts = {"stages": stages, "seconds": time.perf_counter() - start_s}
     write_run(dataset, run_id, "encode", recipe, state="done", facts=facts)
     return stages

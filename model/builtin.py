@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 BUILTIN = "builtin"
-BUILTIN_CAPTIONER = "builtin (knows drawn shapes, not footage)"
+BUILTIN_CAPTIONER = "builtin (knows synthetic shapes, not footage)"
 """What tables and pages call it, so that nobody takes its captions of footage at their word."""
 WEIGHTS = Path(__file__).parent / "weights"
 COCA_FOLDER = WEIGHTS / "coca"

@@ -1,5 +1,5 @@
 -- Views over the part files of a data set. `videos_raw`, `clips_raw`, `captions_raw` and so on are the tables themselves;
--- Made beside this file's reader (`pipeline/store/views.py`) are `videos`, the newest row of each input, `places`, where each
+-- Made beside this file's reader (`pipeline/store/views.py`) are `videos`, the newest row of each input, `video_locations`, where each
 -- video's bytes lie now, and `clips`, each clip of such bytes with its newest scores and decision.
 
 -- The newest grouping: clips that show the same as others.
@@ -16,7 +16,7 @@ left join (
     select * from caption_decisions
     qualify row_number() over (partition by clip_id, captioner order by decided_us desc, gate) = 1
 ) d on d.clip_id = c.clip_id and d.captioner = c.captioner and d.decided_us >= c.captioned_us
-where c.clip_id in (select clip_id from clips_raw join places using (video_id));
+where c.clip_id in (select clip_id from clips_raw join video_locations using (video_id));
 
 create or replace view kept as
 select * from clips where status = 'kept';
@@ -42,7 +42,7 @@ select k.*, c.captioner, c.captioner_name, c.language, c.short, c.medium, coales
        c.num_words, c.text_video_similarity, p.source
 from kept k
 join captions c on c.clip_id = k.clip_id and c.status = 'ok'
-join places p on p.video_id = k.video_id;
+join video_locations p on p.video_id = k.video_id;
 
 -- videos in = probed + failed; clips = kept + rejected + failed + pending.
 create or replace view funnel as
@@ -50,7 +50,7 @@ select * from (
     select 1 as step, 'videos in' as stage, count(*) as rows from videos
     union all select 2, 'videos probed', count(*) from videos where status = 'probed'
     union all select 3, 'videos failed', count(*) from videos where status = 'failed'
-    union all select 4, 'videos with the bytes of another', count(*) from videos where duplicate_of is not null
+    union all select 4, 'byte-identical duplicates', count(*) from videos where duplicate_of is not null
     union all select 5, 'clips', count(*) from clips
     union all select 6, 'clips kept', count(*) from clips where status = 'kept'
     union all select 7, 'clips rejected', count(*) from clips where status = 'rejected'

@@ -1,4 +1,4 @@
-"""Rows to build hand-made data sets from, and the drawn corpus that several files read."""
+"""Rows to build hand-made data sets from, and the synthetic corpus that several files read."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def caption_row() -> MakeRow:
 
 @pytest.fixture(scope="session")
 def drawn_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a drawn corpus of every kind of video, its list `inputs.jsonl` and `truth.json`."""
+    """A folder with a synthetic corpus of every kind of video, its list `inputs.jsonl` and `truth.json`."""
     folder = tmp_path_factory.mktemp("drawn")
     draw_corpus(folder)
     return folder

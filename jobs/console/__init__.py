@@ -1,0 +1,1 @@
+"""What commands have in common on the console: arguments, progress, summaries, pages."""

@@ -1,4 +1,4 @@
-"""A live line while Ray works: what each stage has done, read from the ledger twice a second."""
+"""A live line while Ray works: what each stage has done, read from the run statistics twice a second."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Fits of the small models under `model/weights`, each on the synthetic corpus alone."""

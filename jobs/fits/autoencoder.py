@@ -1,4 +1,4 @@
-"""Fit the small autoencoder to drawn clips: `python -m jobs.fits.autoencoder --out FOLDER --minutes 25`.
+"""Fit the small autoencoder to synthetic clips: `python -m jobs.fits.autoencoder --out FOLDER --minutes 25`.
 
 The loss is L1 and L2 on pixels, L1 on their gradients, and a small KL term. Clips are drawn afresh for every step from
 seeds that are never used again; the learning rate falls along a cosine of the time spent, so any time limit ends well.
@@ -100,7 +100,7 @@ def held_out_psnr_db(autoencoder: Autoencoder, shape_thw: tuple[int, int, int], 
 
 
 def with_latent_statistics(autoencoder: Autoencoder, seed: int) -> Autoencoder:
-    """The same autoencoder with the per-channel mean and deviation of its latents over freshly drawn clips."""
+    """The same autoencoder with the per-channel mean and deviation of its latents over fresh synthetic clips."""
     latents = []
     with torch.no_grad():
         for i, shape in enumerate(SHAPES_THW):
@@ -174,9 +174,9 @@ def _card(autoencoder: Autoencoder, psnrs_db: dict, steps: int, args: argparse.N
 
 {num_parameters:,} parameters, stride 4x8x8, 16 latent channels, stored as fp16. Code: `model/codec/causal.py`.
 
-Fitted by `python -m jobs.fits.autoencoder --minutes {args.minutes:g} --seed {args.seed}` ({steps} steps on one CPU core)
-on clips drawn by `pipeline/drawn` and on nothing else.{source} It is not meant for footage: real video comes back
-recognisable at best.
+Fitted by `python -m jobs.fits.autoencoder --minutes {args.minutes:g} --seed {args.seed}` ({steps} steps on one CPU
+core) on clips drawn by `pipeline/synthetic` and on nothing else.{source} It is not meant for footage: real video comes
+back recognisable at best.
 
 Reconstruction of 24 clips drawn from seeds that fitting never uses:
 

@@ -12,7 +12,7 @@ from schemas.recipe import Recipe
 from schemas.recipe.models import LANGUAGES
 
 BUILTIN_NOTICE = (
-    "captions are by the built-in model, which knows drawn shapes and not footage; for footage name a model: "
+    "captions are by the built-in model, which knows synthetic shapes and not footage; for footage name a model: "
 )
 FOR_FOOTAGE = "--set caption.checkpoint=Qwen/Qwen2.5-VL-7B-Instruct --set caption.prompt=caption"
 COCA_FOR_FOOTAGE = "--set caption.checkpoint=coca_ViT-L-14/mscoco_finetuned_laion2b_s13b_b90k"

@@ -18,12 +18,12 @@ from jobs.steps.records import last_run_broke_off, latest_recipe, new_run_id, wr
 from pipeline.caption.captioner import fingerprint
 from pipeline.dedup.run import group_duplicates
 from pipeline.ingest.inputs import ListedInput
-from pipeline.measure.clip.run import look_fingerprints
+from pipeline.measure.clip.run import clip_measure_fingerprints
 from pipeline.measure.registry import stream_fingerprints
 from pipeline.rules.captions import judge_dataset_captions, write_caption_decisions
 from pipeline.rules.clips import judge_dataset, write_decisions
 from pipeline.store.dataset import Dataset
-from pipeline.store.pending import pending_inputs, to_caption, to_look_at, to_remeasure
+from pipeline.store.pending import pending_inputs, to_caption, to_measure, to_remeasure
 from pipeline.store.views import funnel, write_portable_views
 from schemas.recipe import Recipe
 
@@ -86,7 +86,7 @@ class Curation:
 
         A clip may come back in when the one it doubled is rejected after all, so this can take several rounds.
         """
-        fingerprints = look_fingerprints(self.recipe)
+        fingerprints = clip_measure_fingerprints(self.recipe)
         while True:
             if self._is_stale:
                 group_duplicates(self.dataset, self.recipe.duplicates)
@@ -94,16 +94,16 @@ class Curation:
             num_changed = write_decisions(self.dataset, judge_dataset(self.dataset, self.recipe), self.recipe)
             if num_changed:
                 self._begin()
-            clips = to_look_at(self.dataset, fingerprints)
+            clips = to_measure(self.dataset, fingerprints)
             if not clips:
                 return
             self.look(clips, fingerprints)
 
     def look(self, clips: Sequence[Mapping[str, Any]], fingerprints: Mapping[str, str]) -> None:
-        from pipeline.ray_graphs.graphs import look_graph
+        from pipeline.ray_graphs.graphs import clip_measure_graph
 
         self._run_graph(
-            lambda report: look_graph(self.dataset, clips, self.recipe, fingerprints, report),
+            lambda report: clip_measure_graph(self.dataset, clips, self.recipe, fingerprints, report),
             lambda stages: f"looked at {_count(stages, 'clips looked at')}/{len(clips)} clips",
         )
 
@@ -158,11 +158,11 @@ class Curation:
         self._begin()
         self._is_stale = True
         graphs.connect()
-        ledger = graphs.start_ledger()
-        graph = make(graphs.ActorReporter(ledger))
-        with live_progress(lambda: graphs.read_ledger(ledger), describe):
+        statistics = graphs.start_statistics()
+        graph = make(graphs.ActorReporter(statistics))
+        with live_progress(lambda: graphs.read_statistics(statistics), describe):
             graphs.drain(graph)
-        for stage, totals in graphs.read_ledger(ledger).items():
+        for stage, totals in graphs.read_statistics(statistics).items():
             known = self.stages.setdefault(stage, {"rows": 0, "seconds": 0.0, "num_bytes": 0, "counts": {}})
             for name in ("rows", "seconds", "num_bytes"):
                 known[name] += totals[name]

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.store.active_recipe import JUDGES_CLIPS, standing_recipe
+from pipeline.store.active_recipe import JUDGES_CLIPS, active_recipe
 from pipeline.store.dataset import Dataset
 from schemas.recipe import Recipe, decode_recipe
 
@@ -23,7 +23,7 @@ def new_run_id(job: str) -> str:
 
 def latest_recipe(dataset: Dataset) -> Recipe | None:
     """The recipe that the data set was curated or judged by last; None before the first time."""
-    recipe = standing_recipe(dataset.runs())
+    recipe = active_recipe(dataset.runs())
     return decode_recipe(recipe, origin="of the data set") if recipe else None
 
 

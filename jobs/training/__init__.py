@@ -1,0 +1,1 @@
+"""Around `model.training`: samples of a release, Ray Train, what a run folder says of itself."""

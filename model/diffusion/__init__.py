@@ -1,0 +1,1 @@
+"""Diffusion as small modules on independent axes: path, sampler, guidance, task."""

@@ -1,0 +1,1 @@
+"""Networks that read pictures and texts: open_clip models, CoCa, the captioner, text encoders."""

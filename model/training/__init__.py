@@ -1,0 +1,1 @@
+"""One training run: examples, a step, the loop, validation, weight averages, checkpoints. No Ray here."""

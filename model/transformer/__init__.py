@@ -1,0 +1,1 @@
+"""The diffusion transformer on packed tokens: blocks, attention layouts, positions, conditioning."""

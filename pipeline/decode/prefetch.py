@@ -10,13 +10,13 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-def ahead(items: Iterator[Item], num_ahead: int) -> Generator[Item]:
-    """The items of an iterator, of which up to `num_ahead` are made before they are asked for.
+def prefetch(items: Iterator[Item], num_prefetched: int) -> Generator[Item]:
+    """The items of an iterator, of which up to `num_prefetched` are made before they are asked for.
 
     What the iterator raises is raised here, in its place. The thread has ended when this iterator has, or is closed.
     """
     made: SimpleQueue[tuple[Item] | BaseException | None] = SimpleQueue()
-    free = threading.Semaphore(num_ahead)
+    free = threading.Semaphore(num_prefetched)
     closed = threading.Event()
 
     def make() -> None:
@@ -31,7 +31,7 @@ def ahead(items: Iterator[Item], num_ahead: int) -> Generator[Item]:
         except BaseException as error:  # noqa: BLE001 - raised where the items are taken
             made.put(error)
 
-    thread = threading.Thread(target=make, name="ahead", daemon=True)
+    thread = threading.Thread(target=make, name="prefetch", daemon=True)
     thread.start()
     try:
         while (got := made.get()) is not None:

@@ -16,7 +16,7 @@ import av.video.stream
 import cv2
 import numpy as np
 
-from pipeline.decode.prefetch import ahead
+from pipeline.decode.prefetch import prefetch
 from pipeline.ingest.sandbox import heartbeat
 
 MICROSECONDS = 1_000_000
@@ -106,7 +106,7 @@ class FrameReader:
 
     container: av.container.InputContainer
     stream: av.video.stream.VideoStream
-    ahead: bool = False
+    prefetch: bool = False
     """Decode in a thread beside whoever takes the frames, some frames ahead."""
     motion_vectors: bool = False
     """Have the decoder hand its motion vectors on with the frames, which costs it about 7% (720p H.264)."""
@@ -118,20 +118,22 @@ class FrameReader:
 
     def __post_init__(self) -> None:
         codec = self.stream.codec_context
-        if self.ahead and codec.width * codec.height > LARGE_PX:
+        if self.prefetch and codec.width * codec.height > LARGE_PX:
             self.stream.thread_type = "AUTO"
         if self.motion_vectors:
             codec.flags2 |= av.codec.context.Flags2.export_mvs
 
     def __iter__(self) -> Iterator[av.video.frame.VideoFrame]:
         decoded = self._decoded()
-        for frame, time_us, duration_us, packet_bytes in ahead(decoded, self._num_ahead) if self.ahead else decoded:
+        for frame, time_us, duration_us, packet_bytes in (
+            prefetch(decoded, self._num_prefetched) if self.prefetch else decoded
+        ):
             self.times_us.append(time_us)
             self.last_duration_us, self.packet_bytes = duration_us, packet_bytes
             yield frame
 
     @property
-    def _num_ahead(self) -> int:
+    def _num_prefetched(self) -> int:
         codec = self.stream.codec_context
         frame_bytes = max(codec.width * codec.height, 1) * 3 // 2
         return min(max(MAX_AHEAD_BYTES // frame_bytes, 1), MAX_AHEAD_FRAMES)

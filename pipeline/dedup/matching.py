@@ -44,7 +44,7 @@ WORST_FRAME = 0.6
 SAME_SHOT_DISTANCE = 0.03
 """Parts of one shot may differ by this much; halves of shots in which a thing moves differed by 0.031 and more."""
 FEW_BITS, FEW_BITS_DISTANCE = 6, 0.12
-"""One small thing on a plain ground is soon like another: two such drawn clips differed by 0.17 and more, copies of
+"""One small thing on a plain ground is soon like another: two such synthetic clips differed by 0.17 and more, copies of
 them (but for logos) by 0.10 and less."""
 CONTRAST_FLOOR = 1.0
 """Levels added to the size of contrasts, so that noise in a flat picture is small beside it."""

@@ -1,0 +1,1 @@
+"""Released clips to latents, and their texts to embeddings, once for all epochs of training."""

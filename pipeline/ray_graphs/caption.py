@@ -41,7 +41,7 @@ class CaptioningActor(Captioning):
 
     def __init__(self, recipe: Recipe, report: ActorReporter) -> None:
         super().__init__(recipe, report)
-        self._ledger, self._stall_s = report.actor, recipe.caption.stall_s
+        self._statistics, self._stall_s = report.actor, recipe.caption.stall_s
         self._gate = Gate(calls_at_once(recipe))
         self._lock, self._num_running = threading.Lock(), 0
 
@@ -57,7 +57,7 @@ class CaptioningActor(Captioning):
     def _captioned(self, batch: pa.Table) -> pa.Table | None:
         """A batch with its captions; None if too many have died at it."""
         clip_ids = clip_ids_of(batch)
-        if cast(int, ray.get(self._ledger.begin.remote(clip_ids))) >= MAX_DEATHS:
+        if cast(int, ray.get(self._statistics.begin.remote(clip_ids))) >= MAX_DEATHS:
             return None
         self._watch(1)
         try:
@@ -66,7 +66,7 @@ class CaptioningActor(Captioning):
             os._exit(LOST_ENGINE)
         finally:
             self._watch(-1)
-            ray.get(self._ledger.end.remote(clip_ids))
+            ray.get(self._statistics.end.remote(clip_ids))
 
     def _watch(self, change: int) -> None:
         """A batch has begun or ended: the time in which the next one has to end starts now.

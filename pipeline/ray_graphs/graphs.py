@@ -32,12 +32,12 @@ from pipeline.decode.clip_frames import limits_of
 from pipeline.encode.run import LatentWriting, PlannedFrames, TextWriting
 from pipeline.ingest.inputs import ListedInput
 from pipeline.ingest.sandbox import ChildDied, isolated
-from pipeline.measure.clip.run import Looking, LookWriter, Reading
+from pipeline.measure.clip.run import ClipMeasureWriter, ClipModels, Reading
 from pipeline.scan.remeasure import write_remeasured
 from pipeline.scan.scan import ScanConfig, failed_scan, scan
 from pipeline.store.dataset import Dataset, new_rows
 from pipeline.store.pending import PendingInputs, Remeasuring
-from pipeline.store.run_statistics import Ledger, timed
+from pipeline.store.run_statistics import RunStatistics, timed
 from schemas import CLIPS, EMBEDDINGS, VIDEOS
 from schemas.recipe import Recipe
 from schemas.recipe.decode_pass import LimitsConfig
@@ -49,7 +49,7 @@ from schemas.recipe.training import EncodeConfig
 SMALL_DECODE_CPU, SMALL_CPU, WRITER_CPU = 0.5, 0.25, 0.1
 LARGE_CLUSTER_CPUS = 4
 MAX_BLOCKS = 10_000
-ENCODE_BATCH, TEXT_BATCH, LOOK_BATCH = 32, 256, 8
+ENCODE_BATCH, TEXT_BATCH, CLIP_MEASURE_BATCH = 32, 256, 8
 """Rows of a part file of latents, of texts and of measures."""
 
 
@@ -99,7 +99,8 @@ def decode_cpus() -> float:
 
 @dataclass(frozen=True)
 class ActorReporter:
-    """Reports to the ledger's actor and waits for it, so that the totals are whole once a graph has ended."""
+    """Reports to the actor that holds the run statistics and waits for it, so that the totals are whole once a graph
+    has ended."""
 
     actor: ActorHandle
 
@@ -107,12 +108,12 @@ class ActorReporter:
         ray.get(self.actor.add.remote(stage, rows, seconds, num_bytes, counts))
 
 
-def start_ledger() -> ActorHandle:
-    return cast(ActorHandle, ray.remote(num_cpus=0)(Ledger).remote())
+def start_statistics() -> ActorHandle:
+    return cast(ActorHandle, ray.remote(num_cpus=0)(RunStatistics).remote())
 
 
-def read_ledger(ledger: ActorHandle) -> dict[str, dict[str, Any]]:
-    return cast(dict[str, dict[str, Any]], ray.get(ledger.totals.remote()))
+def read_statistics(statistics: ActorHandle) -> dict[str, dict[str, Any]]:
+    return cast(dict[str, dict[str, Any]], ray.get(statistics.totals.remote()))
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,7 @@ def remeasure_graph(
     return items.map(MeasuringAgain(dataset, recipe, report), num_cpus=decode_cpus())
 
 
-def look_graph(
+def clip_measure_graph(
     dataset: Dataset,
     clips: Sequence[Mapping[str, Any]],
     recipe: Recipe,
@@ -216,9 +217,9 @@ def look_graph(
     )
     uses_gpu = any(c.device.startswith("cuda") for c in (recipe.embedding, recipe.aesthetic, recipe.safety))
     graph = graph.map_batches(
-        Looking,
+        ClipModels,
         fn_constructor_args=(recipe, report),
-        batch_size=LOOK_BATCH,
+        batch_size=CLIP_MEASURE_BATCH,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=1),
         num_cpus=SMALL_CPU,
@@ -226,8 +227,8 @@ def look_graph(
     )
     waiting = {clip["clip_id"] for clip in clips}
     present = frozenset(key for key in dataset.keys(EMBEDDINGS) if key[0] in waiting)
-    writer = LookWriter(dataset, fingerprints, present, report)
-    return graph.map_batches(writer, batch_size=LOOK_BATCH, batch_format="pyarrow", num_cpus=WRITER_CPU)
+    writer = ClipMeasureWriter(dataset, fingerprints, present, report)
+    return graph.map_batches(writer, batch_size=CLIP_MEASURE_BATCH, batch_format="pyarrow", num_cpus=WRITER_CPU)
 
 
 def clip_items(clips: Sequence[Mapping[str, Any]], num_blocks: int) -> ray.data.Dataset:

@@ -1,0 +1,1 @@
+"""Releases: frozen selections of clips, balanced draws, and what differs between two of them."""

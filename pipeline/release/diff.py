@@ -1,7 +1,7 @@
-"""What came, went and changed between two releases, and why.
+"""What was added, removed and changed between two releases, and why.
 
-A clip that went is asked for in the data set as it was when the newer release was frozen: what stood against it then?
-A clip that came, in the data set as it was when the older one was.
+A clip that was removed is looked up in the data set as it was when the newer release was frozen: what stood against it
+then? A clip that was added, in the data set as it was when the older one was.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pipeline.store.views import connect
 from schemas.tables.captions import OK
 from schemas.tables.clips import KEPT
 
-CAME, WENT, CHANGED = "came", "went", "changed"
+ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 
 NO_TIME = "unknown: release {} does not say when it was frozen"
 GONE = "no longer in the data set"
@@ -50,9 +50,9 @@ class Difference:
     """
 
     kind: str
-    """'came', 'went' or 'changed'."""
+    """'added', 'removed' or 'changed'."""
     clip: Mapping[str, Any]
-    """Its row in the second release; of a clip that went, in the first."""
+    """Its row in the second release; of a removed clip, in the first."""
     reasons: Sequence[str]
     changes: Sequence[Change] = ()
 
@@ -64,14 +64,14 @@ class Differences:
     old: Release
     new: Release
     clips: Sequence[Difference]
-    """Those that came, went and changed, in this order, each by file and time."""
+    """Those added, removed and changed, in this order, each by file and time."""
     num_same: int
 
     @property
     def counts(self) -> dict[str, int]:
         """Clips by kind of difference."""
         found = Counter(difference.kind for difference in self.clips)
-        return {kind: found[kind] for kind in (CAME, WENT, CHANGED)}
+        return {kind: found[kind] for kind in (ADDED, REMOVED, CHANGED)}
 
     def reason_counts(self, kind: str) -> dict[str, int]:
         """Clips for each reason, most frequent first; a clip with several reasons counts for each."""
@@ -87,15 +87,15 @@ def compare(dataset: Dataset, old_name: str, new_name: str) -> Differences:
     """
     old, new = releases.read(dataset, old_name), releases.read(dataset, new_name)
     old_rows, new_rows = _by_clip(old), _by_clip(new)
-    came = [row for clip_id, row in new_rows.items() if clip_id not in old_rows]
-    went = [row for clip_id, row in old_rows.items() if clip_id not in new_rows]
+    added = [row for clip_id, row in new_rows.items() if clip_id not in old_rows]
+    removed = [row for clip_id, row in old_rows.items() if clip_id not in new_rows]
     both = [(old_rows[clip_id], row) for clip_id, row in new_rows.items() if clip_id in old_rows]
-    why_came, why_went = against(dataset, old, came), against(dataset, new, went)
+    why_added, why_removed = against(dataset, old, added), against(dataset, new, removed)
     changes = [(row, _changes(before, row)) for before, row in both]
     changed = [Difference(CHANGED, row, [change.column for change in found], found) for row, found in changes if found]
     clips = [
-        *(Difference(CAME, row, why_came[row["clip_id"]]) for row in came),
-        *(Difference(WENT, row, why_went[row["clip_id"]]) for row in went),
+        *(Difference(ADDED, row, why_added[row["clip_id"]]) for row in added),
+        *(Difference(REMOVED, row, why_removed[row["clip_id"]]) for row in removed),
         *changed,
     ]
     return Differences(old, new, clips, len(both) - len(changed))

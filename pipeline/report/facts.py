@@ -84,7 +84,7 @@ def funnel_bars(connection: duckdb.DuckDBPyConnection) -> list[Bar]:
     rows: dict[str, int] = dict(connection.execute("select stage, rows from funnel").fetchall())
     failures = connection.execute("select reason, videos from video_failures").fetchall()
     captions: dict[str, int] = dict(connection.execute("select status, count(*) from captions group by 1").fetchall())
-    copies = rows["videos with the bytes of another"]
+    copies = rows["byte-identical duplicates"]
     num_clips = rows["clips"]
     video_parts = [Part("probed", rows["videos probed"], "kept")]
     video_parts += [Part(reason or "failed", count, "failed") for reason, count in failures]

@@ -29,7 +29,7 @@ from pipeline.report.plots import histogram_svg
 from pipeline.report.thresholds import thresholds_in
 from pipeline.report.timelines import timelines
 from pipeline.report.training import LossCurve, Sample
-from pipeline.store.active_recipe import standing_recipe
+from pipeline.store.active_recipe import active_recipe
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
 from schemas import CAPTIONS
@@ -91,7 +91,7 @@ def _render(template: str, content: Mapping[str, Any]) -> str:
 def _content(dataset: Dataset, config: ReportConfig, progress: Progress) -> dict[str, Any]:
     connection, shelf = _tables(dataset), Shelf()
     runs = dataset.runs()
-    recipe = standing_recipe(runs)
+    recipe = active_recipe(runs)
     limits = thresholds_in(recipe, "rules")
     content = {
         "location": dataset.location,

@@ -9,7 +9,7 @@ from dataclasses import asdict
 import pyarrow as pa
 
 from pipeline.dedup.groups import ranks
-from pipeline.measure.clip.run import look_fingerprints
+from pipeline.measure.clip.run import clip_measure_fingerprints
 from pipeline.measure.registry import stream_fingerprints
 from pipeline.rules.apply import Verdicts, judge
 from pipeline.store.dataset import Dataset
@@ -46,10 +46,10 @@ RANKED_BY = "clip_id, content_box, width, height, duration_s, sharpness"
 
 def wanted_fingerprints(recipe: Recipe) -> dict[str, str]:
     """The fingerprint that each measure which is on must have been taken with."""
-    return stream_fingerprints(recipe.measure) | look_fingerprints(recipe)
+    return stream_fingerprints(recipe.measure) | clip_measure_fingerprints(recipe)
 
 
-def gate_fingerprint(recipe: Recipe) -> str:
+def rules_fingerprint(recipe: Recipe) -> str:
     """What a decision depends on beside the scores."""
     return digest("gate", {name: asdict(rule) for name, rule in recipe.rules.items()}, recipe.duplicates.keep)
 
@@ -58,7 +58,7 @@ def write_decisions(dataset: Dataset, verdicts: Verdicts, recipe: Recipe) -> int
     """Write the decisions that differ from those that stand; returns how many."""
     standing: pa.Table = connect(dataset).sql("select clip_id, status, reasons from clips").to_arrow_table()
     before = {row["clip_id"]: (row["status"], row["reasons"]) for row in standing.to_pylist()}
-    gate, now_us = gate_fingerprint(recipe), time.time_ns() // 1000
+    gate, now_us = rules_fingerprint(recipe), time.time_ns() // 1000
     rows = [
         {"clip_id": clip_id, "gate": gate, "decided_us": now_us, "status": status, "reasons": reasons}
         for clip_id, status, reasons in zip(verdicts.clip_ids, verdicts.statuses, verdicts.reasons, strict=True)

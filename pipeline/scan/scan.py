@@ -92,7 +92,7 @@ def remeasure(
     with local_copy(uri, hashed=False) as local:
         container, stream = open_video(local.path)
         with container:
-            reader = FrameReader(container, stream, ahead=True, motion_vectors="motion" in names)
+            reader = FrameReader(container, stream, prefetch=True, motion_vectors="motion" in names)
             _, seen = run_pass(reader, probe.header_facts(container, stream), names, config)
     if seen is None:
         raise MediaError("no_frames", f"{len(reader.error_times_us)} packets refused")
@@ -123,7 +123,7 @@ def _scan_file(path: str, identity: dict[str, Any], config: ScanConfig) -> Scann
     container, stream = open_video(path)
     detector = make_detector(config.split)
     with container:
-        reader = FrameReader(container, stream, ahead=True, motion_vectors=True)
+        reader = FrameReader(container, stream, prefetch=True, motion_vectors=True)
         facts, seen = run_pass(reader, probe.header_facts(container, stream), STREAM_MEASURES, config.measure, detector)
     facts["decode_errors"] = len(reader.error_times_us)
     if seen is None:

@@ -1,0 +1,1 @@
+"""Frames to shots, and shots to clips."""

@@ -10,7 +10,7 @@ JUDGES_CAPTIONS = (*JUDGES_CLIPS, "recaption")
 """Jobs that judge, and so set the rules by which the tables stand."""
 
 
-def standing_recipe(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def active_recipe(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The recipe that clips were judged by last, with the rules that captions were; empty before the first run.
 
     Args:

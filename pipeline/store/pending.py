@@ -65,7 +65,7 @@ def to_remeasure(dataset: Dataset, wanted: Mapping[str, str]) -> list[Remeasurin
 CLIP_POSITION = "clip_id, uri, shot_index, start_frame, num_frames, start_us, end_us"
 
 
-def to_look_at(dataset: Dataset, wanted: Mapping[str, str]) -> list[dict[str, Any]]:
+def to_measure(dataset: Dataset, wanted: Mapping[str, str]) -> list[dict[str, Any]]:
     """Clips still in that lack a clip measure: rows of `clips`, each with `needs`, the names of what it lacks."""
     if not wanted:
         return []
@@ -95,7 +95,7 @@ def to_caption(dataset: Dataset, captioner: str) -> list[dict[str, Any]]:
         f"""
         select {CLIP_GEOMETRY}, encoder, embedding, source,
                camera_motion, camera_strength, camera_confidence, overlay_texts
-        from clips left join embeddings using (clip_id, encoder) join places using (video_id)
+        from clips left join embeddings using (clip_id, encoder) join video_locations using (video_id)
         where status = '{KEPT}' and clip_id not in (select clip_id from captions_raw where captioner = ?)
         order by clip_id
         """,

@@ -19,7 +19,7 @@ class StageTotals:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-class Ledger:
+class RunStatistics:
     """Totals per stage, and how often work was begun and not ended. On a cluster one actor holds it, and stages report
     to it."""
 
@@ -50,7 +50,7 @@ class Ledger:
 
 
 class Reporter(Protocol):
-    """How a stage reports: to a ledger in this process, or to the actor that holds it."""
+    """How a stage reports: to statistics in this process, or to the actor that holds it."""
 
     def __call__(self, stage: str, rows: int, seconds: float, num_bytes: int, counts: dict[str, int]) -> None: ...
 

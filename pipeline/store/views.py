@@ -43,12 +43,13 @@ def connect(dataset: Dataset) -> duckdb.DuckDBPyConnection:
 
 
 def scored_views() -> list[str]:
-    """SQL of the views `videos`, `places`, `scored` and `clips`; the last two follow from the declared measures.
+    """SQL of the views `videos`, `video_locations`, `scored` and `clips`; the last two follow from the declared
+    measures.
 
-    `places` says where the bytes of each video lie now, the original before its copies. `scored` gives each clip its
-    newest scores and decision, and for each measure M the fingerprint it was taken with (`has_M`) and why it failed
-    (`failure_M`); `clips` is the same without those two. Clips whose video has no row yet are left out, since a killed
-    run may not have written all of them, and so are clips of bytes that lie nowhere any more.
+    `video_locations` says where the bytes of each video lie now, the original before its copies. `scored` gives each
+    clip its newest scores and decision, and for each measure M the fingerprint it was taken with (`has_M`) and why it
+    failed (`failure_M`); `clips` is the same without those two. Clips whose video has no row yet are left out, since a
+    killed run may not have written all of them, and so are clips of bytes that lie nowhere any more.
     """
     measured = {field.name for row_type in STREAM_MEASURES.values() for field in arrow_fields(row_type)}
     names = [name for name in CLIPS.schema.names if name not in {*measured, "uri", "measured", "status", "reasons"}]
@@ -70,9 +71,9 @@ def scored_views() -> list[str]:
     hidden = ", ".join(f"has_{name}, failure_{name}" for name in MEASURES)
     return [
         VIDEOS_VIEW,
-        PLACES_VIEW,
+        VIDEO_LOCATIONS_VIEW,
         f"create view scored as select {', '.join([*columns, *marks])} "
-        f"from clips_raw c join places p using (video_id) {' '.join(joins)} "
+        f"from clips_raw c join video_locations p using (video_id) {' '.join(joins)} "
         "where c.video_id in (select video_id from videos_raw where duplicate_of is null)",
         f"create view clips as select * exclude ({hidden}) from scored",
     ]
@@ -82,7 +83,7 @@ VIDEOS_VIEW = """create view videos as
 -- The newest row of each input: a file that changed in place was read again.
 select * from videos_raw
 qualify row_number() over (partition by uri order by modified_us desc, file_bytes desc) = 1"""
-PLACES_VIEW = """create view places as
+VIDEO_LOCATIONS_VIEW = """create view video_locations as
 select video_id, list(uri order by duplicate_of is not null, uri) as uris,
        first(source order by duplicate_of is not null, uri) as source
 from videos where video_id is not null group by video_id"""

@@ -1,1 +1,1 @@
-"""The drawn corpus: clips and videos made from a seed, whose truth is known because it was drawn."""
+"""The synthetic corpus: clips and videos made from a seed, whose truth is known because it was drawn."""

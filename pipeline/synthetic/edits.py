@@ -1,4 +1,4 @@
-"""Composed edits: shots of real and drawn footage joined by cuts, dissolves and fades at known frames.
+"""Composed edits: shots of real and synthetic footage joined by cuts, dissolves and fades at known frames.
 
 What looks like a cut and is none is there too, at known frames: flashes, whip pans, things that cross the picture.
 An edit is planned from a seed and a pile of footage, then drawn picture by picture; its truth follows from the plan.

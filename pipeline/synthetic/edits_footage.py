@@ -1,4 +1,4 @@
-"""Footage for composed edits: stretches of real files in which nothing cuts, and drawn scenes."""
+"""Footage for composed edits: stretches of real files in which nothing cuts, and synthetic scenes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def read_stretches(folder: Path, stretches: Stretches) -> list[np.ndarray]:
 
 
 def draw_footage(seed: int) -> np.ndarray:
-    """A drawn scene that moves, (T, h, w, 3) uint8 RGB."""
+    """A synthetic scene that moves, (T, h, w, 3) uint8 RGB."""
     scene = draw_scene(HELD_OUT_SEED + random.Random(f"footage-{seed}").randrange(HELD_OUT_SEED))
     return render(scene, *DRAWN_SIZE, DRAWN_FRAMES)
 

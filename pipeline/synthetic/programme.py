@@ -1,4 +1,4 @@
-"""The kinds of video in a drawn corpus, and how the script of one is chosen from a seed."""
+"""The kinds of video in a synthetic corpus, and how the script of one is chosen from a seed."""
 
 from __future__ import annotations
 

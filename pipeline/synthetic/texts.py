@@ -1,5 +1,5 @@
-"""What people write about a drawn clip: a prompt that asks for it, a title that came with it, and a caption that takes
-over what the title alone knows. All true by construction, or false on purpose.
+"""What people write about a synthetic clip: a prompt that asks for it, a title that came with it, and a caption that
+takes over what the title alone knows. All true by construction, or false on purpose.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is true of a drawn corpus: the answer sheet that its probe, cuts, filters and captions are marked with.
+"""What is true of a synthetic corpus: the answer sheet that its probe, cuts, filters and captions are marked with.
 
 Frame indices are 0-based in presentation order and a span's end is one past its last frame; a cut is the first frame
 of the new shot (PySceneDetect counts the same way). Microseconds are presentation time as the container stores it.
@@ -107,7 +107,7 @@ class VideoTruth:
 
 @dataclass(frozen=True)
 class Truth:
-    """A drawn corpus: every file in `videos/`, in the order of the list `inputs.jsonl`."""
+    """A synthetic corpus: every file in `videos/`, in the order of the list `inputs.jsonl`."""
 
     seed: int
     videos: tuple[VideoTruth, ...]

@@ -55,7 +55,7 @@ class LimitsConfig:
 class DuplicatesConfig:
     """Which clips count as the same, and which of them is kept.
 
-    The distances were set on twelve edits of real and drawn clips and on clips that are merely alike
+    The distances were set on twelve edits of real and synthetic clips and on clips that are merely alike
     (`tests/bench/duplicates.py`).
     """
 

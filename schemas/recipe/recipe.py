@@ -61,7 +61,7 @@ class Recipe:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     @property
-    def looks(self) -> tuple[str, ...]:
+    def clip_measures(self) -> tuple[str, ...]:
         """The clip measures that are on, in order."""
         on = {
             "overlay_text": self.overlay_text.enabled,
@@ -123,7 +123,7 @@ def _check_rules(recipe: Recipe, origin: str) -> None:
                 raise RecipeError(f"recipe {origin}: {section}.{key}{problem}")
     for key, rule in recipe.rules.items():
         measure = MEASURE_OF.get(rule.column)
-        if measure in CLIP_MEASURES and measure not in recipe.looks:
+        if measure in CLIP_MEASURES and measure not in recipe.clip_measures:
             raise RecipeError(
                 f"recipe {origin}: rules.{key}: column {rule.column!r} is measured by {measure}, which is off"
             )

@@ -2,10 +2,10 @@
 
     python -m tests.bench.captions [--backend vllm] [--clips 256]
 
-Held-out drawn clips, the built-in model. The engine is the same one for both; what it could remember of an earlier pass
-is switched off. The stage is given batches as its actor is, some side by side; the bare engine all requests at once.
-Besides the engine the stage fits frames, reads and checks answers, asks again, and compares texts with clips. Passes
-alternate, after one that is not counted.
+Held-out synthetic clips, the built-in model. The engine is the same one for both; what it could remember of an earlier
+pass is switched off. The stage is given batches as its actor is, some side by side; the bare engine all requests at
+once. Besides the engine the stage fits frames, reads and checks answers, asks again, and compares texts with clips.
+Passes alternate, after one that is not counted.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Pass:
 
 
 def batch_of(seeds: Sequence[int], titles: Sequence[str] = ()) -> pa.Table:
-    """Drawn clips as the frames operator hands them on, with what came with their sources."""
+    """Synthetic clips as the frames operator hands them on, with what came with their sources."""
     rows: dict[str, list[Any]] = defaultdict(list)
     for i, seed in enumerate(seeds):
         frames = render(draw_scene(seed), *SIZES[seed % len(SIZES)], 8)

@@ -47,7 +47,7 @@ REAL_STRETCHES: dict[str, tuple[tuple[int, int], ...]] = {
 
 
 def write_drawn_clip(folder: Path, number: int, *, size: tuple[int, int] | None = None) -> Path:
-    """One drawn scene of 2 to 5 s, its size and rate by its number."""
+    """One synthetic scene of 2 to 5 s, its size and rate by its number."""
     width, height = size or DRAWN_SIZES[number % len(DRAWN_SIZES)]
     fps = DRAWN_FPS[number % len(DRAWN_FPS)]
     num_frames = int(fps * (2 + number % 5 * 0.8))

@@ -2,9 +2,10 @@
 
     python -m tests.bench.duplicates [--rows 10000,100000] [--edits] [--drawn 40]
 
-`--edits` writes each real and drawn clip and its twelve copies as files and fingerprints them as the decode pass does.
-`--rows` makes fingerprints up: clips of 1 to 11 s of random walks, a third of them before one of fifty backgrounds, one
-in ten with a copy that is trimmed, faster, mirrored and noisy, and one in a hundred with the same leader in front.
+`--edits` writes each real and synthetic clip and its twelve copies as files and fingerprints them as the decode pass
+does. `--rows` makes fingerprints up: clips of 1 to 11 s of random walks, a third of them before one of fifty
+backgrounds, one in ten with a copy that is trimmed, faster, mirrored and noisy, and one in a hundred with the same
+leader in front.
 """
 
 from __future__ import annotations
@@ -212,7 +213,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default="", help="numbers of synthetic clips, with commas")
     parser.add_argument("--edits", action="store_true")
-    parser.add_argument("--drawn", type=int, default=40, help="drawn clips to edit")
+    parser.add_argument("--drawn", type=int, default=40, help="synthetic clips to edit")
     arguments = parser.parse_args()
     console = Console(highlight=False, width=160)
     if arguments.edits:

@@ -1,8 +1,8 @@
 """Damaged files through the prober and the decoders: `python -m tests.bench.fuzz --files 5000`.
 
-Each file is a whole one (`fuzz_seeds`) that was damaged (`pipeline.synthetic.mutations`) as the seed and the file's number
-say, so a finding can be had again with `--seed S --first N --files 1`. Two isolated processes read them. Every file
-must end as a row with a reason or as rows that fit the tables; what is raised instead is a fault of ours. Prints a
+Each file is a whole one (`fuzz_seeds`) that was damaged (`pipeline.synthetic.mutations`) as the seed and the file's
+number say, so a finding can be had again with `--seed S --first N --files 1`. Two isolated processes read them. Every
+file must end as a row with a reason or as rows that fit the tables; what is raised instead is a fault of ours. Prints a
 table of outcomes, and writes `out/fuzz.json`. Exits with 1 if something was raised.
 """
 

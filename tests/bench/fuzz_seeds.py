@@ -42,7 +42,7 @@ FOREIGN = {
     "animated.webp": ("libwebp", "yuv420p"),
     "animated.apng": ("apng", "rgb24"),
 }
-"""Files beyond the drawn corpus: encoder and pixel format. What this build of FFmpeg does not write is left out.
+"""Files beyond the synthetic corpus: encoder and pixel format. What this build of FFmpeg does not write is left out.
 
 So is AV1, whose encoder SVT-AV1 takes real-time priority for the whole process where it may.
 """
@@ -74,7 +74,7 @@ def make_seeds(folder: Path) -> list[Path]:
 
 
 def _drawn(path: Path, index: int) -> None:
-    """A style of the drawn corpus, small and short: two shots of a few frames."""
+    """A style of the synthetic corpus, small and short: two shots of a few frames."""
     style = STYLES[index]
     small = replace(style, width=style.width // 4 * 2, height=style.height // 4 * 2, content_box=None, overlays=())
     script = write_script(replace(small, roles=("plain", "plain"), joints=("cut",)), index)

@@ -2,7 +2,7 @@
 
 The thresholds of the measure were chosen on the clips of seed 0; other seeds draw clips that it has not seen.
 
-Pictures are drawn scenes, textures and, where `../shared/videos` is there, stills of real footage that a camera
+Pictures are synthetic scenes, textures and, where `../shared/videos` is there, stills of real footage that a camera
 wanders over. Each is encoded by x264 with a border around it and without one, decoded again and measured.
 """
 
@@ -73,7 +73,7 @@ class Case:
 
 
 def pictures_of(number: int, stills: Sequence[np.ndarray], width: int, height: int) -> Iterator[np.ndarray]:
-    """NUM_FRAMES frames: drawn scenes, textures and stills in turn."""
+    """NUM_FRAMES frames: synthetic scenes, textures and stills in turn."""
     positions = np.linspace(0, 1, NUM_FRAMES)
     if number % 3 == 0 or (number % 3 == 2 and not stills):
         yield from render_at(draw_scene(1000 + number), width, height, positions)

@@ -1,4 +1,4 @@
-"""Moving pictures without writing, to lay writing over: textures, drawn scenes and real footage."""
+"""Moving pictures without writing, to lay writing over: textures, synthetic scenes and real footage."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def texture_clip(
 
 
 def drawn_clip(seed: int, width: int, height: int, times_s: Sequence[float]) -> np.ndarray:
-    """A scene of the drawn corpus, (T, H, W, 3) uint8 RGB."""
+    """A scene of the synthetic corpus, (T, H, W, 3) uint8 RGB."""
     positions = [t / max(times_s[-1], 1e-6) for t in times_s]
     return np.stack(list(render_at(draw_scene(seed), width, height, positions)))
 

@@ -29,7 +29,7 @@ def profile_pass(paths: list[str]) -> dict[str, float]:
         container, stream = open_video(path)
         detector = make_detector(recipe.split)
         with container, _timers(spent, detector):
-            reader = FrameReader(container, stream, ahead=True, motion_vectors=True)
+            reader = FrameReader(container, stream, prefetch=True, motion_vectors=True)
             header = probe.header_facts(container, stream)
             _, seen = run_pass(reader, header, STREAM_MEASURES, recipe.measure, detector)
             transitions = detector.finish()

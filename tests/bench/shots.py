@@ -1,9 +1,9 @@
 """`python -m tests.bench.shots`: how well each shot detector finds known transitions, and how fast.
 
 Two sets: the real videos of `../shared/videos`, whose hard cuts a person has verified, and composed edits
-(`pipeline.synthetic.edits`) of stretches of those videos and of drawn scenes, of any length. Every file is decoded once for
-all detectors. Edits and what each detector reports of them are kept in `out/bench_shots/`, part by part, so that a
-run that was broken off goes on; `--fresh` forgets it. `shot_matching` says what counts as found. Writes
+(`pipeline.synthetic.edits`) of stretches of those videos and of synthetic scenes, of any length. Every file is decoded
+once for all detectors. Edits and what each detector reports of them are kept in `out/bench_shots/`, part by part, so
+that a run that was broken off goes on; `--fresh` forgets it. `shot_matching` says what counts as found. Writes
 `out/bench_shots.json`.
 """
 

@@ -2,8 +2,8 @@
 
     python -m tests.bench.texts [--clips 240] [--backend transformers]
 
-Held-out drawn clips with titles that are true or false on purpose, through the caption stage as a job runs it, with the
-built-in model; then short prompts for the same scenes, expanded beside the captions that the stage wrote.
+Held-out synthetic clips with titles that are true or false on purpose, through the caption stage as a job runs it, with
+the built-in model; then short prompts for the same scenes, expanded beside the captions that the stage wrote.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A data set whose one release is encoded: drawn clips through the built-in autoencoder and text encoder."""
+"""A data set whose one release is encoded: synthetic clips through the built-in autoencoder and text encoder."""
 
 import json
 

@@ -45,7 +45,7 @@ def inputs(drawn_corpus: Path) -> str:
 
 @pytest.fixture(scope="module")
 def curated(inputs: str, two_cpus: str, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """The drawn corpus, curated without interruption."""
+    """The synthetic corpus, curated without interruption."""
     dataset = Dataset(str(tmp_path_factory.mktemp("curated") / "ds"))
     assert main(["curate", inputs, "--out", dataset.location, *SETTINGS]) == 0
     return dataset

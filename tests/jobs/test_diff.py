@@ -21,7 +21,7 @@ FAR_FUTURE_US = 2**60
 def location(
     tmp_path_factory: pytest.TempPathFactory, video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow
 ) -> str:
-    """Release `a` of five clips; `b` after three were rejected as still, one got another caption, and one came."""
+    """Release `a` of five clips; `b` after three were rejected as still, one got another caption, and one added."""
     folder = tmp_path_factory.mktemp("diff") / "ds"
     dataset = Dataset(str(folder))
     dataset.write_part(VIDEOS, [video_row("v0")])
@@ -41,14 +41,14 @@ def location(
 def test_counts_reasons_and_clips_are_printed(location: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diff", location, "a", "b", "--limit", "2"]) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("a (5 clips) -> b (3 clips): 1 came, 3 went, 1 changed, 1 the same\n")
+    assert printed.startswith("a (5 clips) -> b (3 clips): 1 added, 3 removed, 1 changed, 1 the same\n")
     lines = [" ".join(line.replace("│", " ").split()) for line in printed.splitlines()]
-    assert "went rejected: still 3" in lines
+    assert "removed rejected: still 3" in lines
     assert "changed captioner 1" in lines
     assert "c0 v0.mp4 0.00 to 1.00 rejected: still" in lines
     assert "c1 v0.mp4 1.00 to 2.00 rejected: still" in lines
     assert not any(line.startswith("c2 ") for line in lines)
-    assert "1 more went; --limit or --json shows them" in lines
+    assert "1 more removed; --limit or --json shows them" in lines
     assert "captioner: cap0 -> cap1" in printed
     assert "short: short of c4 -> [b]x[/b]" in printed
 
@@ -57,8 +57,8 @@ def test_json_holds_everything(location: str, capsys: pytest.CaptureFixture[str]
     assert main(["diff", location, "a", "b", "--limit", "0", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["a"]["name"], found["b"]["name"]) == ("a", "b")
-    assert [found[kind] for kind in ("came", "went", "changed", "same")] == [1, 3, 1, 1]
-    assert found["reasons"]["went"] == {"rejected: still": 3}
+    assert [found[kind] for kind in ("added", "removed", "changed", "same")] == [1, 3, 1, 1]
+    assert found["reasons"]["removed"] == {"rejected: still": 3}
     assert [clip["clip_id"] for clip in found["clips"]] == ["c5", "c0", "c1", "c2", "c4"]
     assert found["clips"][-1]["changes"]["captioner"] == {"old": "cap0", "new": "cap1"}
     assert found["clips"][1] == {
@@ -66,7 +66,7 @@ def test_json_holds_everything(location: str, capsys: pytest.CaptureFixture[str]
         "uri": "/videos/v0.mp4",
         "start_us": 0,
         "end_us": 1_000_000,
-        "kind": "went",
+        "kind": "removed",
         "reasons": ["rejected: still"],
         "changes": {},
     }

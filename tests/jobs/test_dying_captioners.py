@@ -58,7 +58,7 @@ def draw(path: Path, seed: int, size: tuple[int, int]) -> None:
 
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[[dict[int, tuple[int, int]]], list[str]]:
-    """Arguments that curate drawn videos, some of other sizes, a few clips at a time."""
+    """Arguments that curate synthetic videos, some of other sizes, a few clips at a time."""
 
     def make(sizes: dict[int, tuple[int, int]]) -> list[str]:
         (tmp_path / "videos").mkdir()

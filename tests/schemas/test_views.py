@@ -95,7 +95,7 @@ def test_the_funnel_adds_up(connection: duckdb.DuckDBPyConnection) -> None:
         "videos in": 7,
         "videos probed": 4,
         "videos failed": 3,
-        "videos with the bytes of another": 1,
+        "byte-identical duplicates": 1,
         "clips": 9,
         "clips kept": 5,
         "clips rejected": 2,

@@ -1,4 +1,4 @@
-"""What the captioner's fit learns from a batch of drawn clips: the helper heads' labels and the token sequences.
+"""What the captioner's fit learns from a batch of synthetic clips: the helper heads' labels and the token sequences.
 
 Shape suffixes: B clips, S time slices, M visual tokens of a slice, O objects, L tokens of a sequence.
 """

@@ -1,4 +1,4 @@
-"""Drawn clips for fitting the captioner: drawn once into memory-mapped files, then read in augmented batches.
+"""Synthetic clips for fitting the captioner: drawn once into memory-mapped files, then read in augmented batches.
 
 A clip is drawn larger, spoilt a little as video encoding does, and brought to the captioner's few pixels by area, as
 decoded footage will be. Each cached clip gives five: as it is, mirrored, backwards, both, and one frame held. The

@@ -1,9 +1,9 @@
-"""Fit the builtin captioner on drawn clips: its vision first, with helper heads, then captions and tasks on text.
+"""Fit the builtin captioner on synthetic clips: its vision first, with helper heads, then captions and tasks on text.
 
     python -m jobs.fits.captioner.fit --out DIR [--minutes M] [--seed S] [--clips N] [--start FOLDER]
 
-DIR/clips holds the drawn clips, DIR/state.pt the fit so far (the same command resumes), DIR/log.jsonl the losses and
-the held-out accuracy by attribute, DIR/captioner the checkpoint and its card.
+DIR/clips holds the synthetic clips, DIR/state.pt the fit so far (the same command resumes), DIR/log.jsonl the losses
+and the held-out accuracy by attribute, DIR/captioner the checkpoint and its card.
 """
 
 from __future__ import annotations
@@ -303,7 +303,7 @@ def _means(reports: list[dict[str, float]]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Fit the builtin captioner on drawn clips.")
+    parser = argparse.ArgumentParser(description="Fit the builtin captioner on synthetic clips.")
     parser.add_argument("--out", type=Path, required=True, help="folder for clips, state, log and checkpoint")
     parser.add_argument("--minutes", type=float, default=FitSettings.minutes)
     parser.add_argument("--seed", type=int, default=FitSettings.seed)

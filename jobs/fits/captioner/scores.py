@@ -1,4 +1,4 @@
-"""How well the builtin model does on drawn clips and texts that it was never fitted on."""
+"""How well the builtin model does on synthetic clips and texts that it was never fitted on."""
 
 from __future__ import annotations
 
@@ -148,13 +148,14 @@ looks at 8 frames of about 5,120 pixels and answers with a structured caption in
 and it expands a short prompt. It knows the three questions in `pipeline/prompts/*-builtin.toml` and no others.
 transformers and vLLM load this folder as it is, and give the same greedy text.
 
-**It knows drawn clips only** (`pipeline/drawn`): one or two coloured shapes before a pattern. It is here so that every
-stage can be run and tested with nothing downloaded. It is not meant for footage, of which it says untrue things.
+**It knows synthetic clips only** (`pipeline/synthetic`): one or two coloured shapes before a pattern. It is here so
+that every stage can be run and tested with nothing downloaded. It is not meant for footage, of which it says untrue
+things.
 
 {fitted} The vision tower was fitted first, with helper heads on its tokens (dropped afterwards),
 then all of it. Weights are stored in half precision.
 
-Share of attributes stated rightly in greedy detailed captions of drawn clips that were never fitted on (seeds from
+Share of attributes stated rightly in greedy detailed captions of synthetic clips that were never fitted on (seeds from
 1,000,000,000), and of what the shorter texts state. In the right column every clip holds a pair of shape and colour
 that no clip of the fit held. No grammar held the answers to JSON.
 

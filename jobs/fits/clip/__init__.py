@@ -1,0 +1,1 @@
+"""The fit of the built-in image-text model."""

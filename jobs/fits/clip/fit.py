@@ -1,4 +1,4 @@
-"""Fit the small image-text model on drawn clips: `python -m jobs.fits.clip.fit --out DIR [--minutes M] [--seed S]`.
+"""Fit the small image-text model on synthetic clips: `python -m jobs.fits.clip.fit --out DIR [--minutes M] [--seed S]`.
 
 Loss: symmetric contrastive cross-entropy (Radford et al. 2021, section 2.3) with every true pair of the batch as a
 target and texts with one wrong word as further negatives; plus two helpers that cost little and are thrown away
@@ -208,11 +208,11 @@ def fit(config: FitConfig, out: Path, cache: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Fit the small image-text model on drawn clips.")
+    parser = argparse.ArgumentParser(description="Fit the small image-text model on synthetic clips.")
     parser.add_argument("--out", type=Path, required=True, help="folder for the model, in open_clip's format")
     parser.add_argument("--minutes", type=float, default=FitConfig.minutes, help="time budget of the fit")
     parser.add_argument("--seed", type=int, default=FitConfig.seed)
-    parser.add_argument("--clips", type=int, default=FitConfig.num_clips, help="number of drawn clips to fit on")
+    parser.add_argument("--clips", type=int, default=FitConfig.num_clips, help="number of synthetic clips to fit on")
     parser.add_argument(
         "--cache", type=Path, default=Path("out/clip-frames"), help="folder for drawn frames and the log"
     )

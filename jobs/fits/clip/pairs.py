@@ -1,4 +1,4 @@
-"""Frames of drawn clips and texts that are true of them, for fitting the small image-text model.
+"""Frames of synthetic clips and texts that are true of them, for fitting the small image-text model.
 
 A text says some of the facts that a single frame shows and leaves others open. A pair is positive when all that the
 text says holds for the scene, so a batch has as many positives as are true, not one per image.

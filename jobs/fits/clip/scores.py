@@ -1,4 +1,5 @@
-"""How well a small image-text model knows held-out drawn clips: `python -m jobs.fits.clip.scores FOLDER [--clips N]`.
+"""How well a small image-text model knows held-out synthetic clips: `python -m jobs.fits.clip.scores FOLDER [--clips
+N]`.
 
 Scores are read through the same classes that curation uses, from the files on disk, so they include half precision,
 the image transform and the tokenizer.
@@ -63,7 +64,7 @@ def _right_word(embedder: ClipEmbedder, scenes: list[Scene], video: np.ndarray, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Score an image-text model on held-out drawn clips.")
+    parser = argparse.ArgumentParser(description="Score an image-text model on held-out synthetic clips.")
     parser.add_argument("folder", type=Path, help="model in open_clip's format")
     parser.add_argument("--clips", type=int, default=100)
     args = parser.parse_args()

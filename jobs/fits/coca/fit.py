@@ -1,9 +1,9 @@
-"""Fit the builtin CoCa on drawn clips: its vision first, with helper heads, then contrast and captions as well.
+"""Fit the builtin CoCa on synthetic clips: its vision first, with helper heads, then contrast and captions as well.
 
     python -m jobs.fits.coca.fit --out DIR [--minutes M] [--seed S] [--clips N] [--cache FOLDER] [--start FOLDER]
 
-DIR/log.jsonl holds the losses and the held-out accuracy by attribute, DIR/coca the checkpoint and its card. Drawn clips
-are those of the captioner's fit, kept in FOLDER (DIR/clips unless given).
+DIR/log.jsonl holds the losses and the held-out accuracy by attribute, DIR/coca the checkpoint and its card. Synthetic
+clips are those of the captioner's fit, kept in FOLDER (DIR/clips unless given).
 
 The loss is open_clip's own for CoCa (Yu et al. 2022, arXiv:2205.01917, section 3.2). With it alone a small network
 learns colours at once and shapes hardly, so every patch is asked directly as well (`model/readers/captioner_heads.py`).
@@ -185,12 +185,12 @@ def _log(out: Path, step: int, spent_s: float, facts: Mapping[str, object]) -> N
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Fit the builtin CoCa on drawn clips.")
+    parser = argparse.ArgumentParser(description="Fit the builtin CoCa on synthetic clips.")
     parser.add_argument("--out", type=Path, required=True, help="folder for the log and the checkpoint")
     parser.add_argument("--minutes", type=float, default=FitSettings.minutes)
     parser.add_argument("--seed", type=int, default=FitSettings.seed)
     parser.add_argument("--clips", type=int, default=FitSettings.num_clips)
-    parser.add_argument("--cache", type=Path, help="folder of drawn clips; DIR/clips unless given")
+    parser.add_argument("--cache", type=Path, help="folder of synthetic clips; DIR/clips unless given")
     parser.add_argument(
         "--start", type=Path, help="folder of a checkpoint to go on from, for a better fit in less time"
     )

@@ -1,4 +1,4 @@
-"""Pictures from the drawn clips as the small CoCa sees them, for its fit: one of each clip, or a few.
+"""Pictures from the synthetic clips as the small CoCa sees them, for its fit: one of each clip, or a few.
 
 Shape suffixes: B clips, T pictures of a clip, O objects.
 """

@@ -1,4 +1,4 @@
-"""How well the builtin CoCa does on drawn clips that it was never fitted on, and its card."""
+"""How well the builtin CoCa does on synthetic clips that it was never fitted on, and its card."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ a tokenizer of its own. It looks at frames squashed to 64 x 64 pixels, pools tho
 (Yan et al. 2022, arXiv:2212.04979), and says what they show in two or three sentences: things and background, neither
 motion nor camera. open_clip loads this folder as it is.
 
-**It knows drawn clips only** (`pipeline/drawn`): one or two coloured shapes before a pattern. It is here so that the
-captioner backend `coca` can be run and tested with nothing downloaded. It is not meant for footage, of which it says
-untrue things.
+**It knows synthetic clips only** (`pipeline/synthetic`): one or two coloured shapes before a pattern. It is here so
+that the captioner backend `coca` can be run and tested with nothing downloaded. It is not meant for footage, of which
+it says untrue things.
 
 {fitted}
 Its loss is the contrastive one and that of captions, 1 : 2; helper heads on the patches, dropped afterwards, came first
 and went along. Weights are stored in half precision.
 
-Share of attributes stated rightly in greedy captions of drawn clips that were never fitted on (seeds from
+Share of attributes stated rightly in greedy captions of synthetic clips that were never fitted on (seeds from
 1,000,000,000): of 8 frames pooled, and of one frame alone. In the columns of unseen pairs every clip holds a pair of
 shape and colour that no clip of the fit held.
 

@@ -34,7 +34,7 @@ VERSIONS = {"overlay_text": 1, "embedding": 1, "aesthetic": 1, "safety": 1}
 """Raised when a clip measure's code gives other results; here and nowhere else, so that asking loads no model."""
 
 
-def look_fingerprints(recipe: Recipe) -> dict[str, str]:
+def clip_measure_fingerprints(recipe: Recipe) -> dict[str, str]:
     """The fingerprint of each clip measure that is on: its code's version, its settings, and weights that lie here."""
     frames, weights = asdict(recipe.frames), _weights
     settings: dict[str, Callable[[], tuple]] = {
@@ -43,7 +43,7 @@ def look_fingerprints(recipe: Recipe) -> dict[str, str]:
         "aesthetic": lambda: (file_digest(recipe.aesthetic.head), weights(recipe.aesthetic.model), frames),
         "safety": lambda: (weights(recipe.safety.model), list(recipe.safety.unsafe_labels), frames),
     }
-    return {name: digest(name, VERSIONS[name], *settings[name]()) for name in recipe.looks}
+    return {name: digest(name, VERSIONS[name], *settings[name]()) for name in recipe.clip_measures}
 
 
 def _weights(model: str) -> str:
@@ -106,27 +106,27 @@ def _reduced(frames: np.ndarray, max_pixels_px: int) -> np.ndarray:
     return np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
 
 
-class Looking:
+class ClipModels:
     """Loads the embedding model and the heads that the recipe names; adds their scores."""
 
     def __init__(self, recipe: Recipe, report: Reporter) -> None:
         self._report = report
         self._embedder, self._heads = None, {}
-        if "embedding" in recipe.looks:
+        if "embedding" in recipe.clip_measures:
             from pipeline.measure.clip.embedding import ClipEmbedder
 
             self._embedder = ClipEmbedder(recipe.embedding)
-        if "aesthetic" in recipe.looks:
+        if "aesthetic" in recipe.clip_measures:
             from pipeline.measure.clip.aesthetic import AestheticMeasure
 
             self._heads["aesthetic"] = AestheticMeasure(recipe.aesthetic)
-        if "safety" in recipe.looks:
+        if "safety" in recipe.clip_measures:
             from pipeline.measure.clip.safety import SafetyMeasure
 
             self._heads["safety"] = SafetyMeasure(recipe.safety)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        with timed(self._report, "look") as work:
+        with timed(self._report, "clip measures") as work:
             clips = [json.loads(text) for text in batch["clip"].to_pylist()]
             scores = [json.loads(text) for text in batch["scores"].to_pylist()]
             frames, times_s = frames_of(batch), batch["times_s"].to_pylist()
@@ -150,7 +150,7 @@ class Looking:
 
 
 @dataclass(frozen=True)
-class LookWriter:
+class ClipMeasureWriter:
     """Writes `embeddings`, then the row of every measure that a clip needed."""
 
     dataset: Dataset
@@ -176,7 +176,7 @@ class LookWriter:
             for name, measured in rows.items():
                 self.dataset.write_part(MEASURES[name], measured)
             work.rows = batch.num_rows
-            work.count("clips looked at", batch.num_rows)
+            work.count("clips measured", batch.num_rows)
         return batch.select(["clip"])
 
     def _measured(

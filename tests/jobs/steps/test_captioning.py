@@ -32,7 +32,7 @@ def test_the_builtin_ones_notice_names_a_model_of_the_same_backend(
     recipe = change_recipe(load_recipe("default"), [f"caption.backend={backend}"])
     tell_of_builtin(recipe)
     line = capsys.readouterr().err
-    assert "knows drawn shapes and not footage" in line
+    assert "knows synthetic shapes and not footage" in line
     assert named in line
     tell_of_builtin(change_recipe(recipe, ["caption.checkpoint=a/b"]))
     assert capsys.readouterr().err == ""

@@ -68,8 +68,8 @@ def captioned(monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> Callable[..., 
         rewrite = load_prompt(chosen.caption.rewrite, ("caption", "title")) if chosen.caption.rewrite else None
         template = load_prompt(chosen.caption.prompt, ("language", "hints"))
         monkeypatch.setattr(stage, "load_captioner", lambda config: EngineCaptioner(config, engine, template, rewrite))
-        stage = Captioning(chosen, lambda *_: None)
-        batch = stage(batch_of(levels, clip))
+        captioning = Captioning(chosen, lambda *_: None)
+        batch = captioning(batch_of(levels, clip))
         rows = [json.loads(text) for text in batch["row"].to_pylist()]
         CAPTIONS.encode(rows)
         return rows, engine

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.decode.prefetch import ahead
+from pipeline.decode.prefetch import prefetch
 
 
 def counting(made: list[int], end: int) -> Iterator[int]:
@@ -18,17 +18,17 @@ def counting(made: list[int], end: int) -> Iterator[int]:
 
 
 def threads_ahead() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if thread.name == "ahead"]
+    return [thread for thread in threading.enumerate() if thread.name == "prefetch"]
 
 
 def test_gives_all_items_in_order() -> None:
-    assert list(ahead(counting([], 1000), 3)) == list(range(1000))
+    assert list(prefetch(counting([], 1000), 3)) == list(range(1000))
     assert not threads_ahead()
 
 
 def test_makes_no_more_than_asked_for_beforehand() -> None:
     made: list[int] = []
-    items = ahead(counting(made, 100), 4)
+    items = prefetch(counting(made, 100), 4)
     for taken in range(10):
         assert next(items) == taken
         deadline = time.monotonic() + 1.0
@@ -43,7 +43,7 @@ def test_raises_the_error_after_the_items_before_it() -> None:
         yield 1
         raise OSError("gone")
 
-    items = ahead(broken(), 8)
+    items = prefetch(broken(), 8)
     assert next(items) == 1
     with pytest.raises(OSError, match="gone"):
         next(items)
@@ -51,7 +51,7 @@ def test_raises_the_error_after_the_items_before_it() -> None:
 
 
 def test_ends_its_thread_when_closed() -> None:
-    items = ahead(iter(range(10**9)), 2)
+    items = prefetch(iter(range(10**9)), 2)
     next(items)
     items.close()
     assert not threads_ahead()

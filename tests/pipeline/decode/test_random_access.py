@@ -70,5 +70,6 @@ def test_random_access_equals_one_pass_in_every_container(whole_files: list[Path
 
 def test_random_access_leaves_matrix_products_to_torch() -> None:
     """decord would load NVIDIA's libraries for the whole process, and one of them takes CPU products over."""
-    code = "from pipeline.decode.random_access import _load_decord; _load_decord(); import torch; x = torch.ones(64, 64); x @ x"
+    load = "from pipeline.decode.random_access import _load_decord; _load_decord()"
+    code = f"{load}; import torch; x = torch.ones(64, 64); x @ x"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

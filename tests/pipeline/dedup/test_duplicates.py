@@ -1,4 +1,4 @@
-"""Duplicates: edits of drawn clips through real files, and groups, ranks and clusters with known answers."""
+"""Duplicates: edits of synthetic clips through real files, and groups, ranks and clusters with known answers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def near(rows: list[dict[str, Any]], config: DuplicatesConfig = CONFIG) -> dict[
 
 @pytest.fixture(scope="module")
 def edited(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    """Fingerprints of two drawn clips and their twelve copies each."""
+    """Fingerprints of two synthetic clips and their twelve copies each."""
     folder = tmp_path_factory.mktemp("edited")
     sources = [write_drawn_clip(folder, number, size=SIZE) for number in SCENES]
     files = [*sources, *(edited_copy(kind, source, folder) for source in sources for kind in KINDS)]

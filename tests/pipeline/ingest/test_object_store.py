@@ -66,7 +66,7 @@ def _make_bucket(uri: str, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def store(query: str, drawn_corpus: Path) -> str:
-    """The same with three drawn files and a list of them in `lake/in`."""
+    """The same with three synthetic files and a list of them in `lake/in`."""
     filesystem, _ = fs.FileSystem.from_uri(f"s3://lake?{query}")
     rows = []
     for name in FILES:

@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from pipeline.release import releases
-from pipeline.release.diff import CAME, CHANGED, WENT, Change, Differences, compare, latest_two
+from pipeline.release.diff import ADDED, CHANGED, REMOVED, Change, Differences, compare, latest_two
 from pipeline.store.dataset import Dataset, DatasetError, to_parquet
 from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, MEASURES, VIDEOS
 from schemas.columns import Table
@@ -86,7 +86,7 @@ def reasons(differences: Differences, kind: str) -> dict[str, list[str]]:
 def test_nothing_changed(diary: Diary) -> None:
     diary.release(2, "b")
     differences = compare(diary.dataset, "a", "b")
-    assert (differences.counts, differences.num_same) == ({CAME: 0, WENT: 0, CHANGED: 0}, 5)
+    assert (differences.counts, differences.num_same) == ({ADDED: 0, REMOVED: 0, CHANGED: 0}, 5)
 
 
 def test_a_clip_goes_by_a_decision_and_its_reasons_are_of_that_time(diary: Diary) -> None:
@@ -97,20 +97,20 @@ def test_a_clip_goes_by_a_decision_and_its_reasons_are_of_that_time(diary: Diary
     diary.decide(3, "c0", "rejected", "a later reason")
     diary.decide(3, "c1", "kept")
     found = compare(diary.dataset, "a", "b")
-    assert reasons(found, WENT) == {
+    assert reasons(found, REMOVED) == {
         "c0": ["rejected: too_dark", "rejected: still"],
         "c1": ["failed: overlay_text: broken"],
         "c2": ["pending: unmeasured: overlay_text"],
     }
-    assert found.reason_counts(WENT)["rejected: too_dark"] == 1
+    assert found.reason_counts(REMOVED)["rejected: too_dark"] == 1
 
 
 def test_a_clip_comes_back_that_was_rejected_when_it_was_scanned(diary: Diary) -> None:
     diary.decide(2, "c5", "kept")
     diary.release(2, "b")
     found = compare(diary.dataset, "a", "b")
-    assert reasons(found, CAME) == {"c5": ["rejected: too_dark", "rejected: still"]}
-    assert reasons(compare(diary.dataset, "b", "a"), WENT) == {"c5": ["rejected: too_dark", "rejected: still"]}
+    assert reasons(found, ADDED) == {"c5": ["rejected: too_dark", "rejected: still"]}
+    assert reasons(compare(diary.dataset, "b", "a"), REMOVED) == {"c5": ["rejected: too_dark", "rejected: still"]}
 
 
 def test_a_clip_comes_with_a_video_scanned_later(diary: Diary, video_row: MakeRow, clip_row, caption_row) -> None:
@@ -118,7 +118,7 @@ def test_a_clip_comes_with_a_video_scanned_later(diary: Diary, video_row: MakeRo
     diary.write(2, CLIPS, clip_row("new", "v1"))
     diary.write(2, CAPTIONS, caption_row("new"))
     diary.release(3, "b")
-    assert reasons(compare(diary.dataset, "a", "b"), CAME) == {"new": ["not scanned yet"]}
+    assert reasons(compare(diary.dataset, "a", "b"), ADDED) == {"new": ["not scanned yet"]}
 
 
 def test_a_clip_comes_when_its_caption_does(tmp_path: Path, video_row, clip_row, caption_row) -> None:
@@ -131,7 +131,7 @@ def test_a_clip_comes_when_its_caption_does(tmp_path: Path, video_row, clip_row,
     diary.release(1, "a")
     diary.write(2, CAPTIONS, *(caption_row(f"c{i}", "cap1") for i in range(1, 4)))
     diary.release(2, "b")
-    assert reasons(compare(diary.dataset, "a", "b"), CAME) == {
+    assert reasons(compare(diary.dataset, "a", "b"), ADDED) == {
         "c1": ["no caption yet"],
         "c2": ["caption rejected: refusal", "caption rejected: too_short"],
         "c3": ["caption failed: frames: gone"],
@@ -149,9 +149,9 @@ def test_a_clip_goes_and_comes_by_decisions_on_its_caption(diary: Diary, tmp_pat
     shutil.copytree(diary.dataset.location, copy.location, copy_function=shutil.copyfile)
     why = ["caption rejected: caption_padding", "caption rejected: caption_too_long"]
     for dataset in (diary.dataset, copy):
-        assert reasons(compare(dataset, "a", "b"), WENT) == {"c0": why}
-        assert reasons(compare(dataset, "b", "c"), CAME) == {"c0": why}
-        assert reasons(compare(dataset, "b", "c"), WENT) == {"c1": ["caption rejected: caption_refuses"]}
+        assert reasons(compare(dataset, "a", "b"), REMOVED) == {"c0": why}
+        assert reasons(compare(dataset, "b", "c"), ADDED) == {"c0": why}
+        assert reasons(compare(dataset, "b", "c"), REMOVED) == {"c1": ["caption rejected: caption_refuses"]}
 
 
 def test_a_clip_goes_by_the_condition_as_its_scores_were(diary: Diary) -> None:
@@ -167,22 +167,22 @@ def test_a_clip_goes_by_the_condition_as_its_scores_were(diary: Diary) -> None:
         3, MEASURES["overlay_text"], measured | {"measure": "n", "measured_us": 3 * DAY_US, "overlay_text_frac": 0.0}
     )
     outside = [f"does not satisfy --where {where}"]
-    assert reasons(compare(diary.dataset, "a", "b"), WENT) == {"c0": outside, "c1": outside, "c2": outside}
+    assert reasons(compare(diary.dataset, "a", "b"), REMOVED) == {"c0": outside, "c1": outside, "c2": outside}
     diary.release(3, "c", where)
-    assert reasons(compare(diary.dataset, "b", "c"), CAME) == {"c2": outside}
+    assert reasons(compare(diary.dataset, "b", "c"), ADDED) == {"c2": outside}
 
 
 def test_a_condition_that_no_longer_fits_is_unknown(diary: Diary) -> None:
     diary.release(2, "b", "motion_px_s > 0.5")
     diary.change_facts("b", where="lost_column > 1")
-    ((reason,),) = reasons(compare(diary.dataset, "a", "b"), WENT).values()
+    ((reason,),) = reasons(compare(diary.dataset, "a", "b"), REMOVED).values()
     assert reason.startswith("unknown: --where lost_column > 1 does not fit")
 
 
 def test_what_nothing_stood_against_was_not_drawn(diary: Diary) -> None:
     diary.release(2, "b", "motion_px_s > 0.5")
     diary.change_facts("b", where="true")
-    assert reasons(compare(diary.dataset, "a", "b"), WENT) == {"c0": ["not drawn by sampling"]}
+    assert reasons(compare(diary.dataset, "a", "b"), REMOVED) == {"c0": ["not drawn by sampling"]}
 
 
 def test_a_data_set_that_was_made_anew_does_not_hold_the_clip(diary: Diary, video_row, clip_row, caption_row) -> None:
@@ -194,7 +194,7 @@ def test_a_data_set_that_was_made_anew_does_not_hold_the_clip(diary: Diary, vide
     diary.write(2, CAPTIONS, *(caption_row(f"c{i}") for i in range(4)))
     diary.release(2, "b")
     found = compare(diary.dataset, "a", "b")
-    assert reasons(found, WENT) == {"c4": ["no longer in the data set"]}
+    assert reasons(found, REMOVED) == {"c4": ["no longer in the data set"]}
 
 
 def test_a_clip_goes_when_its_file_gets_other_bytes(diary: Diary, video_row, clip_row, caption_row) -> None:
@@ -203,8 +203,8 @@ def test_a_clip_goes_when_its_file_gets_other_bytes(diary: Diary, video_row, cli
     diary.write(2, CAPTIONS, caption_row("new"))
     diary.release(2, "b")
     found = compare(diary.dataset, "a", "b")
-    assert reasons(found, CAME) == {"new": ["not scanned yet"]}
-    assert reasons(found, WENT) == {f"c{i}": ["its file holds other bytes now"] for i in range(5)}
+    assert reasons(found, ADDED) == {"new": ["not scanned yet"]}
+    assert reasons(found, REMOVED) == {f"c{i}": ["its file holds other bytes now"] for i in range(5)}
 
 
 def test_a_copied_data_set_knows_decisions_but_not_the_age_of_rows(diary: Diary, tmp_path, video_row) -> None:
@@ -216,10 +216,10 @@ def test_a_copied_data_set_knows_decisions_but_not_the_age_of_rows(diary: Diary,
     diary.change_facts("c", where="true")
     copy = Dataset(str(tmp_path / "copy"))
     shutil.copytree(diary.dataset.location, copy.location, copy_function=shutil.copyfile)
-    assert reasons(compare(copy, "a", "b"), CAME) == {"c5": ["rejected: too_dark", "rejected: still"]}
-    went = reasons(compare(copy, "b", "c"), WENT)
-    assert went["c4"] == ["rejected: still"]
-    assert went["c0"][0].startswith("unknown: the data set was copied")
+    assert reasons(compare(copy, "a", "b"), ADDED) == {"c5": ["rejected: too_dark", "rejected: still"]}
+    removed = reasons(compare(copy, "b", "c"), REMOVED)
+    assert removed["c4"] == ["rejected: still"]
+    assert removed["c0"][0].startswith("unknown: the data set was copied")
 
 
 def test_a_release_without_its_time_is_read_and_its_reasons_are_unknown(diary: Diary) -> None:
@@ -228,7 +228,7 @@ def test_a_release_without_its_time_is_read_and_its_reasons_are_unknown(diary: D
     diary.change_facts("b", frozen_us=None)
     assert releases.read(diary.dataset, "b").frozen_us is None
     found = compare(diary.dataset, "a", "b")
-    assert reasons(found, WENT) == {"c0": ["unknown: release b does not say when it was frozen"]}
+    assert reasons(found, REMOVED) == {"c0": ["unknown: release b does not say when it was frozen"]}
 
 
 def test_a_changed_caption_and_box_are_told_with_both_values(diary: Diary, clip_row, caption_row) -> None:
@@ -240,7 +240,7 @@ def test_a_changed_caption_and_box_are_told_with_both_values(diary: Diary, clip_
     captioner = "captioner = if(clip_id in ('c0', 'c1'), 'cap1', 'cap0')"
     diary.release(2, "b", captioner)
     found = compare(diary.dataset, "a", "b")
-    assert (found.counts, found.num_same) == ({CAME: 0, WENT: 0, CHANGED: 3}, 2)
+    assert (found.counts, found.num_same) == ({ADDED: 0, REMOVED: 0, CHANGED: 3}, 2)
     changes = {difference.clip["clip_id"]: difference.changes for difference in found.clips}
     assert changes == {
         "c0": [Change("captioner", "cap0", "cap1"), Change("short", "short of c0", "another text")],

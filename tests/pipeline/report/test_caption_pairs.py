@@ -175,7 +175,7 @@ def test_pages_hold_both_captions_and_escape_them(dataset: Dataset) -> None:
 
 def test_a_page_of_two_equal_releases_says_so(dataset: Dataset) -> None:
     page = diff_page(dataset, compare(dataset, "a", "a"), 9)
-    assert "0 came, 0 went, 0 changed, 6 the same." in page
+    assert "0 added, 0 removed, 0 changed, 6 the same." in page
     assert "captioned otherwise" not in page
 
 

@@ -1,4 +1,4 @@
-"""The report's rules, thresholds, labels, timelines and releases, over a hand-made data set of one drawn video."""
+"""The report's rules, thresholds, labels, timelines and releases, over a hand-made data set of one synthetic video."""
 
 from __future__ import annotations
 
@@ -351,5 +351,5 @@ def test_the_page_holds_all_sections(dataset: Dataset, judged: Judged) -> None:
     assert "<b>0.99 px/s</b> &lt; 1" in page
     assert "From first to second" in page
     assert re.search(
-        r"<td>went</td><td>does not satisfy --where motion_px_s &gt; 1</td><td class=\"count\">2</td>", page
+        r"<td>removed</td><td>does not satisfy --where motion_px_s &gt; 1</td><td class=\"count\">2</td>", page
     )

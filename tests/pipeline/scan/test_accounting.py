@@ -1,4 +1,5 @@
-"""Every input of the drawn corpus and of the real videos, with the exact reasons that its clips are expected to get.
+"""Every input of the synthetic corpus and of the real videos, with the exact reasons that its clips are expected to
+get.
 
 The whole of the cheap half runs: decode pass, duplicates, rules; only the search for text, which needs models, is left
 out. A line gives a file, with its own reason if it fails; the lines below it, the reasons against each of its clips.

@@ -1,4 +1,4 @@
-"""The one decode pass over the drawn corpus, marked with its answer sheet."""
+"""The one decode pass over the synthetic corpus, marked with its answer sheet."""
 
 from __future__ import annotations
 

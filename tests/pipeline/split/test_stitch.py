@@ -1,4 +1,4 @@
-"""Jump cuts within a drawn scene are stitched, cuts between scenes are not."""
+"""Jump cuts within a synthetic scene are stitched, cuts between scenes are not."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.ingest.inputs import ListedInput, list_inputs
 from pipeline.store.dataset import Dataset
-from pipeline.store.pending import mark_copies, pending_inputs, to_caption, to_look_at, to_remeasure
+from pipeline.store.pending import mark_copies, pending_inputs, to_caption, to_measure, to_remeasure
 from schemas import CAPTIONS, CLIPS, EMBEDDINGS, MEASURES, VIDEOS
 from schemas.identity import ID_HEX_CHARS, file_digest
 
@@ -138,6 +138,6 @@ def test_clips_still_in_are_looked_at_for_what_they_lack(
     rows = [clip_row("kept", "v0"), clip_row("waits", "v0", status="pending"), clip_row("out", "v0", status="rejected")]
     dataset.write_part(CLIPS, rows)
     dataset.write_part(MEASURES["safety"], [measured("safety", "kept", "s1", nsfw=0.5)])
-    needs = {row["clip_id"]: row["needs"] for row in to_look_at(dataset, {"overlay_text": "o1", "safety": "s1"})}
+    needs = {row["clip_id"]: row["needs"] for row in to_measure(dataset, {"overlay_text": "o1", "safety": "s1"})}
     assert needs == {"kept": ["overlay_text"], "waits": ["overlay_text", "safety"]}
-    assert to_look_at(dataset, {}) == []
+    assert to_measure(dataset, {}) == []

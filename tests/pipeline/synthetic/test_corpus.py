@@ -1,4 +1,4 @@
-"""The drawn files hold what their truth promises, as PyAV decodes them."""
+"""The synthetic files hold what their truth promises, as PyAV decodes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people write about drawn clips is true, or false on purpose."""
+"""What people write about synthetic clips is true, or false on purpose."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ ONCE_SCORE, ONCE_COHERENCE = 0.65, 0.8
 """What is seen in a single moment must be as sure as this: opaque letters keep nearly all their edges."""
 LEAST_SCORE = 0.6
 LEGIBLE = 0.75
-"""Confidence from which a reading counts; shapes of the drawn corpus read as one letter or sign at up to 0.89."""
+"""Confidence from which a reading counts; shapes of the synthetic corpus read as one letter or sign at up to 0.89."""
 LEGIBLE_LONG, LONG_LETTERS = 0.6, 4
 """The same for longer readings: no texture read as four letters or more at above 0.4."""
 CORNER_FRAC = 0.1

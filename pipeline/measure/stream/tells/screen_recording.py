@@ -29,7 +29,7 @@ RAMPS = {
 }
 """Means of a file, measured here. Flat, common, still: footage 0.44 to 0.84, 0.11 to 0.64, 0.27 to 0.92; an animation
 on black 0.95, 0.96, 0.97; slides 0.96, 0.97, 1.0; drawn desktops, x264 CRF 20 and 30, 0.87 to 0.90, 0.89 to 0.94, 1.0.
-Strokes: drawn shapes at 1280x720 under 0.0005, slides 0.005, desktops 0.003 to 0.006."""
+Strokes: synthetic shapes at 1280x720 under 0.0005, slides 0.005, desktops 0.003 to 0.006."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from pipeline.measure.clip.aesthetic import AestheticMeasure, load_head, sample_times_us
 from pipeline.measure.clip.embedding import ClipEmbedder
-from pipeline.measure.clip.run import look_fingerprints
+from pipeline.measure.clip.run import clip_measure_fingerprints
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
 from schemas.recipe.models import AestheticConfig
@@ -69,7 +69,7 @@ def test_the_fingerprint_follows_the_weights(tmp_path: Path) -> None:
         torch.manual_seed(seed)
         save_file(torch.nn.Linear(DIM, 1).requires_grad_(False).state_dict(), tmp_path / "head.safetensors")
         recipe = Recipe(aesthetic=AestheticConfig(str(tmp_path / "head.safetensors"), "builtin"))
-        fingerprints.append(look_fingerprints(recipe)["aesthetic"])
+        fingerprints.append(clip_measure_fingerprints(recipe)["aesthetic"])
     assert fingerprints[0] == fingerprints[1] != fingerprints[2]
 
 

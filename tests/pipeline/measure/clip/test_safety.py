@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
-from pipeline.measure.clip.run import look_fingerprints
+from pipeline.measure.clip.run import clip_measure_fingerprints
 from pipeline.measure.clip.safety import SafetyMeasure
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
@@ -76,7 +76,7 @@ def test_independent_labels_do_not_add_up(tmp_path: Path) -> None:
 
 def test_the_fingerprint_follows_weights_and_labels(tmp_path: Path) -> None:
     def of(*settings: Any, **more: Any) -> str:
-        return look_fingerprints(Recipe(safety=SafetyConfig(*settings, **more)))["safety"]
+        return clip_measure_fingerprints(Recipe(safety=SafetyConfig(*settings, **more)))["safety"]
 
     folder = str(save_classifier(tmp_path / "model", FIVE))
     assert of(folder, device="cuda") == of(folder)

@@ -1,4 +1,5 @@
-"""Borders of drawn clips, after x264, against the boxes they were drawn with; and what must not be taken for one."""
+"""Borders of synthetic clips, after x264, against the boxes they were drawn with; and what must not be taken for
+one."""
 
 from __future__ import annotations
 

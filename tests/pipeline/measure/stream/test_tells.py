@@ -1,4 +1,4 @@
-"""Each tell answers a recording drawn to show it, and stays silent on drawn footage."""
+"""Each tell answers a recording drawn to show it, and stays silent on synthetic footage."""
 
 from __future__ import annotations
 
