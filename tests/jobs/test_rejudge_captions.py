@@ -20,7 +20,7 @@ from jobs.steps.records import latest_recipe, write_run
 from pipeline.caption.captioner import fingerprint
 from pipeline.measure.registry import stream_fingerprints
 from pipeline.release import releases
-from pipeline.release.diff import WENT, compare
+from pipeline.release.diff import REMOVED, compare
 from pipeline.report.page import ReportConfig, report_page
 from pipeline.store.dataset import Dataset
 from pipeline.store.pending import to_caption
@@ -137,7 +137,7 @@ def test_releases_differences_and_the_page_see_what_stands(dataset: Dataset) -> 
     assert main(["rejudge", dataset.location, *STRICT]) == 0
     releases.freeze(dataset, "after", "true")
     found = compare(dataset, "before", "after")
-    assert found.reason_counts(WENT) == {"caption rejected: too_short": 2}
+    assert found.reason_counts(REMOVED) == {"caption rejected: too_short": 2}
     page = report_page(dataset, ReportConfig(num_clips=0, num_videos=0))
     assert '<td>too_short</td><td class="count">3</td>' in page
     assert "<code>num_words &lt; 9</code>" in page
