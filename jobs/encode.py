@@ -22,7 +22,7 @@ from pipeline.release.releases import Release
 from pipeline.store.dataset import Dataset
 from schemas import LATENTS, TEXT
 from schemas.recipe import Recipe
-from schemas.recipe.training import EncodeConfig
+from schemas.recipe.encode import EncodeConfig
 from schemas.tables.latents import text_id
 
 

@@ -17,7 +17,7 @@ from pipeline.caption.expand import ExpansionError, load_expander, style_distanc
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
-from schemas.recipe.models import ExpandConfig
+from schemas.recipe.expand import ExpandConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -34,7 +34,7 @@ from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
-from schemas.recipe.training import TrainConfig
+from schemas.recipe.train import TrainConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from model.builtin import BUILTIN
 from pipeline.caption.captioner import fingerprint
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
-from schemas.recipe.models import LANGUAGES
+from schemas.recipe.caption import LANGUAGES
 
 BUILTIN_NOTICE = (
     "captions are by the built-in model, which knows synthetic shapes and not footage; for footage name a model: "

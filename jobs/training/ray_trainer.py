@@ -24,7 +24,7 @@ from pipeline.ray_graphs.graphs import connect
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from schemas.recipe import decode_recipe
-from schemas.recipe.training import TrainConfig
+from schemas.recipe.train import TrainConfig
 
 REPORT_EVERY_STEPS = 10
 """`ray.train.report` makes all ranks wait for each other."""

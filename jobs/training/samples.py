@@ -21,7 +21,7 @@ from pipeline.release.releases import Release
 from pipeline.store.dataset import Dataset
 from schemas import LATENTS, TEXT
 from schemas.errors import UsageError
-from schemas.recipe.training import TextMix
+from schemas.recipe.train import TextMix
 from schemas.tables.latents import text_id
 
 

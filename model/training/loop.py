@@ -16,7 +16,7 @@ from model.training.checkpoints import RunFolder
 from model.training.examples import LatentStatistics, Sample
 from model.training.step import ALONE, Learner, Metrics, Worker
 from schemas.recipe import RecipeError
-from schemas.recipe.training import TrainConfig
+from schemas.recipe.train import TrainConfig
 
 
 def fit(

@@ -27,7 +27,7 @@ from model.training.validation import Validation, hold_out
 from model.transformer.transformer import Transformer, TransformerConfig
 from schemas.identity import digest
 from schemas.recipe import RecipeError
-from schemas.recipe.training import ModelConfig, TrainConfig
+from schemas.recipe.train import ModelConfig, TrainConfig
 
 BETAS = (0.9, 0.95)
 """AdamW's averages, as is usual for transformers since GPT-3."""

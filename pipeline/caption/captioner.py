@@ -20,7 +20,8 @@ from pipeline.caption.frames import fit_frames
 from pipeline.caption.prompts.templates import PromptTemplate, load_prompt
 from pipeline.caption.windows import merged
 from schemas.identity import digest, folder_digest
-from schemas.recipe.models import LANGUAGES, CaptionConfig, EngineSettings
+from schemas.recipe.caption import LANGUAGES, CaptionConfig
+from schemas.recipe.engine import EngineSettings
 from schemas.structured_caption import StructuredCaption, from_json, json_schema
 
 PROMPT_NAMES = ("language", "hints")

@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.caption.backends.engine import Answer, Engine, Request, Sampling, load_engine
 from pipeline.caption.prompts.templates import PromptTemplate, load_prompt
-from schemas.recipe.models import ExpandConfig
+from schemas.recipe.expand import ExpandConfig
 
 EXPAND_NAMES = ("prompt", "examples", "words")
 

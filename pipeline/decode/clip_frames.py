@@ -12,7 +12,7 @@ from pipeline.decode.random_access import frames_at
 from pipeline.decode.reader import MediaError, fit_to_budget
 from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.sandbox import ChildDied, Limits, isolated
-from schemas.recipe.decode_pass import LimitsConfig
+from schemas.recipe.limits import LimitsConfig
 
 
 @dataclass(frozen=True)

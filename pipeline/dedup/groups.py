@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from schemas.recipe.decode_pass import Keep
+from schemas.recipe.duplicates import Keep
 
 Name = TypeVar("Name", str, int)
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from pipeline.dedup.hashes import HashedClips
 from pipeline.measure.stream.video_hash import GRID
-from schemas.recipe.decode_pass import DuplicatesConfig
+from schemas.recipe.duplicates import DuplicatesConfig
 
 RATES = tuple(1.02**step for step in sorted(range(-10, 11), key=abs))
 """Speeds of a copy, from 0.82 to 1.22, the likely ones first; within one step a clip of 10 s drifts by 0.1 s."""

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.dedup.search import find_duplicates, grouping_of
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
-from schemas.recipe.decode_pass import DuplicatesConfig
+from schemas.recipe.duplicates import DuplicatesConfig
 from schemas.tables.duplicates import DUPLICATES, SEMANTIC
 
 HASHED = (

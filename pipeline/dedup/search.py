@@ -16,7 +16,7 @@ from pipeline.dedup.hashes import HashedClips
 from pipeline.dedup.matching import match
 from pipeline.dedup.semantic import cluster_embeddings, semantic_pairs
 from schemas.identity import digest
-from schemas.recipe.decode_pass import DuplicatesConfig
+from schemas.recipe.duplicates import DuplicatesConfig
 from schemas.tables.duplicates import CONTENT, NEAR, SEMANTIC
 
 VERSION = 2

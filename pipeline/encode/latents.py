@@ -15,7 +15,7 @@ import numpy as np
 from pipeline.decode.clip_frames import SampledClip, read_clip
 from pipeline.decode.reader import MICROSECONDS, MediaError, fit_to_budget
 from pipeline.ingest.filesystems import local_copy
-from schemas.recipe.training import EncodeConfig
+from schemas.recipe.encode import EncodeConfig
 
 SIDE_MULTIPLE = 16
 TIME_STRIDE = 4

@@ -13,7 +13,7 @@ from pipeline.encode.latents import FAILED, OK, LatentEncoder, read_planned
 from pipeline.store.dataset import Dataset
 from pipeline.store.run_statistics import Reporter, timed
 from schemas import LATENTS, TEXT
-from schemas.recipe.training import EncodeConfig
+from schemas.recipe.encode import EncodeConfig
 from schemas.tables.latents import text_id
 
 

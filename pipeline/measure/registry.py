@@ -11,7 +11,7 @@ from pipeline.measure.stream import letterbox, motion, video_hash
 from pipeline.measure.stream.technical import measure as technical
 from pipeline.measure.stream.tells import measure as tells
 from schemas.identity import digest
-from schemas.recipe.decode_pass import MeasureConfig
+from schemas.recipe.measure import MeasureConfig
 from schemas.tables.measures import STREAM_MEASURES
 
 

@@ -40,8 +40,8 @@ from pipeline.store.pending import PendingInputs, Remeasuring
 from pipeline.store.run_statistics import RunStatistics, timed
 from schemas import CLIPS, EMBEDDINGS, VIDEOS
 from schemas.recipe import Recipe
-from schemas.recipe.decode_pass import LimitsConfig
-from schemas.recipe.training import EncodeConfig
+from schemas.recipe.encode import EncodeConfig
+from schemas.recipe.limits import LimitsConfig
 
 # Logical CPUs. One of each operator must fit on two CPUs at once, or a stage waits for ever for one that waits for it:
 # 0.5 + 0.1 + 0.5 + 2 x 0.25 + 0.1 = 1.7. Less for decoding would start more workers than two CPUs feed. On a larger

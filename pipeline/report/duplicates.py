@@ -14,7 +14,7 @@ from pipeline.dedup.groups import PREFERENCE, components, ranks
 from pipeline.report.axes import number
 from pipeline.report.clocks import span_text
 from pipeline.report.pictures import Picture, Shelf
-from schemas.recipe.decode_pass import Keep
+from schemas.recipe.duplicates import Keep
 from schemas.tables.clips import KEPT
 
 MAX_MEMBERS = 9

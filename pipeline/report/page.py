@@ -33,7 +33,7 @@ from pipeline.store.active_recipe import active_recipe
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
 from schemas import CAPTIONS
-from schemas.recipe.decode_pass import DuplicatesConfig
+from schemas.recipe.duplicates import DuplicatesConfig
 from schemas.tables.duplicates import DUPLICATE_KINDS
 from schemas.tables.judged import DUPLICATE_RANK, JUDGED
 

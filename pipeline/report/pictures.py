@@ -23,7 +23,7 @@ from pipeline.decode.reader import MediaError
 from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.sandbox import ChildDied, isolated
 from pipeline.report.thumbnails import data_uri
-from schemas.recipe.decode_pass import LimitsConfig
+from schemas.recipe.limits import LimitsConfig
 
 NUM_FRAMES = 3
 HEIGHT_PX = 68

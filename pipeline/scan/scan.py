@@ -20,7 +20,8 @@ from pipeline.split.clips import clip_spans
 from pipeline.split.detectors.catalogue import make_detector
 from schemas.identity import ID_HEX_CHARS, digest
 from schemas.recipe import Recipe
-from schemas.recipe.decode_pass import MeasureConfig, SplitConfig
+from schemas.recipe.measure import MeasureConfig
+from schemas.recipe.split import SplitConfig
 from schemas.rules import Rule
 from schemas.tables.measures import STREAM_MEASURES
 

@@ -17,7 +17,7 @@ from pipeline.decode.frame import StreamFrame, VideoFacts
 from pipeline.decode.reader import MICROSECONDS, NOMINAL_FPS, FrameReader, reformatted
 from pipeline.measure.registry import StreamMeasures
 from pipeline.split.detectors.detector import Detector
-from schemas.recipe.decode_pass import MeasureConfig
+from schemas.recipe.measure import MeasureConfig
 
 
 def run_pass(

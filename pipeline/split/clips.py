@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from pipeline.decode.frame import Span
 from pipeline.split.detectors.detector import Transition
-from schemas.recipe.decode_pass import SplitConfig
+from schemas.recipe.split import SplitConfig
 
 VERSION = 2
 MICROSECONDS = 1_000_000

@@ -16,8 +16,8 @@ from pipeline.decode.reader import fit_to_budget
 from pipeline.measure.clip.embedding import ClipEmbedder
 from pipeline.split.clips import stitch
 from pipeline.split.detectors.detector import Transition
-from schemas.recipe.decode_pass import SplitConfig
-from schemas.recipe.models import EmbeddingConfig
+from schemas.recipe.embedding import EmbeddingConfig
+from schemas.recipe.split import SplitConfig
 
 MAX_PIXELS_PX = 224 * 224
 """What image towers look at."""

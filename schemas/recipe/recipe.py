@@ -19,18 +19,20 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from schemas.errors import UsageError
-from schemas.recipe.decode_pass import DuplicatesConfig, LimitsConfig, MeasureConfig, SplitConfig
-from schemas.recipe.models import (
-    AestheticConfig,
-    CaptionConfig,
-    EmbeddingConfig,
-    ExpandConfig,
-    FramesConfig,
-    OverlayTextConfig,
-    SafetyConfig,
-)
+from schemas.recipe.aesthetic import AestheticConfig
+from schemas.recipe.caption import CaptionConfig
+from schemas.recipe.duplicates import DuplicatesConfig
+from schemas.recipe.embedding import EmbeddingConfig
+from schemas.recipe.encode import EncodeConfig
+from schemas.recipe.expand import ExpandConfig
+from schemas.recipe.frames import FramesConfig
+from schemas.recipe.limits import LimitsConfig
+from schemas.recipe.measure import MeasureConfig
+from schemas.recipe.overlay_text import OverlayTextConfig
+from schemas.recipe.safety import SafetyConfig
+from schemas.recipe.split import SplitConfig
 from schemas.recipe.strict import STRICT
-from schemas.recipe.training import EncodeConfig, TrainConfig
+from schemas.recipe.train import TrainConfig
 from schemas.rules import Rule
 from schemas.tables.measures import CLIP_MEASURES, MEASURE_OF
 

@@ -27,7 +27,7 @@ from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.measure.stream.motion import MotionMeasure
 from pipeline.synthetic.camera_moves import TEXTURES, CameraMove, MoveKind, MovingObject, Texture, draw_texture, render
 from pipeline.synthetic.encode import Encoding, encode
-from schemas.recipe.decode_pass import MeasureConfig
+from schemas.recipe.measure import MeasureConfig
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos"
 KINDS = ("still", "pan left", "pan right", "tilt up", "tilt down", "zoom in", "zoom out", "roll")

@@ -19,7 +19,7 @@ from pipeline.synthetic.edited_copies import write_clip
 from pipeline.synthetic.encode import Encoding
 from pipeline.synthetic.render import render_at
 from pipeline.synthetic.world import draw_scene
-from schemas.recipe.decode_pass import MeasureConfig
+from schemas.recipe.measure import MeasureConfig
 
 SOURCE = Encoding(options=(("crf", "18"),))
 DRAWN_SIZES = ((320, 180), (256, 192), (180, 320), (240, 240))

@@ -30,7 +30,7 @@ from pipeline.dedup.hashes import HashedClips
 from pipeline.dedup.matching import match
 from pipeline.dedup.search import near_pairs
 from pipeline.synthetic.edited_copies import KINDS, edited_copy
-from schemas.recipe.decode_pass import DuplicatesConfig
+from schemas.recipe.duplicates import DuplicatesConfig
 from tests.bench.copies import as_table, fingerprints, write_drawn_clip, write_real_clips
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos"

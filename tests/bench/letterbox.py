@@ -31,7 +31,7 @@ from pipeline.measure.stream.letterbox import LetterboxMeasure
 from pipeline.synthetic.borders import Border, bordered
 from pipeline.synthetic.render import render_at
 from pipeline.synthetic.world import draw_scene
-from schemas.recipe.decode_pass import MeasureConfig
+from schemas.recipe.measure import MeasureConfig
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos"
 STILLS = {

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from pipeline.measure.clip.overlay_text.measure import OverlayTextMeasure, sample_times_us
 from pipeline.synthetic.lettering import KINDS, OVERLAY_KINDS, SCRIPTS, Lettered, letter, stamp_logo
-from schemas.recipe.models import OverlayTextConfig
+from schemas.recipe.overlay_text import OverlayTextConfig
 from tests.bench.overlay_backgrounds import VIDEOS, drawn_clip, real_clip, texture_clip
 
 SIZES_PX = (12, 16, 24, 40, 64)

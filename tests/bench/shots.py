@@ -33,7 +33,7 @@ from pipeline.split.detectors.catalogue import DETECTORS, make_detector
 from pipeline.split.detectors.detector import Transition
 from pipeline.synthetic.edits import encode_edit, plan_edit
 from pipeline.synthetic.edits_footage import Stretches, draw_footage, read_stretches
-from schemas.recipe.decode_pass import SplitConfig
+from schemas.recipe.split import SplitConfig
 from tests.bench.shot_matching import KINDS, Tally, match
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos"

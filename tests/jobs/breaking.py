@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.caption.backends.engine import Answer, Engine, Fault, Request, Sampling
-from schemas.recipe.models import CaptionConfig
+from schemas.recipe.caption import CaptionConfig
 from schemas.structured_caption import StructuredCaption, to_json
 
 FINE, DEADLY, ENDLESS = (160, 120), (96, 160), (320, 64)

@@ -14,7 +14,7 @@ from pipeline.synthetic.render import render
 from pipeline.synthetic.world import detailed_caption, draw_scene, short_caption
 from schemas import LATENTS, RELEASES, TEXT, VIDEOS
 from schemas.identity import digest
-from schemas.recipe.training import EncodeConfig
+from schemas.recipe.encode import EncodeConfig
 from schemas.tables.latents import text_id
 
 SHAPES_THW = ((9, 64, 96), (5, 96, 64), (1, 64, 64), (9, 64, 96))

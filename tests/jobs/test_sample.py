@@ -23,7 +23,7 @@ from pipeline.synthetic.render import render
 from pipeline.synthetic.world import Scene, Thing
 from schemas.errors import UsageError
 from schemas.recipe import decode_recipe
-from schemas.recipe.training import TextMix
+from schemas.recipe.train import TextMix
 
 MOVING = Scene(things=(Thing("circle", "red", direction="right", speed="quickly"),))
 

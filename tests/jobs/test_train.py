@@ -19,7 +19,7 @@ from model.training.loop import fit
 from pipeline.release import releases
 from schemas.errors import UsageError
 from schemas.recipe import load_recipe
-from schemas.recipe.training import TextMix, TrainConfig
+from schemas.recipe.train import TextMix, TrainConfig
 
 SETTINGS = [
     "train.steps=30",

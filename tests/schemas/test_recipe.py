@@ -12,7 +12,7 @@ import pytest
 
 from schemas.errors import UsageError
 from schemas.recipe import RecipeError, decode_recipe, load_recipe
-from schemas.recipe.training import EncodeConfig
+from schemas.recipe.encode import EncodeConfig
 from schemas.rules import Rule, reasons_against
 from schemas.tables.clips import CLIPS
 

@@ -17,7 +17,7 @@ import numpy as np
 from jobs.fits.clip.pairs import HELD_OUT_SEED, PLACE_FACTS, THING_FACTS, small_frames, text_of, with_wrong
 from pipeline.measure.clip.embedding import ClipEmbedder, text_video_similarity
 from pipeline.synthetic.world import Scene, draw_scene
-from schemas.recipe.models import EmbeddingConfig
+from schemas.recipe.embedding import EmbeddingConfig
 
 POSITIONS = [(i + 0.5) / 8 for i in range(8)]
 

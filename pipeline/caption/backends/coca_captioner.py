@@ -17,7 +17,7 @@ from model.readers.coca import Choose, Words, drawn, likeliest, load_coca, sente
 from pipeline.caption.backends.engine import Answer, Request, Sampling, draw_seed
 from pipeline.caption.captioner import Caption, Captioner, ClipFrames, caption_by_windows, coca_checkpoint_of
 from pipeline.caption.frames import even_indices
-from schemas.recipe.models import CaptionConfig
+from schemas.recipe.caption import CaptionConfig
 from schemas.structured_caption import ENDS, StructuredCaption
 
 

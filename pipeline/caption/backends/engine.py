@@ -16,7 +16,7 @@ import numpy as np
 
 from model.builtin import BUILTIN, WEIGHTS
 from schemas.identity import digest
-from schemas.recipe.models import EngineSettings
+from schemas.recipe.engine import EngineSettings
 
 AnswerAll = Callable[[Sequence["Request"], "Sampling"], Sequence["Answer | Fault"]]
 BUILTIN_FOLDER = WEIGHTS / "captioner"

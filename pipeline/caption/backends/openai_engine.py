@@ -23,7 +23,7 @@ from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpe
 from pipeline.caption.backends.background import BackgroundLoop
 from pipeline.caption.backends.engine import Answer, Fault, Request, Sampling, checkpoint_of, draw_seed, one_line
 from pipeline.caption.backends.guidance import grammar
-from schemas.recipe.models import EngineSettings
+from schemas.recipe.engine import EngineSettings
 
 LONGEST_WAIT_S = 8.0
 """The client waits 0.5 s before it asks again, twice as long each time up to this, up to a quarter less by chance."""

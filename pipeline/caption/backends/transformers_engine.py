@@ -24,7 +24,7 @@ from transformers import (
 from pipeline.caption.backends.checkpoints import grid_px, prompt_text, told_fps, video_metadata
 from pipeline.caption.backends.engine import Answer, Fault, Request, Sampling, answer_each, checkpoint_of, draw_seed
 from pipeline.caption.backends.guidance import grammar
-from schemas.recipe.models import EngineSettings
+from schemas.recipe.engine import EngineSettings
 
 
 class TransformersEngine:

@@ -31,7 +31,7 @@ from pipeline.caption.backends.engine import (
 )
 from pipeline.caption.backends.guidance import grammar
 from pipeline.caption.backends.parents import OWNER
-from schemas.recipe.models import EngineSettings
+from schemas.recipe.engine import EngineSettings
 
 ENVIRONMENT = {
     "VLLM_NO_USAGE_STATS": "1",

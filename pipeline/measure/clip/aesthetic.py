@@ -22,7 +22,7 @@ from torch import Tensor
 
 from model.readers.clip import load_clip
 from schemas.errors import UsageError
-from schemas.recipe.models import AestheticConfig
+from schemas.recipe.aesthetic import AestheticConfig
 
 FRAMES_PER_S = 1
 """Rate at which cosmos-curate looks (its `AestheticFilterStage.target_fps`)."""

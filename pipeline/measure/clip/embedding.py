@@ -14,7 +14,7 @@ from torch import Tensor
 
 from model.readers.clip import load_clip
 from schemas.identity import digest
-from schemas.recipe.models import EmbeddingConfig
+from schemas.recipe.embedding import EmbeddingConfig
 
 
 class ClipEmbedder:

@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from schemas.errors import UsageError
-from schemas.recipe.models import SafetyConfig
+from schemas.recipe.safety import SafetyConfig
 
 BATCH_FRAMES = 32
 

@@ -21,7 +21,7 @@ import numpy as np
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.measure.stream.borders.evidence import BLACK, NONE, SAME_LINE_PX, Borders, Frame, borders_of
 from pipeline.measure.stream.borders.lines import FLAT_LUMA, SIDE, look_at, sides_of
-from schemas.recipe.decode_pass import MeasureConfig
+from schemas.recipe.measure import MeasureConfig
 
 VERSION = 1
 MIN_SIDE_PX, MIN_REDUCED_PX = 64, 16

@@ -22,7 +22,7 @@ import numpy as np
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.measure.stream.camera import CameraFit, camera_scores, fit_camera
 from pipeline.measure.stream.motion_vectors import VectorMotion
-from schemas.recipe.decode_pass import MeasureConfig
+from schemas.recipe.measure import MeasureConfig
 
 VERSION = 2
 """Of the camera and of the vectors too, which are measured with it."""

@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
-from schemas.recipe.decode_pass import MeasureConfig
+from schemas.recipe.measure import MeasureConfig
 
 VERSION = 2
 

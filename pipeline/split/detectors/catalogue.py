@@ -11,7 +11,7 @@ from pipeline.split.detectors.detector import Detector
 from pipeline.split.detectors.hash import HashConfig, HashDetector
 from pipeline.split.detectors.threshold import ThresholdDetector
 from pipeline.split.detectors.transnet import TransNetDetector
-from schemas.recipe.decode_pass import SplitConfig
+from schemas.recipe.split import SplitConfig
 
 DETECTORS: dict[str, Callable[[SplitConfig], Detector]] = {
     "cascade": lambda _: CascadeDetector(),

@@ -14,7 +14,8 @@ from pipeline.store.dataset import Dataset
 from schemas import LATENTS
 from schemas.errors import UsageError
 from schemas.recipe import Recipe, decode_recipe
-from schemas.recipe.training import EncodeConfig, TextMix
+from schemas.recipe.encode import EncodeConfig
+from schemas.recipe.train import TextMix
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from model.training.loop import fit
 from model.training.step import TrainingDiverged, Worker
 from model.training.validation import hold_out
 from schemas.recipe import RecipeError
-from schemas.recipe.training import ModelConfig, TrainConfig
+from schemas.recipe.train import ModelConfig, TrainConfig
 
 STATISTICS = LatentStatistics(mean=(0.5,) * 4, std=(2.0,) * 4)
 TEXT_DIM = 6

@@ -20,7 +20,7 @@ from pipeline.caption.stage import Captioning
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import attributes, detailed_caption, draw_scene
 from schemas.recipe import change_recipe, load_recipe
-from schemas.recipe.models import CaptionConfig
+from schemas.recipe.caption import CaptionConfig
 from schemas.structured_caption import StructuredCaption, text_of
 from schemas.tables.captions import OK
 from tests.model.readers.small_coca import save_small_coca

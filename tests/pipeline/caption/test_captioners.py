@@ -13,7 +13,7 @@ from pipeline.caption.frames import even_indices, fit_frames, size_within
 from pipeline.decode.clip_frames import sample_times_us
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import attributes, detailed_caption, draw_scene
-from schemas.recipe.models import CaptionConfig
+from schemas.recipe.caption import CaptionConfig
 from schemas.structured_caption import text_of
 
 HELD_OUT_SEED = 1_000_000_000

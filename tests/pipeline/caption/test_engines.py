@@ -39,7 +39,8 @@ from pipeline.caption.backends.openai_engine import OpenAIEngine, read_answer
 from pipeline.caption.backends.transformers_engine import Draw, TransformersEngine
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import detailed_caption, draw_scene
-from schemas.recipe.models import CaptionConfig, EngineSettings
+from schemas.recipe.caption import CaptionConfig
+from schemas.recipe.engine import EngineSettings
 from tests.pipeline.caption.serving import ScriptedServer, completion, vllm_server
 
 ROOT = Path(__file__).parents[3]
@@ -413,7 +414,7 @@ def test_a_completion_without_a_count_of_tokens_is_read() -> None:
 KILLED = """
 import os, psutil
 from pipeline.caption.backends.engine import load_engine
-from schemas.recipe.models import EngineSettings
+from schemas.recipe.engine import EngineSettings
 if __name__ == "__main__":
     load_engine(EngineSettings(backend="vllm", engine_options={"max_model_len": 1024}))
     print(*[child.pid for child in psutil.Process().children(recursive=True)], flush=True)

@@ -17,7 +17,7 @@ from pipeline.dedup.search import find_duplicates, grouping_of
 from pipeline.dedup.semantic import cluster_embeddings, semantic_pairs
 from pipeline.measure.stream.video_hash import mirrored
 from pipeline.synthetic.edited_copies import KINDS, edited_copy
-from schemas.recipe.decode_pass import DuplicatesConfig, Keep
+from schemas.recipe.duplicates import DuplicatesConfig, Keep
 from schemas.tables.duplicates import CONTENT, DUPLICATES, NEAR, SEMANTIC
 from tests.bench.copies import as_table, fingerprints, write_drawn_clip
 

@@ -10,7 +10,7 @@ from pipeline.dedup.run import group_duplicates
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
 from schemas import CLIPS, VIDEOS
-from schemas.recipe.decode_pass import DuplicatesConfig
+from schemas.recipe.duplicates import DuplicatesConfig
 from tests.conftest import MakeRow
 
 TIMES_US = [0, 500_000, 1_000_000, 1_500_000]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipeline.encode.latents import plan_clip, read_planned
-from schemas.recipe.training import EncodeConfig
+from schemas.recipe.encode import EncodeConfig
 
 MakeRow = Callable[..., dict[str, Any]]
 

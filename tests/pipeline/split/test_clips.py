@@ -9,7 +9,7 @@ import pytest
 from pipeline.decode.frame import Span
 from pipeline.split.clips import clip_spans, stitch
 from pipeline.split.detectors.detector import Transition
-from schemas.recipe.decode_pass import SplitConfig
+from schemas.recipe.split import SplitConfig
 
 TIMES_US = [40_000 * i for i in range(100)]
 END_US = 4_000_000

@@ -22,7 +22,7 @@ from pipeline.split.detectors.detector import Transition
 from pipeline.synthetic.edits import Edit, EditJoint, pictures, truth
 from pipeline.synthetic.edits_footage import draw_footage
 from pipeline.synthetic.edits_shots import EditShot, Flash, Look, Passer, Whip
-from schemas.recipe.decode_pass import SplitConfig
+from schemas.recipe.split import SplitConfig
 
 WIDTH, HEIGHT = 128, 72
 EVERY = sorted(DETECTORS)

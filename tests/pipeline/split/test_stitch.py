@@ -10,7 +10,7 @@ from pipeline.split.detectors.detector import Transition
 from pipeline.split.stitch import stitched
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import draw_scene
-from schemas.recipe.decode_pass import SplitConfig
+from schemas.recipe.split import SplitConfig
 
 SIZE = (128, 96)
 FPS = 10

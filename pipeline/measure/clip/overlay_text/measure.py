@@ -14,7 +14,7 @@ from pipeline.measure.clip.overlay_text.reading import Reading, TextBox, TextRea
 from pipeline.measure.clip.overlay_text.running import Ticker, find_tickers
 from pipeline.measure.clip.overlay_text.standing import EdgeStack
 from pipeline.measure.clip.overlay_text.tracks import follow, stands_throughout
-from schemas.recipe.models import OverlayTextConfig
+from schemas.recipe.overlay_text import OverlayTextConfig
 
 SAME_PICTURE = 2.0
 """Difference of luma (0-255) that no cell's mean exceeds between a frame and the last searched one, for the frame not

@@ -20,7 +20,7 @@ from pipeline.measure.stream.technical.levels import clipped_frac, mean_brightne
 from pipeline.measure.stream.technical.noise import noise_sigma
 from pipeline.measure.stream.technical.sharpness import laplacian_variance
 from pipeline.measure.stream.technical.strips import cut_strips, picture_area, strip_places
-from schemas.recipe.decode_pass import MeasureConfig
+from schemas.recipe.measure import MeasureConfig
 from schemas.tables.measures import Technical
 
 VERSION = 1

@@ -17,7 +17,7 @@ from pipeline.measure.stream.tells.countdown import shows_countdown
 from pipeline.measure.stream.tells.screen_recording import ScreenSigns, screen_score, screen_signs
 from pipeline.measure.stream.tells.shot_rate import shots_per_s
 from pipeline.measure.stream.tells.slideshow import Slides
-from schemas.recipe.decode_pass import MeasureConfig
+from schemas.recipe.measure import MeasureConfig
 from schemas.tables.measures import Tells
 
 VERSION = 1

@@ -14,7 +14,7 @@ from pipeline.measure.clip.embedding import ClipEmbedder
 from pipeline.measure.clip.run import clip_measure_fingerprints
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
-from schemas.recipe.models import AestheticConfig
+from schemas.recipe.aesthetic import AestheticConfig
 
 DIM = 128
 LAYERS = (0, 2, 4, 6, 7)

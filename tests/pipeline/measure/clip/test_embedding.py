@@ -13,7 +13,7 @@ from model.readers.clip import BUILTIN_FOLDER
 from pipeline.measure.clip.embedding import ClipEmbedder, text_video_similarity
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import COLOURS, SHAPES, Scene, detailed_caption, draw_scene, short_caption
-from schemas.recipe.models import EmbeddingConfig
+from schemas.recipe.embedding import EmbeddingConfig
 
 HELD_OUT_SEEDS = range(1_000_000_500, 1_000_000_540)
 SIZES = [(160, 90), (128, 96), (96, 96), (90, 160)]

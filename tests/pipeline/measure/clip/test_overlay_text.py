@@ -17,7 +17,7 @@ from pipeline.synthetic.lettering import OVERLAY_KINDS, SCRIPTS, letter
 from pipeline.synthetic.overlays import logo, paint, ticker
 from pipeline.synthetic.render import render_at
 from pipeline.synthetic.world import Scene, Thing
-from schemas.recipe.models import OverlayTextConfig
+from schemas.recipe.overlay_text import OverlayTextConfig
 from schemas.tables.measures import OverlayText
 
 WIDTH, HEIGHT = 320, 180

@@ -15,7 +15,7 @@ from pipeline.measure.clip.run import clip_measure_fingerprints
 from pipeline.measure.clip.safety import SafetyMeasure
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
-from schemas.recipe.models import SafetyConfig
+from schemas.recipe.safety import SafetyConfig
 
 TWO = ("normal", "nsfw")
 FIVE = ("drawings", "Hentai", "neutral", "Porn", "sexy")

@@ -14,7 +14,7 @@ from pipeline.decode.reader import FrameReader, open_video
 from pipeline.measure.stream.technical.measure import TechnicalMeasure
 from pipeline.synthetic import blemishes
 from pipeline.synthetic.encode import Encoding, encode
-from schemas.recipe.decode_pass import MeasureConfig
+from schemas.recipe.measure import MeasureConfig
 
 FPS = 25
 TEXTURED = blemishes.textured(240, 480)

@@ -16,7 +16,7 @@ from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.measure.stream.borders.lines import SIDE
 from pipeline.measure.stream.letterbox import LetterboxMeasure
 from pipeline.synthetic.borders import Border
-from schemas.recipe.decode_pass import MeasureConfig
+from schemas.recipe.measure import MeasureConfig
 from tests.bench.letterbox import Case, error_px, frames_of, measured
 
 SIZE = WIDTH, HEIGHT = 480, 270

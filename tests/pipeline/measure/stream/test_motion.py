@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.measure.stream.motion import MotionMeasure
-from schemas.recipe.decode_pass import MeasureConfig
+from schemas.recipe.measure import MeasureConfig
 from schemas.tables.measures import Camera, Motion
 
 FPS = 20.0

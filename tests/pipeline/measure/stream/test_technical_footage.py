@@ -15,7 +15,7 @@ from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.decode.reader import FrameReader, open_video
 from pipeline.measure.stream.technical.measure import TechnicalMeasure
 from pipeline.measure.stream.tells.measure import TellsMeasure
-from schemas.recipe.decode_pass import MeasureConfig
+from schemas.recipe.measure import MeasureConfig
 
 FOLDER = Path(__file__).parents[5] / "shared" / "videos"
 FILES = {

@@ -23,7 +23,7 @@ from pipeline.synthetic import blemishes, tells
 from pipeline.synthetic.encode import Encoding, encode
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import SHAPES, Scene, Thing
-from schemas.recipe.decode_pass import MeasureConfig
+from schemas.recipe.measure import MeasureConfig
 from schemas.tables.measures import Tells
 
 FPS = 10

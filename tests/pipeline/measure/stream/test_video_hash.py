@@ -24,7 +24,7 @@ from pipeline.measure.stream.video_hash import (
     square,
 )
 from schemas.columns import arrow_fields
-from schemas.recipe.decode_pass import MeasureConfig
+from schemas.recipe.measure import MeasureConfig
 from schemas.tables.measures import Fingerprint
 
 FRAME_US = 40_000

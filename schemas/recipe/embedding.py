@@ -1,0 +1,17 @@
+"""[embedding]: the open_clip model for embeddings and text-video similarity."""
+
+from __future__ import annotations
+
+from pydantic.dataclasses import dataclass
+
+from schemas.recipe.strict import STRICT
+
+
+@dataclass(frozen=True, config=STRICT)
+class EmbeddingConfig:
+    """The open_clip model for embeddings and text-video similarity; `batch` and `device` change speed only."""
+
+    model: str = "builtin"
+    """`builtin`, a folder, or an open_clip name."""
+    batch: int = 64
+    device: str = "cpu"

@@ -1,0 +1,16 @@
+"""[frames]: the frames of a clip that models are shown."""
+
+from __future__ import annotations
+
+from pydantic import PositiveInt
+from pydantic.dataclasses import dataclass
+
+from schemas.recipe.strict import STRICT
+
+
+@dataclass(frozen=True, config=STRICT)
+class FramesConfig:
+    """The frames that models look at: spread over the whole clip, native aspect ratio, a pixel budget."""
+
+    num_frames: PositiveInt = 8
+    max_pixels_px: PositiveInt = 128 * 128

@@ -1,0 +1,25 @@
+"""[safety]: a classifier of unsafe pictures."""
+
+from __future__ import annotations
+
+from pydantic.dataclasses import dataclass
+
+from schemas.recipe.strict import STRICT
+
+
+@dataclass(frozen=True, config=STRICT)
+class SafetyConfig:
+    """An image classifier that tells unsafe pictures; off without one."""
+
+    model: str = ""
+    """A folder or a hub name, for example Falconsai/nsfw_image_detection."""
+    unsafe_labels: tuple[str, ...] = (
+        "nsfw",
+        "porn",
+        "pornography",
+        "hentai",
+        "hentai picture",
+        "sexy",
+        "enticing or sensual",
+    )
+    device: str = "cpu"

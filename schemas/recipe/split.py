@@ -1,0 +1,27 @@
+"""[split]: how a video becomes shots, and shots clips."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic.dataclasses import dataclass
+
+from schemas.recipe.strict import STRICT
+
+
+@dataclass(frozen=True, config=STRICT)
+class SplitConfig:
+    """How a video becomes shots, and shots clips."""
+
+    detector: Literal["cascade", "transnet", "adaptive", "content", "hash", "threshold"] = "cascade"
+    """`cascade`: a cheap pass nominates, TransNetV2 decides; `transnet`, the accurate one: it sees every frame."""
+    min_shot_s: NonNegativeFloat = 0.2
+    """PySceneDetect's detectors ignore a cut that follows another more closely."""
+    max_clip_s: PositiveFloat = 60.0
+    """Longer shots are divided into equal parts (cosmos-curate: 60 s)."""
+    stitch_distance: NonNegativeFloat = 0.0
+    """Neighbouring shots whose frames at the cut lie closer than this in the embedding (L2 of unit vectors) are one;
+    0 stitches nothing (Panda-70M: 0.6 with ImageBind's features)."""
+    stitch_model: str = "builtin"
+    """The open_clip model that embeds those frames."""
