@@ -90,7 +90,7 @@ def funnel_bars(connection: duckdb.DuckDBPyConnection) -> list[Bar]:
     video_parts += [Part(reason or "failed", count, "failed") for reason, count in failures]
     clip_parts = [Part(status, rows[f"clips {status}"], status) for status in STATUSES]
     caption_parts = [Part(status, captions.get(status, 0), status) for status in ("ok", "rejected", "failed")]
-    copies_note = f"{copies} of them have the bytes of another" if copies else ""
+    copies_note = f"{copies} of them are byte-identical duplicates" if copies else ""
     return [
         Bar("videos in", rows["videos in"], video_parts, copies_note),
         Bar("clips", num_clips, clip_parts),
