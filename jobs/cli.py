@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from schemas.errors import UsageError
+from schemas.errors import JobError, UsageError
 
 JOBS = {
     "curate": "split, measure, filter and caption videos into a data set",
@@ -69,6 +69,9 @@ def run_job(name: str, arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"reelmill {name}: {error}", file=sys.stderr)
         return 2
+    except JobError as error:
+        print(f"reelmill {name}: {error}", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         return 1
 

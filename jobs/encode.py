@@ -78,21 +78,22 @@ def missing(dataset: Dataset, release: Release, encoders: Encoders) -> tuple[lis
 
 def encode(dataset: Dataset, clips: list[dict[str, Any]], texts: list[str], recipe: Recipe) -> dict[str, Any]:
     """Run both graphs and record the run; returns the totals of each stage."""
-    from pipeline.ray_graphs import graphs
+    from pipeline.ray_graphs import cluster
+    from pipeline.ray_graphs.encode import latent_graph, text_graph
 
     run_id = new_run_id("encode")
     write_run(dataset, run_id, "encode", recipe, state="running")
     start_s = time.perf_counter()
-    graphs.connect()
-    statistics = graphs.start_statistics()
-    report = graphs.ActorReporter(statistics)
+    cluster.connect()
+    statistics = cluster.start_statistics()
+    report = cluster.ActorReporter(statistics)
     total = len(clips)
-    with live_progress(lambda: graphs.read_statistics(statistics), lambda stages: _progress_line(stages, total)):
+    with live_progress(lambda: cluster.read_statistics(statistics), lambda stages: _progress_line(stages, total)):
         if texts:
-            graphs.drain(graphs.text_graph(dataset, texts, recipe.encode, report))
+            cluster.drain(text_graph(dataset, texts, recipe.encode, report))
         if clips:
-            graphs.drain(graphs.latent_graph(dataset, clips, recipe.encode, report))
-    stages = graphs.read_statistics(statistics)
+            cluster.drain(latent_graph(dataset, clips, recipe.encode, report))
+    stages = cluster.read_statistics(statistics)
     facts = {"stages": stages, "seconds": time.perf_counter() - start_s}
     write_run(dataset, run_id, "encode", recipe, state="done", facts=facts)
     return stages

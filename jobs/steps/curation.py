@@ -63,7 +63,7 @@ class Curation:
         pending = pending_inputs(self.dataset, inputs)
         num_new = len(pending.inputs)
         if num_new:
-            from pipeline.ray_graphs.graphs import scan_graph
+            from pipeline.ray_graphs.scan import scan_graph
 
             self._run_graph(
                 lambda report: scan_graph(self.dataset, pending, self.recipe, report),
@@ -74,7 +74,7 @@ class Curation:
     def remeasure(self) -> None:
         wanted = to_remeasure(self.dataset, stream_fingerprints(self.recipe.measure))
         if wanted:
-            from pipeline.ray_graphs.graphs import remeasure_graph
+            from pipeline.ray_graphs.measure import remeasure_graph
 
             self._run_graph(
                 lambda report: remeasure_graph(self.dataset, wanted, self.recipe, report),
@@ -100,7 +100,7 @@ class Curation:
             self.look(clips, fingerprints)
 
     def look(self, clips: Sequence[Mapping[str, Any]], fingerprints: Mapping[str, str]) -> None:
-        from pipeline.ray_graphs.graphs import clip_measure_graph
+        from pipeline.ray_graphs.measure import clip_measure_graph
 
         self._run_graph(
             lambda report: clip_measure_graph(self.dataset, clips, self.recipe, fingerprints, report),
@@ -153,16 +153,16 @@ class Curation:
             write_run(self.dataset, self._run_id, self.job, self.recipe, state="done", facts=facts)
 
     def _run_graph(self, make: Callable[[Any], Any], describe: Describe) -> None:
-        from pipeline.ray_graphs import graphs
+        from pipeline.ray_graphs import cluster
 
         self._begin()
         self._is_stale = True
-        graphs.connect()
-        statistics = graphs.start_statistics()
-        graph = make(graphs.ActorReporter(statistics))
-        with live_progress(lambda: graphs.read_statistics(statistics), describe):
-            graphs.drain(graph)
-        for stage, totals in graphs.read_statistics(statistics).items():
+        cluster.connect()
+        statistics = cluster.start_statistics()
+        graph = make(cluster.ActorReporter(statistics))
+        with live_progress(lambda: cluster.read_statistics(statistics), describe):
+            cluster.drain(graph)
+        for stage, totals in cluster.read_statistics(statistics).items():
             known = self.stages.setdefault(stage, {"rows": 0, "seconds": 0.0, "num_bytes": 0, "counts": {}})
             for name in ("rows", "seconds", "num_bytes"):
                 known[name] += totals[name]

@@ -20,7 +20,7 @@ from jobs.training.samples import load_samples
 from model.training.examples import LatentStatistics
 from model.training.loop import fit
 from model.training.step import Metrics, Worker
-from pipeline.ray_graphs.graphs import connect
+from pipeline.ray_graphs.cluster import connect
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from schemas.recipe import decode_recipe

@@ -21,7 +21,7 @@ import ray.data
 
 from pipeline.caption.backends.engine import EngineLost
 from pipeline.caption.stage import Captioning, CaptionWriter, FrameSampling, clip_ids_of
-from pipeline.ray_graphs.graphs import SMALL_CPU, WRITER_CPU, ActorReporter, clip_items, decode_cpus
+from pipeline.ray_graphs.cluster import SMALL_CPU, WRITER_CPU, ActorReporter, clip_items, decode_cpus
 from pipeline.store.dataset import Dataset
 from schemas.recipe import Recipe
 

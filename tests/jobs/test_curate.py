@@ -83,7 +83,7 @@ def test_the_same_again_does_nothing(
         raise AssertionError("work was started")
 
     before = {path: path.stat().st_mtime_ns for path in Path(curated.location).rglob("*")}
-    monkeypatch.setattr("pipeline.ray_graphs.graphs.connect", refuse)
+    monkeypatch.setattr("pipeline.ray_graphs.cluster.connect", refuse)
     assert main(["curate", inputs, "--out", curated.location, *SETTINGS, "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["inputs_done_before"] == summary["inputs"] == summary["funnel"]["videos in"]

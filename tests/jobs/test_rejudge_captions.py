@@ -109,7 +109,7 @@ def test_curate_and_recaption_judge_by_their_rules_and_ask_no_captioner_again(
     def refuse(*_: object) -> None:
         raise AssertionError("work was started")
 
-    monkeypatch.setattr("pipeline.ray_graphs.graphs.connect", refuse)
+    monkeypatch.setattr("pipeline.ray_graphs.cluster.connect", refuse)
     Curation(dataset, change_recipe(recipe, ["caption_rules.min_words.min=2"]), lambda: None).run([])
     assert standing(dataset)["c0"] == []
     assert main(["recaption", dataset.location, *STRICT, "--json"]) == 0

@@ -1,0 +1,135 @@
+"""Reaching a Ray cluster or starting one, reporting to an actor, and what all graphs share.
+
+Each graph streams. Rows between operators carry JSON text or pickled rows and, where models need them, a few reduced
+frames; never a file's bytes. Writers write as rows pass through, so a table holds whole parts only, and a run that is
+killed is continued from there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import pyarrow as pa
+import ray
+import ray.data
+from ray.actor import ActorHandle
+from ray.util.debug import disable_log_once_globally
+
+from pipeline.store.run_statistics import RunStatistics
+from schemas.errors import JobError
+
+# Logical CPUs. One of each operator must fit on two CPUs at once, or a stage waits for ever for one that waits for it:
+# 0.5 + 0.1 + 0.5 + 2 x 0.25 + 0.1 = 1.7. Less for decoding would start more workers than two CPUs feed. On a larger
+# machine a decoding task is given a whole CPU, as it uses one.
+SMALL_DECODE_CPU, SMALL_CPU, WRITER_CPU = 0.5, 0.25, 0.1
+LARGE_CLUSTER_CPUS = 4
+MAX_BLOCKS = 10_000
+NUM_TRIES = 2
+"""Tries to reach or start Ray: on a machine under load its processes can take longer than it waits for them."""
+
+
+def connect() -> None:
+    """Join the cluster that RAY_ADDRESS names, as a Ray job sets it; without, start one of this machine's own.
+
+    A cluster that merely happens to run here is left alone.
+
+    Raises:
+        JobError: there is no Ray after the second try.
+    """
+    if ray.is_initialized():
+        return
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    disable_log_once_globally()
+    for name in ("ray.data", "ray._private.authentication"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    with _native_remarks_hidden():
+        _initialize()
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+
+
+def _initialize() -> None:
+    address = os.environ.get("RAY_ADDRESS")
+    for _ in range(NUM_TRIES):
+        try:
+            if address:
+                ray.init(log_to_driver=False, logging_level=logging.ERROR)
+            else:
+                ray.init("local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+            return
+        except Exception as error:  # noqa: BLE001 - Ray raises bare exceptions when its processes do not come up
+            failure = " ".join(str(error).split()) or type(error).__name__
+            ray.shutdown()  # ends what the failed try has started
+    what = f"RAY_ADDRESS={address}: the Ray cluster cannot be reached" if address else "Ray cannot be started here"
+    raise JobError(f"{what}, tried {NUM_TRIES} times: {failure}")
+
+
+@contextmanager
+def _native_remarks_hidden() -> Iterator[None]:
+    """Keep what Ray's native code remarks about itself off the screen; failures still arrive as exceptions.
+
+    Only the environment turns those remarks off, and that it was set is itself remarked upon while Ray starts.
+    """
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    saved = os.dup(2)
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(silent)
+
+
+def decode_cpus() -> float:
+    """Logical CPUs of a task that decodes. A cluster that has no CPU yet is one that grows with its work."""
+    return SMALL_DECODE_CPU if 0 < ray.cluster_resources().get("CPU", 0) < LARGE_CLUSTER_CPUS else 1.0
+
+
+@dataclass(frozen=True)
+class ActorReporter:
+    """Reports to the actor that holds the run statistics and waits for it, so that the totals are complete once a
+    graph has ended."""
+
+    actor: ActorHandle
+
+    def __call__(self, stage: str, rows: int, seconds: float, num_bytes: int, counts: dict[str, int]) -> None:
+        ray.get(self.actor.add.remote(stage, rows, seconds, num_bytes, counts))
+
+
+def start_statistics() -> ActorHandle:
+    return cast(ActorHandle, ray.remote(num_cpus=0)(RunStatistics).remote())
+
+
+def read_statistics(statistics: ActorHandle) -> dict[str, dict[str, Any]]:
+    return cast(dict[str, dict[str, Any]], ray.get(statistics.totals.remote()))
+
+
+def clip_items(clips: Sequence[Mapping[str, Any]], num_blocks: int) -> ray.data.Dataset:
+    """Clips as rows of a graph, in blocks made here: a repartition would be tasks that ask for a whole CPU each, and
+    wait for ever on two CPUs of which actors hold more than one."""
+    rows = [{"clip": json.dumps(clip)} for clip in clips]
+    return from_rows(rows, num_blocks)
+
+
+def from_rows(rows: Sequence[dict[str, Any]], num_blocks: int) -> ray.data.Dataset:
+    """Rows as the start of a graph."""
+    return ray.data.from_items(list(rows), override_num_blocks=min(max(1, num_blocks), MAX_BLOCKS))
+
+
+NOTHING = pa.table({"done": pa.array([], pa.int8())})
+"""What an operator that writes passes on."""
+
+
+def drain(graph: ray.data.Dataset) -> None:
+    """Run a graph to its end; its rows have been written on the way."""
+    for _ in graph.iter_batches(batch_size=None, batch_format="pyarrow"):
+        pass

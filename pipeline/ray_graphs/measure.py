@@ -1,0 +1,83 @@
+"""The graphs that measure: stream measures taken again, and clip measures.
+
+videos -> one pass over each -> write measures
+clips still in -> read frames, overlay text -> embedding, heads -> write measures, embeddings
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import ray
+import ray.data
+
+from pipeline.measure.clip.run import ClipMeasureWriter, ClipModels, Reading
+from pipeline.ray_graphs.cluster import SMALL_CPU, WRITER_CPU, ActorReporter, clip_items, decode_cpus, from_rows
+from pipeline.scan.remeasure import write_remeasured
+from pipeline.store.dataset import Dataset
+from pipeline.store.pending import Remeasuring
+from pipeline.store.run_statistics import timed
+from schemas import EMBEDDINGS
+from schemas.recipe import Recipe
+
+CLIP_MEASURE_BATCH = 8
+"""Clips that a model is shown together, and rows of a part file of measures."""
+
+
+@dataclass(frozen=True)
+class MeasuringAgain:
+    """Take stream measures of one video's clips again and write them."""
+
+    dataset: Dataset
+    recipe: Recipe
+    report: ActorReporter
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        work_wanted: Remeasuring = pickle.loads(row["remeasuring"])
+        with timed(self.report, "remeasure") as work:
+            write_remeasured(self.dataset, work_wanted, self.recipe)
+            work.rows = 1
+            work.count("clips measured again", len(work_wanted.clips))
+        return {"done": 1}
+
+
+def remeasure_graph(
+    dataset: Dataset, wanted: Sequence[Remeasuring], recipe: Recipe, report: ActorReporter
+) -> ray.data.Dataset:
+    """Videos -> rows of `measures/`, written as they come."""
+    rows = [{"remeasuring": pickle.dumps(one)} for one in wanted]
+    return from_rows(rows, len(rows)).map(MeasuringAgain(dataset, recipe, report), num_cpus=decode_cpus())
+
+
+def clip_measure_graph(
+    dataset: Dataset,
+    clips: Sequence[Mapping[str, Any]],
+    recipe: Recipe,
+    fingerprints: Mapping[str, str],
+    report: ActorReporter,
+) -> ray.data.Dataset:
+    """Clips -> frames -> overlay text -> embedding and heads -> rows of `measures/` and `embeddings`."""
+    readers = max(1, min(len(clips), int(ray.cluster_resources().get("CPU", 1))))
+    graph = clip_items(clips, len(clips)).map(
+        cast(Any, Reading),
+        fn_constructor_args=(recipe, report),
+        compute=ray.data.ActorPoolStrategy(size=readers),
+        num_cpus=decode_cpus(),
+    )
+    uses_gpu = any(c.device.startswith("cuda") for c in (recipe.embedding, recipe.aesthetic, recipe.safety))
+    graph = graph.map_batches(
+        ClipModels,
+        fn_constructor_args=(recipe, report),
+        batch_size=CLIP_MEASURE_BATCH,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(size=1),
+        num_cpus=SMALL_CPU,
+        num_gpus=1 if uses_gpu else 0,
+    )
+    waiting = {clip["clip_id"] for clip in clips}
+    present = frozenset(key for key in dataset.keys(EMBEDDINGS) if key[0] in waiting)
+    writer = ClipMeasureWriter(dataset, fingerprints, present, report)
+    return graph.map_batches(writer, batch_size=CLIP_MEASURE_BATCH, batch_format="pyarrow", num_cpus=WRITER_CPU)
