@@ -15,7 +15,7 @@ from typing import Any
 
 from jobs.console.progress import live_progress
 from jobs.steps.records import last_run_broke_off, latest_recipe, new_run_id, write_run
-from pipeline.caption.captioner import fingerprint
+from pipeline.caption.fingerprint import fingerprint
 from pipeline.dedup.run import group_duplicates
 from pipeline.ingest.inputs import ListedInput
 from pipeline.measure.clip.run import clip_measure_fingerprints

@@ -1,31 +1,22 @@
-"""The captioner seam, and the captioner that asks an engine: windows, questions, and what the answers come to.
+"""The captioner seam: clips in, a structured caption of each out, or the reason why there is none.
 
-A clip is shown by its frames with their times; a long one in windows, whose captions are merged by rule, so that
-nothing is added. An engine is held to JSON by a grammar, and what is not JSON all the same is a failure in words.
+A clip is its frames with their times. A long one is described in windows, whose captions are merged by rule, so that
+nothing is added. Implementations are in `backends/`; `backends/catalogue.py` chooses one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
-from model.builtin import BUILTIN, COCA_FOLDER
-from pipeline.caption.backends.engine import Answer, Engine, Fault, Request, Sampling, checkpoint_of, load_engine
-from pipeline.caption.frames import fit_frames
-from pipeline.caption.prompts.templates import PromptTemplate, load_prompt
+from pipeline.caption.engine import Answer, Fault, Sampling, frames_fault
 from pipeline.caption.windows import merged
-from schemas.identity import digest, folder_digest
-from schemas.recipe.caption import LANGUAGES, CaptionConfig
-from schemas.recipe.engine import EngineSettings
-from schemas.structured_caption import StructuredCaption, from_json, json_schema
-
-PROMPT_NAMES = ("language", "hints")
-REWRITE_NAMES = ("caption", "title")
+from schemas.recipe.caption import CaptionConfig
+from schemas.structured_caption import StructuredCaption
 
 
 @dataclass(frozen=True)
@@ -37,11 +28,8 @@ class ClipFrames:
 
     def fault(self) -> str | None:
         """Why this cannot be captioned, or None."""
-        shape = self.frames.shape
-        if len(shape) != 4 or shape[3] != 3 or min(shape) < 1:
-            return f"frames have shape {shape}, not (T, H, W, 3)"
-        if self.frames.dtype != np.uint8:
-            return f"frames are {self.frames.dtype}, not uint8"
+        if fault := frames_fault(self.frames):
+            return fault
         if len(self.timestamps_s) != len(self.frames):
             return f"{len(self.frames)} frames but {len(self.timestamps_s)} timestamps"
         return None
@@ -107,46 +95,6 @@ class Captioner(Protocol):
         return Sampling(2 * self.config.max_new_tokens, self.config.retry_temperature, seed=1)
 
 
-@dataclass(frozen=True)
-class EngineCaptioner(Captioner):
-    """Asks an engine for captions, and for captions merged with what came with a clip."""
-
-    config: CaptionConfig
-    engine: Engine
-    template: PromptTemplate
-    rewrite_template: PromptTemplate | None = None
-
-    @property
-    def prompt(self) -> str:
-        return f"{self.template.system}\n{self.template.user}"
-
-    def caption(self, clips: Sequence[ClipFrames], hints: Sequence[str], sampling: Sampling) -> list[Caption]:
-        def ask(windows: Sequence[ClipFrames], hints: Sequence[str]) -> Sequence[Answer | Fault]:
-            return self.engine.answer([self._request(*asked) for asked in zip(windows, hints, strict=True)], sampling)
-
-        return caption_by_windows(clips, hints, self.config.num_frames, ask, from_json)
-
-    @property
-    def rewrites(self) -> Rewrite | None:
-        return self._rewrite if self.rewrite_template else None
-
-    def _rewrite(self, captions: Sequence[str], titles: Sequence[str]) -> list[Answer | Fault]:
-        """Each caption merged with a title, greedily."""
-        assert self.rewrite_template is not None
-        requests = [
-            Request(self.rewrite_template.fill(caption=caption, title=title), self.rewrite_template.system)
-            for caption, title in zip(captions, titles, strict=True)
-        ]
-        return self.engine.answer(requests, self.greedy)
-
-    def _request(self, clip: ClipFrames, hint: str) -> Request:
-        config = self.config
-        frames = fit_frames(clip.frames, config.num_frames, config.max_pixels_px, self.engine.grid_px)
-        fps = self.engine.told_fps or clip.fps(config.num_frames)
-        user = self.template.fill(language=LANGUAGES.get(config.language, config.language), hints=hint)
-        return Request(user, self.template.system, frames, fps, json_schema())
-
-
 def caption_by_windows(
     clips: Sequence[ClipFrames],
     hints: Sequence[str],
@@ -183,52 +131,3 @@ def _caption(answers: Sequence[Answer | Fault], read: Callable[[str], Structured
         reason = "cut off at the limit of tokens" if whole.was_cut else str(error)
         return replace(whole, failure=f"caption: {reason}")
     return replace(whole, structured=structured)
-
-
-def fingerprint(config: CaptionConfig) -> str:
-    """16 hex characters over weights, prompts and settings. Backends give the same greedy text, so they share it.
-
-    A folder counts by its bytes; a hub name by itself, so pin a revision by downloading it to a folder.
-
-    Raises:
-        ValueError: a prompt template cannot be read.
-    """
-    is_coca = config.backend == "coca"
-    where = Path(coca_checkpoint_of(config) if is_coca else checkpoint_of(config))
-    weights = folder_digest(where) if where.is_dir() else config.checkpoint
-    templates = [] if is_coca else [asdict(load_prompt(config.prompt, PROMPT_NAMES))]
-    if config.rewrite and not is_coca:
-        templates.append(asdict(load_prompt(config.rewrite, REWRITE_NAMES)))
-    saying = [name for name in CaptionConfig.__dataclass_fields__ if name not in _ONLY_HOW_FAST | {"prompt", "rewrite"}]
-    return digest("captioner", VERSION, weights, templates, *(getattr(config, name) for name in saying))
-
-
-VERSION = 2
-"""Of frames, windows and merging, which settings do not tell."""
-_ONLY_HOW_FAST = {
-    *EngineSettings.__dataclass_fields__,
-    "batch_clips",
-    "stall_s",
-    "num_gpus",
-    "num_actors",
-} - {"dtype"}
-
-
-def coca_checkpoint_of(config: CaptionConfig) -> str:
-    """The folder or name that a CoCa is loaded from."""
-    return str(COCA_FOLDER) if config.checkpoint == BUILTIN else config.checkpoint
-
-
-def load_captioner(config: CaptionConfig) -> Captioner:
-    """Load the network, or the engine, that the settings name.
-
-    Raises:
-        ValueError: no such backend, checkpoint or prompt.
-    """
-    if config.backend == "coca":
-        from pipeline.caption.backends.coca_captioner import CocaCaptioner  # open_clip takes seconds to import
-
-        return CocaCaptioner(config)
-    template = load_prompt(config.prompt, PROMPT_NAMES)
-    rewrite = load_prompt(config.rewrite, REWRITE_NAMES) if config.rewrite else None
-    return EngineCaptioner(config, load_engine(config), template, rewrite)

@@ -14,7 +14,8 @@ from statistics import mean
 
 import numpy as np
 
-from pipeline.caption.backends.engine import Answer, Engine, Request, Sampling, load_engine
+from pipeline.caption.backends.catalogue import load_engine
+from pipeline.caption.engine import Answer, Engine, Request, Sampling
 from pipeline.caption.prompts.templates import PromptTemplate, load_prompt
 from schemas.recipe.expand import ExpandConfig
 

@@ -18,9 +18,11 @@ import numpy as np
 import pyarrow as pa
 
 from model.builtin import BUILTIN, BUILTIN_CAPTIONER
-from pipeline.caption.backends.engine import Answer, Sampling
-from pipeline.caption.captioner import Caption, ClipFrames, Rewrite, fingerprint, load_captioner
+from pipeline.caption.backends.catalogue import load_captioner
+from pipeline.caption.captioner import Caption, ClipFrames, Rewrite
 from pipeline.caption.checks.measure import check
+from pipeline.caption.engine import Answer, Sampling
+from pipeline.caption.fingerprint import fingerprint
 from pipeline.caption.source_text import hint_of, invented_words, title_of
 from pipeline.decode.clip_frames import sample_isolated, spread_times_us
 from pipeline.store.dataset import Dataset

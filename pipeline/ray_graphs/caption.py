@@ -19,15 +19,13 @@ import pyarrow as pa
 import ray
 import ray.data
 
-from pipeline.caption.backends.engine import EngineLost
+from pipeline.caption.backends.catalogue import BACKENDS
+from pipeline.caption.engine import EngineLost
 from pipeline.caption.stage import Captioning, CaptionWriter, FrameSampling, clip_ids_of
 from pipeline.ray_graphs.cluster import SMALL_CPU, WRITER_CPU, ActorReporter, clip_items, decode_cpus
 from pipeline.store.dataset import Dataset
 from schemas.recipe import Recipe
 
-CALLS_AT_ONCE = {"vllm": 8, "openai": 8}
-"""Batches that an actor works on side by side, where the engine puts them together: one that waits for its last answers
-or a second try leaves no room empty."""
 MAX_DEATHS = 2
 """Captioners that may die at the same clips before those are blamed."""
 KILLED = "captioner_died"
@@ -104,7 +102,8 @@ class Gate:
 
 
 def calls_at_once(recipe: Recipe) -> int:
-    return CALLS_AT_ONCE.get(recipe.caption.backend, 1)
+    """Batches that a captioner actor works on side by side."""
+    return BACKENDS[recipe.caption.backend].calls_at_once
 
 
 def caption_graph(

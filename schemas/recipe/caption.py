@@ -13,7 +13,7 @@ from schemas.recipe.strict import STRICT
 
 @dataclass(frozen=True, config=STRICT)
 class CaptionConfig(EngineSettings):
-    """Who writes the captions, and from what."""
+    """Who writes the captions, and from what. See `pipeline/caption/backends/catalogue.py` for the backends."""
 
     backend: Literal["transformers", "vllm", "openai", "coca", "none"] = "transformers"
     """`coca` is a CoCa of open_clip, which takes no prompt and says a sentence; `none` writes no captions."""

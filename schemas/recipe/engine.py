@@ -13,22 +13,24 @@ from schemas.recipe.strict import STRICT
 
 @dataclass(frozen=True, config=STRICT)
 class EngineSettings:
-    """Which model runs on what. All but `checkpoint` and `dtype` say how fast, not what."""
+    """Which model runs on what. `pipeline/caption/fingerprint.py` says which of this changes what a model writes."""
 
     backend: Literal["transformers", "vllm", "openai"] = "transformers"
-    """`openai` asks a server of that protocol, as `vllm serve` is."""
+    """`openai` asks a server that speaks OpenAI's protocol, such as `vllm serve`."""
     checkpoint: str = "builtin"
     """`builtin`, a folder, or a model hub's name; for `openai` the name that the server knows the model by."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     engine_options: dict[str, Any] = field(default_factory=dict)
-    """Given to the engine as they are, as vLLM's tensor_parallel_size."""
+    """Passed to the engine as they are, such as vLLM's tensor_parallel_size; for `openai` see `ServerOptions`."""
     batch: PositiveInt = 16
-    """Requests that transformers takes at once."""
+    """Requests that transformers or CoCa takes at once."""
     url: str = ""
-    """Of the server, up to /v1."""
+    """The server's, up to /v1."""
     api_key_env: str = ""
     """Name of the environment variable that holds the server's key."""
     concurrency: PositiveInt = 16
+    """Requests in flight at once."""
     timeout_s: PositiveFloat = 120.0
+    """Longest wait for one answer."""
     attempts: PositiveInt = 4
-    """Requests in flight, patience for each, and how often one is tried."""
+    """How often a request is sent before it counts as failed."""

@@ -27,7 +27,7 @@ from rich.table import Table
 
 from jobs.cli import main as reelmill
 from model.builtin import BUILTIN
-from pipeline.caption.backends.engine import BUILTIN_FOLDER
+from pipeline.caption.backends.checkpoints import BUILTIN_FOLDER
 from pipeline.store.dataset import Dataset
 from pipeline.synthetic.corpus import draw_corpus
 from schemas import CAPTIONS

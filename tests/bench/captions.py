@@ -27,7 +27,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.caption.backends.engine import Answer, Engine, Fault, Request, Sampling
+from pipeline.caption.engine import Answer, Engine, Fault, Request, Sampling
 from pipeline.caption.stage import Captioning
 from pipeline.ray_graphs.caption import calls_at_once
 from pipeline.synthetic.render import render

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from pipeline.caption.backends.engine import Answer, Engine, Fault, Request, Sampling
+from pipeline.caption.engine import Answer, Engine, Fault, Request, Sampling
 from schemas.recipe.caption import CaptionConfig
 from schemas.structured_caption import StructuredCaption, to_json
 

@@ -17,7 +17,7 @@ import pytest
 from jobs.cli import main
 from jobs.steps.curation import Curation
 from jobs.steps.records import latest_recipe, write_run
-from pipeline.caption.captioner import fingerprint
+from pipeline.caption.fingerprint import fingerprint
 from pipeline.measure.registry import stream_fingerprints
 from pipeline.release import releases
 from pipeline.release.diff import REMOVED, compare

@@ -1,17 +1,28 @@
-"""What a checkpoint says of itself: the grid its frames must lie on, and its prompt as text."""
+"""Where a checkpoint is, and what its files say: the grid that frames must lie on, and the chat template."""
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from transformers import PretrainedConfig
-
-from pipeline.caption.backends.engine import Request
+from model.builtin import BUILTIN, WEIGHTS
+from pipeline.caption.engine import Request
 from pipeline.caption.prompts.templates import PromptTemplate, chat
+from schemas.recipe.engine import EngineSettings
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+BUILTIN_FOLDER = WEIGHTS / "captioner"
+
+
+def checkpoint_of(settings: EngineSettings, builtin: Path = BUILTIN_FOLDER) -> str:
+    """The folder or hub name that a checkpoint is loaded from; `builtin` is the folder that "builtin" means."""
+    return str(builtin) if settings.checkpoint == BUILTIN else settings.checkpoint
 
 
 def grid_px(config: PretrainedConfig) -> int:
-    """Sides of frames are multiples of this: patch times merge in the Qwen-VL family, patch elsewhere.
+    """Sides of frames are multiples of this: patch size times merge size in the Qwen-VL family, else the patch size.
 
     Raises:
         ValueError: the checkpoint has no vision tower with a patch size.
@@ -24,18 +35,18 @@ def grid_px(config: PretrainedConfig) -> int:
 
 
 def told_fps(config: PretrainedConfig) -> float | None:
-    """The one rate of frames that a checkpoint wants to be told (the builtin's does), None for the clip's own."""
+    """The one frame rate that a checkpoint expects to read (the built-in one does); None for the clip's own."""
     return getattr(config, "told_fps", None)
 
 
 def messages(request: Request) -> list[dict]:
-    """A request as chat messages; where its frames go a part says "video" and no more."""
+    """A request as chat messages, with an empty part of type "video" where its frames go."""
     template = PromptTemplate(user=request.user, system=request.system)
     return chat(template, request.user, video=request.frames is not None)
 
 
 def prompt_text(processor: Any, request: Request) -> str:
-    """A request by the checkpoint's own chat template, ready to be answered.
+    """A request as text by the checkpoint's own chat template, up to where the answer begins.
 
     Raises:
         ValueError: the request's text holds a control token, which would be read as one (titles come from anywhere).
@@ -47,7 +58,7 @@ def prompt_text(processor: Any, request: Request) -> str:
 
 
 def video_metadata(request: Request) -> dict[str, Any]:
-    """A request's frames as both backends want them described: already sampled, at a steady rate."""
+    """A request's frames as transformers and vLLM describe them: already sampled, at a steady rate."""
     assert request.frames is not None
     num_frames = len(request.frames)
     return {

@@ -7,15 +7,15 @@ detailed text alike.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from model.builtin import BUILTIN
+from model.builtin import COCA_FOLDER
 from model.readers.coca import Choose, Words, drawn, likeliest, load_coca, sentences
-from pipeline.caption.backends.engine import Answer, Request, Sampling, draw_seed
-from pipeline.caption.captioner import Caption, Captioner, ClipFrames, caption_by_windows, coca_checkpoint_of
+from pipeline.caption.backends.checkpoints import checkpoint_of
+from pipeline.caption.captioner import Caption, Captioner, ClipFrames, caption_by_windows
+from pipeline.caption.engine import Answer, Request, Sampling, draw_seed
 from pipeline.caption.frames import even_indices
 from schemas.recipe.caption import CaptionConfig
 from schemas.structured_caption import ENDS, StructuredCaption
@@ -25,12 +25,9 @@ class CocaCaptioner(Captioner):
     """One loaded CoCa, on the GPU if there is one. Frames keep their size until its own transform."""
 
     def __init__(self, config: CaptionConfig) -> None:
-        name = coca_checkpoint_of(config)
-        if config.checkpoint == BUILTIN and not Path(name).is_dir():
-            raise ValueError(f"no builtin CoCa in {name}: fit it with `python -m jobs.fits.coca.fit`")
         self.config = config
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._coca = load_coca(name, device, getattr(torch, config.dtype))
+        self._coca = load_coca(checkpoint_of(config, COCA_FOLDER), device, getattr(torch, config.dtype))
 
     @property
     def prompt(self) -> str:

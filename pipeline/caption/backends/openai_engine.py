@@ -21,8 +21,9 @@ import numpy as np
 from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI
 
 from pipeline.caption.backends.background import BackgroundLoop
-from pipeline.caption.backends.engine import Answer, Fault, Request, Sampling, checkpoint_of, draw_seed, one_line
+from pipeline.caption.backends.checkpoints import checkpoint_of, grid_px, told_fps
 from pipeline.caption.backends.guidance import grammar
+from pipeline.caption.engine import Answer, Fault, Request, Sampling, draw_seed, one_line
 from schemas.recipe.engine import EngineSettings
 
 LONGEST_WAIT_S = 8.0
@@ -181,8 +182,6 @@ def _server_options(options: Mapping[str, Any]) -> ServerOptions:
 
 def _facts_of(folder: Path) -> tuple[int, float | None]:
     from transformers import AutoConfig
-
-    from pipeline.caption.backends.checkpoints import grid_px, told_fps
 
     checkpoint = AutoConfig.from_pretrained(folder)
     return grid_px(checkpoint), told_fps(checkpoint)

@@ -21,9 +21,9 @@ from transformers import (
     LogitsProcessorList,
 )
 
-from pipeline.caption.backends.checkpoints import grid_px, prompt_text, told_fps, video_metadata
-from pipeline.caption.backends.engine import Answer, Fault, Request, Sampling, answer_each, checkpoint_of, draw_seed
+from pipeline.caption.backends.checkpoints import checkpoint_of, grid_px, prompt_text, told_fps, video_metadata
 from pipeline.caption.backends.guidance import grammar
+from pipeline.caption.engine import Answer, Fault, Request, Sampling, answer_each, draw_seed
 from schemas.recipe.engine import EngineSettings
 
 

@@ -18,19 +18,18 @@ from typing import Any
 from transformers import AutoProcessor
 
 from pipeline.caption.backends.background import BackgroundLoop
-from pipeline.caption.backends.checkpoints import grid_px, prompt_text, told_fps, video_metadata
-from pipeline.caption.backends.engine import (
+from pipeline.caption.backends.checkpoints import checkpoint_of, grid_px, prompt_text, told_fps, video_metadata
+from pipeline.caption.backends.guidance import grammar
+from pipeline.caption.backends.parents import OWNER
+from pipeline.caption.engine import (
     Answer,
     EngineLost,
     Fault,
     Request,
     Sampling,
-    checkpoint_of,
     draw_seed,
     one_line,
 )
-from pipeline.caption.backends.guidance import grammar
-from pipeline.caption.backends.parents import OWNER
 from schemas.recipe.engine import EngineSettings
 
 ENVIRONMENT = {

@@ -14,8 +14,11 @@ import pyarrow as pa
 import pytest
 
 from model.builtin import BUILTIN_CAPTIONER, COCA_FOLDER
-from pipeline.caption.backends.engine import BUILTIN_FOLDER, Sampling
-from pipeline.caption.captioner import Caption, Captioner, ClipFrames, fingerprint, load_captioner
+from pipeline.caption.backends.catalogue import load_captioner
+from pipeline.caption.backends.checkpoints import BUILTIN_FOLDER
+from pipeline.caption.captioner import Caption, Captioner, ClipFrames
+from pipeline.caption.engine import Sampling
+from pipeline.caption.fingerprint import fingerprint
 from pipeline.caption.stage import Captioning
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import attributes, detailed_caption, draw_scene

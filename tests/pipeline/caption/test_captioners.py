@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.caption.captioner import Caption, Captioner, ClipFrames, fingerprint, load_captioner
+from pipeline.caption.backends.catalogue import load_captioner
+from pipeline.caption.captioner import Caption, Captioner, ClipFrames
+from pipeline.caption.fingerprint import fingerprint
 from pipeline.caption.frames import even_indices, fit_frames, size_within
 from pipeline.decode.clip_frames import sample_times_us
 from pipeline.synthetic.render import render
@@ -86,6 +88,8 @@ def test_the_fingerprint_covers_what_is_said_but_not_who_says_it(tmp_path: Path)
     first = fingerprint(config)
     fast = {"backend": "vllm", "engine_options": {"seed": 1}, "batch": 3, "batch_clips": 2, "num_actors": 2}
     assert fingerprint(replace(config, **fast)) == first
+    served = {"url": "http://a/v1", "api_key_env": "KEY", "concurrency": 2, "timeout_s": 9.0, "attempts": 1}
+    assert fingerprint(replace(config, **served, stall_s=9.0, num_gpus=1.0)) == first
     changed = [
         replace(config, prompt=str(prompt)),
         replace(config, rewrite="rewrite-builtin"),
@@ -98,6 +102,9 @@ def test_the_fingerprint_covers_what_is_said_but_not_who_says_it(tmp_path: Path)
         replace(config, max_new_tokens=10),
         replace(config, retry_temperature=1.0),
         replace(config, compare_samples=True),
+        replace(config, engine_options={"quantization": "fp8"}),
+        replace(config, engine_options={"quantization": "awq"}),
+        replace(config, engine_options={"extra_body": {"top_k": 1}}),
     ]
     prints = [first, *map(fingerprint, changed)]
     assert len(set(prints)) == len(prints)

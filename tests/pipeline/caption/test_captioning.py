@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from pipeline.caption import stage
-from pipeline.caption.backends.engine import Answer, Fault, Request, Sampling
-from pipeline.caption.captioner import EngineCaptioner
+from pipeline.caption.backends.engine_captioner import EngineCaptioner
+from pipeline.caption.engine import Answer, Fault, Request, Sampling
 from pipeline.caption.prompts.templates import load_prompt
 from pipeline.caption.stage import Captioning
 from schemas import CAPTIONS

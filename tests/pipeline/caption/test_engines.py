@@ -22,8 +22,12 @@ import pytest
 import torch
 
 from model.readers.captioner_network import build_captioner, fit_tokenizer, save_captioner
-from pipeline.caption.backends.engine import (
-    BUILTIN_FOLDER,
+from pipeline.caption.backends.catalogue import load_engine
+from pipeline.caption.backends.checkpoints import BUILTIN_FOLDER
+from pipeline.caption.backends.guidance import grammar
+from pipeline.caption.backends.openai_engine import OpenAIEngine, read_answer
+from pipeline.caption.backends.transformers_engine import Draw, TransformersEngine
+from pipeline.caption.engine import (
     Answer,
     Engine,
     EngineLost,
@@ -32,11 +36,7 @@ from pipeline.caption.backends.engine import (
     Sampling,
     answer_each,
     draw_seed,
-    load_engine,
 )
-from pipeline.caption.backends.guidance import grammar
-from pipeline.caption.backends.openai_engine import OpenAIEngine, read_answer
-from pipeline.caption.backends.transformers_engine import Draw, TransformersEngine
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import detailed_caption, draw_scene
 from schemas.recipe.caption import CaptionConfig
@@ -413,7 +413,7 @@ def test_a_completion_without_a_count_of_tokens_is_read() -> None:
 
 KILLED = """
 import os, psutil
-from pipeline.caption.backends.engine import load_engine
+from pipeline.caption.backends.catalogue import load_engine
 from schemas.recipe.engine import EngineSettings
 if __name__ == "__main__":
     load_engine(EngineSettings(backend="vllm", engine_options={"max_model_len": 1024}))

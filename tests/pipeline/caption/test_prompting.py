@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.caption.captioner import PROMPT_NAMES, REWRITE_NAMES
+from pipeline.caption.backends.engine_captioner import PROMPT_NAMES, REWRITE_NAMES
 from pipeline.caption.expand import EXPAND_NAMES
 from pipeline.caption.prompts.templates import FOLDER, PromptTemplate, chat, load_prompt
 

@@ -1,6 +1,6 @@
-"""The engine seam: questions, with or without frames, in; texts out, the same for every backend that is greedy.
+"""The engine seam: requests, with or without frames, in; texts out. All engines give the same greedy text.
 
-A request that cannot be answered is a `Fault` in its place, and never an exception: one bad request costs no other its
+A request that cannot be answered gets a `Fault` in its place and raises nothing: one bad request costs no other its
 answer. What is wrong with a machine (memory, a lost server before the first answer) is raised, for Ray to retry.
 """
 
@@ -14,18 +14,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from model.builtin import BUILTIN, WEIGHTS
 from schemas.identity import digest
-from schemas.recipe.engine import EngineSettings
 
 AnswerAll = Callable[[Sequence["Request"], "Sampling"], Sequence["Answer | Fault"]]
-BUILTIN_FOLDER = WEIGHTS / "captioner"
 MAX_REASON_CHARS = 300
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How an answer is drawn; at temperature 0 it is greedy and `seed` says nothing."""
+    """How an answer is drawn; at temperature 0 it is greedy and `seed` has no effect."""
 
     max_new_tokens: int
     temperature: float = 0.0
@@ -49,13 +46,11 @@ class Request:
         """Why no network with that grid can be asked this, in one line, or None."""
         if self.frames is None:
             return None
-        shape = self.frames.shape
-        if len(shape) != 4 or shape[3] != 3 or min(shape) < 1:
-            return f"frames have shape {shape}, not (T, H, W, 3)"
-        if self.frames.dtype != np.uint8:
-            return f"frames are {self.frames.dtype}, not uint8"
-        if shape[1] % grid_px or shape[2] % grid_px:
-            return f"frames are {shape[2]}x{shape[1]} px, not on the network's grid of {grid_px} px"
+        if fault := frames_fault(self.frames):
+            return fault
+        height, width = self.frames.shape[1:3]
+        if height % grid_px or width % grid_px:
+            return f"frames are {width}x{height} px, not on the network's grid of {grid_px} px"
         if not 0 < self.fps < math.inf:
             return f"frames at {self.fps} a second"
         return None
@@ -63,7 +58,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """Text as said; `cut` if the limit on tokens ended it."""
+    """The text of an answer; `cut` if the limit on tokens ended it."""
 
     text: str
     num_tokens: int
@@ -78,7 +73,7 @@ class Fault:
 
 
 class EngineLost(RuntimeError):
-    """The engine is gone, and only a new one can answer."""
+    """The engine's process died; only a new engine can answer."""
 
 
 class Engine(Protocol):
@@ -87,15 +82,24 @@ class Engine(Protocol):
     grid_px: int
     """Sides of frames are multiples of this."""
     told_fps: float | None
-    """Rate to tell whatever the clip's, for a network fitted on one; None for the clip's own."""
+    """Frame rate to state for every clip, for a network fitted at one rate; None for the clip's own."""
 
     def answer(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer | Fault]:
         """An answer or a fault for each request, in order.
 
         Raises:
-            EngineLost: the engine died under it.
+            EngineLost: the engine died meanwhile.
         """
         ...
+
+
+def frames_fault(frames: np.ndarray) -> str | None:
+    """Why an array is no frames (T, H, W, 3) uint8 with T >= 1, or None."""
+    if frames.ndim != 4 or frames.shape[3] != 3 or min(frames.shape) < 1:
+        return f"frames have shape {frames.shape}, not (T, H, W, 3)"
+    if frames.dtype != np.uint8:
+        return f"frames are {frames.dtype}, not uint8"
+    return None
 
 
 def answer_each(
@@ -104,9 +108,9 @@ def answer_each(
     sampling: Sampling,
     grid_px: int,
 ) -> list[Answer | Fault]:
-    """Ask all that can be asked at once; if a ValueError refuses them, by halves, until it is laid to those at fault.
+    """Ask all requests at once. If that raises ValueError, ask each half, and so on, until only faulty ones are left.
 
-    `answer_all` should refuse before it answers any, so that no request is answered twice.
+    `answer_all` should raise before it answers any request, so that none is answered twice.
     """
     faults = [request.fault(grid_px) for request in requests]
     askable = [request for request, fault in zip(requests, faults, strict=True) if fault is None]
@@ -128,53 +132,12 @@ def _answer_halves(answer_all: AnswerAll, requests: Sequence[Request], sampling:
 
 
 def one_line(reason: str) -> str:
-    """A reason as a row of a table bears it."""
+    """A reason short enough for a row of a table, without line breaks."""
     return " ".join(reason.split())[:MAX_REASON_CHARS]
 
 
 def draw_seed(request: Request, sampling: Sampling) -> int:
-    """Seed of one request's draw, 31 bits: of its own, or a corpus of like questions would share its dice."""
+    """Seed of one request's draw, 31 bits. It depends on the request, so that no two clips share a random stream."""
     frames = None if request.frames is None else (request.frames.shape, sha256(request.frames.tobytes()).hexdigest())
     asked = digest(sampling.seed, request.system, request.user, request.fps, request.schema, frames)
     return int(asked, 16) >> 33
-
-
-def checkpoint_of(settings: EngineSettings) -> str:
-    """The folder or hub name that a checkpoint is loaded from."""
-    return str(BUILTIN_FOLDER) if settings.checkpoint == BUILTIN else settings.checkpoint
-
-
-def load_engine(settings: EngineSettings) -> Engine:
-    """Load the network (seconds with transformers, about a minute with vLLM), or reach the server.
-
-    Raises:
-        ValueError: no such backend; the checkpoint is not there (OSError from a backend's loader otherwise).
-    """
-    loaders: dict[str, Callable[[EngineSettings], Engine]] = {
-        "transformers": _load_transformers,
-        "vllm": _load_vllm,
-        "openai": _load_openai,
-    }
-    if settings.backend not in loaders:
-        raise ValueError(f"backend {settings.backend!r} is not one of {', '.join(loaders)}")
-    if settings.backend != "openai" and settings.checkpoint == BUILTIN and not BUILTIN_FOLDER.is_dir():
-        raise ValueError(f"no builtin captioner in {BUILTIN_FOLDER}: fit it with `python -m jobs.fits.captioner.fit`")
-    return loaders[settings.backend](settings)
-
-
-def _load_transformers(settings: EngineSettings) -> Engine:
-    from pipeline.caption.backends.transformers_engine import TransformersEngine
-
-    return TransformersEngine(settings)
-
-
-def _load_vllm(settings: EngineSettings) -> Engine:
-    from pipeline.caption.backends.vllm_engine import VllmEngine
-
-    return VllmEngine(settings)
-
-
-def _load_openai(settings: EngineSettings) -> Engine:
-    from pipeline.caption.backends.openai_engine import OpenAIEngine
-
-    return OpenAIEngine(settings)
