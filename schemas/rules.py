@@ -21,11 +21,17 @@ class Rule:
     """
 
     column: str
+    """Column of the clips or captions table whose values are judged; schemas/README.md lists them with units."""
     reason: str
+    """Word that is stored with what the rule rejects."""
     min: float | None = None
+    """Smallest value that is kept, in the column's unit."""
     max: float | None = None
+    """Largest value that is kept, in the column's unit."""
     reject: tuple[str, ...] = ()
+    """Values that are rejected, for a column of text; goes without min and max."""
     source: str = ""
+    """Where the bounds come from: a paper, a peer, or a measurement."""
 
     def rejects(self, row: Mapping[str, Any]) -> bool:
         """Whether the rule rejects one row."""

@@ -16,3 +16,4 @@ class AestheticConfig:
     model: str = "ViT-L-14-quickgelu/openai"
     """The open_clip model that the head was fitted on."""
     device: str = "cpu"
+    """PyTorch device that the model runs on, such as `cuda`."""

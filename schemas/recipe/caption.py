@@ -18,17 +18,19 @@ class CaptionConfig(EngineSettings):
     backend: Literal["transformers", "vllm", "openai", "coca", "none"] = "transformers"
     """`coca` is a CoCa of open_clip, which takes no prompt and says a sentence; `none` writes no captions."""
     prompt: str = "caption-builtin"
-    """A template of `pipeline/prompts`, or a file. `caption` is for models other than the built-in one."""
+    """A template of `pipeline/caption/prompts`, or a file. `caption` is for models other than the built-in one."""
     language: str = "en"
     """ISO 639-1 code of the language asked for."""
     hints: bool = False
     """Tell the model what was measured: camera motion and on-screen text."""
     num_frames: PositiveInt = 8
+    """Frames of each window that the model is shown, spread evenly by time."""
     max_pixels_px: PositiveInt = 80 * 64
-    """Pixel budget of a frame as the model sees it; the built-in one was fitted at this."""
+    """Pixels of a frame at most, as the model sees it; the built-in one was fitted at this."""
     window_s: PositiveFloat = 60.0
-    """A longer clip is described in equal parts no longer than this, each with `num_frames`, which are then merged."""
+    """Seconds; a longer clip is described in equal parts no longer than this, which are then merged."""
     max_new_tokens: PositiveInt = 192
+    """Tokens of an answer at most."""
     retry_temperature: PositiveFloat = 0.7
     """A caption that a rule rejects is asked for once more, drawn at this temperature with twice the room."""
     compare_samples: bool = False
@@ -38,10 +40,11 @@ class CaptionConfig(EngineSettings):
     batch_clips: PositiveInt = 32
     """Clips that a captioner actor is given at once."""
     stall_s: PositiveFloat = 1800.0
-    """A captioner actor that ends no batch for so long is killed, and another started."""
+    """Seconds; a captioner actor that finishes no batch for so long is killed, and another is started."""
     num_gpus: NonNegativeFloat = 0.0
     """GPUs of each captioner actor; 0 runs on the CPU."""
     num_actors: PositiveInt = 1
+    """Captioners that work side by side, each a process with a copy of the model."""
 
 
 LANGUAGES = {

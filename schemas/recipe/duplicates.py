@@ -25,12 +25,12 @@ class DuplicatesConfig:
     near_distance: PositiveFloat = 0.2
     """Mean difference of the frames' block contrasts, over their size, up to which a clip is an edited copy."""
     image_distance: PositiveFloat = 0.1
-    """The same for still images, of which one frame must say all."""
+    """`near_distance` for still images, which have one frame only."""
     near_overlap: Fraction = 0.85
-    """Share of the shorter clip that must lie within the longer one. A trimmed copy lies within its original whole."""
+    """Share of the shorter clip that must be in the longer one; a trimmed copy is wholly in its original."""
     semantic_cosine: Fraction = 0.99
     """Embeddings closer than this are semantic duplicates (Movie Gen .99, Open-Sora .98)."""
     keep: Keep = "largest"
-    """Cosmos keeps the highest resolution."""
+    """Which clip of a group is kept; Cosmos keeps the highest resolution."""
     seed: int = 0
-    """Of the clusters within which embeddings are compared."""
+    """Seed of the clusters within which embeddings are compared."""

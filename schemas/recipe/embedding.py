@@ -14,4 +14,6 @@ class EmbeddingConfig:
     model: str = "builtin"
     """`builtin`, a folder, or an open_clip name."""
     batch: int = 64
+    """Frames that the model takes at once."""
     device: str = "cpu"
+    """PyTorch device that the model runs on, such as `cuda`."""

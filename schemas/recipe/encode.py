@@ -14,13 +14,15 @@ class EncodeConfig:
     """How a released clip becomes latents."""
 
     autoencoder: str = "builtin"
+    """The video autoencoder that makes latents: `builtin`, or a folder."""
     text_encoder: str = "builtin"
+    """The model that embeds captions: `builtin`, a folder, or a model hub's name (T5, UMT5, Qwen)."""
     fps: PositiveFloat = 8.0
-    """Frame rate at which clips are encoded; a clip is sampled by time."""
+    """Frames per second at which clips are encoded; a clip is sampled by time."""
     max_frames: PositiveInt = 17
     """At most this many frames, from the clip's middle; rounded down to 4k + 1."""
     max_pixels_px: PositiveInt = 64 * 96
-    """Pixel budget of a frame; larger ones are reduced, aspect ratio kept, sides rounded to 16."""
+    """Pixels of a frame at most; larger frames are reduced, aspect ratio kept, sides rounded to 16."""
 
     @property
     def transform(self) -> str:

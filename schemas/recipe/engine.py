@@ -20,6 +20,7 @@ class EngineSettings:
     checkpoint: str = "builtin"
     """`builtin`, a folder, or a model hub's name; for `openai` the name that the server knows the model by."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Number format of the weights; `bfloat16` is usual on GPUs."""
     engine_options: dict[str, Any] = field(default_factory=dict)
     """Passed to the engine as they are, such as vLLM's tensor_parallel_size; for `openai` see `ServerOptions`."""
     batch: PositiveInt = 16
@@ -31,6 +32,6 @@ class EngineSettings:
     concurrency: PositiveInt = 16
     """Requests in flight at once."""
     timeout_s: PositiveFloat = 120.0
-    """Longest wait for one answer."""
+    """Longest wait for one answer, in seconds."""
     attempts: PositiveInt = 4
     """How often a request is sent before it counts as failed."""

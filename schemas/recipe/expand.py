@@ -14,9 +14,10 @@ class ExpandConfig(EngineSettings):
     """Who expands short prompts."""
 
     prompt: str = "expand-builtin"
-    """A template of `pipeline/prompts`, or a file. `expand` is for models other than the built-in one."""
+    """A template of `pipeline/caption/prompts`, or a file. `expand` is for models other than the built-in one."""
     num_examples: PositiveInt = 6
     """Captions of the release that a template with `{examples}` shows."""
     max_new_tokens: PositiveInt = 256
+    """Tokens of an answer at most."""
     temperature: NonNegativeFloat = 0.0
     """0 fills in the likeliest; above, what is left open differs by seed."""

@@ -13,4 +13,6 @@ class FramesConfig:
     """The frames that models look at: spread over the whole clip, native aspect ratio, a pixel budget."""
 
     num_frames: PositiveInt = 8
+    """Frames of each clip, spread evenly by time."""
     max_pixels_px: PositiveInt = 128 * 128
+    """Pixels of a frame at most; larger frames are reduced, aspect ratio kept."""

@@ -13,8 +13,8 @@ class LimitsConfig:
     """What one input may cost; beyond, it is a row with a reason."""
 
     stall_s: PositiveFloat = 60.0
-    """Without a decoded packet for so long, the decoder hangs."""
+    """Seconds without a decoded packet after which a decoder counts as hung."""
     call_s: PositiveFloat = 4 * 3600.0
-    """Seconds that one input may take in all: a file that gives packets for ever is never stalled."""
+    """Seconds that one input may take in all; a file that gives packets for ever never stalls."""
     memory_mib: PositiveFloat = 4096.0
-    """Memory of the process that decodes."""
+    """MiB of memory that the decoding process may use."""

@@ -15,6 +15,6 @@ class MeasureConfig:
     """How frames are looked at while they stream past."""
 
     work_side_px: Annotated[int, Field(ge=16)] = 256
-    """Longer side to which frames are reduced, as near as halving comes to it, for shots and most measures."""
+    """Longer side, in pixels, that frames are reduced to by halving, for shots and most measures."""
     sample_hz: PositiveFloat = 5.0
-    """How often the measures that do not need every frame look at one, over the whole clip."""
+    """Frames per second that are read by measures which do not need every frame."""

@@ -13,9 +13,10 @@ class OverlayTextConfig:
     """Search for overlaid text by OCR (PP-OCR through rapidocr)."""
 
     enabled: bool = True
+    """Whether clips are searched for text at all."""
     num_moments: PositiveInt = 5
     """Moments spread over the whole clip at which text is looked for."""
     companion_gap_s: PositiveFloat = 0.2
-    """Each moment is followed by a frame this much later, by which the picture's movement is seen."""
+    """Each moment is followed by a frame this many seconds later, which shows how the picture moves."""
     max_pixels_px: PositiveInt = 1280 * 720
-    """Larger frames are reduced to this; text of 12 px is found at it."""
+    """Pixels; larger frames are reduced to this, at which text of 12 px height is found."""

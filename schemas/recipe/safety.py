@@ -22,4 +22,6 @@ class SafetyConfig:
         "sexy",
         "enticing or sensual",
     )
+    """Labels of the model that count as unsafe; upper or lower case is the same."""
     device: str = "cpu"
+    """PyTorch device that the model runs on, such as `cuda`."""

@@ -17,9 +17,9 @@ class SplitConfig:
     detector: Literal["cascade", "transnet", "adaptive", "content", "hash", "threshold"] = "cascade"
     """`cascade`: a cheap pass nominates, TransNetV2 decides; `transnet`, the accurate one: it sees every frame."""
     min_shot_s: NonNegativeFloat = 0.2
-    """PySceneDetect's detectors ignore a cut that follows another more closely."""
+    """Seconds; PySceneDetect's detectors ignore a cut that follows another sooner."""
     max_clip_s: PositiveFloat = 60.0
-    """Longer shots are divided into equal parts (cosmos-curate: 60 s)."""
+    """Seconds; longer shots are divided into equal parts (cosmos-curate: 60 s)."""
     stitch_distance: NonNegativeFloat = 0.0
     """Neighbouring shots whose frames at the cut lie closer than this in the embedding (L2 of unit vectors) are one;
     0 stitches nothing (Panda-70M: 0.6 with ImageBind's features)."""

@@ -15,10 +15,15 @@ class ModelConfig:
     """Size of the diffusion transformer."""
 
     width: PositiveInt = 192
+    """Channels of a token; a multiple of `num_heads`."""
     depth: PositiveInt = 6
+    """Transformer blocks."""
     num_heads: PositiveInt = 6
+    """Attention heads of each block."""
     patch: tuple[PositiveInt, PositiveInt, PositiveInt] = (1, 2, 2)
+    """Latent frames, rows and columns that make one token (DiT's p = 2, Peebles & Xie 2023)."""
     mlp_ratio: PositiveFloat = 4.0
+    """Channels of the hidden layer of a block's MLP, in units of `width`."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -27,9 +32,13 @@ class TextMix:
     and 5% texts that came with the source (Betker et al. 2023)."""
 
     detailed: NonNegativeFloat = 0.6
+    """Share of the detailed caption."""
     medium: NonNegativeFloat = 0.15
+    """Share of the medium caption."""
     short: NonNegativeFloat = 0.2
+    """Share of the short caption."""
     original: NonNegativeFloat = 0.05
+    """Share of the title or alt text that came with the source."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -37,21 +46,34 @@ class TrainConfig:
     """The training run."""
 
     steps: PositiveInt = 200
+    """Optimizer steps of the whole run; a larger number continues a finished run."""
     tokens_per_pack: PositiveInt = 2048
+    """Latent tokens of a pack at most; the longest clip must fit."""
     packs_per_step: PositiveInt = 1
     """Packs whose mean loss makes a step, whatever the number of workers that share them."""
     learning_rate: PositiveFloat = 1e-3
+    """AdamW's learning rate after the warm-up."""
     warmup_steps: NonNegativeInt = 20
+    """Steps over which the learning rate rises from 0."""
     weight_decay: NonNegativeFloat = 0.0
+    """AdamW's weight decay."""
     grad_clip: PositiveFloat = 1.0
+    """Norm of all gradients together, above which they are scaled down to it."""
     ema_decay: Fraction = 0.99
+    """Decay per step of the exponential moving average of the weights; samples are drawn with the average."""
     text_drop: Fraction = 0.1
     """Share of samples whose text is dropped, for classifier-free guidance (Ho & Salimans 2022)."""
     text_mix: TextMix = field(default_factory=TextMix)
     seed: int = 0
+    """Seed of initial weights, order of samples, noise, timesteps and texts."""
     validate_every: PositiveInt = 50
+    """Steps between two validation losses."""
     checkpoint_every: PositiveInt = 50
+    """Steps between two checkpoints."""
     keep_checkpoints: PositiveInt = 2
+    """Checkpoints kept; older ones are deleted."""
     num_workers: PositiveInt = 1
+    """Ray Train workers that share a step's packs; the loss does not depend on their number."""
     use_gpu: bool = False
+    """Whether each worker asks Ray for a GPU."""
     model: ModelConfig = field(default_factory=ModelConfig)
