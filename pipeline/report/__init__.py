@@ -1,1 +1,1 @@
-"""The report: one HTML file a data set, which carries its pictures and asks the network for nothing."""
+"""The report of a data set: one HTML file that contains its pictures and makes no network request."""

@@ -1,4 +1,4 @@
-"""Axes of plots: where a value lies, where the ticks go, and whether the values ask for a logarithm."""
+"""Plot axes: the position of a value, the ticks, and the choice between a linear and a logarithmic scale."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 
 LOG_SPREAD = 30.0
-"""90th percentile of the positive values, over their 10th or a threshold among them, above which an axis is
-logarithmic."""
+"""An axis is logarithmic if the 90th percentile of the positive values is more than this many times their 10th
+percentile, or the lowest threshold among them if that is lower."""
 ZERO_FRAC = 0.06
-"""Share of a logarithmic axis that is set apart, on its left, for zero."""
+"""Share of a logarithmic axis that is reserved for zero, at its left end."""
 REACH = 4.0
-"""A threshold may stretch the axis to this many times the extent of the values; one beyond is not drawn."""
+"""A threshold may extend the axis to this many times the range of the values; one further out is not drawn."""
 PAD_FRAC = 0.02
 
 
 @dataclass(frozen=True)
 class Axis:
-    """The interval [low, high], linear or logarithmic; a logarithmic one may hold zero in a place of its own.
+    """The interval [low, high], linear or logarithmic; a logarithmic one may show zero separately, at its left end.
 
-    On a linear axis of whole numbers each has the unit around it, and ticks are whole.
+    On a linear axis of whole numbers each number is the centre of an interval of width 1, and ticks are whole.
     """
 
     low: float
@@ -32,7 +32,7 @@ class Axis:
     is_integer: bool = False
 
     def position(self, value: float) -> float:
-        """Where a value lies, as a share of the axis: 0 at its left or lower end, 1 at the other."""
+        """Position of a value as a share of the axis: 0 at its left or lower end, 1 at the other."""
         if not self.is_log:
             return (value - self.low) / (self.high - self.low)
         if value <= 0:
@@ -40,7 +40,7 @@ class Axis:
         start = ZERO_FRAC if self.has_zero else 0.0
         return start + (1 - start) * math.log(value / self.low) / math.log(self.high / self.low)
 
-    def holds(self, value: float) -> bool:
+    def contains(self, value: float) -> bool:
         return self.low <= value <= self.high or (self.has_zero and value == 0)
 
     def ticks(self, num_wanted: int = 5) -> list[float]:
@@ -52,11 +52,11 @@ class Axis:
 
 
 def choose_axis(values: np.ndarray, marks: Sequence[float] = ()) -> Axis:
-    """An axis for finite values, stretched to marks that are near.
+    """An axis for finite values, extended to thresholds that are not too far out (REACH).
 
     Args:
         values: (N,) finite floats, N >= 1.
-        marks: thresholds to be drawn in.
+        marks: the thresholds.
     """
     positive = values[values > 0]
     if values.min() >= 0 and len(positive):
@@ -68,7 +68,7 @@ def choose_axis(values: np.ndarray, marks: Sequence[float] = ()) -> Axis:
 
 
 def number(value: float) -> str:
-    """A number as a person reads it: three significant digits, whole from 1000 on, no exponent in that range."""
+    """A number as text: three significant digits, from 1000 on whole with commas; an exponent only below 0.0001."""
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) >= 1e-4 or value == 0 else f"{value:.1e}"

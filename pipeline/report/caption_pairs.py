@@ -1,6 +1,6 @@
-"""Captions side by side: of two captioners over a data set, or of two releases; and what each captioner comes to.
+"""Captions side by side, from two captioners of a data set or from two releases; and a summary of each captioner.
 
-The text shown is the one that training reads: merged with the source's own text where that was done.
+The text shown is the one that training reads: the merged one where a caption was merged with the source's own text.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ import pyarrow as pa
 
 from pipeline.release.diff import Differences
 from pipeline.report.clocks import span_text
-from pipeline.report.galleries import evenly, spread
-from pipeline.report.pictures import Picture, Shelf
+from pipeline.report.galleries import choose_evenly, select_evenly
+from pipeline.report.pictures import Picture, PictureCollector
 from pipeline.report.word_marks import Piece, mark_words
 from schemas.tables.captions import FAILED, OK, REJECTED
 
 TEXT = "coalesce(merged, detailed)"
-SAID = ("captioner", "short", "medium", "detailed")
-"""Columns of a release that make a caption another one."""
+CAPTION_COLUMNS = ("captioner", "short", "medium", "detailed")
+"""Columns of a release; if one of them differs, the caption is a different one."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """A caption beside another; score and verdict are null where the tables have lost its row."""
+    """One of two captions; name, score and status are None if the tables no longer have its row."""
 
     captioner: str
     captioner_name: str | None
@@ -40,7 +40,7 @@ class Side:
 
 @dataclass(frozen=True)
 class CaptionPair:
-    """A clip with two captions."""
+    """A clip with two captions. `place` is the file's name and the clip's times in it."""
 
     clip: Mapping[str, Any]
     picture: Picture
@@ -50,18 +50,18 @@ class CaptionPair:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Captions side by side; `total` counts those that are not shown too."""
+    """Pairs of captions; `total` also counts the pairs that are not shown."""
 
     names: tuple[str, str] | None
-    """What the sides are called, if not by their captioners."""
+    """Headings of the two sides; None: the names of their captioners."""
     shown: Sequence[CaptionPair]
     total: int
 
 
 @dataclass(frozen=True)
 class CaptionerSummary:
-    """What a captioner comes to over clips: those of a release, or all that it captioned. Means are null where there is
-    nothing to take them of."""
+    """A captioner's captions in numbers: over the clips of a release, or over all that it captioned. A mean is None
+    where there are no values."""
 
     captioner: str
     captioner_name: str | None
@@ -69,7 +69,7 @@ class CaptionerSummary:
     mean_words: float | None
     mean_similarity: float | None
     num_ok: int
-    """Of all its captions, whatever release they are in."""
+    """Of all its captions, in a release or not."""
     num_rejected: int
     num_failed: int
     release: str = ""
@@ -84,7 +84,7 @@ SUMMARIES = rf"""
            count(*) filter (where status = '{FAILED}') as num_failed
     from captions group by captioner order by max(captioned_us), captioner
 """
-OF_RELEASE = r"""
+RELEASE_SUMMARIES = r"""
     select captioner, any_value(a.captioner_name) as captioner_name, count(*) as num_clips,
            avg(len(string_split_regex(trim(r.detailed), '\s+'))) as mean_words,
            avg(c.text_video_similarity) as mean_similarity,
@@ -96,25 +96,28 @@ OF_RELEASE = r"""
 
 
 def captioner_summaries(connection: duckdb.DuckDBPyConnection) -> list[CaptionerSummary]:
-    """Every captioner of a data set, the one that wrote last at the end."""
+    """Every captioner of a data set, ordered by the time of its last caption."""
     return [CaptionerSummary(**row) for row in connection.sql(SUMMARIES).to_arrow_table().to_pylist()]
 
 
 def release_summaries(connection: duckdb.DuckDBPyConnection, found: Differences) -> list[CaptionerSummary]:
-    """The captioners of two releases over the clips of each, most clips first."""
+    """The captioners of two releases, each over its clips in that release, most clips first."""
     connection.register("captioners", connection.sql(SUMMARIES).to_arrow_table())
     summaries = []
     for release in (found.old, found.new):
         connection.register("release_clips", release.clips)
-        rows = connection.sql(OF_RELEASE).to_arrow_table().to_pylist()
+        rows = connection.sql(RELEASE_SUMMARIES).to_arrow_table().to_pylist()
         summaries += [CaptionerSummary(**row, release=release.name) for row in rows]
     return summaries
 
 
 def captioner_pairs(
-    connection: duckdb.DuckDBPyConnection, captioners: Sequence[CaptionerSummary], limit: int, shelf: Shelf
+    connection: duckdb.DuckDBPyConnection,
+    captioners: Sequence[CaptionerSummary],
+    limit: int,
+    collector: PictureCollector,
 ) -> Pairs | None:
-    """Clips that the two captioners which wrote last describe in other words; None if there are no two.
+    """Clips that the two latest captioners describe differently; None if there are fewer than two captioners.
 
     Args:
         captioners: as `captioner_summaries` gives them.
@@ -131,8 +134,8 @@ def captioner_pairs(
         where a.text <> b.text
     )"""
     order = "uri, start_us, clip_id"
-    rows, total = spread(connection, pairs, "true", order, limit, old.captioner, new.captioner)
-    shown = [_pair(row, row["old_side"], row["new_side"], shelf) for row in rows]
+    rows, total = select_evenly(connection, pairs, "true", order, limit, old.captioner, new.captioner)
+    shown = [_pair(row, row["old_side"], row["new_side"], collector) for row in rows]
     return Pairs(None, shown, total)
 
 
@@ -140,49 +143,55 @@ SIDE = f"""struct_pack(captioner := captioner, captioner_name := captioner_name,
     text_video_similarity := text_video_similarity, status := status, reasons := reasons) as side"""
 
 
-def release_pairs(connection: duckdb.DuckDBPyConnection, found: Differences, limit: int, shelf: Shelf) -> Pairs:
-    """Clips of two releases whose captioner or text is not the same in both."""
-    changed = [difference for difference in found.clips if any(change.column in SAID for change in difference.changes)]
-    news = [dict(difference.clip) for difference in evenly(changed, limit)]
+def release_pairs(
+    connection: duckdb.DuckDBPyConnection, found: Differences, limit: int, collector: PictureCollector
+) -> Pairs:
+    """Clips that are in both releases, with another captioner or text in each."""
+    changed = [d for d in found.clips if any(change.column in CAPTION_COLUMNS for change in d.changes)]
+    news = [dict(difference.clip) for difference in choose_evenly(changed, limit)]
     olds = [
         new | {change.column: change.old for change in difference.changes}
-        for new, difference in zip(news, evenly(changed, limit), strict=True)
+        for new, difference in zip(news, choose_evenly(changed, limit), strict=True)
     ]
     scores = _scores(connection, [*olds, *news])
     shown = [
-        _pair(new, old | scores[_key(old)], new | scores[_key(new)], shelf) for old, new in zip(olds, news, strict=True)
+        _pair(new, old | scores[_key(old)], new | scores[_key(new)], collector)
+        for old, new in zip(olds, news, strict=True)
     ]
     return Pairs((found.old.name, found.new.name), shown, len(changed))
 
 
-NO_SCORES = {"captioner_name": None, "text_video_similarity": None, "status": None, "reasons": []}
+UNKNOWN = {"captioner_name": None, "text_video_similarity": None, "status": None, "reasons": []}
+"""Columns of `captions` that a release does not have, as they are for a caption that the tables no longer have."""
 
 
 def _scores(
     connection: duckdb.DuckDBPyConnection, rows: Sequence[Mapping[str, Any]]
 ) -> dict[tuple[str, str], dict[str, Any]]:
-    """What the tables say of captions, by clip and captioner."""
+    """The columns of UNKNOWN, by clip and captioner."""
     keys = [pa.array([row[name] for row in rows], pa.string()) for name in ("clip_id", "captioner")]
-    connection.register("asked_captions", pa.table(keys, ["clip_id", "captioner"]))
+    connection.register("wanted_captions", pa.table(keys, ["clip_id", "captioner"]))
     found = connection.sql(
-        f"select distinct clip_id, captioner, {', '.join(NO_SCORES)} from captions"
-        " join asked_captions using (clip_id, captioner)"
+        f"select distinct clip_id, captioner, {', '.join(UNKNOWN)} from captions"
+        " join wanted_captions using (clip_id, captioner)"
     ).to_arrow_table()
-    said = {_key(row): {name: row[name] for name in NO_SCORES} for row in found.to_pylist()}
-    return {_key(row): said.get(_key(row), NO_SCORES) for row in rows}
+    known = {_key(row): {name: row[name] for name in UNKNOWN} for row in found.to_pylist()}
+    return {_key(row): known.get(_key(row), UNKNOWN) for row in rows}
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, str]:
     return row["clip_id"], row["captioner"]
 
 
-def _pair(clip: Mapping[str, Any], old: Mapping[str, Any], new: Mapping[str, Any], shelf: Shelf) -> CaptionPair:
+def _pair(
+    clip: Mapping[str, Any], old: Mapping[str, Any], new: Mapping[str, Any], collector: PictureCollector
+) -> CaptionPair:
     short, detailed = (mark_words(old[name] or "", new[name] or "") for name in ("short", "detailed"))
     sides = (_side(old, short[0], detailed[0]), _side(new, short[1], detailed[1]))
     place = f"{clip['uri'].rpartition('/')[2]}, {span_text(clip)}"
-    return CaptionPair(clip, shelf.picture(clip), place, sides)
+    return CaptionPair(clip, collector.picture(clip), place, sides)
 
 
-def _side(said: Mapping[str, Any], short: Sequence[Piece], detailed: Sequence[Piece]) -> Side:
-    facts = {name: said[name] for name in ("captioner", *NO_SCORES)}
-    return Side(**facts, short=short, detailed=detailed, num_words=len((said["detailed"] or "").split()))
+def _side(caption: Mapping[str, Any], short: Sequence[Piece], detailed: Sequence[Piece]) -> Side:
+    facts = {name: caption[name] for name in ("captioner", *UNKNOWN)}
+    return Side(**facts, short=short, detailed=detailed, num_words=len((caption["detailed"] or "").split()))

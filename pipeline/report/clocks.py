@@ -1,4 +1,4 @@
-"""Times and spans as a person reads them."""
+"""Times and time spans as text."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ def clock(time_us: int) -> str:
 
 
 def span_text(clip: Mapping[str, Any]) -> str:
-    """When a clip is shown in its video."""
+    """A clip's start and end in its video."""
     return "image" if clip["is_image"] else f"{clock(clip['start_us'])} to {clock(clip['end_us'])}"

@@ -1,4 +1,4 @@
-"""Contact sheets of rules: clips on either side of a threshold, the nearest first, so that a person can check it."""
+"""Contact sheets of rules: clips on both sides of a threshold, the nearest first, so that a person can check it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from pipeline.report.axes import number
 from pipeline.report.clocks import span_text
-from pipeline.report.pictures import Picture, Shelf
+from pipeline.report.pictures import Picture, PictureCollector
 from pipeline.rules.apply import RuleEffect, Verdicts, rule_effects
 from schemas.recipe import Recipe
 from schemas.rules import Rule
@@ -22,7 +22,7 @@ from schemas.tables.judged import DUPLICATE_RANK, JUDGED
 
 @dataclass(frozen=True)
 class Judged:
-    """A data set as the recipe that it was judged by last sees it."""
+    """The active recipe of a data set, and its verdict on every clip."""
 
     recipe: Recipe
     verdicts: Verdicts
@@ -30,19 +30,19 @@ class Judged:
 
 @dataclass(frozen=True)
 class Tile:
-    """A clip's picture with the value that a rule looks at, and how it lies to the threshold."""
+    """A clip's picture with the value of a rule's column, and how that compares with the threshold, as in `< 0.5`."""
 
     clip: Mapping[str, Any]
     picture: Picture
     value: str
-    against: str
+    relation: str
     place: str
     reasons: Sequence[str]
 
 
 @dataclass(frozen=True)
 class RuleSheet:
-    """What one rule does, and clips about its threshold. `num_kept` is the number of kept clips that have a value."""
+    """What one rule does, and clips near its threshold. `num_kept` is the number of kept clips that have a value."""
 
     name: str
     rule: Rule
@@ -54,33 +54,35 @@ class RuleSheet:
 
     @property
     def is_by_distance(self) -> bool:
-        """Whether tiles come by their distance from the threshold; labels and doubles have none."""
+        """Whether tiles are ordered by their distance from the threshold; labels and duplicates have no distance."""
         return not self.rule.reject and self.rule.column != DUPLICATE_RANK.name
 
 
 @dataclass(frozen=True)
 class _Chosen:
-    """Places of the clips to show of a rule, among the clips judged."""
+    """Indices, among all clips, of the clips to show for a rule."""
 
     rejected: np.ndarray
     kept: np.ndarray
     num_kept: int
 
 
-def rule_sheets(connection: duckdb.DuckDBPyConnection, judged: Judged, num_tiles: int, shelf: Shelf) -> list[RuleSheet]:
-    """A sheet a rule, in the order of the recipe, with at most `num_tiles` clips on each side.
+def rule_sheets(
+    connection: duckdb.DuckDBPyConnection, judged: Judged, num_tiles: int, collector: PictureCollector
+) -> list[RuleSheet]:
+    """One sheet for each rule, in the order of the recipe, with at most `num_tiles` clips on each side.
 
     Raises:
-        ValueError: the verdicts are of other clips than the tables hold.
+        ValueError: the verdicts are on other clips than the tables have.
     """
     verdicts, effects = judged.verdicts, rule_effects(judged.verdicts)
     chosen = _choose(connection, judged, num_tiles)
-    places = {int(i) for found in chosen.values() for side in (found.rejected, found.kept) for i in side}
-    clips = _clips(connection, [verdicts.clip_ids[i] for i in sorted(places)])
+    shown = {int(i) for found in chosen.values() for side in (found.rejected, found.kept) for i in side}
+    clips = _clips(connection, [verdicts.clip_ids[i] for i in sorted(shown)])
 
     def tiles(rule: Rule, side: np.ndarray) -> list[Tile]:
         return [
-            _tile(clip := clips[verdicts.clip_ids[i]], rule, shelf.picture(clip), verdicts.reasons[i]) for i in side
+            _tile(clip := clips[verdicts.clip_ids[i]], rule, collector.picture(clip), verdicts.reasons[i]) for i in side
         ]
 
     return [
@@ -94,7 +96,7 @@ def _choose(connection: duckdb.DuckDBPyConnection, judged: Judged, num_tiles: in
     columns = sorted({rule.column for rule in rules.values()} - {DUPLICATE_RANK.name})
     table = connection.sql(f"select {', '.join(['clip_id', *columns])} from clips order by clip_id").to_arrow_table()
     if table["clip_id"].to_pylist() != verdicts.clip_ids:
-        raise ValueError("the verdicts are of other clips than the tables hold")
+        raise ValueError("the verdicts are on other clips than the tables have")
     kept = np.array([status == KEPT for status in verdicts.statuses], bool)
     chosen = {}
     for name, rule in rules.items():
@@ -114,24 +116,24 @@ def _clips(connection: duckdb.DuckDBPyConnection, clip_ids: Sequence[str]) -> di
 
 
 def _nearest(rule: Rule, values: pa.ChunkedArray | None, side: np.ndarray, limit: int) -> np.ndarray:
-    """Places of the `limit` clips of one side that lie nearest to a bound of the rule; without a bound, the first.
+    """Indices of the `limit` clips of one side nearest to a bound of the rule; the first if it has no bounds.
 
     Args:
         side: (N,) bool, the clips to choose from.
     """
-    places = np.flatnonzero(side)
+    indices = np.flatnonzero(side)
     if values is None or rule.reject:
-        return places[:limit]
-    numbers = np.asarray(values.cast(pa.float64()).fill_null(np.nan), np.float64)[places]
+        return indices[:limit]
+    numbers = np.asarray(values.cast(pa.float64()).fill_null(np.nan), np.float64)[indices]
     bounds = [bound for bound in (rule.min, rule.max) if bound is not None]
     distances = np.min([np.abs(numbers - bound) for bound in bounds], axis=0)
-    return places[np.argsort(distances, kind="stable")[:limit]]
+    return indices[np.argsort(distances, kind="stable")[:limit]]
 
 
 def _tile(clip: Mapping[str, Any], rule: Rule, picture: Picture, reasons: Sequence[str]) -> Tile:
     place = f"{clip['uri'].rpartition('/')[2]}, {span_text(clip)}"
     if rule.column == DUPLICATE_RANK.name:
-        return Tile(clip, picture, "", "shows what another shows", place, reasons)
+        return Tile(clip, picture, "", "shows the same as another clip", place, reasons)
     value = clip[rule.column]
     if rule.reject:
         return Tile(clip, picture, str(value), "", place, reasons)
@@ -139,7 +141,7 @@ def _tile(clip: Mapping[str, Any], rule: Rule, picture: Picture, reasons: Sequen
 
 
 def _relation(rule: Rule, value: float) -> str:
-    """How a value lies to the bound that it is nearest to, as in `< 0.5`."""
+    """How a value compares with the nearest bound, as in `< 0.5`."""
     bounds = [
         (abs(value - bound), kind, bound) for kind, bound in (("min", rule.min), ("max", rule.max)) if bound is not None
     ]
@@ -149,7 +151,7 @@ def _relation(rule: Rule, value: float) -> str:
 
 
 def _exact(value: float) -> str:
-    """One digit more than elsewhere: near a threshold it is what tells."""
+    """One digit more than elsewhere, to tell values near a threshold apart."""
     return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 

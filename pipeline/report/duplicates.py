@@ -1,4 +1,4 @@
-"""Groups of duplicates side by side, the one that is kept first, with the evidence and why it is that one."""
+"""Groups of duplicates side by side: the kept clip first, with the evidence and the reason why it was chosen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from pipeline.dedup.groups import PREFERENCE, components, ranks
 from pipeline.report.axes import number
 from pipeline.report.clocks import span_text
-from pipeline.report.pictures import Picture, Shelf
+from pipeline.report.pictures import Picture, PictureCollector
 from schemas.recipe.duplicates import Keep
 from schemas.tables.clips import KEPT
 
@@ -24,7 +24,7 @@ UNITS = {"pixels": "pixels", "duration_s": "s", "sharpness": "of sharpness"}
 
 @dataclass(frozen=True)
 class Member:
-    """A clip of a group, with what says that it is like another."""
+    """A clip of a group, with the evidence that it shows the same as another."""
 
     clip: Mapping[str, Any]
     picture: Picture
@@ -35,7 +35,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Group:
-    """Clips that hang together by any kind of sameness; `verdict` says which is kept and why."""
+    """Clips linked by any kind of duplicate; `verdict` says which is kept and why."""
 
     verdict: str
     num_members: int
@@ -44,8 +44,8 @@ class Group:
 
 @dataclass(frozen=True)
 class Choice:
-    """How one of a group is chosen: the kinds of sameness that count, what is preferred, and the reasons that rules
-    over `duplicate_rank` give; who is rejected for these alone was in the running."""
+    """How the kept clip of a group is chosen: the kinds of duplicate that count, what is preferred, and the reasons
+    that rules on `duplicate_rank` give. A clip that is rejected for these reasons alone was a candidate."""
 
     kinds: Collection[str]
     keep: Keep
@@ -53,11 +53,11 @@ class Choice:
 
 
 def duplicate_groups(
-    connection: duckdb.DuckDBPyConnection, limit: int, choice: Choice, shelf: Shelf
+    connection: duckdb.DuckDBPyConnection, limit: int, choice: Choice, collector: PictureCollector
 ) -> tuple[list[Group], int]:
-    """At most `limit` groups, those whose members are least alike first, and how many there are.
+    """At most `limit` groups, those with the least similar members first, and the number of all groups.
 
-    Groups of kinds that count are one if they share a clip; those of another kind stand by themselves.
+    Groups of kinds that count are joined if they share a clip; each group of another kind is shown separately.
     """
     rows = connection.sql("select * from duplicates order by clip_id, kind").to_arrow_table().to_pylist()
     root_of = components((_node(row, "group_id", choice), _node(row, "clip_id", choice)) for row in rows)
@@ -66,16 +66,19 @@ def duplicate_groups(
         memberships[root_of[_node(row, "clip_id", choice)]].append(row)
     roots = sorted(memberships, key=lambda root: (min(row["similarity"] for row in memberships[root]), root))
     clips = _clips(connection, {row["clip_id"] for root in roots[:limit] for row in memberships[root]})
-    return [_group(memberships[root], clips, choice, shelf) for root in roots[:limit]], len(roots)
+    return [_group(memberships[root], clips, choice, collector) for root in roots[:limit]], len(roots)
 
 
 def _node(row: Mapping[str, Any], column: str, choice: Choice) -> str:
-    """A clip's name among those that groups are made of; apart for each kind that does not count."""
+    """A clip's or group's node in the graph of duplicates; another one for each kind that does not count."""
     return row[column] if row["kind"] in choice.kinds else f"{row[column]} {row['kind']}"
 
 
 def _group(
-    rows: Sequence[Mapping[str, Any]], clips: Mapping[str, Mapping[str, Any]], choice: Choice, shelf: Shelf
+    rows: Sequence[Mapping[str, Any]],
+    clips: Mapping[str, Mapping[str, Any]],
+    choice: Choice,
+    collector: PictureCollector,
 ) -> Group:
     evidence: dict[str, list[str]] = defaultdict(list)
     for row in rows:
@@ -83,15 +86,17 @@ def _group(
     found = [clips[clip_id] for clip_id in evidence if clip_id in clips]
     order = ranks(rows, found, list(evidence), choice.keep)
     found.sort(key=lambda clip: (clip["status"] != KEPT, order[clip["clip_id"]]))
-    shown = [_member(clip, evidence[clip["clip_id"]], shelf) for clip in found[:MAX_MEMBERS]]
+    shown = [_member(clip, evidence[clip["clip_id"]], collector) for clip in found[:MAX_MEMBERS]]
     counts = rows[0]["kind"] in choice.kinds
     num_kept = sum(clip["status"] == KEPT for clip in found)
-    verdict = _verdict(found, num_kept, choice) if counts else f"a kind that the recipe does not count; {num_kept} kept"
+    verdict = (
+        _verdict(found, num_kept, choice) if counts else f"a kind that the recipe does not reject; {num_kept} kept"
+    )
     return Group(verdict, len(found), shown)
 
 
 def _verdict(members: Sequence[Mapping[str, Any]], num_kept: int, choice: Choice) -> str:
-    """Which member is kept, and by what it came before the next of those in the running."""
+    """Which member is kept, and by which score it was preferred to the next candidate."""
     if num_kept != 1:
         return f"{num_kept or 'none'} kept"
     others = [clip for clip in members[1:] if clip["reasons"] and set(clip["reasons"]) <= set(choice.reasons)]
@@ -100,8 +105,8 @@ def _verdict(members: Sequence[Mapping[str, Any]], num_kept: int, choice: Choice
     for score in PREFERENCE[choice.keep]:
         mine, next_best = _score(members[0], score), _score(others[0], score)
         if mine != next_best:
-            return f"kept: {number(mine)} {UNITS[score]} before {number(next_best)}"
-    return "kept: the first of equals"
+            return f"kept: {number(mine)} {UNITS[score]}, the next best has {number(next_best)}"
+    return "kept: the first of several equally good ones"
 
 
 def _score(clip: Mapping[str, Any], name: str) -> float:
@@ -111,14 +116,14 @@ def _score(clip: Mapping[str, Any], name: str) -> float:
     return width * height
 
 
-def _member(clip: Mapping[str, Any], evidence: Sequence[str], shelf: Shelf) -> Member:
+def _member(clip: Mapping[str, Any], evidence: Sequence[str], collector: PictureCollector) -> Member:
     facts = [f"{clip['width']}×{clip['height']}"]
     if clip["duration_s"] is not None:
         facts.append(f"{clip['duration_s']:.2f} s")
     if clip["sharpness"] is not None:
         facts.append(f"sharpness {number(clip['sharpness'])}")
     place = f"{clip['uri'].rpartition('/')[2]}, {span_text(clip)}"
-    return Member(clip, shelf.picture(clip), ", ".join(facts), evidence, place)
+    return Member(clip, collector.picture(clip), ", ".join(facts), evidence, place)
 
 
 def _evidence(row: Mapping[str, Any]) -> str:

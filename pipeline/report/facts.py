@@ -1,4 +1,4 @@
-"""What the page says in numbers: counts, funnel, reasons, runs and releases."""
+"""The numbers on the page: funnel, reasons, runs and releases."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from pipeline.report.thresholds import Threshold
 from pipeline.store.dataset import Dataset
 
 MAX_RUNS = 10
-"""Runs that the page lists; earlier ones are counted."""
+"""Runs that the page lists; earlier ones are only counted."""
 RUN_TIME = "%Y%m%dT%H%M%SZ"
-"""How a run id begins."""
+"""Format of the time with which a run id begins."""
 TIME = "%Y-%m-%d %H:%M:%S UTC"
 
 
@@ -32,7 +32,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Bar:
-    """A step of the funnel: its rows divided into kinds, drawn against `scale` rows."""
+    """A step of the funnel: its rows divided into kinds. A bar of `scale` rows has the full width."""
 
     label: str
     scale: int
@@ -46,7 +46,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Reason:
-    """What a reason takes, and the rules that give it."""
+    """How many rows a reason rejects, how many it alone rejects, and the rules that give it."""
 
     reason: str
     num_clips: int
@@ -80,7 +80,7 @@ class ReleaseFacts:
 
 
 def funnel_bars(connection: duckdb.DuckDBPyConnection) -> list[Bar]:
-    """Videos in, clips, captions, trainable; each divided into what goes on and what does not."""
+    """Videos in, clips, captions, trainable clips; each divided by status or reason."""
     rows: dict[str, int] = dict(connection.execute("select stage, rows from funnel").fetchall())
     failures = connection.execute("select reason, videos from video_failures").fetchall()
     captions: dict[str, int] = dict(connection.execute("select status, count(*) from captions group by 1").fetchall())
@@ -100,7 +100,8 @@ def funnel_bars(connection: duckdb.DuckDBPyConnection) -> list[Bar]:
 
 
 def reasons(connection: duckdb.DuckDBPyConnection, table: str, thresholds: Sequence[Threshold]) -> list[Reason]:
-    """Reasons of `clips` or `captions` rows that are not kept, most frequent first; rules that took nothing too."""
+    """Reasons of `clips` or `captions` rows that are not kept, most frequent first; then those of rules that reject
+    nothing."""
     passed = "kept" if table == "clips" else "ok"
     counted = connection.execute(
         "select reason, count(*) as num_clips, count(*) filter (where alone)"
@@ -122,7 +123,7 @@ def reasons(connection: duckdb.DuckDBPyConnection, table: str, thresholds: Seque
 
 
 def run_facts(runs: Sequence[Mapping[str, Any]]) -> tuple[list[RunFacts], int]:
-    """The last runs, newest first, and how many earlier ones there are."""
+    """The last runs, newest first, and the number of earlier ones."""
     last = runs[-MAX_RUNS:][::-1]
     facts = [
         RunFacts(

@@ -1,4 +1,4 @@
-"""Galleries of cards: evenly chosen rows, each shown once, and a count of those that are not shown."""
+"""Galleries of clip cards: rows chosen evenly, each clip shown once, and a count of those that are not shown."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from schemas.tables.clips import KEPT
 T = TypeVar("T")
 NO_REASON = "(no reason given)"
 CARD_SCORES = {"brightness": "", "motion_px_s": "px/s", "bars_frac": ""}
-"""Scores named on every card, with their units; size and length are there anyway."""
+"""Scores on every card, with their units, beside the size and length that each card has."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """A clip with its pictures, its reasons in words, and its captions (rows of `captions`)."""
+    """A clip with its pictures, its reasons with the measured values, and its captions (rows of `captions`)."""
 
     clip: Mapping[str, Any]
     strip: Strip
@@ -44,7 +44,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Cards of one kind; `elsewhere` are clip ids of this kind whose cards stand in another gallery."""
+    """Cards of one kind; `elsewhere` are the ids of clips of this kind whose cards are in another gallery."""
 
     title: str
     total: int
@@ -56,12 +56,12 @@ class Gallery:
         return self.total - len(self.cards) - len(self.elsewhere)
 
 
-def spread(
+def select_evenly(
     connection: duckdb.DuckDBPyConnection, view: str, condition: str, order: str, limit: int, *values: object
 ) -> tuple[list[dict[str, Any]], int]:
-    """At most `limit` rows of a view that meet a condition, evenly over their order, and how many there are.
+    """At most `limit` of a view's rows that meet a condition, evenly spaced in their order, and the number of all.
 
-    Of n rows, row i is chosen if i * limit / n passes a whole number: min(n, limit) rows, the same every time.
+    Of n rows, row i is chosen if i * limit / n passes a whole number: min(n, limit) rows, the same ones every time.
     """
     query = f"""
         with numbered as (
@@ -77,14 +77,14 @@ def spread(
     return rows, total
 
 
-def evenly(rows: Sequence[T], limit: int) -> list[T]:
-    """At most `limit` of some rows, chosen as `spread` chooses."""
+def choose_evenly(rows: Sequence[T], limit: int) -> list[T]:
+    """At most `limit` of some rows, chosen as `select_evenly` chooses."""
     return [row for i, row in enumerate(rows) if i * limit // len(rows) != (i - 1) * limit // len(rows)]
 
 
 def kept_gallery(connection: duckdb.DuckDBPyConnection, limit: int, progress: Progress) -> Gallery:
-    """Kept clips, by file and time."""
-    rows, total = spread(connection, "clips", f"status = '{KEPT}'", "uri, start_us", limit)
+    """Kept clips, ordered by file and time."""
+    rows, total = select_evenly(connection, "clips", f"status = '{KEPT}'", "uri, start_us", limit)
     return Gallery("kept", total, [_card(connection, row, (), progress) for row in rows])
 
 
@@ -95,9 +95,9 @@ def other_galleries(
     shown_elsewhere: Collection[str],
     progress: Progress,
 ) -> list[Gallery]:
-    """Clips that are not kept, one gallery a reason, most frequent first. Reasons in `shown_elsewhere` are left out.
+    """Clips that are not kept: a gallery for each reason, most frequent first.
 
-    A clip with several reasons has its card at the rarest of them.
+    Reasons in `shown_elsewhere` are left out. A clip with several reasons has its card under the rarest of them.
     """
     reasons = connection.execute(
         "select reason, count(*) as clips from (select unnest(if(len(reasons) = 0, [?], reasons)) as reason"
@@ -110,7 +110,7 @@ def other_galleries(
     for reason, _ in reasons:
         if reason in shown_elsewhere:
             continue
-        rows, total = spread(connection, "clips", condition, "uri, start_us", limit, NO_REASON, reason)
+        rows, total = select_evenly(connection, "clips", condition, "uri, start_us", limit, NO_REASON, reason)
         elsewhere = [row["clip_id"] for row in rows if row["clip_id"] in shown]
         cards = [_card(connection, row, thresholds, progress) for row in rows if row["clip_id"] not in shown]
         shown.update(card.clip["clip_id"] for card in cards)

@@ -1,4 +1,4 @@
-"""Histograms of scores by status. Every row is in a bin or counted as having no value."""
+"""Histograms of scores by status. Every row is in a bin, or counted as a row without a value."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from schemas.tables.measures import MEASURE_OF
 
 NUM_BINS = 36
 NOT_SCORES = frozenset({"shot_index", "start_frame", "start_us", "end_us", "captioned_us"})
-"""Numbers that say which row it is, not how it is."""
+"""Numeric columns that identify a row or its time, and are no scores."""
 STATUSES = {"clips": (KEPT, REJECTED, FAILED, PENDING), "captions": (OK, REJECTED, FAILED)}
 THE_CLIP = "the clip itself"
-"""Heading of the scores that no measure gives."""
+"""Heading of the scores that come from no measure, such as the duration."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class ScoreHistogram:
-    """A column's histogram with what the schema says of the column; none if no row has a value."""
+    """A column's histogram, with its meaning and unit from the schema; `histogram` is None if no row has a value."""
 
     table: str
     column: str
@@ -64,10 +64,10 @@ def histogram(values: Mapping[str, np.ndarray], marks: Sequence[float] = (), *, 
 
     Args:
         values: for each status, (N,) floats; NaN and infinities count as missing.
-        marks: thresholds that the axis should reach.
-        is_integer: bins are then centred on whole numbers and a whole number wide, if the axis is linear.
+        marks: thresholds that should be on the axis.
+        is_integer: if the axis is linear, bins are centred on whole numbers and a whole number wide.
     Raises:
-        ValueError: no finite value at all.
+        ValueError: there is no finite value.
     """
     finite = {status: array[np.isfinite(array)] for status, array in values.items()}
     everything = np.concatenate(list(finite.values()))
@@ -99,7 +99,7 @@ def score_histograms(
 
 
 def by_measure(scores: Sequence[ScoreHistogram]) -> dict[str, list[ScoreHistogram]]:
-    """Histograms of clips under the measures that their columns belong to; those without a value are left out."""
+    """Histograms of clips by the measure that their column belongs to; columns without a value are left out."""
     groups: dict[str, list[ScoreHistogram]] = {}
     for name in (THE_CLIP, *dict.fromkeys(MEASURE_OF.values())):
         found = [score for score in scores if score.histogram and MEASURE_OF.get(score.column, THE_CLIP) == name]
@@ -109,6 +109,7 @@ def by_measure(scores: Sequence[ScoreHistogram]) -> dict[str, list[ScoreHistogra
 
 
 def is_score(field: pa.Field) -> bool:
+    """Whether a column holds a number that says something about its row."""
     is_number = pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
     return is_number and field.name not in NOT_SCORES
 

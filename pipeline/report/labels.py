@@ -1,4 +1,4 @@
-"""Counts of labels by status, and how fast the camera moves under each of its labels."""
+"""Counts of text labels by status, and the strength of the camera motion for each of its labels."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from schemas.tables.judged import JUDGED
 
 STATUSES = (KEPT, REJECTED, FAILED, PENDING)
 LABELS = ("overlay_kind", "border_kind", "bars_change")
-"""Columns that name a kind; the camera's motion has a chart of its own."""
+"""Columns whose values are labels; `camera_motion` has a chart of its own."""
 QUANTILES = (0.1, 0.5, 0.9)
 
 
 @dataclass(frozen=True)
 class LabelBar:
-    """Clips that bear a label, by status."""
+    """The number of clips with a label, by status."""
 
     label: str
     counts: Mapping[str, int]
@@ -46,7 +46,7 @@ class LabelChart:
 
 @dataclass(frozen=True)
 class Strengths:
-    """The speeds of one camera motion: their quantiles, and where these lie on the chart's axis, from 0 to 1."""
+    """The strengths of one camera motion: their quantiles, and the positions of these on the chart's axis, 0 to 1."""
 
     quantiles: Sequence[float]
     places: Sequence[float]
@@ -54,7 +54,7 @@ class Strengths:
 
 @dataclass(frozen=True)
 class CameraChart:
-    """Clips by camera motion, and how strong each motion is; the axis of strength runs to `max_strength`."""
+    """Clips by camera motion, and the strength of each motion, on an axis from 0 to `max_strength`."""
 
     labels: LabelChart
     strengths: Mapping[str, Strengths]
@@ -63,7 +63,7 @@ class CameraChart:
 
 
 def label_charts(connection: duckdb.DuckDBPyConnection) -> list[LabelChart]:
-    """A chart for each column of labels of which some clip has one."""
+    """A chart for each label column in which at least one clip has a value."""
     return [chart for column in LABELS if (chart := label_chart(connection, column)).bars]
 
 

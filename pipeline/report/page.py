@@ -1,7 +1,7 @@
-"""The page: everything that is to be said of a data set is gathered, then one template writes it.
+"""The page: its content is collected from the data set, then one template turns it into HTML.
 
-The template escapes every value. Addresses and captions are other people's text; a content policy in the page's head
-forbids scripts and every request besides.
+URIs and captions are text from outside. The template escapes every value, and a Content-Security-Policy in the page's
+head forbids scripts and all requests.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from pipeline.report.axes import number
 from pipeline.report.caption_pairs import captioner_pairs, captioner_summaries, release_pairs, release_summaries
 from pipeline.report.contact_sheets import Judged, rule_sheets
 from pipeline.report.duplicates import Choice, duplicate_groups
-from pipeline.report.galleries import kept_gallery, other_galleries, spread
+from pipeline.report.galleries import kept_gallery, other_galleries, select_evenly
 from pipeline.report.histograms import by_measure, score_histograms
 from pipeline.report.labels import camera_chart, label_charts
-from pipeline.report.pictures import Progress, Shelf
+from pipeline.report.pictures import PictureCollector, Progress
 from pipeline.report.plots import histogram_svg
 from pipeline.report.thresholds import thresholds_in
 from pipeline.report.timelines import timelines
@@ -37,18 +37,18 @@ from schemas.recipe.duplicates import DuplicatesConfig
 from schemas.tables.duplicates import DUPLICATE_KINDS
 from schemas.tables.judged import DUPLICATE_RANK, JUDGED
 
-UNSEEN = ("video_hash", "video_hash_times_us", "overlay_texts")
-"""Columns that the page does not show."""
+NOT_SHOWN = ("video_hash", "video_hash_times_us", "overlay_texts")
+"""Columns that the page does not need; some are large."""
 
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """What the page holds."""
+    """What the page shows."""
 
     num_clips: int = 60
-    """At most this many kept clips, clips that failed for a reason, and failed videos are shown."""
+    """At most this many kept clips, clips of each reason that no rule gives, and failed videos."""
     num_near: int = 9
-    """At most this many clips on either side of a rule's threshold."""
+    """At most this many clips on each side of a rule's threshold."""
     num_videos: int = 6
     """At most this many timelines."""
     num_groups: int = 12
@@ -56,7 +56,7 @@ class ReportConfig:
     num_captions: int = 24
     """At most this many clips with two captions side by side."""
     judged: Judged | None = None
-    """What each rule makes of the clips; the page has no rules without."""
+    """The verdict of each rule on the clips; without it the page has no section on rules."""
     curve: LossCurve | None = None
     """Losses of a training run."""
     sample: Sample | None = None
@@ -69,10 +69,10 @@ def report_page(dataset: Dataset, config: ReportConfig, progress: Progress = lam
 
 
 def diff_page(dataset: Dataset, found: Differences, num_captions: int, progress: Progress = lambda: None) -> str:
-    """What differs between two releases as HTML, with at most `num_captions` clips captioned otherwise."""
-    connection, shelf = _tables(dataset), Shelf()
-    content = {"location": dataset.location, **_differences(connection, found, num_captions, shelf)}
-    return _render("diff.html", content | {"pictures": shelf.style_sheet(progress), "unread": shelf.failures})
+    """The differences between two releases as HTML, with at most `num_captions` clips whose captions differ."""
+    connection, collector = _tables(dataset), PictureCollector()
+    content = {"location": dataset.location, **_differences(connection, found, num_captions, collector)}
+    return _render("diff.html", content | {"pictures": collector.style_sheet(progress), "unread": collector.failures})
 
 
 def _render(template: str, content: Mapping[str, Any]) -> str:
@@ -89,7 +89,7 @@ def _render(template: str, content: Mapping[str, Any]) -> str:
 
 
 def _content(dataset: Dataset, config: ReportConfig, progress: Progress) -> dict[str, Any]:
-    connection, shelf = _tables(dataset), Shelf()
+    connection, collector = _tables(dataset), PictureCollector()
     runs = dataset.runs()
     recipe = active_recipe(runs)
     limits = thresholds_in(recipe, "rules")
@@ -103,21 +103,21 @@ def _content(dataset: Dataset, config: ReportConfig, progress: Progress) -> dict
         "sample": config.sample,
         **_runs(runs),
         **_scores(connection, recipe),
-        **_rules(connection, config, shelf),
+        **_rules(connection, config, collector),
         **_rejects(connection, config, recipe, progress),
-        **_duplicates(connection, config, recipe, shelf),
-        **_captioners(connection, config, shelf),
-        **_releases(dataset, connection, config, shelf),
+        **_duplicates(connection, config, recipe, collector),
+        **_captioners(connection, config, collector),
+        **_releases(dataset, connection, config, collector),
     }
-    content["timelines"], content["num_videos"] = timelines(connection, config.num_videos, limits, shelf)
-    # Last, when all sections have said which pictures they show.
-    return content | {"pictures": shelf.style_sheet(progress), "unread": shelf.failures}
+    content["timelines"], content["num_videos"] = timelines(connection, config.num_videos, limits, collector)
+    # Last, because every section adds the pictures that it shows.
+    return content | {"pictures": collector.style_sheet(progress), "unread": collector.failures}
 
 
 def _tables(dataset: Dataset) -> duckdb.DuckDBPyConnection:
-    """The data set's views, with `clips` worked out once for all that is asked of it."""
+    """The data set's views; `clips`, which many queries read, is computed once and stored as a table."""
     connection = connect(dataset)
-    connection.execute(f"create temp table clips as select * exclude ({', '.join(UNSEEN)}) from memory.main.clips")
+    connection.execute(f"create temp table clips as select * exclude ({', '.join(NOT_SHOWN)}) from memory.main.clips")
     return connection
 
 
@@ -139,8 +139,8 @@ def _scores(connection: duckdb.DuckDBPyConnection, recipe: Mapping[str, Any]) ->
     }
 
 
-def _rules(connection: duckdb.DuckDBPyConnection, config: ReportConfig, shelf: Shelf) -> dict[str, Any]:
-    return {"sheets": rule_sheets(connection, config.judged, config.num_near, shelf) if config.judged else []}
+def _rules(connection: duckdb.DuckDBPyConnection, config: ReportConfig, collector: PictureCollector) -> dict[str, Any]:
+    return {"sheets": rule_sheets(connection, config.judged, config.num_near, collector) if config.judged else []}
 
 
 def _rejects(
@@ -148,7 +148,7 @@ def _rejects(
 ) -> dict[str, Any]:
     limits = thresholds_in(recipe, "rules")
     of_rules = {rule.reason for rule in config.judged.recipe.rules.values()} if config.judged else set()
-    failed, num_failed = spread(connection, "videos", "status = 'failed'", "reason, uri", config.num_clips)
+    failed, num_failed = select_evenly(connection, "videos", "status = 'failed'", "reason, uri", config.num_clips)
     return {
         "reasons": facts.reasons(connection, "clips", limits),
         "caption_reasons": facts.reasons(connection, "captions", thresholds_in(recipe, "caption_rules")),
@@ -159,38 +159,40 @@ def _rejects(
 
 
 def _duplicates(
-    connection: duckdb.DuckDBPyConnection, config: ReportConfig, recipe: Mapping[str, Any], shelf: Shelf
+    connection: duckdb.DuckDBPyConnection, config: ReportConfig, recipe: Mapping[str, Any], collector: PictureCollector
 ) -> dict[str, Any]:
     settings = recipe.get("duplicates", {})
     kinds = settings.get("kinds", DUPLICATE_KINDS)
     keep = settings.get("keep", DuplicatesConfig().keep)
     rules = recipe.get("rules", {}).values()
     choice = Choice(kinds, keep, {rule["reason"] for rule in rules if rule["column"] == DUPLICATE_RANK.name})
-    groups, num_groups = duplicate_groups(connection, config.num_groups, choice, shelf)
+    groups, num_groups = duplicate_groups(connection, config.num_groups, choice, collector)
     return {"groups": groups, "num_groups": num_groups}
 
 
-def _captioners(connection: duckdb.DuckDBPyConnection, config: ReportConfig, shelf: Shelf) -> dict[str, Any]:
+def _captioners(
+    connection: duckdb.DuckDBPyConnection, config: ReportConfig, collector: PictureCollector
+) -> dict[str, Any]:
     captioners = captioner_summaries(connection)
-    pairs = captioner_pairs(connection, captioners, config.num_captions, shelf)
+    pairs = captioner_pairs(connection, captioners, config.num_captions, collector)
     return {"captioners": captioners, "caption_pairs": pairs}
 
 
 def _releases(
-    dataset: Dataset, connection: duckdb.DuckDBPyConnection, config: ReportConfig, shelf: Shelf
+    dataset: Dataset, connection: duckdb.DuckDBPyConnection, config: ReportConfig, collector: PictureCollector
 ) -> dict[str, Any]:
     last = diff.latest_two(dataset)
     content: dict[str, Any] = {"releases": facts.release_facts(dataset), "differences": None}
     if last:
-        content |= _differences(connection, diff.compare(dataset, *last), config.num_captions, shelf)
+        content |= _differences(connection, diff.compare(dataset, *last), config.num_captions, collector)
     return content
 
 
 def _differences(
-    connection: duckdb.DuckDBPyConnection, found: Differences, num_captions: int, shelf: Shelf
+    connection: duckdb.DuckDBPyConnection, found: Differences, num_captions: int, collector: PictureCollector
 ) -> dict[str, Any]:
     return {
         "differences": found,
         "release_captioners": release_summaries(connection, found),
-        "release_pairs": release_pairs(connection, found, num_captions, shelf),
+        "release_pairs": release_pairs(connection, found, num_captions, collector),
     }

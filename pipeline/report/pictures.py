@@ -1,8 +1,8 @@
-"""Pictures of clips, each in the page once however often it is shown.
+"""Pictures of clips; each is in the page once, however often it is shown.
 
-A picture is a film strip of frames spread over the clip, whole frames with their borders, since those are judged too.
-It becomes a class of the page's style sheet with the strip as its background, so that a contact sheet, a timeline and
-a group of duplicates share it. A video is opened once for all of its clips.
+A picture is a row of frames spread over the clip. Frames are shown whole, because rules also look at their borders.
+Each picture becomes the background of a CSS class, so that contact sheets, timelines and groups of duplicates share it.
+A video is opened once for all of its clips.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from schemas.recipe.limits import LimitsConfig
 NUM_FRAMES = 3
 HEIGHT_PX = 68
 MAX_ASPECT = 2.0
-"""Wider frames are reduced further."""
+"""Frames that are wider than this many times their height are shown lower than HEIGHT_PX."""
 JPEG_QUALITY = 68
 
 Progress = Callable[[], None]
@@ -37,7 +37,7 @@ Progress = Callable[[], None]
 
 @dataclass(frozen=True)
 class Picture:
-    """How a clip's film strip is shown: `num_frames` frames side by side, each of some size."""
+    """How a clip's frames are shown: `num_frames` side by side, each of the given size."""
 
     style_class: str
     num_frames: int
@@ -46,32 +46,32 @@ class Picture:
 
     @property
     def strip(self) -> Markup:
-        """Style of an element that shows the whole strip."""
+        """CSS of an element that shows all frames."""
         return Markup("width:{}px;height:{}px").format(self.num_frames * self.width_px, self.height_px)
 
     @property
     def middle(self) -> Markup:
-        """Style of an element that shows the middle frame, whatever its size."""
+        """CSS of an element, of any size, that shows the middle frame."""
         return Markup("aspect-ratio:{}/{};background-size:{}% 100%;background-position:50%").format(
             self.width_px, self.height_px, 100 * self.num_frames
         )
 
 
 @dataclass
-class Shelf:
-    """Collects the clips that a page shows, then reads them all."""
+class PictureCollector:
+    """Collects the clips that a page shows, then reads the frames of all of them."""
 
     _wanted: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    """Why pictures are missing, by video."""
+    """Videos whose pictures are missing, each with the reason."""
 
     def picture(self, clip: Mapping[str, Any]) -> Picture:
-        """The picture of a row of `clips`; it is there once `style_sheet` has read it."""
+        """The picture of a row of `clips`, which `style_sheet` will read."""
         self._wanted.setdefault(clip["clip_id"], clip)
         return Picture(f"p-{clip['clip_id']}", _num_frames(clip), *_frame_size(clip))
 
     def style_sheet(self, progress: Progress) -> Markup:
-        """Read the pictures of all clips asked for, video by video, and write their classes."""
+        """Read the pictures of all collected clips, video by video; returns their CSS classes."""
         by_video: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
         for clip in self._wanted.values():
             by_video[clip["uri"]].append(clip)
@@ -90,10 +90,10 @@ class Shelf:
 
 
 def read_strips(uri: str, clips: Sequence[Mapping[str, Any]]) -> list[bytes]:
-    """The film strips of clips of one video, as JPEG.
+    """The pictures of some clips of one video, as JPEG.
 
     Raises:
-        OSError, MediaError: the file is gone or does not decode.
+        OSError, MediaError: the file is gone or cannot be decoded.
     """
     times_us = [sample_times_us(clip["start_us"], clip["end_us"], _num_frames(clip)) for clip in clips]
     ascending = sorted({time for times in times_us for time in times})
@@ -109,7 +109,7 @@ def _num_frames(clip: Mapping[str, Any]) -> int:
 
 
 def _frame_size(clip: Mapping[str, Any]) -> tuple[int, int]:
-    """Width and height of a frame in its strip."""
+    """Width and height of a frame in the picture of a clip."""
     aspect = clip["width"] / clip["height"]
     height = HEIGHT_PX * min(1.0, MAX_ASPECT / aspect)
     return max(1, round(height * aspect)), max(1, round(height))

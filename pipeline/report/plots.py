@@ -1,4 +1,4 @@
-"""Plots as inline SVG. Colours are classes of the page's style sheet, so that they follow its light or dark scheme."""
+"""Plots as inline SVG. Colours come from CSS classes of the page, so that they follow its light or dark scheme."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ LEFT, RIGHT, BOTTOM, LABEL_ROW = 34.0, 8.0, 18.0, 13.0
 WIDTH, PLOT_HEIGHT = 400.0, 110.0
 CURVE_WIDTH, CURVE_HEIGHT = 720.0, 250.0
 MAX_BAR_PX = 30.0
-"""Bars of a few whole numbers are no wider."""
+"""Maximum width: a histogram of few whole numbers would have very wide bars."""
 MIN_BAR_PX = 1.5
-"""A bar of one row among very many still shows."""
+"""Minimum height, at which a bar of one row among very many is still visible."""
 
 
 def x_px(axis: Axis, value: float, width: float = WIDTH) -> float:
-    """Horizontal place of a value in a plot of some width, in the units of its view box."""
+    """Horizontal position of a value in a plot of the given width, in the units of the SVG's view box."""
     return LEFT + (width - LEFT - RIGHT) * axis.position(value)
 
 
 def threshold_x_px(axis: Axis, threshold: Threshold) -> float:
-    """Where a threshold is drawn: among whole numbers, between the last that passes and the first that does not."""
+    """Where a threshold is drawn: for whole numbers, between the last that passes and the first that does not."""
     value = threshold.value
     if axis.is_integer:
         value = math.ceil(value) - 0.5 if threshold.bound == "min" else math.floor(value) + 0.5
@@ -36,8 +36,8 @@ def threshold_x_px(axis: Axis, threshold: Threshold) -> float:
 
 
 def histogram_svg(histogram: Histogram, thresholds: Sequence[Threshold], unit: str) -> Markup:
-    """Stacked bars by status; each threshold a labelled line, with the side that it rejects shaded."""
-    drawn = [threshold for threshold in thresholds if histogram.axis.holds(threshold.value)]
+    """Stacked bars by status; each threshold is a labelled line, and the side that it rejects is shaded."""
+    drawn = [threshold for threshold in thresholds if histogram.axis.contains(threshold.value)]
     top = LABEL_ROW * len(drawn) + 6
     base = top + PLOT_HEIGHT
     tallest = max(1, max(bin_.total for bin_ in histogram.bins))
@@ -51,7 +51,7 @@ def histogram_svg(histogram: Histogram, thresholds: Sequence[Threshold], unit: s
 
 
 def curve_svg(curves: Sequence[tuple[str, Sequence[tuple[float, float]]]]) -> Markup:
-    """Lines over steps, each `(class name, [(step, value), ...])`; points of a `val` curve are marked."""
+    """Lines over steps, each given as `(class name, [(step, value), ...])`; a `val` line has a dot at each point."""
     points = np.array([point for _, curve in curves for point in curve], np.float64)
     x_axis = Axis(float(points[:, 0].min()), float(max(points[:, 0].max(), points[:, 0].min() + 1)))
     y_axis = choose_axis(points[:, 1])
@@ -86,7 +86,7 @@ def _text(x: float, y: float, text: str, anchor: str, name: str = "tick") -> Mar
 
 
 def _frame(axis: Axis, base: float, width: float) -> list[Markup]:
-    """The horizontal axis with its ticks; tick labels that would touch are left out."""
+    """The horizontal axis with its ticks; tick labels that would overlap are left out."""
     line = Markup('<line class="axis" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"/>').format(
         LEFT, width - RIGHT, base, base
     )
@@ -137,7 +137,7 @@ def _threshold(axis: Axis, threshold: Threshold, row: int, base: float) -> Marku
 
 
 def smoothed(points: Sequence[tuple[float, float]], num_buckets: int) -> list[tuple[float, float]]:
-    """Means of at most `num_buckets` runs of neighbouring points, which keep the order and share the points evenly."""
+    """The means of at most `num_buckets` groups of neighbouring points, of about equal size, in order."""
     count = min(num_buckets, len(points))
     bounds = [i * len(points) // count for i in range(count + 1)] if count else []
     runs = [points[first:last] for first, last in pairwise(bounds)]

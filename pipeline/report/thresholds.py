@@ -1,4 +1,4 @@
-"""The limits that decided over a data set, as its newest run recorded them."""
+"""The thresholds of a data set's active recipe, as its newest run recorded them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Threshold:
 
     @property
     def condition(self) -> str:
-        """What it rejects, as in `motion_px_s < 0.5`."""
+        """Which values it rejects, as in `motion_px_s < 0.5`."""
         return f"{self.column} {'<' if self.bound == 'min' else '>'} {number(self.value)}"
 
 
 def thresholds_in(recipe: Mapping[str, Any], section: Literal["rules", "caption_rules"]) -> list[Threshold]:
-    """The bounds of a recipe's rules, in their order."""
+    """The bounds of a recipe's rules, in the order of the recipe."""
     return [
         Threshold(rule["column"], bound, rule[bound], rule["reason"], rule["source"])
         for rule in recipe.get(section, {}).values()
@@ -45,8 +45,8 @@ def thresholds_in(recipe: Mapping[str, Any], section: Literal["rules", "caption_
 
 
 def explain(reason: str, row: Mapping[str, Any], thresholds: Iterable[Threshold]) -> str:
-    """A reason with the measurement behind it, as in `too_dark: brightness 0.033 < 0.06`; or the reason alone, as of a
-    column that clips do not have (`duplicate_rank`)."""
+    """A reason with its measured value, as in `too_dark: brightness 0.033 < 0.06`; the reason alone where no value of
+    the row explains it, as for duplicates."""
     for threshold in thresholds:
         if threshold.reason == reason and threshold.rejects(row.get(threshold.column)):
             sign = "<" if threshold.bound == "min" else ">"

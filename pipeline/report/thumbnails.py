@@ -16,7 +16,7 @@ from pipeline.decode.clip_frames import sample_clip, spread_times_us
 NUM_FRAMES = 4
 HEIGHT_PX = 112
 MAX_ASPECT = 2.4
-"""Wider pictures are reduced further, so that a strip keeps to its card."""
+"""Wider pictures are reduced further, so that a strip fits on its card."""
 JPEG_QUALITY = 75
 
 
@@ -32,7 +32,7 @@ class Thumbnail:
 
 @dataclass(frozen=True)
 class Strip:
-    """The thumbnails of a clip; none, and why, if its frames could not be read."""
+    """The thumbnails of a clip; if its frames could not be read there are none, and `failure` says why."""
 
     thumbnails: list[Thumbnail]
     failure: str | None = None

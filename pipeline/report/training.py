@@ -1,4 +1,4 @@
-"""The training part of a report: the loss curve of a run, and a sampled video or image, embedded."""
+"""The training section of a report: the loss curve of a run, and a sampled video or image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIME_TYPES = {".mp4": "video/mp4", ".webm": "video/webm", ".png": "image/png", "
 
 @dataclass(frozen=True)
 class LossCurve:
-    """A run's losses: the plot, and the numbers at its ends."""
+    """A run's losses: the plot, and the first and last values."""
 
     run: str
     num_steps: int
@@ -38,7 +38,7 @@ class Sample:
 
 
 def read_loss_curve(folder: str) -> LossCurve:
-    """The loss curve of a training run's folder. `loss` of the first and last tenth of the steps is their mean.
+    """The loss curve of a training run's folder. First and last loss are means over a tenth of the steps each.
 
     Raises:
         UsageError: the folder holds no metrics, or they cannot be read.
@@ -52,7 +52,7 @@ def read_loss_curve(folder: str) -> LossCurve:
     except (OSError, KeyError, ValueError) as error:
         raise UsageError(f"--train {folder}: metrics.jsonl cannot be read: {error}") from None
     if not losses:
-        raise UsageError(f"--train {folder}: no metrics.jsonl with finished steps in this folder")
+        raise UsageError(f"--train {folder}: this folder has no metrics.jsonl with finished steps")
     tenths = smoothed(losses, 10)
     curves = [("raw", smoothed(losses, MAX_RAW_POINTS)), ("smooth", smoothed(losses, NUM_SMOOTH_POINTS))]
     return LossCurve(
@@ -70,12 +70,12 @@ def read_sample(file: str) -> Sample:
     """A sampled video or image.
 
     Raises:
-        UsageError: no such file, or of a kind that browsers do not show.
+        UsageError: there is no such file, or browsers do not show its format.
     """
     path = Path(file)
     mime_type = MIME_TYPES.get(path.suffix.lower())
     if mime_type is None:
-        raise UsageError(f"--sample {file}: give a file named {', '.join(MIME_TYPES)}")
+        raise UsageError(f"--sample {file}: the file name must end in {', '.join(MIME_TYPES)}")
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -1,7 +1,7 @@
-"""Two texts word by word: which words of each the other does not have in the same place.
+"""The differences between two texts, word by word.
 
-Words are aligned by their longest common runs (difflib's matcher), without regard to case and punctuation. Chinese and
-Japanese, which put no spaces between words, are compared by character.
+Words are aligned by their longest common sequences (difflib's matcher), without regard to case and punctuation. Chinese
+and Japanese, which put no spaces between words, are compared by character.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from difflib import SequenceMatcher
 from itertools import groupby
 
 UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-"""Kana and the unified ideographs."""
+"""Characters of scripts without spaces: kana and the unified ideographs."""
 WORD = re.compile(rf"(?:[{UNSPACED}]|[^\s{UNSPACED}]+)\s*")
 PUNCTUATION = re.compile(r"[^\w]")
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A run of words that differ or do not, and the space after it."""
+    """Consecutive words that all differ, or all do not, and the space after them."""
 
     text: str
     differs: bool
@@ -28,7 +28,7 @@ class Piece:
 
 
 def mark_words(old: str, new: str) -> tuple[list[Piece], list[Piece]]:
-    """Both texts as pieces, in order; put together they give the texts, but for space at the ends."""
+    """Both texts as pieces in order. Joined, they give the texts without the space at their ends."""
     sides = [WORD.findall(text.strip()) for text in (old, new)]
     plain = [[PUNCTUATION.sub("", word).casefold() for word in words] for words in sides]
     same: tuple[set[int], set[int]] = (set(), set())

@@ -78,7 +78,7 @@ def test_a_page_is_written_where_it_is_wanted(
     page = tmp_path / "pages" / "diff.html"
     assert main(["diff", location, "a", "b", "-o", str(page), "--limit", "0"]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(page)
-    assert "Clips captioned otherwise in b" in page.read_text()
+    assert "Clips with another caption in b" in page.read_text()
     assert main(["diff", location, "a", "b", "-o", str(page), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["page"] == str(page)
 

@@ -20,7 +20,7 @@ from pipeline.report.caption_pairs import (
     release_summaries,
 )
 from pipeline.report.page import ReportConfig, diff_page, report_page
-from pipeline.report.pictures import Shelf
+from pipeline.report.pictures import PictureCollector
 from pipeline.report.word_marks import mark_words
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
@@ -113,7 +113,7 @@ def test_captioners_are_summed_up_as_their_captions_stand(dataset: Dataset) -> N
 def test_the_last_two_captioners_stand_side_by_side_where_their_texts_differ(dataset: Dataset) -> None:
     connection = connect(dataset)
     captioners = captioner_summaries(connection)
-    pairs = captioner_pairs(connection, captioners, 2, Shelf())
+    pairs = captioner_pairs(connection, captioners, 2, PictureCollector())
     assert pairs
     assert (pairs.total, [pair.clip["clip_id"] for pair in pairs.shown]) == (3, ["c0", "c2"])
     old, new = pairs.shown[1].sides
@@ -125,12 +125,12 @@ def test_the_last_two_captioners_stand_side_by_side_where_their_texts_differ(dat
         ["too <long>"],
     )
     assert "".join(piece.text for piece in new.detailed if not piece.differs) == "a circle"
-    assert captioner_pairs(connection, captioners[:1], 2, Shelf()) is None
+    assert captioner_pairs(connection, captioners[:1], 2, PictureCollector()) is None
 
 
 def test_two_releases_stand_side_by_side(dataset: Dataset) -> None:
     connection, found = connect(dataset), compare(dataset, "a", "b")
-    pairs = release_pairs(connection, found, 9, Shelf())
+    pairs = release_pairs(connection, found, 9, PictureCollector())
     # c3 has the same words by another captioner; c4 and c5 are not in b.
     assert (pairs.names, [pair.clip["clip_id"] for pair in pairs.shown]) == (("a", "b"), ["c0", "c1", "c2", "c3"])
     assert not any(piece.differs for side in pairs.shown[3].sides for piece in side.detailed)
@@ -138,13 +138,13 @@ def test_two_releases_stand_side_by_side(dataset: Dataset) -> None:
     of_a, of_b = release_summaries(connection, found)
     assert (of_a.release, of_a.num_clips, of_a.mean_words, of_a.mean_similarity) == ("a", 6, 2.0, pytest.approx(0.25))
     assert (of_b.release, of_b.num_clips, of_b.num_ok, of_b.num_rejected, of_b.num_failed) == ("b", 4, 3, 1, 1)
-    assert release_pairs(connection, compare(dataset, "a", "a"), 9, Shelf()).total == 0
+    assert release_pairs(connection, compare(dataset, "a", "a"), 9, PictureCollector()).total == 0
 
 
 def test_a_caption_that_the_tables_lost_is_shown_as_it_was_released(dataset: Dataset) -> None:
     connection, found = connect(dataset), compare(dataset, "a", "b")
     connection.execute("create or replace temp table captions as select * from memory.main.captions where false")
-    pair = release_pairs(connection, found, 1, Shelf()).shown[0]
+    pair = release_pairs(connection, found, 1, PictureCollector()).shown[0]
     assert [side.captioner_name for side in pair.sides] == [None, None]
     assert [side.num_words for side in pair.sides] == [2, len(HOSTILE.split())]
     assert [summary.captioner_name for summary in release_summaries(connection, found)] == [None, None]
@@ -165,18 +165,18 @@ def test_pages_hold_both_captions_and_escape_them(dataset: Dataset) -> None:
         assert set(re.findall(r'class="picture p-(\w+)"', page)) <= set(re.findall(r"\.p-(\w+)\{", page))
     report = pages[0]
     assert 'href="#captioners"' in report
-    assert "Clips that the last two captioners describe in other words" in report
+    assert "Clips that the two latest captioners describe differently" in report
     card = report[report.index('id="clip-c0"') : report.index('id="clip-c1"')]
     assert card.index("short of c0") < card.index("old/model") < card.index("&lt;script&gt;")  # as they were written
     for page in pages:
         assert "Shown: all 4." in page
-        assert "Clips captioned otherwise in b" in page
+        assert "Clips with another caption in b" in page
 
 
 def test_a_page_of_two_equal_releases_says_so(dataset: Dataset) -> None:
     page = diff_page(dataset, compare(dataset, "a", "a"), 9)
-    assert "0 added, 0 removed, 0 changed, 6 the same." in page
-    assert "captioned otherwise" not in page
+    assert "0 added, 0 removed, 0 changed, 6 unchanged." in page
+    assert "with another caption" not in page
 
 
 def test_lost_videos_are_named_on_the_page_of_differences(dataset: Dataset, video: Path) -> None:
@@ -186,5 +186,5 @@ def test_lost_videos_are_named_on_the_page_of_differences(dataset: Dataset, vide
         page = diff_page(dataset, compare(dataset, "a", "b"), 9)
     finally:
         video.write_bytes(kept)
-    assert "Pictures are missing of 1 video:" in page
+    assert "1 video could not be read, so pictures are missing:" in page
     assert "a &amp; &lt;b&gt;.mp4" in page

@@ -19,7 +19,7 @@ from PIL import Image
 
 from pipeline.decode.probe import failed
 from pipeline.report.clocks import clock
-from pipeline.report.galleries import kept_gallery, other_galleries, spread
+from pipeline.report.galleries import kept_gallery, other_galleries, select_evenly
 from pipeline.report.histograms import histogram
 from pipeline.report.page import ReportConfig, report_page
 from pipeline.report.plots import histogram_svg, smoothed
@@ -201,7 +201,7 @@ def test_a_threshold_far_away_does_not_squash_the_values() -> None:
 def test_rows_are_chosen_evenly(num_rows: int, limit: int) -> None:
     connection = duckdb.connect()
     connection.execute(f"create table numbers as select unnest(range({num_rows})) as n")
-    rows, total = spread(connection, "numbers", "n >= ?", "n", limit, 0)
+    rows, total = select_evenly(connection, "numbers", "n >= ?", "n", limit, 0)
     chosen = [row["n"] for row in rows]
     assert (total, len(chosen)) == (num_rows, min(num_rows, limit))
     gaps = np.diff([*chosen, num_rows]) if chosen else np.zeros(1)
@@ -246,7 +246,7 @@ def test_the_page_stands_alone_and_escapes_what_others_wrote(dataset: Dataset, v
     assert "0 bytes &lt;i&gt;" in page
     assert "somewhere &lt;b&gt;" in page
     assert "too_dark: brightness 0.03 &lt; 0.06" in page
-    assert "max 9,000 too_long lies beyond the axis" in page
+    assert "The threshold max 9,000 too_long is outside the axis" in page
     assert "recipe <b>mine</b>" in page
     assert "2026-01-02 03:04:05 UTC" in page
     assert '<polyline class="curve val"' in page
@@ -254,8 +254,8 @@ def test_the_page_stands_alone_and_escapes_what_others_wrote(dataset: Dataset, v
 
 def test_a_page_shown_in_part_says_how_many_are_missing(dataset: Dataset) -> None:
     page = report_page(dataset, ReportConfig(num_clips=1, num_videos=0))
-    assert "Shown: 1 of 7, chosen evenly in their order; 6 not shown." in page
-    assert "Shown: 1 of 3, chosen evenly in their order; 2 not shown." in page
+    assert "Shown: 1 of 7, evenly spaced; 6 not shown." in page
+    assert "Shown: 1 of 3, evenly spaced; 2 not shown." in page
 
 
 def test_a_data_set_of_failures_only_has_a_page(dataset: Dataset, tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ def test_a_data_set_of_failures_only_has_a_page(dataset: Dataset, tmp_path: Path
     bare.write_part(VIDEOS, dataset.read(VIDEOS).to_pylist())
     page = report_page(bare, ReportConfig())
     assert "empty_file 3" in page
-    assert "No run is recorded." in page
+    assert "No run has been recorded." in page
 
 
 def test_thumbnails_show_the_clip(video: Path) -> None:
@@ -322,7 +322,7 @@ def test_a_run_without_metrics_is_a_usage_error(tmp_path: Path, text: str | None
 
 
 def test_a_sample_is_a_file_that_browsers_show(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="give a file named"):
+    with pytest.raises(UsageError, match="file name must end in"):
         read_sample(str(tmp_path / "a.avi"))
     with pytest.raises(UsageError, match="No such file"):
         read_sample(str(tmp_path / "a.mp4"))

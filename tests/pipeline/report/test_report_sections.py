@@ -24,7 +24,7 @@ from pipeline.report.duplicates import Choice, duplicate_groups
 from pipeline.report.histograms import by_measure, score_histograms
 from pipeline.report.labels import camera_chart, label_charts
 from pipeline.report.page import ReportConfig, report_page
-from pipeline.report.pictures import Shelf, read_strips
+from pipeline.report.pictures import PictureCollector, read_strips
 from pipeline.report.timelines import GAP, timeline_rows, timelines
 from pipeline.rules.apply import judge
 from pipeline.store.dataset import Dataset
@@ -123,7 +123,7 @@ def judged(connection: duckdb.DuckDBPyConnection) -> Judged:
 
 @pytest.fixture(scope="module")
 def sheets(connection: duckdb.DuckDBPyConnection, judged: Judged) -> dict[str, RuleSheet]:
-    return {sheet.name: sheet for sheet in rule_sheets(connection, judged, 3, Shelf())}
+    return {sheet.name: sheet for sheet in rule_sheets(connection, judged, 3, PictureCollector())}
 
 
 def shown(tiles: Any) -> list[int]:
@@ -133,8 +133,8 @@ def shown(tiles: Any) -> list[int]:
 def test_clips_stand_by_their_distance_from_the_threshold(sheets: dict[str, RuleSheet]) -> None:
     motion = sheets["min_motion"]
     assert (shown(motion.rejected), shown(motion.kept)) == ([8, 1, 2], [3, 5, 9])
-    assert [(tile.value, tile.against) for tile in motion.rejected[:2]] == [("0.99 px/s", "< 1"), ("0.9 px/s", "< 1")]
-    assert [(tile.value, tile.against) for tile in motion.kept[:2]] == [("1 px/s", "≥ 1"), ("1.2 px/s", "≥ 1")]
+    assert [(tile.value, tile.relation) for tile in motion.rejected[:2]] == [("0.99 px/s", "< 1"), ("0.9 px/s", "< 1")]
+    assert [(tile.value, tile.relation) for tile in motion.kept[:2]] == [("1 px/s", "≥ 1"), ("1.2 px/s", "≥ 1")]
     assert motion.kept[0].place == "one.mp4, 0:01.80 to 0:02.30"
     assert motion.rejected[2].reasons == ["still", "badly_lit"]
 
@@ -142,7 +142,7 @@ def test_clips_stand_by_their_distance_from_the_threshold(sheets: dict[str, Rule
 def test_of_two_bounds_the_nearer_counts(sheets: dict[str, RuleSheet]) -> None:
     light = sheets["brightness"]
     assert (shown(light.rejected), shown(light.kept)) == ([2, 6], [9, 5, 3])
-    assert [tile.against for tile in (*light.rejected, *light.kept)] == ["< 0.2", "> 0.8", "≥ 0.2", "≤ 0.8", "≥ 0.2"]
+    assert [tile.relation for tile in (*light.rejected, *light.kept)] == ["< 0.2", "> 0.8", "≥ 0.2", "≤ 0.8", "≥ 0.2"]
 
 
 def test_labels_have_no_distance_and_what_has_no_value_is_not_shown(sheets: dict[str, RuleSheet]) -> None:
@@ -162,9 +162,9 @@ def test_the_rule_over_duplicates_shows_who_was_in_the_way(connection: duckdb.Du
     rules = RULES | {"one_of_each": Rule("duplicate_rank", "duplicate", max=0)}
     scored = connection.sql("select * from scored order by clip_id").to_arrow_table()
     verdicts = judge(scored, rules, dict.fromkeys(MEASURES, "m"), lambda _: {clip_id(5): 0, clip_id(9): 1})
-    sheet = rule_sheets(connection, Judged(Recipe(rules=rules), verdicts), 3, Shelf())[-1]
+    sheet = rule_sheets(connection, Judged(Recipe(rules=rules), verdicts), 3, PictureCollector())[-1]
     assert (shown(sheet.rejected), shown(sheet.kept), sheet.effect.alone) == ([9], [], 1)
-    assert (sheet.rejected[0].value, sheet.rejected[0].against) == ("", "shows what another shows")
+    assert (sheet.rejected[0].value, sheet.rejected[0].relation) == ("", "shows the same as another clip")
 
 
 def test_verdicts_of_other_clips_are_refused(dataset: Dataset, judged: Judged, clips, tmp_path, video_row) -> None:
@@ -172,7 +172,7 @@ def test_verdicts_of_other_clips_are_refused(dataset: Dataset, judged: Judged, c
     fewer.write_part(VIDEOS, [video_row("v0")])
     fewer.write_part(CLIPS, clips[1:])
     with pytest.raises(ValueError, match="other clips"):
-        rule_sheets(connect(fewer), judged, 3, Shelf())
+        rule_sheets(connect(fewer), judged, 3, PictureCollector())
 
 
 def test_labels_are_counted_by_status(connection: duckdb.DuckDBPyConnection) -> None:
@@ -206,7 +206,7 @@ def test_scores_stand_under_their_measures(connection: duckdb.DuckDBPyConnection
 
 def test_a_timeline_is_filled_by_clips_and_gaps(clips: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeline_layout, "CLIPS_A_ROW", 4)
-    rows = timeline_rows(clips, 6_000_000, [], Shelf())
+    rows = timeline_rows(clips, 6_000_000, [], PictureCollector())
     assert [(row.start, row.end) for row in rows] == [
         ("0:00.00", "0:02.00"),
         ("0:02.00", "0:04.00"),
@@ -220,24 +220,24 @@ def test_a_timeline_is_filled_by_clips_and_gaps(clips: list[dict[str, Any]], mon
     assert statuses == ["rejected", GAP, "rejected", GAP, "rejected", GAP, "kept"]  # the fourth goes on in the next row
     assert [piece.status for piece in rows[1].pieces[:3]] == ["kept", GAP, "rejected"]
     assert rows[0].pieces[-1].width == pytest.approx(0.2 / 2)
-    assert rows[0].pieces[1].title == "0:00.50 to 0:00.60: 0.10 s, a transition, in no clip"
+    assert rows[0].pieces[1].title == "0:00.50 to 0:00.60: 0.10 s, transition, in no clip"
     assert rows[2].pieces[-1].title.endswith("0.10 s, in no clip")
     assert rows[0].pieces[0].label == "still <i>"
 
 
 def test_pictures_stand_at_the_middles_of_their_clips_and_apart(clips: list[dict[str, Any]]) -> None:
-    (row,) = timeline_rows(clips[:8], 6_000_000, [], Shelf())
+    (row,) = timeline_rows(clips[:8], 6_000_000, [], PictureCollector())
     middles = [still.left + still.width / 2 for still in row.stills]
     assert middles == pytest.approx([(0.25 + 0.6 * i) / 6 for i in range(8)])
     dense = [clip | {"end_us": clip["start_us"] + 100_000, "start_us": clip["start_us"]} for clip in clips[:8]]
-    (row,) = timeline_rows(dense, 20_000_000, [], Shelf())
+    (row,) = timeline_rows(dense, 20_000_000, [], PictureCollector())
     assert 1 < len(row.stills) < 8
     assert all(b.left >= a.left + a.width for a, b in zip(row.stills, row.stills[1:], strict=False))
 
 
 def test_a_long_timeline_ends_early_and_says_so(connection, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timeline_layout, "MAX_CLIPS", 4)
-    (found,), num_videos = timelines(connection, 5, [], Shelf())
+    (found,), num_videos = timelines(connection, 5, [], PictureCollector())
     assert (num_videos, found.num_clips, found.num_shown, found.num_kept) == (1, 10, 4, 4)
     assert (found.length, found.rows[-1].end) == ("0:06.00", "0:02.30")
 
@@ -257,13 +257,13 @@ def test_a_strip_shows_the_frames_of_its_clip(clips: list[dict[str, Any]], video
 
 
 def test_a_picture_is_in_the_page_once_and_a_lost_video_is_named(clips: list[dict[str, Any]]) -> None:
-    shelf, count = Shelf(), []
+    collector, count = PictureCollector(), []
     for clip in (clips[0], clips[0], clips[1], clips[2] | {"uri": "/no/such.mp4"}):
-        shelf.picture(clip)
-    sheet = shelf.style_sheet(lambda: count.append(1))
+        collector.picture(clip)
+    sheet = collector.style_sheet(lambda: count.append(1))
     assert re.findall(r"\.p-(\w+)\{", sheet) == [clip_id(0), clip_id(1)]
     assert len(count) == 2
-    assert list(shelf.failures) == ["/no/such.mp4"]
+    assert list(collector.failures) == ["/no/such.mp4"]
     data = re.findall(r"base64,([^)]+)\)", sheet)
     assert all(Image.open(io.BytesIO(base64.b64decode(text))).format == "JPEG" for text in data)
 
@@ -299,12 +299,12 @@ def grouped(clips, tmp_path_factory: pytest.TempPathFactory, video_row: MakeRow)
 
 def test_groups_of_all_kinds_stand_together_with_the_kept_one_first(grouped: Dataset) -> None:
     groups, num_groups = duplicate_groups(
-        connect(grouped), 9, Choice(DUPLICATE_KINDS, "largest", {"duplicate"}), Shelf()
+        connect(grouped), 9, Choice(DUPLICATE_KINDS, "largest", {"duplicate"}), PictureCollector()
     )
     assert num_groups == 4
     assert [shown(group.members) for group in groups] == [[1, 0, 2], [4, 3], [5, 6], [7, 8]]
     assert [group.verdict for group in groups] == [
-        "kept: 9,600 pixels before 6,400",
+        "kept: 9,600 pixels, the next best has 6,400",
         "kept: the only one that no other rule rejects",
         "2 kept",
         "none kept",
@@ -319,18 +319,18 @@ def test_groups_of_all_kinds_stand_together_with_the_kept_one_first(grouped: Dat
 
 def test_a_kind_that_does_not_count_stands_by_itself(grouped: Dataset) -> None:
     choice = Choice(("content", "near"), "longest", {"duplicate"})
-    groups, _ = duplicate_groups(connect(grouped), 2, choice, Shelf())
+    groups, _ = duplicate_groups(connect(grouped), 2, choice, PictureCollector())
     assert [shown(group.members) for group in groups] == [[1, 0], [1, 2]]
-    assert groups[1].verdict == "a kind that the recipe does not count; 1 kept"
+    assert groups[1].verdict == "a kind that the recipe does not reject; 1 kept"
 
 
 def test_groups_that_are_not_shown_are_counted(grouped: Dataset) -> None:
     groups, num_groups = duplicate_groups(
-        connect(grouped), 1, Choice(DUPLICATE_KINDS, "largest", {"duplicate"}), Shelf()
+        connect(grouped), 1, Choice(DUPLICATE_KINDS, "largest", {"duplicate"}), PictureCollector()
     )
     assert ([shown(group.members) for group in groups], num_groups) == ([[1, 0, 2]], 4)
     page = report_page(grouped, ReportConfig(num_clips=0, num_videos=0, num_groups=1))
-    assert "4 groups of clips that show the same; shown: the 1 whose members are least alike." in page
+    assert "4 groups of clips that show the same; shown: the 1 with the least similar members." in page
     assert 'class="picture is-kept p-' + clip_id(1) in page
 
 
