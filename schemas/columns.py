@@ -54,6 +54,8 @@ class Table:
     key: tuple[str, ...]
     parts: tuple[type, ...] = ()
     """Row types whose columns follow those of `row_type`."""
+    formerly: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
+    """Former names of columns, which part files written before still have, with the names of now."""
 
     @property
     def name(self) -> str:
@@ -63,6 +65,14 @@ class Table:
     def schema(self) -> pa.Schema:
         fields = [field for part in (self.row_type, *self.parts) for field in arrow_fields(part)]
         return pa.schema(fields, metadata={"reelmill.table": self.name})
+
+    @property
+    def stored_schema(self) -> pa.Schema:
+        """The columns that part files may have: those of now, and behind them those under former names."""
+        schema = self.schema
+        for former, name in self.formerly.items():
+            schema = schema.append(schema.field(name).with_name(former).with_nullable(True))
+        return schema
 
     def encode(self, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
         """Build an Arrow table from row mappings.

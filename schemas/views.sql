@@ -14,7 +14,7 @@ select c.* replace (coalesce(d.status, c.status) as status, coalesce(d.reasons, 
 from captions_raw c
 left join (
     select * from caption_decisions
-    qualify row_number() over (partition by clip_id, captioner order by decided_us desc, gate) = 1
+    qualify row_number() over (partition by clip_id, captioner order by decided_us desc, rules_fingerprint) = 1
 ) d on d.clip_id = c.clip_id and d.captioner = c.captioner and d.decided_us >= c.captioned_us
 where c.clip_id in (select clip_id from clips_raw join video_locations using (video_id));
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from pipeline.release.releases import Release
 from pipeline.store.dataset import Dataset
-from pipeline.store.views import QUERY_NAMES, connect
+from pipeline.store.views import QUERY_NAMES, connect, register
 from schemas import CAPTION_DECISIONS, DECISIONS, MEASURES, RELEASES
 from schemas.columns import Table
 
@@ -46,9 +46,10 @@ def when_frozen(dataset: Dataset, release: Release) -> Past | None:
     for name, table in QUERY_NAMES.items():
         if table.folder in TIME_COLUMNS:
             until = pc.field(TIME_COLUMNS[table.folder]) <= release.frozen_us
-            connection.register(name, dataset.scanner(table).to_table(filter=until))
+            register(connection, name, table, dataset.scanner(table).to_table(filter=until))
         elif is_dated:
-            connection.register(name, dataset.scanner(table, _parts_until(dataset, table, release.frozen_us)))
+            parts = _parts_until(dataset, table, release.frozen_us)
+            register(connection, name, table, dataset.scanner(table, parts))
     return Past(connection, is_dated)
 
 

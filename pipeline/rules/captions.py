@@ -27,10 +27,10 @@ def write_caption_decisions(dataset: Dataset, verdicts: CaptionVerdicts, rules: 
     """Write the decisions that differ from those that stand; returns how many."""
     standing = connect(dataset).sql("select clip_id, captioner, status, reasons from captions").to_arrow_table()
     before = {CAPTIONS.key_of(row): (row["status"], row["reasons"]) for row in standing.to_pylist()}
-    gate = digest("caption gate", {name: asdict(rule) for name, rule in rules.items()})
+    rules_fingerprint = digest("caption rules", {name: asdict(rule) for name, rule in rules.items()})
     now_us = time.time_ns() // 1000
     rows = [
-        {**dict(zip(CAPTIONS.key, key, strict=True)), "gate": gate, "decided_us": now_us}
+        {**dict(zip(CAPTIONS.key, key, strict=True)), "rules_fingerprint": rules_fingerprint, "decided_us": now_us}
         | {"status": status, "reasons": reasons}
         for key, status, reasons in zip(verdicts.keys, verdicts.statuses, verdicts.reasons, strict=True)
         if before[key] != (status, reasons)

@@ -51,16 +51,22 @@ def wanted_fingerprints(recipe: Recipe) -> dict[str, str]:
 
 def rules_fingerprint(recipe: Recipe) -> str:
     """What a decision depends on beside the scores."""
-    return digest("gate", {name: asdict(rule) for name, rule in recipe.rules.items()}, recipe.duplicates.keep)
+    return digest("rules", {name: asdict(rule) for name, rule in recipe.rules.items()}, recipe.duplicates.keep)
 
 
 def write_decisions(dataset: Dataset, verdicts: Verdicts, recipe: Recipe) -> int:
     """Write the decisions that differ from those that stand; returns how many."""
     standing: pa.Table = connect(dataset).sql("select clip_id, status, reasons from clips").to_arrow_table()
     before = {row["clip_id"]: (row["status"], row["reasons"]) for row in standing.to_pylist()}
-    gate, now_us = rules_fingerprint(recipe), time.time_ns() // 1000
+    fingerprint, now_us = rules_fingerprint(recipe), time.time_ns() // 1000
     rows = [
-        {"clip_id": clip_id, "gate": gate, "decided_us": now_us, "status": status, "reasons": reasons}
+        {
+            "clip_id": clip_id,
+            "rules_fingerprint": fingerprint,
+            "decided_us": now_us,
+            "status": status,
+            "reasons": reasons,
+        }
         for clip_id, status, reasons in zip(verdicts.clip_ids, verdicts.statuses, verdicts.reasons, strict=True)
         if before[clip_id] != (status, reasons)
     ]

@@ -12,9 +12,10 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset
 import pyarrow.parquet
 from pyarrow import fs
@@ -135,13 +136,19 @@ class Dataset:
             self.write_bytes(f"{table.folder}/part-{name}.parquet", to_parquet(table.encode(rows)))
 
     def scanner(self, table: Table, files: Sequence[str] | None = None) -> pyarrow.dataset.Dataset:
-        """A table as an Arrow data set over all its parts, or some files; nothing is read yet."""
+        """A table as an Arrow data set over all its parts, or some files; nothing is read yet.
+
+        It has the columns of `Table.stored_schema`: under former names are the values of parts written before.
+        """
         filesystem, _ = self._resolve("")
         paths = list(files) if files is not None else self.part_files(table.folder)
-        return pyarrow.dataset.dataset(paths, schema=table.schema, format="parquet", filesystem=filesystem)
+        return pyarrow.dataset.dataset(paths, schema=table.stored_schema, format="parquet", filesystem=filesystem)
 
     def read(self, table: Table, columns: Sequence[str] | None = None) -> pa.Table:
-        return self.scanner(table).to_table(columns=list(columns) if columns is not None else None)
+        """A table, or some of its columns, under the names of now."""
+        former = {name: old for old, name in table.formerly.items()}
+        names = table.schema.names if columns is None else columns
+        return self.scanner(table).to_table(columns={name: _value(name, former.get(name)) for name in names})
 
     def keys(self, table: Table) -> set[tuple]:
         """The keys of all rows of a table."""
@@ -168,6 +175,13 @@ def new_rows(rows: Iterable[Mapping[str, Any]], table: Table, present: set[tuple
     """The rows whose keys are not in a table yet, each key once."""
     fresh = {table.key_of(row): row for row in rows if table.key_of(row) not in present}
     return list(fresh.values())
+
+
+def _value(name: str, former_name: str | None) -> pc.Expression:
+    """The value of a column in rows some of which have it under a former name."""
+    if former_name is None:
+        return pc.field(name)
+    return cast(Any, pc).coalesce(pc.field(name), pc.field(former_name))  # made at import, unknown to type checkers
 
 
 def to_parquet(table: pa.Table) -> pa.Buffer:

@@ -8,6 +8,7 @@ from importlib import resources
 
 import duckdb
 import pyarrow as pa
+import pyarrow.dataset
 
 from pipeline.store.dataset import Dataset
 from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, EMBEDDINGS, LATENTS, MEASURES, RELEASES, TEXT, VIDEOS
@@ -32,7 +33,7 @@ def connect(dataset: Dataset) -> duckdb.DuckDBPyConnection:
     """A connection in which every table of the data set, each release (`release_NAME`) and every view can be named."""
     connection = duckdb.connect()
     for name, table in QUERY_NAMES.items():
-        connection.register(name, dataset.scanner(table))
+        register(connection, name, table, dataset.scanner(table))
     for path in dataset.part_files(RELEASES.folder):
         name = os.path.basename(path).removesuffix(".parquet")
         connection.register("release_" + re.sub(r"\W", "_", name), dataset.scanner(RELEASES, [path]))
@@ -40,6 +41,29 @@ def connect(dataset: Dataset) -> duckdb.DuckDBPyConnection:
         connection.execute(statement)
     connection.execute((resources.files("schemas") / "views.sql").read_text())
     return connection
+
+
+def register(
+    connection: duckdb.DuckDBPyConnection, name: str, table: Table, parts: pa.Table | pyarrow.dataset.Dataset
+) -> None:
+    """Name the parts of a table in a connection, in place of those that had the name; columns get the names of now.
+
+    Args:
+        parts: with the columns of `Table.stored_schema`.
+    """
+    if table.formerly:
+        connection.register(f"{name}_parts", parts)
+        connection.execute(f"create or replace view {name} as {_renamed(table, f'select * from {name}_parts')}")
+    else:
+        connection.register(name, parts)
+
+
+def _renamed(table: Table, query: str) -> str:
+    """A query that gives the columns of a query on parts under the names of now."""
+    if not table.formerly:
+        return query
+    values = ", ".join(f"coalesce({name}, {former}) as {name}" for former, name in table.formerly.items())
+    return f"select * exclude ({', '.join(table.formerly)}) replace ({values}) from ({query})"
 
 
 def scored_views() -> list[str]:
@@ -67,7 +91,7 @@ def scored_views() -> list[str]:
         newest = _newest(f"measures_{name}", "measured_us desc, measure", _plain_lists(table))
         joins.append(f"left join ({newest}) {name} using (clip_id)")
     columns += ["c.measured", "coalesce(d.status, c.status) as status", "coalesce(d.reasons, c.reasons) as reasons"]
-    joins.append(f"left join ({_newest('decisions', 'decided_us desc, gate')}) d using (clip_id)")
+    joins.append(f"left join ({_newest('decisions', 'decided_us desc, rules_fingerprint')}) d using (clip_id)")
     hidden = ", ".join(f"has_{name}, failure_{name}" for name in MEASURES)
     return [
         VIDEOS_VIEW,
@@ -95,17 +119,23 @@ def portable_views(dataset: Dataset) -> str:
     A table without parts yet is an empty view with its columns.
     """
     lines = ["-- Views for DuckDB without Reelmill: cd DATASET && duckdb -init views.sql"]
-    connection = duckdb.connect()
     for name, table in QUERY_NAMES.items():
+        query = _no_rows(table)
         if dataset.part_files(table.folder):
-            source = f"select * from read_parquet('{table.folder}/**/*.parquet')"
-        else:
-            connection.register(name, table.encode([]))
-            types = connection.execute(f"describe {name}").fetchall()
-            source = f"select {', '.join(f'null::{kind} as {column}' for column, kind, *_ in types)} where false"
-        lines.append(f"create view {name} as {source};")
+            parts = f"read_parquet('{table.folder}/**/*.parquet', union_by_name = {str(bool(table.formerly)).lower()})"
+            # With the columns of no rows: no part may have the former name of a column, or none that of now.
+            query = f"{query} union all by name select * from {parts}" if table.formerly else f"select * from {parts}"
+        lines.append(f"create view {name} as {_renamed(table, query)};")
     lines += [f"{statement};" for statement in scored_views()]
     return "\n".join([*lines, (resources.files("schemas") / "views.sql").read_text()])
+
+
+def _no_rows(table: Table) -> str:
+    """A query for all columns that parts may have, with their types, and no rows."""
+    connection = duckdb.connect()
+    connection.register("parts", table.stored_schema.empty_table())
+    columns = connection.execute("describe parts").fetchall()
+    return f"select {', '.join(f'null::{kind} as {name}' for name, kind, *_ in columns)} where false"
 
 
 def write_portable_views(dataset: Dataset) -> None:

@@ -1,4 +1,4 @@
-"""Tables of later judgements: `decisions` on clips, `caption_decisions` on captions. The newest of each stands."""
+"""Decisions made after a row was written: `decisions` on clips, `caption_decisions` on captions. The newest counts."""
 
 from __future__ import annotations
 
@@ -11,28 +11,35 @@ from schemas.columns import Table, column
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
-    """A clip judged again, written when the outcome differs from the one that stood."""
+    """A clip judged again, written when the outcome differs from the last one."""
 
     clip_id: str = column(pa.string(), "the clip")
-    gate: str = column(pa.string(), "fingerprint of the rules")
+    rules_fingerprint: str = column(pa.string(), "fingerprint of the rules that decided")
     decided_us: int = column(pa.int64(), "when, Unix time", unit="us")
     status: str = column(pa.string(), "'kept', 'rejected', 'failed' or 'pending'")
     reasons: list[str] = column(pa.list_(pa.string()), "every rule that rejects the clip, or why it failed")
 
 
-DECISIONS = Table(Decision, "decisions", key=("clip_id", "gate", "decided_us"))
+DECISIONS = Table(
+    Decision, "decisions", key=("clip_id", "rules_fingerprint", "decided_us"), formerly={"gate": "rules_fingerprint"}
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaptionDecision:
-    """A caption judged again by its stored scores, written when the outcome differs from the one that stood."""
+    """A caption judged again by its stored scores, written when the outcome differs from the last one."""
 
     clip_id: str = column(pa.string(), "the clip")
     captioner: str = column(pa.string(), "fingerprint of the captioner")
-    gate: str = column(pa.string(), "fingerprint of the rules")
-    decided_us: int = column(pa.int64(), "when, Unix time; a caption written later is not meant", unit="us")
+    rules_fingerprint: str = column(pa.string(), "fingerprint of the rules that decided")
+    decided_us: int = column(pa.int64(), "when, Unix time; does not apply to a caption written later", unit="us")
     status: str = column(pa.string(), "'ok' or 'rejected'")
     reasons: list[str] = column(pa.list_(pa.string()), "every rule that rejects the caption")
 
 
-CAPTION_DECISIONS = Table(CaptionDecision, "caption_decisions", key=("clip_id", "captioner", "gate", "decided_us"))
+CAPTION_DECISIONS = Table(
+    CaptionDecision,
+    "caption_decisions",
+    key=("clip_id", "captioner", "rules_fingerprint", "decided_us"),
+    formerly={"gate": "rules_fingerprint"},
+)

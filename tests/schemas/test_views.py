@@ -42,14 +42,20 @@ def connection(video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow) -> d
         clip_row("c8", "v6"),
         clip_row("orphan", "a video whose row was not written"),
     ]
-    decision = {"gate": "g", "decided_us": 1}
+    decision = {"rules_fingerprint": "g", "decided_us": 1}
     decisions = [
         decision | {"clip_id": "c3", "status": "rejected", "reasons": ["still"]},
         decision | {"clip_id": "c3", "decided_us": 2, "status": "kept", "reasons": []},
         decision | {"clip_id": "c7", "status": "kept", "reasons": []},
         decision | {"clip_id": "c8", "status": "pending", "reasons": ["unmeasured: overlay_text"]},
     ]
-    of_caption = {"captioner": "cap0", "gate": "g", "decided_us": 5, "status": "rejected", "reasons": ["long"]}
+    of_caption = {
+        "captioner": "cap0",
+        "rules_fingerprint": "g",
+        "decided_us": 5,
+        "status": "rejected",
+        "reasons": ["long"],
+    }
     caption_decisions = [
         of_caption | {"clip_id": "c3", "status": "ok", "reasons": []},
         of_caption | {"clip_id": "c6"},

@@ -112,7 +112,7 @@ def test_curation_on_the_store(store: str, caption_row: MakeRow) -> None:
     dataset.clear_temporaries()
     assert dataset.runs() == [{"job": "curate"}]
     assert funnel(dataset)["trainable"] == 0  # text has not been looked for
-    kept = {"gate": "g", "decided_us": 1, "status": "kept", "reasons": []}
+    kept = {"rules_fingerprint": "g", "decided_us": 1, "status": "kept", "reasons": []}
     dataset.write_part(DECISIONS, [kept | {"clip_id": clip["clip_id"]} for clip in clips])
     assert funnel(dataset)["trainable"] == 3
     release, is_new = releases.freeze(dataset, "v1", "num_frames > 0")

@@ -34,11 +34,17 @@ class Diary:
         self._stamped(day, lambda: self.dataset.write_part(table, rows))
 
     def decide(self, day: int, clip_id: str, status: str, *reasons: str) -> None:
-        row = {"clip_id": clip_id, "gate": "g", "decided_us": day * DAY_US, "status": status, "reasons": list(reasons)}
+        row = {
+            "clip_id": clip_id,
+            "rules_fingerprint": "g",
+            "decided_us": day * DAY_US,
+            "status": status,
+            "reasons": list(reasons),
+        }
         self.write(day, DECISIONS, row)
 
     def decide_caption(self, day: int, clip_id: str, status: str, *reasons: str) -> None:
-        row = {"clip_id": clip_id, "captioner": "cap0", "gate": "g", "decided_us": day * DAY_US}
+        row = {"clip_id": clip_id, "captioner": "cap0", "rules_fingerprint": "g", "decided_us": day * DAY_US}
         self.write(day, CAPTION_DECISIONS, row | {"status": status, "reasons": list(reasons)})
 
     def release(self, day: int, name: str, where: str = "true") -> None:

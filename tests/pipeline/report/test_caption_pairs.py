@@ -97,7 +97,7 @@ def dataset(video: Path, tmp_path_factory: pytest.TempPathFactory, video_row, cl
     dataset.write_part(CAPTIONS, rows)
     releases.freeze(dataset, "a", "captioner = 'old0'")
     releases.freeze(dataset, "b", "captioner = 'new0'")
-    decision = {"clip_id": "c2", "captioner": "new0", "gate": "g", "decided_us": 3}
+    decision = {"clip_id": "c2", "captioner": "new0", "rules_fingerprint": "g", "decided_us": 3}
     dataset.write_part(CAPTION_DECISIONS, [decision | {"status": "rejected", "reasons": ["too <long>"]}])
     return dataset
 

@@ -1,0 +1,107 @@
+"""Columns that have had another name: part files written before are read like those written now."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from pipeline.release import releases
+from pipeline.release.as_of import when_frozen
+from pipeline.store.dataset import Dataset
+from pipeline.store.views import connect, write_portable_views
+from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, VIDEOS
+from schemas.columns import Table
+
+MakeRow = Callable[..., dict[str, Any]]
+FINGERPRINTS = "select rules_fingerprint from {} order by decided_us"
+
+
+def write_old_part(folder: Path, columns: dict[str, Any]) -> None:
+    """A part file as Reelmill wrote it when the fingerprint of rules was called `gate`."""
+    folder.mkdir(parents=True)
+    columns = {name: pa.array([value]) for name, value in columns.items()}
+    pyarrow.parquet.write_table(pa.table(columns), folder / "part-0123456789abcdef.parquet")
+
+
+@pytest.fixture
+def dataset(tmp_path: Path, video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow) -> Dataset:
+    """A clip and a caption that were accepted and then rejected, by decisions in part files written before."""
+    dataset = Dataset(str(tmp_path / "ds"))
+    dataset.write_part(VIDEOS, [video_row("v0")])
+    dataset.write_part(CLIPS, [clip_row("c0", "v0")])
+    dataset.write_part(CAPTIONS, [caption_row("c0")])
+    rejected = {"gate": "before", "decided_us": 1, "status": "rejected", "reasons": ["still"]}
+    write_old_part(tmp_path / "ds" / "decisions", {"clip_id": "c0", **rejected})
+    write_old_part(tmp_path / "ds" / "caption_decisions", {"clip_id": "c0", "captioner": "cap0", **rejected})
+    return dataset
+
+
+def accept_again(dataset: Dataset) -> None:
+    """Newer decisions, in parts written now."""
+    accepted = {"clip_id": "c0", "rules_fingerprint": "now", "decided_us": 2, "reasons": []}
+    dataset.write_part(DECISIONS, [accepted | {"status": "kept"}])
+    dataset.write_part(CAPTION_DECISIONS, [accepted | {"status": "ok", "captioner": "cap0"}])
+
+
+@pytest.fixture(params=["old parts", "old and new parts"])
+def fingerprints(request: pytest.FixtureRequest, dataset: Dataset) -> list[str]:
+    """Of the decisions in the data set, oldest first."""
+    if request.param == "old parts":
+        return ["before"]
+    accept_again(dataset)
+    return ["before", "now"]
+
+
+@pytest.mark.parametrize("table", [DECISIONS, CAPTION_DECISIONS], ids=lambda table: table.folder)
+def test_reading_gives_the_names_of_now(dataset: Dataset, fingerprints: list[str], table: Table) -> None:
+    found = dataset.read(table)
+    assert found.column_names == table.schema.names
+    assert sorted(found["rules_fingerprint"].to_pylist()) == fingerprints
+    assert {key[table.key.index("rules_fingerprint")] for key in dataset.keys(table)} == set(fingerprints)
+    assert dataset.read(table, ["clip_id"]).column_names == ["clip_id"]
+
+
+def test_queries_and_plain_duckdb_see_the_names_of_now(
+    dataset: Dataset, fingerprints: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_portable_views(dataset)
+    monkeypatch.chdir(dataset.location)
+    plain = duckdb.connect()
+    plain.execute(Path("views.sql").read_text())
+    for connection in (connect(dataset), plain):
+        for table in ("decisions", "caption_decisions"):
+            assert connection.execute(FINGERPRINTS.format(table)).fetchall() == [(name,) for name in fingerprints]
+            assert "gate" not in [name for name, *_ in connection.execute(f"describe {table}").fetchall()]
+        is_accepted = "now" in fingerprints
+        assert connection.execute("select status from clips").fetchall() == [("kept" if is_accepted else "rejected",)]
+        assert connection.execute("select status from captions").fetchall() == [("ok" if is_accepted else "rejected",)]
+
+
+def test_a_data_set_as_it_was_has_the_names_of_now(dataset: Dataset) -> None:
+    accept_again(dataset)
+    release, _ = releases.freeze(dataset, "first", "true")
+    later = {"clip_id": "c0", "rules_fingerprint": "later", "status": "rejected", "reasons": ["still"]}
+    dataset.write_part(DECISIONS, [later | {"decided_us": (release.frozen_us or 0) + 1}])
+    past = when_frozen(dataset, release)
+    assert past is not None
+    assert past.connection.execute(FINGERPRINTS.format("decisions")).fetchall() == [("before",), ("now",)]
+    assert past.connection.execute("select status from clips").fetchall() == [("kept",)]
+
+
+def test_a_table_without_parts_has_the_names_of_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = Dataset(str(tmp_path))
+    write_portable_views(dataset)
+    monkeypatch.chdir(tmp_path)
+    plain = duckdb.connect()
+    plain.execute(Path("views.sql").read_text())
+    for connection in (connect(dataset), plain):
+        names = [name for name, *_ in connection.execute("describe decisions").fetchall()]
+        assert names == DECISIONS.schema.names
+    assert os.listdir(tmp_path) == ["views.sql"]
