@@ -18,8 +18,8 @@ from jobs.console.arguments import add_json_argument, add_recipe_arguments, reci
 from jobs.console.summary import print_funnel
 from jobs.steps.captioning import require_captioner, tell_of_builtin
 from jobs.steps.curation import Curation
-from jobs.steps.records import latest_recipe
 from pipeline.ingest.inputs import Listing, list_inputs
+from pipeline.store.active_recipe import active_recipe
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import funnel, reject_reasons
 from schemas.errors import UsageError
@@ -55,7 +55,7 @@ def _require_same_split(dataset: Dataset, recipe: Recipe) -> None:
     Raises:
         UsageError: an earlier run used other settings; names the first key that differs.
     """
-    standing = latest_recipe(dataset)
+    standing = active_recipe(dataset)
     if standing is None:
         return
     difference = _first_difference(asdict(standing.split), asdict(recipe.split), "split")

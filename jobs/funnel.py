@@ -12,7 +12,6 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
@@ -20,13 +19,11 @@ from rich.table import Table
 from jobs.cli import run_job
 from jobs.console.arguments import add_json_argument, add_what_if_arguments, recipes_from
 from jobs.console.summary import print_funnel
-from jobs.steps.records import latest_recipe
-from pipeline.rules.apply import CaptionVerdicts, Outcomes, RuleEffect, Verdicts, rule_effects
-from pipeline.rules.captions import judge_dataset_captions
-from pipeline.rules.clips import judge_dataset
+from pipeline.rules.effects import DatasetVerdicts, RuleEffect, judge_dataset, rule_effects
+from pipeline.rules.judging import Verdicts
+from pipeline.store.active_recipe import active_recipe
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import funnel
-from schemas.recipe import Recipe
 from schemas.rules import Rule
 from schemas.tables import captions
 from schemas.tables.clips import FAILED, KEPT, PENDING, REJECTED
@@ -40,11 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     dataset = Dataset(args.dataset).require()
-    if latest_recipe(dataset) is None and not (args.recipe or args.set):
+    if active_recipe(dataset) is None and not (args.recipe or args.set):
         return _show_without_rules(dataset, args.json)
     standing, asked = recipes_from(args, dataset)
-    before = _judged(dataset, standing)
-    after = _judged(dataset, asked) if asked != standing else before
+    before = judge_dataset(dataset, standing)
+    after = judge_dataset(dataset, asked) if asked != standing else before
     if args.json:
         json.dump({"funnel": funnel(dataset), **_as_json(before, after)}, sys.stdout)
         print()
@@ -60,25 +57,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """What a recipe makes of a data set."""
-
-    clips: Verdicts
-    captions: CaptionVerdicts
-
-    @property
-    def trainable(self) -> int:
-        """Accepted captions of kept clips."""
-        kept = self.clips.of_status(KEPT)
-        return sum(clip_id in kept for clip_id, _ in self.captions.accepted)
-
-
-def _judged(dataset: Dataset, recipe: Recipe) -> _Judged:
-    return _Judged(judge_dataset(dataset, recipe), judge_dataset_captions(dataset, recipe.caption_rules))
-
-
-def _as_json(before: _Judged, after: _Judged) -> dict[str, object]:
+def _as_json(before: DatasetVerdicts, after: DatasetVerdicts) -> dict[str, object]:
     return {
         "rules": {name: effect.__dict__ for name, effect in rule_effects(after.clips).items()},
         "clips": dict(Counter(after.clips.statuses)),
@@ -86,8 +65,8 @@ def _as_json(before: _Judged, after: _Judged) -> dict[str, object]:
         "caption_rules": {name: effect.__dict__ for name, effect in rule_effects(after.captions).items()},
         "captions": dict(Counter(after.captions.statuses)),
         "captions_before": dict(Counter(before.captions.statuses)),
-        "trainable": after.trainable,
-        "trainable_before": before.trainable,
+        "trainable": after.num_trainable,
+        "trainable_before": before.num_trainable,
     }
 
 
@@ -101,7 +80,7 @@ def _show_without_rules(dataset: Dataset, as_json: bool) -> int:
     return 0
 
 
-def print_rules(title: str, rules: Mapping[str, Rule], after: Outcomes, before: Outcomes | None) -> None:
+def print_rules(title: str, rules: Mapping[str, Rule], after: Verdicts, before: Verdicts | None) -> None:
     """A line a rule; `before` adds what the rule rejects as things stand."""
     stood: dict[str, RuleEffect] | None = rule_effects(before) if before else None
     table = Table("rule", "demands", "reason", "rejects", "it alone", "stay", title=title, title_justify="left")
@@ -115,16 +94,16 @@ def print_rules(title: str, rules: Mapping[str, Rule], after: Outcomes, before: 
     Console(highlight=False).print(table)
 
 
-def _print_changes(before: _Judged, after: _Judged) -> None:
-    kept, keeps = before.clips.of_status(KEPT), after.clips.of_status(KEPT)
+def _print_changes(before: DatasetVerdicts, after: DatasetVerdicts) -> None:
+    kept, keeps = before.clips.accepted, after.clips.accepted
     counts = _changed_counts(before.clips, after.clips, (KEPT, REJECTED, PENDING, FAILED))
     print(f"with these rules: {counts}; {len(keeps - kept)} would come, {len(kept - keeps)} would go")
     if after.captions.keys:
         counts = _changed_counts(before.captions, after.captions, (captions.OK, captions.REJECTED, captions.FAILED))
-        print(f"captions: {counts}; trainable {before.trainable} -> {after.trainable}")
+        print(f"captions: {counts}; trainable {before.num_trainable} -> {after.num_trainable}")
 
 
-def _changed_counts(before: Outcomes, after: Outcomes, statuses: tuple[str, ...]) -> str:
+def _changed_counts(before: Verdicts, after: Verdicts, statuses: tuple[str, ...]) -> str:
     stood, would = Counter(before.statuses), Counter(after.statuses)
     return ", ".join(f"{status} {stood[status]} -> {would[status]}" for status in statuses)
 

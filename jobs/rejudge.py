@@ -15,8 +15,8 @@ from jobs.cli import run_job
 from jobs.console.arguments import add_json_argument, add_what_if_arguments, recipes_from
 from jobs.console.summary import print_funnel
 from jobs.steps.records import new_run_id, write_run
-from pipeline.rules.captions import judge_dataset_captions, write_caption_decisions
-from pipeline.rules.clips import judge_dataset, write_decisions
+from pipeline.rules.decisions import write_decisions
+from pipeline.rules.effects import judge_dataset
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import funnel, write_portable_views
 
@@ -32,9 +32,9 @@ def run(args: argparse.Namespace) -> int:
     _, recipe = recipes_from(args, dataset)
     with dataset.writing("rejudge"):
         start_s = time.perf_counter()
-        num_changed = write_decisions(dataset, judge_dataset(dataset, recipe), recipe)
-        rules = recipe.caption_rules
-        num_captions = write_caption_decisions(dataset, judge_dataset_captions(dataset, rules), rules)
+        verdicts = judge_dataset(dataset, recipe)
+        num_changed = write_decisions(dataset, verdicts.clips, recipe)
+        num_captions = write_decisions(dataset, verdicts.captions, recipe)
         write_portable_views(dataset)
         facts = {"decisions": num_changed, "caption_decisions": num_captions}
         facts |= {"seconds": time.perf_counter() - start_s, "funnel": funnel(dataset)}

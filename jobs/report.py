@@ -13,11 +13,11 @@ from jobs.cli import run_job
 from jobs.console.arguments import add_json_argument
 from jobs.console.pages import page_place, write_page
 from jobs.console.progress import live_progress
-from jobs.steps.records import latest_recipe
 from pipeline.report.contact_sheets import Judged
 from pipeline.report.page import ReportConfig, report_page
 from pipeline.report.training import read_loss_curve, read_sample
-from pipeline.rules.clips import judge_dataset
+from pipeline.rules.clips import judge_clips
+from pipeline.store.active_recipe import active_recipe
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
 
@@ -79,8 +79,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _judged(dataset: Dataset) -> Judged | None:
     """What the rules that the data set was judged by last make of its clips; None before the first time."""
-    recipe = latest_recipe(dataset)
-    return Judged(recipe, judge_dataset(dataset, recipe)) if recipe else None
+    recipe = active_recipe(dataset)
+    return Judged(recipe, judge_clips(dataset, recipe)) if recipe else None
 
 
 if __name__ == "__main__":

@@ -2,22 +2,57 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 from pydantic.dataclasses import dataclass
 
-from schemas.recipe.strict import STRICT
+from schemas.columns import arrow_fields
+from schemas.strict import STRICT
+from schemas.tables.clips import CLIPS
+from schemas.tables.measures import CLIP_MEASURES
+
+Bound = Literal["min", "max"]
+
+DUPLICATE_RANK = pa.field(
+    "duplicate_rank",
+    pa.int32(),
+    metadata={"doc": "place among the clips that show the same and pass all other rules, 0 the one kept", "unit": ""},
+)
+
+CLIP_COLUMNS = pa.schema(
+    [*CLIPS.schema, *(field for row_type in CLIP_MEASURES.values() for field in arrow_fields(row_type)), DUPLICATE_RANK]
+)
+"""The columns that rules on clips may name: those of a clip, of every measure, and of the groups of duplicates. Rules
+on captions may name the columns of `captions`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Threshold:
+    """One bound of a rule: values below a `min` or above a `max` are rejected."""
+
+    column: str
+    bound: Bound
+    value: float
+    reason: str
+    source: str = ""
+
+    def rejects(self, value: float | None) -> bool:
+        if value is None:
+            return False
+        return value < self.value if self.bound == "min" else value > self.value
 
 
 @dataclass(frozen=True, config=STRICT)
 class Rule:
     """Reject what lies outside [min, max] of a column, or is one of `reject`.
 
-    A null score is not judged: it has no meaning for that row. What was never measured is another matter (`judging`).
+    A null score is not judged: it has no meaning for that row. What was never measured is another matter: it leaves the
+    row pending (`pipeline/rules`).
     """
 
     column: str
@@ -33,14 +68,20 @@ class Rule:
     source: str = ""
     """Where the bounds come from: a paper, a peer, or a measurement."""
 
+    @property
+    def thresholds(self) -> list[Threshold]:
+        """The bounds that it has."""
+        bounds: dict[Bound, float | None] = {"min": self.min, "max": self.max}
+        return [
+            Threshold(self.column, bound, value, self.reason, self.source)
+            for bound, value in bounds.items()
+            if value is not None
+        ]
+
     def rejects(self, row: Mapping[str, Any]) -> bool:
         """Whether the rule rejects one row."""
         value = row[self.column]
-        if value is None:
-            return False
-        if self.reject:
-            return value in self.reject
-        return (self.min is not None and value < self.min) or (self.max is not None and value > self.max)
+        return value in self.reject or any(threshold.rejects(value) for threshold in self.thresholds)
 
     def rejected(self, values: pa.ChunkedArray | pa.Array) -> np.ndarray:
         """Whether the rule rejects each value of its column, (N,) bool."""

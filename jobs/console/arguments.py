@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from jobs.steps.records import latest_recipe
+from pipeline.store.active_recipe import active_recipe
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
 from schemas.recipe import Recipe, change_recipe, load_recipe
@@ -34,7 +34,7 @@ def recipes_from(args: argparse.Namespace, dataset: Dataset) -> tuple[Recipe, Re
     Raises:
         UsageError: the data set has not been curated.
     """
-    standing = latest_recipe(dataset)
+    standing = active_recipe(dataset)
     if standing is None:
         raise UsageError(f"{dataset.location}: has not been curated yet")
     return standing, load_recipe(args.recipe, args.set) if args.recipe else change_recipe(standing, args.set)

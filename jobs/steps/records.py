@@ -9,9 +9,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.store.active_recipe import JUDGES_CLIPS, active_recipe
 from pipeline.store.dataset import Dataset
-from schemas.recipe import Recipe, decode_recipe
+from schemas.recipe import Recipe
 
 RECORDED_PACKAGES = ("ray", "av", "decord2", "opencv-python-headless", "scenedetect", "torch", "transformers", "duckdb")
 
@@ -19,18 +18,6 @@ RECORDED_PACKAGES = ("ray", "av", "decord2", "opencv-python-headless", "scenedet
 def new_run_id(job: str) -> str:
     """Sorts by time; unique among jobs started in the same second."""
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()) + f"-{job}-{secrets.token_hex(3)}"
-
-
-def latest_recipe(dataset: Dataset) -> Recipe | None:
-    """The recipe that the data set was curated or judged by last; None before the first time."""
-    recipe = active_recipe(dataset.runs())
-    return decode_recipe(recipe, origin="of the data set") if recipe else None
-
-
-def last_run_broke_off(dataset: Dataset) -> bool:
-    """Whether the last run that changes the tables was killed, so that what follows from them may be out of date."""
-    states = [run["state"] for run in dataset.runs() if run["job"] in JUDGES_CLIPS]
-    return bool(states) and states[-1] != "done"
 
 
 def write_run(

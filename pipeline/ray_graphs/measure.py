@@ -18,9 +18,8 @@ from pipeline.measure.clip.run import ClipMeasureWriter, ClipModels, Reading
 from pipeline.ray_graphs.cluster import SMALL_CPU, WRITER_CPU, ActorReporter, clip_items, decode_cpus, from_rows
 from pipeline.scan.remeasure import write_remeasured
 from pipeline.store.dataset import Dataset
-from pipeline.store.pending import Remeasuring
+from pipeline.store.pending import PendingStreamMeasures, present_embeddings
 from pipeline.store.run_statistics import timed
-from schemas import EMBEDDINGS
 from schemas.recipe import Recipe
 
 CLIP_MEASURE_BATCH = 8
@@ -36,19 +35,19 @@ class MeasuringAgain:
     report: ActorReporter
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        work_wanted: Remeasuring = pickle.loads(row["remeasuring"])
+        pending: PendingStreamMeasures = pickle.loads(row["pending"])
         with timed(self.report, "remeasure") as work:
-            write_remeasured(self.dataset, work_wanted, self.recipe)
+            write_remeasured(self.dataset, pending, self.recipe)
             work.rows = 1
-            work.count("clips measured again", len(work_wanted.clips))
+            work.count("clips measured again", len(pending.clips))
         return {"done": 1}
 
 
 def remeasure_graph(
-    dataset: Dataset, wanted: Sequence[Remeasuring], recipe: Recipe, report: ActorReporter
+    dataset: Dataset, pending: Sequence[PendingStreamMeasures], recipe: Recipe, report: ActorReporter
 ) -> ray.data.Dataset:
     """Videos -> rows of `measures/`, written as they come."""
-    rows = [{"remeasuring": pickle.dumps(one)} for one in wanted]
+    rows = [{"pending": pickle.dumps(of_video)} for of_video in pending]
     return from_rows(rows, len(rows)).map(MeasuringAgain(dataset, recipe, report), num_cpus=decode_cpus())
 
 
@@ -77,7 +76,5 @@ def clip_measure_graph(
         num_cpus=SMALL_CPU,
         num_gpus=1 if uses_gpu else 0,
     )
-    waiting = {clip["clip_id"] for clip in clips}
-    present = frozenset(key for key in dataset.keys(EMBEDDINGS) if key[0] in waiting)
-    writer = ClipMeasureWriter(dataset, fingerprints, present, report)
+    writer = ClipMeasureWriter(dataset, fingerprints, present_embeddings(dataset, clips), report)
     return graph.map_batches(writer, batch_size=CLIP_MEASURE_BATCH, batch_format="pyarrow", num_cpus=WRITER_CPU)

@@ -13,11 +13,11 @@ import pyarrow as pa
 from pipeline.report.axes import number
 from pipeline.report.clocks import span_text
 from pipeline.report.pictures import Picture, PictureCollector
-from pipeline.rules.apply import RuleEffect, Verdicts, rule_effects
+from pipeline.rules.effects import RuleEffect, rule_effects
+from pipeline.rules.judging import Verdicts
 from schemas.recipe import Recipe
-from schemas.rules import Rule
+from schemas.rules import CLIP_COLUMNS, DUPLICATE_RANK, Rule
 from schemas.tables.clips import KEPT
-from schemas.tables.judged import DUPLICATE_RANK, JUDGED
 
 
 @dataclass(frozen=True)
@@ -156,5 +156,5 @@ def _exact(value: float) -> str:
 
 
 def _unit(rule: Rule) -> str:
-    metadata = JUDGED.field(rule.column).metadata or {}
+    metadata = CLIP_COLUMNS.field(rule.column).metadata or {}
     return metadata.get(b"unit", b"").decode()

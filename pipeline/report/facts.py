@@ -11,8 +11,9 @@ import duckdb
 
 from pipeline.release import releases
 from pipeline.report.labels import STATUSES
-from pipeline.report.thresholds import Threshold
+from pipeline.report.thresholds import condition
 from pipeline.store.dataset import Dataset
+from schemas.rules import Threshold
 
 MAX_RUNS = 10
 """Runs that the page lists; earlier ones are only counted."""
@@ -115,7 +116,7 @@ def reasons(connection: duckdb.DuckDBPyConnection, table: str, thresholds: Seque
             reason,
             num_clips,
             num_only,
-            " or ".join(t.condition for t in thresholds if t.reason == reason),
+            " or ".join(condition(t) for t in thresholds if t.reason == reason),
             "; ".join(dict.fromkeys(t.source for t in thresholds if t.reason == reason)),
         )
         for reason, num_clips, num_only in [*counted, *((reason, 0, 0) for reason in idle)]

@@ -11,8 +11,9 @@ import duckdb
 from pipeline.report.axes import number
 from pipeline.report.clocks import span_text
 from pipeline.report.pictures import Progress
-from pipeline.report.thresholds import Threshold, explain
+from pipeline.report.thresholds import explain
 from pipeline.report.thumbnails import Strip, read_strip
+from schemas.rules import Threshold
 from schemas.tables.clips import KEPT
 
 T = TypeVar("T")

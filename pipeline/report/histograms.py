@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.report.axes import Axis, choose_axis
-from pipeline.report.thresholds import Threshold
+from schemas.rules import Threshold
 from schemas.tables.captions import OK
 from schemas.tables.clips import FAILED, KEPT, PENDING, REJECTED
 from schemas.tables.measures import MEASURE_OF

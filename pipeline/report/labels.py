@@ -9,8 +9,8 @@ import duckdb
 import numpy as np
 
 from pipeline.report.axes import number
+from schemas.rules import CLIP_COLUMNS
 from schemas.tables.clips import FAILED, KEPT, PENDING, REJECTED
-from schemas.tables.judged import JUDGED
 
 STATUSES = (KEPT, REJECTED, FAILED, PENDING)
 LABELS = ("overlay_kind", "border_kind", "bars_change")
@@ -97,4 +97,4 @@ def camera_chart(connection: duckdb.DuckDBPyConnection) -> CameraChart | None:
 
 
 def _metadata(column: str, key: bytes) -> str:
-    return (JUDGED.field(column).metadata or {})[key].decode()
+    return (CLIP_COLUMNS.field(column).metadata or {})[key].decode()

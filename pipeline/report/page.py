@@ -26,16 +26,17 @@ from pipeline.report.histograms import by_measure, score_histograms
 from pipeline.report.labels import camera_chart, label_charts
 from pipeline.report.pictures import PictureCollector, Progress
 from pipeline.report.plots import histogram_svg
-from pipeline.report.thresholds import thresholds_in
+from pipeline.report.thresholds import label, thresholds_of
 from pipeline.report.timelines import timelines
 from pipeline.report.training import LossCurve, Sample
 from pipeline.store.active_recipe import active_recipe
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
 from schemas import CAPTIONS
+from schemas.recipe import Recipe
 from schemas.recipe.duplicates import DuplicatesConfig
+from schemas.rules import CLIP_COLUMNS, DUPLICATE_RANK
 from schemas.tables.duplicates import DUPLICATE_KINDS
-from schemas.tables.judged import DUPLICATE_RANK, JUDGED
 
 NOT_SHOWN = ("video_hash", "video_hash_times_us", "overlay_texts")
 """Columns that the page does not need; some are large."""
@@ -84,24 +85,24 @@ def _render(template: str, content: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["number"] = number
+    environment.filters |= {"number": number, "label": label}
     return environment.get_template(template).render(content)
 
 
 def _content(dataset: Dataset, config: ReportConfig, progress: Progress) -> dict[str, Any]:
     connection, collector = _tables(dataset), PictureCollector()
-    runs = dataset.runs()
-    recipe = active_recipe(runs)
-    limits = thresholds_in(recipe, "rules")
+    active = active_recipe(dataset)
+    recipe = active or Recipe(duplicates=DuplicatesConfig(kinds=DUPLICATE_KINDS))
+    limits = thresholds_of(recipe.rules)
     content = {
         "location": dataset.location,
-        "recipe_name": recipe.get("name"),
+        "recipe_name": active.name if active else None,
         "funnel": facts.funnel_bars(connection),
         "draw": histogram_svg,
         "kept": kept_gallery(connection, config.num_clips, progress),
         "curve": config.curve,
         "sample": config.sample,
-        **_runs(runs),
+        **_runs(dataset.runs()),
         **_scores(connection, recipe),
         **_rules(connection, config, collector),
         **_rejects(connection, config, recipe, progress),
@@ -126,10 +127,10 @@ def _runs(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"runs": listed, "num_earlier_runs": num_earlier, "versions": runs[-1]["versions"] if runs else {}}
 
 
-def _scores(connection: duckdb.DuckDBPyConnection, recipe: Mapping[str, Any]) -> dict[str, Any]:
-    schema = JUDGED.remove(JUDGED.get_field_index(DUPLICATE_RANK.name))
-    clips = score_histograms(connection, "clips", schema, thresholds_in(recipe, "rules"))
-    captions = score_histograms(connection, "captions", CAPTIONS.schema, thresholds_in(recipe, "caption_rules"))
+def _scores(connection: duckdb.DuckDBPyConnection, recipe: Recipe) -> dict[str, Any]:
+    schema = CLIP_COLUMNS.remove(CLIP_COLUMNS.get_field_index(DUPLICATE_RANK.name))
+    clips = score_histograms(connection, "clips", schema, thresholds_of(recipe.rules))
+    captions = score_histograms(connection, "captions", CAPTIONS.schema, thresholds_of(recipe.caption_rules))
     return {
         "scores": by_measure(clips),
         "unmeasured": [score.column for score in clips if score.histogram is None],
@@ -144,14 +145,14 @@ def _rules(connection: duckdb.DuckDBPyConnection, config: ReportConfig, collecto
 
 
 def _rejects(
-    connection: duckdb.DuckDBPyConnection, config: ReportConfig, recipe: Mapping[str, Any], progress: Progress
+    connection: duckdb.DuckDBPyConnection, config: ReportConfig, recipe: Recipe, progress: Progress
 ) -> dict[str, Any]:
-    limits = thresholds_in(recipe, "rules")
+    limits = thresholds_of(recipe.rules)
     of_rules = {rule.reason for rule in config.judged.recipe.rules.values()} if config.judged else set()
     failed, num_failed = select_evenly(connection, "videos", "status = 'failed'", "reason, uri", config.num_clips)
     return {
         "reasons": facts.reasons(connection, "clips", limits),
-        "caption_reasons": facts.reasons(connection, "captions", thresholds_in(recipe, "caption_rules")),
+        "caption_reasons": facts.reasons(connection, "captions", thresholds_of(recipe.caption_rules)),
         "others": other_galleries(connection, config.num_clips, limits, of_rules, progress),
         "failed_videos": failed,
         "num_failed_videos": num_failed,
@@ -159,13 +160,10 @@ def _rejects(
 
 
 def _duplicates(
-    connection: duckdb.DuckDBPyConnection, config: ReportConfig, recipe: Mapping[str, Any], collector: PictureCollector
+    connection: duckdb.DuckDBPyConnection, config: ReportConfig, recipe: Recipe, collector: PictureCollector
 ) -> dict[str, Any]:
-    settings = recipe.get("duplicates", {})
-    kinds = settings.get("kinds", DUPLICATE_KINDS)
-    keep = settings.get("keep", DuplicatesConfig().keep)
-    rules = recipe.get("rules", {}).values()
-    choice = Choice(kinds, keep, {rule["reason"] for rule in rules if rule["column"] == DUPLICATE_RANK.name})
+    reasons = {rule.reason for rule in recipe.rules.values() if rule.column == DUPLICATE_RANK.name}
+    choice = Choice(recipe.duplicates.kinds, recipe.duplicates.keep, reasons)
     groups, num_groups = duplicate_groups(connection, config.num_groups, choice, collector)
     return {"groups": groups, "num_groups": num_groups}
 

@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from pipeline.report.axes import Axis, choose_axis, number
 from pipeline.report.histograms import Bin, Histogram
-from pipeline.report.thresholds import Threshold
+from pipeline.report.thresholds import label
+from schemas.rules import Threshold
 
 LEFT, RIGHT, BOTTOM, LABEL_ROW = 34.0, 8.0, 18.0, 13.0
 WIDTH, PLOT_HEIGHT = 400.0, 110.0
@@ -132,8 +133,8 @@ def _threshold(axis: Axis, threshold: Threshold, row: int, base: float) -> Marku
     x, y = threshold_x_px(axis, threshold), LABEL_ROW * (row + 1)
     pattern = Markup('<line class="threshold" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"/>')
     is_left = x < WIDTH / 2
-    label = _text(x + (4 if is_left else -4), y - 2, threshold.label, "start" if is_left else "end", "threshold")
-    return pattern.format(x, x, y - LABEL_ROW + 2, base) + label
+    text = _text(x + (4 if is_left else -4), y - 2, label(threshold), "start" if is_left else "end", "threshold")
+    return pattern.format(x, x, y - LABEL_ROW + 2, base) + text
 
 
 def smoothed(points: Sequence[tuple[float, float]], num_buckets: int) -> list[tuple[float, float]]:

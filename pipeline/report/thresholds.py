@@ -1,55 +1,38 @@
-"""The thresholds of a data set's active recipe, as its newest run recorded them."""
+"""The thresholds of rules in words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pipeline.report.axes import number
+from schemas.rules import Rule, Threshold
 
 
-@dataclass(frozen=True)
-class Threshold:
-    """One bound of a rule: values below a `min` or above a `max` are rejected."""
-
-    column: str
-    bound: Literal["min", "max"]
-    value: float
-    reason: str
-    source: str
-
-    def rejects(self, value: float | None) -> bool:
-        if value is None:
-            return False
-        return value < self.value if self.bound == "min" else value > self.value
-
-    @property
-    def label(self) -> str:
-        return f"{self.bound} {number(self.value)} {self.reason}"
-
-    @property
-    def condition(self) -> str:
-        """Which values it rejects, as in `motion_px_s < 0.5`."""
-        return f"{self.column} {'<' if self.bound == 'min' else '>'} {number(self.value)}"
+def thresholds_of(rules: Mapping[str, Rule]) -> list[Threshold]:
+    """The bounds of rules, in their order."""
+    return [threshold for rule in rules.values() for threshold in rule.thresholds]
 
 
-def thresholds_in(recipe: Mapping[str, Any], section: Literal["rules", "caption_rules"]) -> list[Threshold]:
-    """The bounds of a recipe's rules, in the order of the recipe."""
-    return [
-        Threshold(rule["column"], bound, rule[bound], rule["reason"], rule["source"])
-        for rule in recipe.get(section, {}).values()
-        for bound in ("min", "max")
-        if rule[bound] is not None
-    ]
+def label(threshold: Threshold) -> str:
+    """What it demands and why, as in `min 0.5 still`."""
+    return f"{threshold.bound} {number(threshold.value)} {threshold.reason}"
+
+
+def condition(threshold: Threshold) -> str:
+    """What it rejects, as in `motion_px_s < 0.5`."""
+    return f"{threshold.column} {_sign(threshold)} {number(threshold.value)}"
 
 
 def explain(reason: str, row: Mapping[str, Any], thresholds: Iterable[Threshold]) -> str:
-    """A reason with its measured value, as in `too_dark: brightness 0.033 < 0.06`; the reason alone where no value of
-    the row explains it, as for duplicates."""
+    """A reason with the measurement behind it, as in `too_dark: brightness 0.033 < 0.06`; or the reason alone, as of a
+    column that clips do not have (`duplicate_rank`)."""
     for threshold in thresholds:
         if threshold.reason == reason and threshold.rejects(row.get(threshold.column)):
-            sign = "<" if threshold.bound == "min" else ">"
             value = number(row[threshold.column])
-            return f"{reason}: {threshold.column} {value} {sign} {number(threshold.value)}"
+            return f"{reason}: {threshold.column} {value} {_sign(threshold)} {number(threshold.value)}"
     return reason
+
+
+def _sign(threshold: Threshold) -> str:
+    return "<" if threshold.bound == "min" else ">"

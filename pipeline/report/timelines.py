@@ -12,7 +12,8 @@ import duckdb
 
 from pipeline.report.clocks import clock, span_text
 from pipeline.report.pictures import Picture, PictureCollector
-from pipeline.report.thresholds import Threshold, explain
+from pipeline.report.thresholds import explain
+from schemas.rules import Threshold
 from schemas.tables.clips import KEPT
 
 CLIPS_A_ROW = 12

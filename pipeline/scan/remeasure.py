@@ -1,37 +1,63 @@
-"""Measures of the decode pass taken again, of clips that are in the tables already."""
+"""Stream measures taken again, of clips that are in the tables already."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from pipeline.decode import probe
 from pipeline.decode.clip_frames import limits_of
-from pipeline.decode.reader import MediaError
+from pipeline.decode.frame import Span
+from pipeline.decode.reader import FrameReader, MediaError, open_video
+from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.sandbox import ChildDied, isolated
-from pipeline.measure.registry import COLUMNS, stream_fingerprints
-from pipeline.scan.scan import remeasure
+from pipeline.measure.registry import COLUMNS
+from pipeline.scan.single_pass import run_pass
 from pipeline.store.dataset import Dataset
-from pipeline.store.pending import Remeasuring
+from pipeline.store.pending import PendingStreamMeasures
 from schemas import MEASURES
 from schemas.recipe import Recipe
+from schemas.recipe.measure import MeasureConfig
 
 
-def write_remeasured(dataset: Dataset, wanted: Remeasuring, recipe: Recipe) -> None:
-    """Take what is lacking of one video's clips, in one pass; a video that no longer reads is a failure in the rows."""
+def write_remeasured(dataset: Dataset, pending: PendingStreamMeasures, recipe: Recipe) -> None:
+    """Take what one video's clips lack, in one pass; a video that no longer reads is a failure in the rows."""
     failure: str | None = None
-    scores: list[dict[str, Any]] = [{} for _ in wanted.clips]
+    scores: list[dict[str, Any]] = [{} for _ in pending.clips]
+    names = list(pending.measures)
     try:
-        scores = isolated(
-            limits_of(recipe.limits), remeasure, wanted.uri, wanted.clips, wanted.measures, recipe.measure
-        )
+        scores = isolated(limits_of(recipe.limits), remeasure, pending.uri, pending.clips, names, recipe.measure)
     except (OSError, MediaError, ChildDied) as error:
         failure = str(error)
-    fingerprints = stream_fingerprints(recipe.measure)
     now_us = time.time_ns() // 1000
-    for name in wanted.measures:
+    for name, fingerprint in pending.measures.items():
         rows = [
-            {"clip_id": clip["clip_id"], "measure": fingerprints[name], "measured_us": now_us, "failure": failure}
+            {"clip_id": clip["clip_id"], "measure": fingerprint, "measured_us": now_us, "failure": failure}
             | {column: found.get(column) for column in COLUMNS[name]}
-            for clip, found in zip(wanted.clips, scores, strict=True)
+            for clip, found in zip(pending.clips, scores, strict=True)
         ]
         dataset.write_part(MEASURES[name], rows)
+
+
+def remeasure(
+    uri: str, clips: Sequence[Mapping[str, Any]], names: Collection[str], config: MeasureConfig
+) -> list[dict[str, Any]]:
+    """Take some measures again of clips of one video, in one pass; the scores of each clip, in their order.
+
+    Raises:
+        OSError: the file cannot be read.
+        MediaError: nothing in it decodes.
+    """
+    with local_copy(uri, hashed=False) as local:
+        container, stream = open_video(local.path)
+        with container:
+            reader = FrameReader(container, stream, prefetch=True, motion_vectors="motion" in names)
+            _, seen = run_pass(reader, probe.header_facts(container, stream), names, config)
+    if seen is None:
+        raise MediaError("no_frames", f"{len(reader.error_times_us)} packets refused")
+    spans = [
+        Span(c["shot_index"], c["start_frame"], c["start_frame"] + c["num_frames"], c["start_us"], c["end_us"])
+        for c in clips
+    ]
+    return [seen.scores(span, spans) for span in spans]

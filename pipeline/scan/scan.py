@@ -1,9 +1,9 @@
-"""Scan: a video goes in, its `videos` row and its `clips` rows come out; and measures taken again of known clips."""
+"""Scanning: a video goes in, its row of `videos` and its rows of `clips` come out."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from pipeline.decode.reader import MICROSECONDS, FrameReader, MediaError, open_v
 from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.inputs import ListedInput
 from pipeline.measure.registry import stream_fingerprints
-from pipeline.rules.apply import decide
+from pipeline.rules.clips import decide
 from pipeline.scan.single_pass import run_pass
 from pipeline.split.clips import clip_spans
 from pipeline.split.detectors.catalogue import make_detector
@@ -79,29 +79,6 @@ def identity_of(listed: ListedInput) -> dict[str, Any]:
         "video_id": None,
         "duplicate_of": listed.duplicate_of,
     }
-
-
-def remeasure(
-    uri: str, clips: Sequence[Mapping[str, Any]], names: Collection[str], config: MeasureConfig
-) -> list[dict[str, Any]]:
-    """Take some measures again of clips of one video, in one pass; the scores of each clip, in their order.
-
-    Raises:
-        OSError: the file cannot be read.
-        MediaError: nothing in it decodes.
-    """
-    with local_copy(uri, hashed=False) as local:
-        container, stream = open_video(local.path)
-        with container:
-            reader = FrameReader(container, stream, prefetch=True, motion_vectors="motion" in names)
-            _, seen = run_pass(reader, probe.header_facts(container, stream), names, config)
-    if seen is None:
-        raise MediaError("no_frames", f"{len(reader.error_times_us)} packets refused")
-    spans = [
-        Span(c["shot_index"], c["start_frame"], c["start_frame"] + c["num_frames"], c["start_us"], c["end_us"])
-        for c in clips
-    ]
-    return [seen.scores(span, spans) for span in spans]
 
 
 def _read_header(path: str) -> dict[str, Any]:

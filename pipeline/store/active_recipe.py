@@ -1,23 +1,27 @@
-"""The recipe that a data set stands by, as the records of its runs tell it."""
+"""The active recipe of a data set: the one that its clips were judged by last, as the records of its runs tell it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from pipeline.store.dataset import Dataset
+from schemas.recipe import Recipe, decode_recipe
 
 JUDGES_CLIPS = ("curate", "rejudge")
 JUDGES_CAPTIONS = (*JUDGES_CLIPS, "recaption")
-"""Jobs that judge, and so set the rules by which the tables stand."""
+"""Jobs that judge, and so set the rules that hold."""
 
 
-def active_recipe(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The recipe that clips were judged by last, with the rules that captions were; empty before the first run.
-
-    Args:
-        runs: records of runs, oldest first.
-    """
+def active_recipe(dataset: Dataset) -> Recipe | None:
+    """The recipe that clips were judged by last, with the rules that captions were; None before the first run."""
+    runs = dataset.runs()
     recipes = [run["recipe"] for run in runs if run["job"] in JUDGES_CLIPS]
     if not recipes:
-        return {}
+        return None
     of_captions = [run["recipe"] for run in runs if run["job"] in JUDGES_CAPTIONS]
-    return recipes[-1] | {"caption_rules": of_captions[-1].get("caption_rules", {})}
+    rules = {"caption_rules": of_captions[-1].get("caption_rules", {})}
+    return decode_recipe(recipes[-1] | rules, origin="of the data set")
+
+
+def last_run_broke_off(dataset: Dataset) -> bool:
+    """Whether the last run that judges clips was killed, so that what follows from the tables may be out of date."""
+    states = [run["state"] for run in dataset.runs() if run["job"] in JUDGES_CLIPS]
+    return bool(states) and states[-1] != "done"

@@ -1,22 +1,28 @@
-"""What is still to be done in a data set: inputs without a row, measures not taken, clips without a caption."""
+"""What is missing in a data set, one function for each product: rows that are not there, or were made otherwise.
+
+Everything else takes what these functions return as given. Products are known by fingerprints, which the caller gives:
+what is there under another fingerprint counts as missing.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from pipeline.ingest.filesystems import local_copy
+from pipeline.ingest.byte_identical import mark_duplicates
 from pipeline.ingest.inputs import ListedInput
+from pipeline.store.active_recipe import active_recipe, last_run_broke_off
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
-from schemas import CLIPS, VIDEOS
-from schemas.identity import ID_HEX_CHARS
+from schemas import CLIPS, EMBEDDINGS, LATENTS, TEXT, VIDEOS
+from schemas.recipe import Recipe
 from schemas.tables.clips import FAILED, KEPT, REJECTED
+from schemas.tables.latents import text_id
 
-HASH_THREADS = 8
+CLIP_POSITION = "clip_id, uri, shot_index, start_frame, num_frames, start_us, end_us"
+CLIP_GEOMETRY = "clip_id, uri, start_us, end_us, is_image, num_frames, width, height, content_box"
 
 
 @dataclass(frozen=True)
@@ -28,64 +34,71 @@ class PendingInputs:
 
 
 def pending_inputs(dataset: Dataset, inputs: Sequence[ListedInput]) -> PendingInputs:
-    """Compare inputs and tables."""
+    """Inputs to scan: those of which the tables have no row with this size and time of modification."""
     videos = dataset.read(VIDEOS, [*VIDEOS.key, "video_id", "duplicate_of"]).to_pylist()
     done = {VIDEOS.key_of(row) for row in videos}
-    fresh = tuple(listed for listed in inputs if listed.key not in done)
+    missing = tuple(listed for listed in inputs if listed.key not in done)
     complete = {row["video_id"] for row in videos if row["duplicate_of"] is None}
     clips = dataset.read(CLIPS, ["clip_id", "video_id"]).to_pylist()
     orphans = frozenset((clip["clip_id"],) for clip in clips if clip["video_id"] not in complete)
-    return PendingInputs(mark_copies(fresh, videos), orphans)
+    return PendingInputs(mark_duplicates(missing, videos), orphans)
 
 
 @dataclass(frozen=True)
-class Remeasuring:
-    """Measures of the decode pass to take again, of clips of one video."""
+class PendingStreamMeasures:
+    """Stream measures to take again, of clips of one video."""
 
     uri: str
     clips: tuple[dict[str, Any], ...]
-    measures: tuple[str, ...]
+    measures: Mapping[str, str]
+    """Their names, with the fingerprint that each is to have."""
 
 
-def to_remeasure(dataset: Dataset, wanted: Mapping[str, str]) -> list[Remeasuring]:
-    """Clips whose scores were not taken with the wanted fingerprints, by video and by what they lack."""
-    names = list(wanted)
-    columns = ", ".join(f"has_{name}" for name in names)
-    lacks = " or ".join(f"has_{name} is distinct from ?" for name in names)
-    rows = connect(dataset).sql(
-        f"select {CLIP_POSITION}, {columns} from scored where {lacks}", params=[wanted[name] for name in names]
-    )
+def pending_stream_measures(dataset: Dataset, fingerprints: Mapping[str, str]) -> list[PendingStreamMeasures]:
+    """Clips whose stream measures were taken otherwise, by video and by what they lack."""
     groups: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
-    for row in rows.to_arrow_table().to_pylist():
-        lacking = tuple(name for name in names if row[f"has_{name}"] != wanted[name])
-        groups[row["uri"], lacking].append(row)
-    return [Remeasuring(uri, tuple(clips), lacking) for (uri, lacking), clips in sorted(groups.items())]
+    for row in _lacking(dataset, CLIP_POSITION, fingerprints, "true"):
+        groups[row["uri"], tuple(row.pop("needs").items())].append(row)
+    return [PendingStreamMeasures(uri, tuple(clips), dict(needs)) for (uri, needs), clips in sorted(groups.items())]
 
 
-CLIP_POSITION = "clip_id, uri, shot_index, start_frame, num_frames, start_us, end_us"
-
-
-def to_measure(dataset: Dataset, wanted: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Clips still in that lack a clip measure: rows of `clips`, each with `needs`, the names of what it lacks."""
-    if not wanted:
+def pending_clip_measures(dataset: Dataset, fingerprints: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Clips that no rule has rejected yet and that lack a clip measure: rows of `clips`, each with `needs`, the names
+    of what it lacks with the fingerprint that each is to have."""
+    if not fingerprints:
         return []
-    names = list(wanted)
+    return _lacking(dataset, CLIP_GEOMETRY, fingerprints, f"status not in ('{REJECTED}', '{FAILED}')")
+
+
+def _lacking(dataset: Dataset, columns: str, fingerprints: Mapping[str, str], condition: str) -> list[dict[str, Any]]:
+    """Clips that lack a measure, in the order of their ids."""
+    names = list(fingerprints)
+    lacks = " or ".join(f"has_{name} is distinct from ?" for name in names)
     clips = connect(dataset).sql(
-        f"select {CLIP_GEOMETRY}, {', '.join(f'has_{name}' for name in names)} from scored "
-        f"where status not in ('{REJECTED}', '{FAILED}') order by clip_id"
+        f"select {columns}, {', '.join(f'has_{name}' for name in names)} from scored "
+        f"where {condition} and ({lacks}) order by clip_id",
+        params=list(fingerprints.values()),
     )
     rows = []
     for row in clips.to_arrow_table().to_pylist():
-        needs = [name for name in names if row.pop(f"has_{name}") != wanted[name]]
-        if needs:
-            rows.append(row | {"needs": needs})
+        taken = {name: row.pop(f"has_{name}") for name in names}
+        rows.append(row | {"needs": {name: fingerprints[name] for name in names if taken[name] != fingerprints[name]}})
     return rows
 
 
-CLIP_GEOMETRY = "clip_id, uri, start_us, end_us, is_image, num_frames, width, height, content_box"
+def present_embeddings(dataset: Dataset, clips: Iterable[Mapping[str, Any]]) -> frozenset[tuple]:
+    """Keys of the embeddings that clips have, by whichever encoder."""
+    clip_ids = {clip["clip_id"] for clip in clips}
+    return frozenset(key for key in dataset.keys(EMBEDDINGS) if key[0] in clip_ids)
 
 
-def to_caption(dataset: Dataset, captioner: str) -> list[dict[str, Any]]:
+def groups_are_pending(dataset: Dataset, recipe: Recipe) -> bool:
+    """Whether duplicates are to be grouped again even if no row has been added: the recipe is another, or the last run
+    was killed before it had judged."""
+    return active_recipe(dataset) != recipe or last_run_broke_off(dataset)
+
+
+def pending_captions(dataset: Dataset, captioner: str) -> list[dict[str, Any]]:
     """Kept clips without a caption by this captioner, accepted or not.
 
     Each comes with its newest embedding where there is one, what was measured that captions are checked against, and
@@ -104,34 +117,15 @@ def to_caption(dataset: Dataset, captioner: str) -> list[dict[str, Any]]:
     return rows.to_arrow_table().to_pylist()
 
 
-def mark_copies(inputs: Sequence[ListedInput], videos: Iterable[dict[str, Any]]) -> tuple[ListedInput, ...]:
-    """Mark inputs that have the bytes of an earlier one, so that their clips are made once.
-
-    Only files of the same size can be copies, so only those are read here, before the graph starts; the first in order
-    is the original, whatever order the graph then works in.
-    """
-    originals: dict[str, str] = {}
-    sizes: dict[int, int] = defaultdict(int)
-    for row in videos:
-        sizes[row["file_bytes"]] += 1
-        if row["video_id"] and row["duplicate_of"] is None:
-            originals.setdefault(row["video_id"], row["uri"])
-    for listed in inputs:
-        sizes[listed.file_bytes] += 1
-    alike = [listed for listed in inputs if listed.file_bytes > 0 and sizes[listed.file_bytes] > 1]
-    with ThreadPoolExecutor(HASH_THREADS) as pool:
-        hashes = dict(zip([listed.uri for listed in alike], pool.map(_hash, [x.uri for x in alike]), strict=True))
-    marked = []
-    for listed in inputs:
-        video_id = hashes.get(listed.uri)
-        original = originals.setdefault(video_id, listed.uri) if video_id else listed.uri
-        marked.append(listed if original == listed.uri else replace(listed, duplicate_of=original))
-    return tuple(marked)
+def pending_latents(
+    dataset: Dataset, clips: Iterable[Mapping[str, Any]], transform: str, autoencoder: str
+) -> list[Mapping[str, Any]]:
+    """Clips without a latent by this transform and autoencoder, failed or not."""
+    present = dataset.keys(LATENTS.within(autoencoder))
+    return [clip for clip in clips if (clip["clip_id"], transform, autoencoder) not in present]
 
 
-def _hash(uri: str) -> str | None:
-    try:
-        with local_copy(uri) as local:
-            return local.sha256[:ID_HEX_CHARS]
-    except OSError:
-        return None
+def pending_texts(dataset: Dataset, texts: Iterable[str], text_encoder: str) -> list[str]:
+    """Texts without an embedding by this encoder, each once, sorted."""
+    present = dataset.keys(TEXT.within(text_encoder))
+    return [text for text in sorted(set(texts)) if (text_id(text), text_encoder) not in present]

@@ -8,7 +8,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from schemas.recipe.engine import EngineSettings
-from schemas.recipe.strict import STRICT
+from schemas.strict import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import PositiveFloat
 from pydantic.dataclasses import dataclass
 
-from schemas.recipe.strict import STRICT, Fraction
+from schemas.strict import STRICT, Fraction
 
 Keep = Literal["largest", "longest", "sharpest"]
 

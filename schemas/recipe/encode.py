@@ -6,7 +6,7 @@ from pydantic import PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from schemas.identity import digest
-from schemas.recipe.strict import STRICT
+from schemas.strict import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -6,7 +6,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from schemas.recipe.engine import EngineSettings
-from schemas.recipe.strict import STRICT
+from schemas.strict import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import PositiveInt
 from pydantic.dataclasses import dataclass
 
-from schemas.recipe.strict import STRICT
+from schemas.strict import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)

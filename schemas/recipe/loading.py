@@ -19,8 +19,8 @@ from pydantic import TypeAdapter, ValidationError
 from schemas.errors import did_you_mean
 from schemas.recipe.keys import RULE_SECTIONS, nearest_key
 from schemas.recipe.recipe import Recipe, RecipeError
+from schemas.rules import CLIP_COLUMNS
 from schemas.tables.captions import CAPTIONS
-from schemas.tables.judged import JUDGED
 from schemas.tables.measures import CLIP_MEASURES, MEASURE_OF
 
 BUILTIN = resources.files("schemas") / "recipes"
@@ -68,7 +68,7 @@ def decode_recipe(tree: Mapping[str, Any], *, origin: str = "recipe") -> Recipe:
 
 def _check_rules(recipe: Recipe, origin: str) -> None:
     for section, rules, schema in (
-        ("rules", recipe.rules, JUDGED),
+        ("rules", recipe.rules, CLIP_COLUMNS),
         ("caption_rules", recipe.caption_rules, CAPTIONS.schema),
     ):
         for key, rule in rules.items():

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field, PositiveFloat
 from pydantic.dataclasses import dataclass
 
-from schemas.recipe.strict import STRICT
+from schemas.strict import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -23,9 +23,9 @@ from schemas.recipe.measure import MeasureConfig
 from schemas.recipe.overlay_text import OverlayTextConfig
 from schemas.recipe.safety import SafetyConfig
 from schemas.recipe.split import SplitConfig
-from schemas.recipe.strict import STRICT
 from schemas.recipe.train import TrainConfig
 from schemas.rules import Rule
+from schemas.strict import STRICT
 from schemas.tables.measures import CLIP_MEASURES
 
 

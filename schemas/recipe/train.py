@@ -7,7 +7,7 @@ from dataclasses import field
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from schemas.recipe.strict import STRICT, Fraction
+from schemas.strict import STRICT, Fraction
 
 
 @dataclass(frozen=True, config=STRICT)

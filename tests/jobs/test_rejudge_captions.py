@@ -16,14 +16,15 @@ import pytest
 
 from jobs.cli import main
 from jobs.steps.curation import Curation
-from jobs.steps.records import latest_recipe, write_run
+from jobs.steps.records import write_run
 from pipeline.caption.fingerprint import fingerprint
 from pipeline.measure.registry import stream_fingerprints
 from pipeline.release import releases
 from pipeline.release.diff import REMOVED, compare
 from pipeline.report.page import ReportConfig, report_page
+from pipeline.store.active_recipe import active_recipe
 from pipeline.store.dataset import Dataset
-from pipeline.store.pending import to_caption
+from pipeline.store.pending import pending_captions
 from pipeline.store.views import connect
 from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, VIDEOS
 from schemas.recipe import Recipe, change_recipe, decode_recipe
@@ -117,7 +118,7 @@ def test_curate_and_recaption_judge_by_their_rules_and_ask_no_captioner_again(
     assert (summary["captioned"], summary["judged_otherwise"]) == (0, 3)
     assert summary["captions"] == {"failed": 1, "ok": 1, "rejected": 3}
     assert standing(dataset)["c2"] == ["too_short"]
-    assert to_caption(dataset, fingerprint(recipe.caption)) == []
+    assert pending_captions(dataset, fingerprint(recipe.caption)) == []
     files = {path: path.stat().st_mtime_ns for path in Path(dataset.location).rglob("*")}
     assert main(["recaption", dataset.location, "--json"]) == 0  # the rules of the last run stand
     assert said(capsys)["judged_otherwise"] == 0
@@ -129,7 +130,7 @@ def test_the_rules_of_the_last_recaptioning_stand_and_nothing_else_of_its_recipe
 ) -> None:
     other = change_recipe(recipe, ["caption_rules.min_words.min=7", "duplicates.keep=longest"])
     write_run(dataset, "20260102T000000Z-recaption", "recaption", other, state="done")
-    assert latest_recipe(dataset) == replace(recipe, caption_rules=other.caption_rules)
+    assert active_recipe(dataset) == replace(recipe, caption_rules=other.caption_rules)
 
 
 def test_releases_differences_and_the_page_see_what_stands(dataset: Dataset) -> None:
@@ -152,7 +153,7 @@ def test_a_caption_that_was_lost_and_written_anew_is_not_held_to_the_old_decisio
     for path in dataset.part_files(CAPTIONS.folder):
         Path(path).unlink()
     dataset.write_part(CAPTIONS, rows)
-    assert [row["clip_id"] for row in to_caption(dataset, fingerprint(recipe.caption))] == ["c1"]
+    assert [row["clip_id"] for row in pending_captions(dataset, fingerprint(recipe.caption))] == ["c1"]
     anew = caption_row("c1", fingerprint(recipe.caption), num_words=20, captioned_us=decided_us + 1)
     dataset.write_part(CAPTIONS, [anew])
     assert standing(dataset)["c1"] == []

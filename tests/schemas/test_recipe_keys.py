@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 
 from schemas.recipe import RecipeError, load_recipe
 from schemas.recipe.keys import Key, in_words, recipe_keys, recipe_sections
-from schemas.recipe.strict import Fraction
+from schemas.strict import Fraction
 
 KEYS = {key.path: key for key in recipe_keys()}
 

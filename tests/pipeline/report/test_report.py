@@ -23,7 +23,7 @@ from pipeline.report.galleries import kept_gallery, other_galleries, select_even
 from pipeline.report.histograms import histogram
 from pipeline.report.page import ReportConfig, report_page
 from pipeline.report.plots import histogram_svg, smoothed
-from pipeline.report.thresholds import Threshold, explain, thresholds_in
+from pipeline.report.thresholds import explain, thresholds_of
 from pipeline.report.thumbnails import HEIGHT_PX, read_strip
 from pipeline.report.training import read_loss_curve, read_sample
 from pipeline.store.dataset import Dataset
@@ -34,7 +34,7 @@ from pipeline.synthetic.world import Scene, Thing
 from schemas import CAPTIONS, CLIPS, VIDEOS
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
-from schemas.rules import Rule
+from schemas.rules import Rule, Threshold
 
 MakeRow = Callable[..., dict[str, Any]]
 WIDTH, HEIGHT, FPS, NUM_FRAMES = 160, 120, 10, 40
@@ -214,7 +214,7 @@ def test_every_clip_is_shown_or_counted(dataset: Dataset, limit: int) -> None:
     connection = connect(dataset)
     kept = kept_gallery(connection, limit, lambda: None)
     assert (kept.total, len(kept.cards), kept.num_hidden) == (7, min(7, limit), 7 - min(7, limit))
-    limits = thresholds_in(Recipe(rules=RULES).as_dict(), "rules")
+    limits = thresholds_of(RULES)
     galleries = other_galleries(connection, limit, limits, (), lambda: None)
     assert {gallery.title: gallery.total for gallery in galleries} == {
         "too_dark": 4,

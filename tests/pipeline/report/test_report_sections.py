@@ -26,7 +26,7 @@ from pipeline.report.labels import camera_chart, label_charts
 from pipeline.report.page import ReportConfig, report_page
 from pipeline.report.pictures import PictureCollector, read_strips
 from pipeline.report.timelines import GAP, timeline_rows, timelines
-from pipeline.rules.apply import judge
+from pipeline.rules.clips import verdicts_on_clips
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
 from pipeline.synthetic.encode import Encoding, encode
@@ -34,9 +34,8 @@ from pipeline.synthetic.render import render
 from pipeline.synthetic.world import Scene, Thing
 from schemas import CAPTIONS, CLIPS, MEASURES, VIDEOS
 from schemas.recipe import Recipe
-from schemas.rules import Rule
+from schemas.rules import CLIP_COLUMNS, Rule
 from schemas.tables.duplicates import DUPLICATE_KINDS, DUPLICATES
-from schemas.tables.judged import JUDGED
 from schemas.tables.measures import STREAM_MEASURES
 
 MakeRow = Callable[..., dict[str, Any]]
@@ -118,7 +117,7 @@ def connection(dataset: Dataset) -> duckdb.DuckDBPyConnection:
 @pytest.fixture(scope="module")
 def judged(connection: duckdb.DuckDBPyConnection) -> Judged:
     scored = connection.sql("select * from scored order by clip_id").to_arrow_table()
-    return Judged(RECIPE, judge(scored, RULES, dict.fromkeys(MEASURES, "m"), lambda survivors: {}))
+    return Judged(RECIPE, verdicts_on_clips(scored, RULES, dict.fromkeys(MEASURES, "m"), lambda survivors: {}))
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +160,7 @@ def test_a_sheet_says_what_its_rule_does(sheets: dict[str, RuleSheet]) -> None:
 def test_the_rule_over_duplicates_shows_who_was_in_the_way(connection: duckdb.DuckDBPyConnection) -> None:
     rules = RULES | {"one_of_each": Rule("duplicate_rank", "duplicate", max=0)}
     scored = connection.sql("select * from scored order by clip_id").to_arrow_table()
-    verdicts = judge(scored, rules, dict.fromkeys(MEASURES, "m"), lambda _: {clip_id(5): 0, clip_id(9): 1})
+    verdicts = verdicts_on_clips(scored, rules, dict.fromkeys(MEASURES, "m"), lambda _: {clip_id(5): 0, clip_id(9): 1})
     sheet = rule_sheets(connection, Judged(Recipe(rules=rules), verdicts), 3, PictureCollector())[-1]
     assert (shown(sheet.rejected), shown(sheet.kept), sheet.effect.alone) == ([9], [], 1)
     assert (sheet.rejected[0].value, sheet.rejected[0].relation) == ("", "shows the same as another clip")
@@ -196,7 +195,7 @@ def test_the_camera_chart_holds_counts_and_strengths(connection: duckdb.DuckDBPy
 
 
 def test_scores_stand_under_their_measures(connection: duckdb.DuckDBPyConnection) -> None:
-    groups = by_measure(score_histograms(connection, "clips", pa.schema(list(JUDGED)[:-1]), []))
+    groups = by_measure(score_histograms(connection, "clips", pa.schema(list(CLIP_COLUMNS)[:-1]), []))
     columns = {name: [score.column for score in scores] for name, scores in groups.items()}
     assert columns["motion"] == ["motion_px_s"]
     assert columns["technical"] == ["brightness"]

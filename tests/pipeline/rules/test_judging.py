@@ -1,4 +1,4 @@
-"""Decisions from scores: every reason, nothing passed unmeasured, doubles judged among survivors; captions likewise."""
+"""Decisions from scores: every reason, nothing accepted unmeasured, duplicates among survivors; captions likewise."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.rules.apply import Outcomes, decide, judge, judge_captions, rule_effects
+from pipeline.rules.captions import verdicts_on_captions
+from pipeline.rules.clips import decide, verdicts_on_clips
+from pipeline.rules.effects import rule_effects
+from pipeline.rules.judging import Verdicts
 from schemas import CAPTIONS
 from schemas.rules import Rule, reasons_against
 
@@ -37,17 +40,21 @@ def scored(*rows: Mapping[str, Any]) -> pa.Table:
     return pa.table({name: pa.array(values, types.get(name, pa.string())) for name, values in columns.items()})
 
 
-def no_doubles(_: Sequence[str]) -> dict[str, int]:
+def no_duplicates(_: Sequence[str]) -> dict[str, int]:
     return {}
 
 
-def outcome(verdicts: Outcomes) -> list[tuple[str, list[str]]]:
+def outcome(verdicts: Verdicts) -> list[tuple[str, list[str]]]:
     return list(zip(verdicts.statuses, verdicts.reasons, strict=True))
+
+
+def effects_of(verdicts: Verdicts) -> dict[str, tuple[int, int, int]]:
+    return {name: (e.rejects, e.alone, e.stay) for name, e in rule_effects(verdicts).items()}
 
 
 def test_all_reasons_that_apply_are_given() -> None:
     table = scored({}, {"brightness": 0.05, "duration_s": 1.0}, {"motion_px_s": None})
-    assert outcome(judge(table, RULES, WANTED, no_doubles)) == [
+    assert outcome(verdicts_on_clips(table, RULES, WANTED, no_duplicates)) == [
         ("kept", []),
         ("rejected", ["too_short", "too_dark"]),
         ("kept", []),
@@ -63,7 +70,7 @@ def test_what_was_not_measured_or_otherwise_measured_is_never_passed() -> None:
         {"overlay_text_frac": None, "failure_overlay_text": "frames: gone"},
         {"overlay_text_frac": None, "failure_overlay_text": "frames: gone", "brightness": 0.0},
     )
-    assert outcome(judge(table, RULES, WANTED, no_doubles)) == [
+    assert outcome(verdicts_on_clips(table, RULES, WANTED, no_duplicates)) == [
         ("pending", ["unmeasured: overlay_text"]),
         ("pending", ["unmeasured: motion"]),
         ("rejected", ["too_short"]),
@@ -75,30 +82,28 @@ def test_what_was_not_measured_or_otherwise_measured_is_never_passed() -> None:
 def test_a_measure_that_no_rule_needs_may_be_missing() -> None:
     rules = {name: rule for name, rule in RULES.items() if name != "text"}
     table = scored({"has_overlay_text": None}, {"failure_overlay_text": "broken"})
-    assert judge(table, rules, WANTED, no_doubles).statuses == ["kept", "kept"]
+    assert verdicts_on_clips(table, rules, WANTED, no_duplicates).statuses == ["kept", "kept"]
 
 
-def test_doubles_are_judged_among_the_clips_that_other_rules_leave() -> None:
+def test_duplicates_are_judged_among_the_clips_that_other_rules_leave() -> None:
     """Of the group a, b, c the first would be kept, but it is too dark; so b is."""
 
     def rank(survivors: Sequence[str]) -> dict[str, int]:
         return {clip_id: place for place, clip_id in enumerate(c for c in survivors if c in "abc")}
 
-    rules = {"double": Rule("duplicate_rank", "duplicate", max=0), **RULES}
-    verdicts = judge(scored({"brightness": 0.0}, {}, {}, {}), rules, WANTED, rank)
+    rules = {"duplicates": Rule("duplicate_rank", "duplicate", max=0), **RULES}
+    verdicts = verdicts_on_clips(scored({"brightness": 0.0}, {}, {}, {}), rules, WANTED, rank)
     assert outcome(verdicts) == [("rejected", ["too_dark"]), ("kept", []), ("rejected", ["duplicate"]), ("kept", [])]
     assert list(verdicts.rejected_by) == list(rules)
 
 
 def test_effects_count_what_a_rule_does_alone_and_what_stays_behind_it() -> None:
     table = scored({}, {"brightness": 0.0}, {"brightness": 0.0, "duration_s": 1.0}, {"motion_px_s": 0.1})
-    effects = {
-        name: (e.rejects, e.alone, e.stay) for name, e in rule_effects(judge(table, RULES, WANTED, no_doubles)).items()
-    }
+    effects = effects_of(verdicts_on_clips(table, RULES, WANTED, no_duplicates))
     assert effects == {"short": (1, 0, 3), "dark": (2, 1, 2), "still": (1, 1, 1), "text": (0, 0, 1)}
 
 
-def test_a_clip_just_scanned_waits_for_the_measures_that_look_again() -> None:
+def test_a_clip_just_scanned_is_pending_until_its_clip_measures_are_taken() -> None:
     row = {"duration_s": 5.0, "brightness": 0.5, "motion_px_s": 3.0}
     assert decide(row, RULES) == {"status": "pending", "reasons": ["unmeasured: overlay_text"]}
     assert decide(row | {"brightness": 0.0}, RULES) == {"status": "rejected", "reasons": ["too_dark"]}
@@ -107,7 +112,7 @@ def test_a_clip_just_scanned_waits_for_the_measures_that_look_again() -> None:
 
 
 def test_no_rules_keep_everything() -> None:
-    assert judge(scored({}, {}), {}, WANTED, no_doubles).statuses == ["kept", "kept"]
+    assert verdicts_on_clips(scored({}, {}), {}, WANTED, no_duplicates).statuses == ["kept", "kept"]
 
 
 CAPTION_RULES = {
@@ -129,7 +134,7 @@ def test_captions_are_judged_as_when_they_were_written(caption_row) -> None:
         caption_row("e", status="failed", reasons=["frames: gone"], num_words=None, captioner_name="toy"),
         caption_row("a", "cap1", num_words=3),
     ]
-    verdicts = judge_captions(CAPTIONS.encode(rows), CAPTION_RULES)
+    verdicts = verdicts_on_captions(CAPTIONS.encode(rows), CAPTION_RULES)
     assert outcome(verdicts) == [
         ("ok", []),
         ("rejected", ["too_short", "padding", "untrusted"]),
@@ -142,10 +147,9 @@ def test_captions_are_judged_as_when_they_were_written(caption_row) -> None:
     judged = [why for why, row in zip(verdicts.reasons, rows, strict=True) if row["status"] != "failed"]
     assert judged == [reasons_against(CAPTION_RULES, row) for row in written]
     assert verdicts.accepted == {("a", "cap0"), ("c", "cap0"), ("d", "cap0")}
-    effects = {name: (e.rejects, e.alone, e.stay) for name, e in rule_effects(verdicts).items()}
-    assert effects == {"few": (2, 1, 4), "many": (0, 0, 4), "padded": (1, 0, 4), "name": (1, 0, 4)}
+    assert effects_of(verdicts) == {"few": (2, 1, 4), "many": (0, 0, 4), "padded": (1, 0, 4), "name": (1, 0, 4)}
 
 
 def test_no_captions_and_no_rules(caption_row) -> None:
-    assert outcome(judge_captions(CAPTIONS.encode([]), CAPTION_RULES)) == []
-    assert outcome(judge_captions(CAPTIONS.encode([caption_row("a", num_words=0)]), {})) == [("ok", [])]
+    assert outcome(verdicts_on_captions(CAPTIONS.encode([]), CAPTION_RULES)) == []
+    assert outcome(verdicts_on_captions(CAPTIONS.encode([caption_row("a", num_words=0)]), {})) == [("ok", [])]

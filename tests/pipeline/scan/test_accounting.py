@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.dedup.run import group_duplicates
+from pipeline.ingest.byte_identical import mark_duplicates
 from pipeline.ingest.inputs import list_inputs
-from pipeline.rules.clips import judge_dataset, write_decisions
+from pipeline.rules.clips import judge_clips
+from pipeline.rules.decisions import write_decisions
 from pipeline.scan.scan import ScanConfig, scan
 from pipeline.store.dataset import Dataset
-from pipeline.store.pending import mark_copies
 from pipeline.store.views import connect
 from schemas import CLIPS, VIDEOS
 from schemas.recipe import Recipe, load_recipe
@@ -160,12 +161,12 @@ def cheap(recipe: Recipe) -> Recipe:
 def account(inputs: list[str], recipe: Recipe, folder: Path) -> str:
     """Curate as far as the rules go, and say in a line a file what became of it."""
     dataset = Dataset(str(folder))
-    for listed in mark_copies(list_inputs(inputs).inputs, []):
+    for listed in mark_duplicates(list_inputs(inputs).inputs, []):
         scanned = scan(listed, ScanConfig.of(recipe))
         dataset.write_part(CLIPS, scanned.clips)
         dataset.write_part(VIDEOS, [scanned.video])
     group_duplicates(dataset, recipe.duplicates)
-    write_decisions(dataset, judge_dataset(dataset, recipe), recipe)
+    write_decisions(dataset, judge_clips(dataset, recipe), recipe)
     connection = connect(dataset)
     clips = defaultdict(list)
     for uri, reasons in connection.execute("select uri, reasons from clips order by uri, start_us").fetchall():

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.ingest.byte_identical import mark_duplicates
 from pipeline.ingest.inputs import list_inputs
 from pipeline.scan.scan import ScanConfig, ScannedVideo, scan
-from pipeline.store.pending import mark_copies
 from schemas import CLIPS, VIDEOS
 from schemas.recipe import load_recipe
 
@@ -52,7 +52,7 @@ def facts() -> dict[str, dict[str, Any]]:
 def scanned(facts: dict[str, dict[str, Any]]) -> dict[str, ScannedVideo]:
     inputs = [listed for listed in list_inputs([str(FOLDER)]).inputs if not listed.uri.endswith(DEAR)]
     config = ScanConfig.of(load_recipe("default"))
-    return {Path(listed.uri).name: scan(listed, config) for listed in mark_copies(inputs, [])}
+    return {Path(listed.uri).name: scan(listed, config) for listed in mark_duplicates(inputs, [])}
 
 
 def test_every_file_is_a_row_and_failures_say_why(

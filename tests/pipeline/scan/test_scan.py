@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.ingest.byte_identical import mark_duplicates
 from pipeline.ingest.inputs import ListedInput, list_inputs
 from pipeline.scan.scan import ScanConfig, ScannedVideo, scan
-from pipeline.store.pending import mark_copies
 from pipeline.synthetic.truth import ShotTruth, Truth, VideoTruth
 from schemas import CLIPS, VIDEOS
 from schemas.identity import ID_HEX_CHARS, digest, file_digest
@@ -33,7 +33,7 @@ def truth(drawn_corpus: Path) -> Truth:
 @pytest.fixture(scope="module")
 def scanned(drawn_corpus: Path) -> dict[str, ScannedVideo]:
     """Every file of the corpus, scanned once, by file name."""
-    listed = mark_copies(list_inputs([str(drawn_corpus / "inputs.jsonl")]).inputs, [])
+    listed = mark_duplicates(list_inputs([str(drawn_corpus / "inputs.jsonl")]).inputs, [])
     return {Path(item.uri).name: scan(item, DEMO) for item in listed}
 
 

@@ -10,9 +10,21 @@ import pytest
 
 from pipeline.ingest.inputs import ListedInput, list_inputs
 from pipeline.store.dataset import Dataset
-from pipeline.store.pending import mark_copies, pending_inputs, to_caption, to_measure, to_remeasure
-from schemas import CAPTIONS, CLIPS, EMBEDDINGS, MEASURES, VIDEOS
+from pipeline.store.pending import (
+    groups_are_pending,
+    pending_captions,
+    pending_clip_measures,
+    pending_inputs,
+    pending_latents,
+    pending_stream_measures,
+    pending_texts,
+    present_embeddings,
+)
+from schemas import CAPTIONS, CLIPS, EMBEDDINGS, LATENTS, MEASURES, TEXT, VIDEOS
 from schemas.identity import ID_HEX_CHARS, file_digest
+from schemas.recipe import Recipe
+from schemas.recipe.duplicates import DuplicatesConfig
+from schemas.tables.latents import text_id
 
 MakeRow = Callable[..., dict[str, Any]]
 
@@ -83,13 +95,6 @@ def test_a_copy_whose_row_came_first_does_not_stand_for_its_original(
     assert pending.orphans == {("c0",)}
 
 
-def test_files_that_cannot_be_read_are_no_copies(tmp_path: Path) -> None:
-    gone = [ListedInput(str(tmp_path / name), file_bytes=5) for name in ("x.mp4", "y.mp4")]
-    assert [listed.duplicate_of for listed in mark_copies(gone, [])] == [None, None]
-    empty = [ListedInput(str(tmp_path / name)) for name in ("x.mp4", "y.mp4")]
-    assert [listed.duplicate_of for listed in mark_copies(empty, [])] == [None, None]
-
-
 def test_clips_wait_for_the_captioner_that_is_asked_for(
     dataset: Dataset, files: list[ListedInput], video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow
 ) -> None:
@@ -106,9 +111,9 @@ def test_clips_wait_for_the_captioner_that_is_asked_for(
     point = {"encoder": "e", "embedding": [1.0]}
     dataset.write_part(EMBEDDINGS, [{"clip_id": name, **point} for name in ("kept", "done")])
     dataset.write_part(MEASURES["embedding"], [measured("embedding", "kept", "m", encoder="e")])
-    (waiting,) = to_caption(dataset, "cap0")
+    (waiting,) = pending_captions(dataset, "cap0")
     assert (waiting["clip_id"], waiting["embedding"]) == ("kept", [1.0])
-    assert [clip["clip_id"] for clip in to_caption(dataset, "cap1")] == ["done", "kept"]
+    assert [clip["clip_id"] for clip in pending_captions(dataset, "cap1")] == ["done", "kept"]
 
 
 def measured(name: str, clip_id: str, fingerprint: str, **scores: Any) -> dict[str, Any]:
@@ -122,22 +127,55 @@ def test_a_measure_with_another_fingerprint_is_taken_again_and_only_that_one(
     dataset.write_part(VIDEOS, [video_row("v0"), video_row("v1")])
     rows = [clip_row(f"c{i}", f"v{i // 2}", measured='{"motion": "m1", "tells": "t1"}') for i in range(4)]
     dataset.write_part(CLIPS, rows)
-    assert to_remeasure(dataset, {"motion": "m1", "tells": "t1"}) == []
+    assert pending_stream_measures(dataset, {"motion": "m1", "tells": "t1"}) == []
     dataset.write_part(MEASURES["motion"], [measured("motion", "c2", "m2")])
-    work = to_remeasure(dataset, {"motion": "m2", "tells": "t1"})
-    assert [(w.uri, sorted(c["clip_id"] for c in w.clips), w.measures) for w in work] == [
-        ("/videos/v0.mp4", ["c0", "c1"], ("motion",)),
-        ("/videos/v1.mp4", ["c3"], ("motion",)),
+    work = pending_stream_measures(dataset, {"motion": "m2", "tells": "t1"})
+    assert [(w.uri, [c["clip_id"] for c in w.clips], w.measures) for w in work] == [
+        ("/videos/v0.mp4", ["c0", "c1"], {"motion": "m2"}),
+        ("/videos/v1.mp4", ["c3"], {"motion": "m2"}),
     ]
 
 
-def test_clips_still_in_are_looked_at_for_what_they_lack(
+def test_clips_that_are_not_rejected_get_the_clip_measures_that_they_lack(
     dataset: Dataset, video_row: MakeRow, clip_row: MakeRow
 ) -> None:
     dataset.write_part(VIDEOS, [video_row("v0")])
     rows = [clip_row("kept", "v0"), clip_row("waits", "v0", status="pending"), clip_row("out", "v0", status="rejected")]
     dataset.write_part(CLIPS, rows)
     dataset.write_part(MEASURES["safety"], [measured("safety", "kept", "s1", nsfw=0.5)])
-    needs = {row["clip_id"]: row["needs"] for row in to_measure(dataset, {"overlay_text": "o1", "safety": "s1"})}
-    assert needs == {"kept": ["overlay_text"], "waits": ["overlay_text", "safety"]}
-    assert to_measure(dataset, {}) == []
+    needs = {
+        row["clip_id"]: row["needs"] for row in pending_clip_measures(dataset, {"overlay_text": "o1", "safety": "s1"})
+    }
+    assert needs == {"kept": {"overlay_text": "o1"}, "waits": {"overlay_text": "o1", "safety": "s1"}}
+    assert pending_clip_measures(dataset, {}) == []
+
+
+def test_embeddings_that_are_there_are_known_by_clip_and_encoder(dataset: Dataset) -> None:
+    rows = [{"clip_id": name, "encoder": "e", "embedding": [1.0]} for name in ("c0", "c1")]
+    dataset.write_part(EMBEDDINGS, [*rows, rows[0] | {"encoder": "f"}])
+    assert present_embeddings(dataset, [{"clip_id": "c0"}, {"clip_id": "c2"}]) == {("c0", "e"), ("c0", "f")}
+
+
+def test_latents_and_texts_are_missing_until_there_by_the_same_encoder(dataset: Dataset) -> None:
+    latent = dict.fromkeys(LATENTS.schema.names) | {"clip_id": "c0", "transform": "t0", "status": "failed"}
+    dataset.write_part(LATENTS.within("vae"), [latent | {"encoder": "vae"}])
+    clips = [{"clip_id": "c0"}, {"clip_id": "c1"}]
+    assert pending_latents(dataset, clips, "t0", "vae") == clips[1:]
+    assert pending_latents(dataset, clips, "t1", "vae") == pending_latents(dataset, clips, "t0", "other") == clips
+    text = {"text_id": text_id("a"), "encoder": "clip", "text": "a", "dtype": "float16", "shape": [1, 1], "data": b"ab"}
+    dataset.write_part(TEXT.within("clip"), [text])
+    assert pending_texts(dataset, ["b", "a", "b"], "clip") == ["b"]
+    assert pending_texts(dataset, ["b", "a", "b"], "other") == ["a", "b"]
+
+
+def test_duplicates_are_grouped_again_under_another_recipe_or_after_a_killed_run(dataset: Dataset) -> None:
+    recipe, other = Recipe(name="mine"), Recipe(name="mine", duplicates=DuplicatesConfig(near_distance=0.1))
+    assert groups_are_pending(dataset, recipe)
+    record = {"job": "curate", "recipe": recipe.as_dict()}
+    dataset.write_run("20260101T000000Z-curate-a", record | {"state": "done"})
+    assert not groups_are_pending(dataset, recipe)
+    assert groups_are_pending(dataset, other)
+    dataset.write_run("20260102T000000Z-recaption-b", record | {"job": "recaption", "state": "running"})
+    assert not groups_are_pending(dataset, recipe)
+    dataset.write_run("20260103T000000Z-rejudge-c", record | {"job": "rejudge", "state": "running"})
+    assert groups_are_pending(dataset, recipe)

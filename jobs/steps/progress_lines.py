@@ -1,0 +1,37 @@
+"""What is said of a graph while it runs, from the totals of its stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jobs.steps.run import Stages
+
+
+def scan_line(num_inputs: int) -> Callable[[Stages], str]:
+    def line(stages: Stages) -> str:
+        scan = stages.get("scan", {"rows": 0, "seconds": 0.0})
+        parts = [f"videos {scan['rows']}/{num_inputs}", f"clips {_count(stages, 'clips')}"]
+        if failed := _count(stages, "videos failed"):
+            parts.insert(1, f"{failed} failed")
+        if scan["seconds"]:
+            parts.append(f"{_count(stages, 'frames') / scan['seconds']:.0f} frames/s a task")
+        return " | ".join(parts)
+
+    return line
+
+
+def remeasure_line(num_videos: int) -> Callable[[Stages], str]:
+    return lambda stages: f"measured again: videos {stages.get('remeasure', {'rows': 0})['rows']}/{num_videos}"
+
+
+def clip_measure_line(num_clips: int) -> Callable[[Stages], str]:
+    return lambda stages: f"measured {_count(stages, 'clips measured')}/{num_clips} clips"
+
+
+def caption_line(num_clips: int) -> Callable[[Stages], str]:
+    return lambda stages: f"captions {_count(stages, 'captions ')}/{num_clips}"
+
+
+def _count(stages: Stages, prefix: str) -> int:
+    """What stages have counted under names that begin so."""
+    return sum(n for totals in stages.values() for name, n in totals["counts"].items() if name.startswith(prefix))

@@ -1,0 +1,70 @@
+"""A run over a data set: graphs with a live line and their totals, and the record that is kept of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from jobs.console.progress import live_progress
+from jobs.steps.records import new_run_id, write_run
+from pipeline.store.dataset import Dataset
+from schemas.recipe import Recipe
+
+Stages = dict[str, dict[str, Any]]
+"""Totals of each stage by its name, as `StageTotals` holds them."""
+
+
+@dataclass
+class Run:
+    """A run that is recorded from the first thing on that it changes; one that changes nothing leaves no record."""
+
+    dataset: Dataset
+    job: str
+    recipe: Recipe
+    stages: Stages = field(default_factory=dict)
+
+    _run_id: str | None = None
+    _start_s: float = field(default_factory=time.perf_counter)
+
+    def begin(self) -> None:
+        """Record that the run has begun, if that has not been done."""
+        if self._run_id is None:
+            self._run_id = new_run_id(self.job)
+            write_run(self.dataset, self._run_id, self.job, self.recipe, state="running")
+
+    def graph(self, make: Callable[[Any], Any], describe: Callable[[Stages], str]) -> None:
+        """Run a graph to its end, on Ray.
+
+        Args:
+            make: from a reporter to the graph.
+            describe: from the totals of the graph so far to the line that is shown.
+        """
+        from pipeline.ray_graphs import cluster
+
+        self.begin()
+        cluster.connect()
+        statistics = cluster.start_statistics()
+        graph = make(cluster.ActorReporter(statistics))
+        with live_progress(lambda: cluster.read_statistics(statistics), describe):
+            cluster.drain(graph)
+        self._add(cluster.read_statistics(statistics))
+
+    def end(self, **facts: Any) -> None:
+        """Record that the run is done, with facts about it, if it has begun."""
+        if self._run_id is not None:
+            facts = {"stages": self.stages, "seconds": time.perf_counter() - self._start_s, **facts}
+            write_run(self.dataset, self._run_id, self.job, self.recipe, state="done", facts=facts)
+
+    @property
+    def has_begun(self) -> bool:
+        return self._run_id is not None
+
+    def _add(self, stages: Stages) -> None:
+        for stage, totals in stages.items():
+            known = self.stages.setdefault(stage, {"rows": 0, "seconds": 0.0, "num_bytes": 0, "counts": {}})
+            for name in ("rows", "seconds", "num_bytes"):
+                known[name] += totals[name]
+            for name, number in totals["counts"].items():
+                known["counts"][name] = known["counts"].get(name, 0) + number
