@@ -24,7 +24,7 @@ from pipeline.caption.checks.measure import check
 from pipeline.caption.engine import Answer, Sampling
 from pipeline.caption.fingerprint import fingerprint
 from pipeline.caption.source_text import hint_of, invented_words, title_of
-from pipeline.decode.clip_frames import sample_isolated, spread_times_us
+from pipeline.decode.clip_frames import frames_of, sample_isolated, spread_times_us
 from pipeline.store.dataset import Dataset
 from pipeline.store.run_statistics import Reporter, timed
 from schemas import CAPTIONS
@@ -59,12 +59,6 @@ class FrameSampling:
             "times_s": [float(t) for t in sampled.times_s],
             "failure": sampled.failure or "",
         }
-
-
-def frames_of(batch: pa.Table) -> list[np.ndarray]:
-    """The frames of each row, (T, H, W, 3) uint8, T = 0 where they could not be read."""
-    pairs = zip(batch["frames"].to_pylist(), batch["shape"].to_pylist(), strict=True)
-    return [np.frombuffer(data, np.uint8).reshape(shape) for data, shape in pairs]
 
 
 def clip_ids_of(batch: pa.Table) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from pipeline.decode.random_access import frames_at
 from pipeline.decode.reader import MediaError, fit_to_budget
@@ -70,6 +71,12 @@ def sample_isolated(
         return isolated(limits_of(limits), sample_clip, clip, times_us, max_pixels_px)
     except ChildDied as death:
         return SampledClip(np.zeros((0, 2, 2, 3), np.uint8), [], f"frames: {death}")
+
+
+def frames_of(batch: pa.Table) -> list[np.ndarray]:
+    """The frames that a batch holds as columns `frames` (bytes) and `shape`: of each row (T, H, W, 3) uint8, T = 0 where they could not be read."""
+    pairs = zip(batch["frames"].to_pylist(), batch["shape"].to_pylist(), strict=True)
+    return [np.frombuffer(data, np.uint8).reshape(shape) for data, shape in pairs]
 
 
 def limits_of(config: LimitsConfig) -> Limits:

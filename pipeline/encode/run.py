@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.caption.stage import frames_of
+from pipeline.decode.clip_frames import frames_of
 from pipeline.encode.latents import FAILED, OK, LatentEncoder, read_planned
 from pipeline.store.dataset import Dataset
 from pipeline.store.run_statistics import Reporter, timed

@@ -17,8 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from model.builtin import clip_folder
-from pipeline.caption.stage import frames_of
-from pipeline.decode.clip_frames import SampledClip, sample_isolated, spread_times_us
+from pipeline.decode.clip_frames import SampledClip, frames_of, sample_isolated, spread_times_us
 from pipeline.decode.reader import fit_to_budget
 from pipeline.measure.clip.overlay_text import measure as overlay_text
 from pipeline.store.dataset import Dataset
