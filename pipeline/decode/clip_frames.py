@@ -74,7 +74,7 @@ def sample_isolated(
 
 
 def frames_of(batch: pa.Table) -> list[np.ndarray]:
-    """The frames that a batch holds as columns `frames` (bytes) and `shape`: of each row (T, H, W, 3) uint8, T = 0 where they could not be read."""
+    """The frames of each row, from columns `frames` (bytes) and `shape`: (T, H, W, 3) uint8, T = 0 if unreadable."""
     pairs = zip(batch["frames"].to_pylist(), batch["shape"].to_pylist(), strict=True)
     return [np.frombuffer(data, np.uint8).reshape(shape) for data, shape in pairs]
 

@@ -1,8 +1,7 @@
-"""Answers by vLLM's asynchronous engine: any checkpoint that vLLM serves, continuous batching.
+"""Answers by vLLM's asynchronous engine: any checkpoint that vLLM serves, with continuous batching.
 
-Requests of several calls run in one batch, so a call that waits for its last few answers, or for a second try, leaves
-no room empty. The network runs in a process of its own, beside which this one prepares pictures and reads answers. On a
-CPU vLLM wants few settings that are wrong by default for a small machine; they are set here and can be overridden.
+Requests of several calls run in one batch, so a call that waits for its last answers, or for a second try, leaves no
+capacity unused. The network runs in a process of its own, while this one prepares frames and reads answers.
 """
 
 from __future__ import annotations
@@ -37,9 +36,10 @@ ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "WARNING",
     # GiB of key-value cache on a CPU; the default asks for half the machine.
     "VLLM_CPU_KVCACHE_SPACE": "1",
-    # Bound threads fight with other actors over the same cores.
+    # Threads bound to cores compete with other actors for the same cores.
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",
 }
+"""Set where the environment does not set them."""
 MAX_MODEL_TOKENS = 4096
 """Room for the frames, the question and the answer, where `engine_options` does not say otherwise."""
 
@@ -54,19 +54,11 @@ class VllmEngine:
             os.environ.setdefault(name, value)
         os.environ[OWNER] = str(os.getpid())
         from vllm import AsyncEngineArgs
+        from vllm.platforms import current_platform
         from vllm.v1.engine.async_llm import AsyncLLM
 
-        options: dict[str, Any] = {
-            "max_model_len": MAX_MODEL_TOKENS,
-            "enforce_eager": True,
-            "limit_mm_per_prompt": {"video": 1, "image": 0},
-            "structured_outputs_config": {"backend": "xgrammar"},
-            "seed": 0,
-            **settings.engine_options,
-        }
-        arguments = AsyncEngineArgs(
-            model=checkpoint_of(settings), dtype=settings.dtype, disable_log_stats=True, **options
-        )
+        options = engine_options(settings, current_platform.device_type)
+        arguments = AsyncEngineArgs(model=checkpoint_of(settings), dtype=settings.dtype, **options)
         self.llm: Any = AsyncLLM.from_engine_args(arguments)
         atexit.register(_end, self.llm)
         self.processor = AutoProcessor.from_pretrained(checkpoint_of(settings))
@@ -85,7 +77,7 @@ class VllmEngine:
 
     async def _answer_all(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer | Fault]:
         answers = asyncio.gather(*[self._answer(request, sampling) for request in requests])
-        # A request that was on its way to a process as that was killed waits for ever.
+        # vLLM never ends a request that was sent to its process just before that was killed.
         while not (await asyncio.wait([answers], timeout=POLL_S))[0]:
             if self.llm.errored:
                 answers.cancel()
@@ -119,8 +111,29 @@ class VllmEngine:
         return prompt
 
 
+def engine_options(settings: EngineSettings, device: str) -> dict[str, Any]:
+    """What vLLM's engine is given besides checkpoint and dtype; the recipe's `engine_options` win.
+
+    Args:
+        device: type of device as torch names it, "cpu" or "cuda".
+    """
+    return {
+        "max_model_len": MAX_MODEL_TOKENS,
+        # A GPU replays CUDA graphs, which spare it most of the time between kernels. A CPU has none, and would compile
+        # for minutes.
+        "enforce_eager": device == "cpu",
+        # 4 GiB by default, in this process and again in the network's. A clip is asked about once, or twice at most.
+        "mm_processor_cache_gb": 0,
+        "limit_mm_per_prompt": {"video": 1, "image": 0},
+        "structured_outputs_config": {"backend": "xgrammar"},
+        "seed": 0,
+        "disable_log_stats": True,
+        **settings.engine_options,
+    }
+
+
 def _end(llm: Any) -> None:
-    """End the network's process with this one. What vLLM remarks on being ended is no error."""
+    """End the network's process with this one, without the errors that vLLM logs when it is ended."""
     logging.disable()
     llm.shutdown(timeout=ENDING_S)
 
@@ -129,7 +142,7 @@ def _read(output: Any) -> Answer | Fault:
     if output.finish_reason not in ("stop", "length"):
         return Fault(f"vLLM gave the request up: {output.finish_reason}")
     cut = output.finish_reason == "length"
-    num_tokens = len(output.token_ids) if cut else len(output.token_ids) - 1  # the end mark is no word
+    num_tokens = len(output.token_ids) if cut else len(output.token_ids) - 1  # less the end mark
     return Answer(output.text.strip(), num_tokens, cut)
 
 
