@@ -13,7 +13,8 @@ import numpy as np
 from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import ColorRange
 
-from pipeline.decode.reader import displayed_luma, reduce_planes, rotation_turns
+from pipeline.decode.planes import displayed_luma, halved, reduce_planes
+from pipeline.decode.reader import rotation_turns
 
 TINY_WIDTH, TINY_HEIGHT = 48, 27
 """What TransNetV2 looks at (Soucek & Lokoc 2020)."""
@@ -91,10 +92,9 @@ def tiny_picture(luma: np.ndarray, blue: np.ndarray, red: np.ndarray) -> np.ndar
 
 
 def _resized(plane: np.ndarray, width: int, height: int) -> np.ndarray:
-    """By area; first in halves, which OpenCV does ten times faster than fractions."""
+    """By area, in halves first for speed."""
     while plane.shape[0] >= 2 * height and plane.shape[1] >= 2 * width:
-        h, w = plane.shape[0] // 2, plane.shape[1] // 2
-        plane = cv2.resize(plane[: 2 * h, : 2 * w], (w, h), interpolation=cv2.INTER_AREA)
+        plane = halved(plane)
     return cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
 
 

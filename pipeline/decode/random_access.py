@@ -19,7 +19,8 @@ import av.video.frame
 import cv2
 import numpy as np
 
-from pipeline.decode.reader import MICROSECONDS, FrameReader, MediaError, open_video, reformatted, rotation_turns
+from pipeline.decode.planes import reformatted
+from pipeline.decode.reader import MICROSECONDS, FrameReader, MediaError, open_video, rotation_turns
 from pipeline.ingest.sandbox import heartbeat
 
 if TYPE_CHECKING:

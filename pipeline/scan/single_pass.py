@@ -14,7 +14,8 @@ import cv2
 
 from pipeline.decode import probe
 from pipeline.decode.frame import StreamFrame, VideoFacts
-from pipeline.decode.reader import MICROSECONDS, NOMINAL_FPS, FrameReader, reformatted
+from pipeline.decode.planes import reformatted
+from pipeline.decode.reader import MICROSECONDS, NOMINAL_FPS, FrameReader
 from pipeline.measure.registry import StreamMeasures
 from pipeline.split.detectors.detector import Detector
 from schemas.recipe.measure import MeasureConfig

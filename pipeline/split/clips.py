@@ -11,11 +11,11 @@ import math
 from collections.abc import Callable, Sequence
 
 from pipeline.decode.frame import Span
+from pipeline.decode.reader import MICROSECONDS
 from pipeline.split.detectors.detector import Transition
 from schemas.recipe.split import SplitConfig
 
 VERSION = 2
-MICROSECONDS = 1_000_000
 
 
 def clip_spans(

@@ -24,6 +24,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from pipeline.measure.stream.borders.one_frame import Extent, lit_area
+from pipeline.measure.stream.similarity import axes, displacement, fit_to_flow
+
 NOISE_PX = 0.25
 """What flow is wrong by where nothing moves, at 256 px: over stills with noise of sigma 8, 95% is below 0.21 px."""
 SLACK = 0.08
@@ -65,10 +68,9 @@ def texture_weight(luma: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def _grid(height: int, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """x and y of each cell from the middle, in half longer sides, and its weight by nearness to the border."""
+    """x and y of each pixel as a similarity takes them, and its weight by nearness to the border, (h, w) each."""
     half = max(height, width) / 2
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    x, y = (x - (width - 1) / 2) / half, (y - (height - 1) / 2) / half
+    x, y = (np.ascontiguousarray(np.broadcast_to(axis, (height, width))) for axis in axes(height, width))
     nearness = np.maximum(np.abs(x) * half * 2 / width, np.abs(y) * half * 2 / height)
     return x, y, 1 + (BORDER_WEIGHT - 1) * nearness**2
 
@@ -90,12 +92,7 @@ def fit_camera(flow: np.ndarray, before: np.ndarray, after: np.ndarray) -> Camer
     if total < MIN_TEXTURE_FRAC * float(border.sum(dtype=np.float64)):
         return None
     u, v = flow[THIN][..., 0].ravel(), flow[THIN][..., 1].ravel()
-    motion = np.array([_median(u, weight), _median(v, weight), 0.0, 0.0])
-    terms = np.stack([np.ones_like(x), x, y, u, v, x * x + y * y, x * u + y * v, x * v - y * u])
-    for scale in SCALES_PX:
-        error2 = _error2(motion, u, v, x, y)
-        motion = _least_squares(terms, weight * (scale**2 / (scale**2 + error2)) ** 2)
-    error2 = _error2(motion, u, v, x, y)
+    motion, error2 = fit_to_flow(u, v, x, y, weight, SCALES_PX)
     speed2 = u * u + v * v
     follows = error2 < (NOISE_PX + SLACK * np.sqrt(speed2)) ** 2
     stands, moves = _witnesses(motion * cells_per_px, before, after, grid)
@@ -107,18 +104,15 @@ def fit_camera(flow: np.ndarray, before: np.ndarray, after: np.ndarray) -> Camer
 
 
 def _inside_bars(luma: np.ndarray) -> tuple[slice, slice]:
-    """What lies inside black bars, whose edges stand still whatever the camera does, less a margin for those edges."""
-    rows, columns = (_lit(luma.max(axis=along)) for along in (1, 0))
+    """What is inside black bars, whose edges stand still whatever the camera does, less a margin for those edges."""
+    rows, columns = (_within(lines, size) for lines, size in zip(lit_area(luma, BAR_LUMA), luma.shape, strict=True))
     return rows, columns
 
 
-def _lit(brightest: np.ndarray) -> slice:
-    lit = np.flatnonzero(brightest > BAR_LUMA)
-    size = len(brightest)
-    if len(lit) < LEAST_LIT_FRAC * size:
+def _within(lit: Extent, size: int) -> slice:
+    if lit.num_marked < LEAST_LIT_FRAC * size:
         return slice(0, size)
-    first, last = int(lit[0]), int(lit[-1]) + 1
-    return slice(first + (first > 0), last - (last < size))
+    return slice(lit.first + (lit.first > 0), lit.stop - (lit.stop < size))
 
 
 BAR_LUMA = 32
@@ -139,7 +133,7 @@ def _witnesses(
         grid: (h, w) each, from `_grid`.
     """
     x, y, border = grid
-    u, v = _displacement(motion, x, y)
+    u, v = displacement(motion, x, y)
     shorten = 1 / np.maximum(1, np.sqrt(u * u + v * v))
     slope_x, slope_y = (cv2.Sobel(before, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
     foretold = np.abs((slope_x * u + slope_y * v) * shorten)
@@ -155,38 +149,6 @@ UNCHANGED_FRAC = 0.35
 """Share of the change that the model foretells up to which a place stands still."""
 MIN_TEXTURE_FRAC = 0.01
 """Share of the picture, as weighted, that must have texture."""
-
-
-def _median(values: np.ndarray, weight: np.ndarray) -> float:
-    order = np.argsort(values, kind="stable")
-    reached = np.cumsum(weight[order], dtype=np.float64)
-    return float(values[order][np.searchsorted(reached, reached[-1] / 2)])
-
-
-def _error2(motion: np.ndarray, u: np.ndarray, v: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    model_u, model_v = _displacement(motion, x, y)
-    return (u - model_u) ** 2 + (v - model_v) ** 2
-
-
-def _displacement(motion: np.ndarray, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    pan, tilt, zoom, roll = motion.astype(np.float32)
-    return pan + zoom * x - roll * y, tilt + zoom * y + roll * x
-
-
-def _least_squares(terms: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Weighted least squares of the similarity in closed form: middles first, then zoom and roll about them.
-
-    Args:
-        terms: (8, n) 1, x, y, u, v, r^2, the flow along r, and across it.
-    """
-    # NumPy's own sums: those of a BLAS may depend on where an array lies in memory.
-    w, wx, wy, wu, wv, wr2, wdot, wcross = (terms * weight).sum(axis=1).astype(np.float64)
-    spread = wr2 - (wx * wx + wy * wy) / w
-    if spread < 1e-6 * w:
-        return np.array([wu / w, wv / w, 0.0, 0.0])
-    zoom = (wdot - (wx * wu + wy * wv) / w) / spread
-    roll = (wcross - (wx * wv - wy * wu) / w) / spread
-    return np.array([(wu - zoom * wx + roll * wy) / w, (wv - zoom * wy - roll * wx) / w, zoom, roll])
 
 
 STILL_PX_S = 1.5

@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
+from pipeline.decode.reader import MICROSECONDS
 from pipeline.measure.stream.camera import CameraFit, camera_scores, fit_camera
 from pipeline.measure.stream.motion_vectors import VectorMotion
 from schemas.recipe.measure import MeasureConfig
@@ -42,7 +43,6 @@ SURE_SUPPORT = 0.5
 MOVING_PX_S = 2.5
 """Speed from which a pixel counts as moving, 1% of the longer side a second: five times DIS's error over 0.2 s. Patches
 reach beyond what moves, so that the area of a small object comes out larger, by a rim of about 13 px at 256 px."""
-MICROSECONDS = 1_000_000
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pipeline.decode.frame import Span, StreamFrame
+from pipeline.decode.reader import MICROSECONDS
 
 LOOKS_HZ = 2.0
 """Frames looked at a second (cosmos-curate: 2)."""
@@ -29,7 +30,6 @@ CELL_PX = 8
 """Blocks lie on a grid of 8 px, and none is smaller."""
 BLOCKS = ((8, 8), (16, 16), (16, 8), (8, 16))
 """Width and height of the blocks, in the order in which later ones cover earlier ones."""
-MICROSECONDS = 1_000_000
 
 
 def cell_motion(vectors: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -14,17 +14,16 @@ shot costs little: 76 bytes for each kept frame, at 2 frames a second of stillne
 from __future__ import annotations
 
 import hashlib
-import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
+from pipeline.measure.stream.borders.one_frame import Bars, find_bars
 from schemas.recipe.measure import MeasureConfig
 
 VERSION = 2
@@ -44,17 +43,6 @@ colour alone."""
 CHANGED_BITS = 3
 MIN_INTERVAL_US, MAX_INTERVAL_US = 60_000, 500_000
 """A frame that differs is kept when the last kept one lies this far back; one that does not, after the longer."""
-BAR_LEVELS = 3
-"""How far a bar's pixels may lie from the level of the picture's corner, of 255, for the encoder's noise."""
-BAR_FRAC = 0.4
-"""A bar is at most this share of its side."""
-STRAY_FRAC = 0.3
-"""Share of a bar's line that may be something else, as a logo is."""
-PICTURE_FRAC = 0.5
-"""Share of the line beside a bar that must be picture."""
-EDGE_PX = 2
-"""Lines between a bar and the picture that may be neither."""
-BLENDED_PX = 1
 
 
 def _block_sums() -> tuple[np.ndarray, np.ndarray]:
@@ -127,58 +115,6 @@ def mirrored(hashes: np.ndarray) -> np.ndarray:
         step = np.uint64(shift)
         hashes = ((hashes >> step) & low) | ((hashes & low) << step)
     return hashes
-
-
-@dataclass(frozen=True)
-class Bars:
-    """Flat bars of one level: how many lines of (h, w) luma they take above and below, left and right."""
-
-    level: int
-    rows: tuple[int, int]
-    columns: tuple[int, int]
-
-    def inside(self, plane: np.ndarray, reduced: int = 1) -> np.ndarray:
-        """The picture within, less the line beside each bar, which is a little of both; of a plane reduced as often."""
-        (top, bottom), (left, right) = (
-            tuple(math.ceil((bar and bar + BLENDED_PX) / reduced) for bar in pair) for pair in (self.rows, self.columns)
-        )
-        return plane[top : plane.shape[0] - bottom, left : plane.shape[1] - right]
-
-
-def find_bars(luma: np.ndarray, before: Bars | None = None) -> Bars | None:
-    """The bars of a frame, or None; where it is too dark at their edge to tell, those of the frame `before`."""
-    level = int(luma[0, 0])
-    if any(abs(int(corner) - level) > BAR_LEVELS for corner in (luma[0, -1], luma[-1, 0], luma[-1, -1])):
-        return None
-    picture = cv2.absdiff(luma, np.full_like(luma, level)) > BAR_LEVELS
-    of_rows, of_columns = picture.mean(axis=1), picture.mean(axis=0)
-    rows, columns = _ends(of_rows), _ends(of_columns)
-    if any(rows) or any(columns):
-        return Bars(level, rows, columns)
-    if before and abs(before.level - level) <= BAR_LEVELS:
-        bars = _lines(of_rows, before.rows), _lines(of_columns, before.columns)
-        if all((line <= STRAY_FRAC).all() for pair in bars for line in pair):
-            return before
-    return None
-
-
-def _ends(shares: np.ndarray) -> tuple[int, int]:
-    """How many lines at the beginning and at the end are bars, by the share of picture in each line.
-
-    Both or none. A bar ends at once: what a small thing on a flat ground leaves free at its sides is no bar, nor is the
-    dark of a night.
-    """
-    picture = np.flatnonzero(shares >= PICTURE_FRAC)
-    if picture.size == 0:
-        return 0, 0
-    ends = int(picture[0]), int(len(shares) - 1 - picture[-1])
-    flat = (max(ends[0] - EDGE_PX, 0), max(ends[1] - EDGE_PX, 0))
-    at_once = all((bar <= STRAY_FRAC).all() for bar in _lines(shares, flat))
-    return ends if at_once and min(ends) > 0 and max(ends) <= BAR_FRAC * len(shares) else (0, 0)
-
-
-def _lines(shares: np.ndarray, ends: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    return shares[: ends[0]], shares[len(shares) - ends[1] :]
 
 
 class FingerprintMeasure:

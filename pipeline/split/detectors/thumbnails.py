@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from pipeline.decode.frame import TINY_HEIGHT, TINY_WIDTH, StreamFrame, tiny_picture
+from pipeline.decode.planes import halved
 
 COARSE_WIDTH, COARSE_HEIGHT = 8, 5
 
@@ -28,7 +29,7 @@ class Thumbnail:
         """A frame whose planes are halved as often as TransNet's 48 x 27 pixels allow."""
         luma, blue, red = frame.luma, frame.blue, frame.red
         while luma.shape[0] >= 2 * (TINY_HEIGHT + 1) and luma.shape[1] >= 2 * TINY_WIDTH:
-            luma, blue, red = _halved(luma), _halved(blue), _halved(red)
+            luma, blue, red = halved(luma), halved(blue), halved(red)
         return cls.of_planes(luma, blue, red)
 
     @classmethod
@@ -88,8 +89,3 @@ class Recent:
         """A frame that is kept, or the nearest one that is."""
         position = index - (self.num_frames - len(self._kept))
         return self._kept[min(max(position, 0), len(self._kept) - 1)]
-
-
-def _halved(plane: np.ndarray) -> np.ndarray:
-    height, width = plane.shape[0] // 2, plane.shape[1] // 2
-    return cv2.resize(plane[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from pipeline.decode.diagnosis import refusal
 from pipeline.decode.frame import StreamFrame
+from pipeline.decode.planes import reformatted
 from pipeline.decode.probe import header_facts
 from pipeline.decode.random_access import frames_at
 from pipeline.decode.reader import (
@@ -23,7 +24,6 @@ from pipeline.decode.reader import (
     FrameReader,
     MediaError,
     open_video,
-    reformatted,
     require_bearable_size,
 )
 from pipeline.ingest.sandbox import IsolatedWorker

@@ -16,6 +16,8 @@ from functools import cached_property
 import cv2
 import numpy as np
 
+from pipeline.measure.cells import cell_means
+
 FLAT_STEP = 8.0
 """Steps of luma (0-255) below this between neighbouring pixels are noise or shading, not edges."""
 SOBEL_GAIN = 4.0
@@ -40,7 +42,9 @@ class EdgeStack:
         self.num_frames, self.height, self.width = frames.shape[:3]
         self.across = np.empty(frames.shape[:3], np.int16)
         self.down = np.empty(frames.shape[:3], np.int16)
-        self.cell_luma = np.stack([_per_cell(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY).astype(np.float32)) for f in frames])
+        self.cell_luma = np.stack(
+            [cell_means(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY).astype(np.float32), CELL_PX) for f in frames]
+        )
         self._cells: dict[tuple[int, ...], tuple[np.ndarray, np.ndarray]] = {}
         for index, frame in enumerate(frames):
             luma = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
@@ -82,9 +86,9 @@ class EdgeStack:
             across, down = self.across[chosen], self.down[chosen]
             edges = ((across != 0) | (down != 0)).mean(axis=0, dtype=np.float32)
             shared, energy = self.pixel_sums if len(frames) == self.num_frames else _sums(across, down)
-            shared, energy, edges = _per_cell(shared), _per_cell(energy), _per_cell(edges) * CELL_PX * CELL_PX
+            shared, energy, edges = (cell_means(plane, CELL_PX) for plane in (shared, energy, edges))
             coherence = (shared - energy) / np.maximum((len(frames) - 1) * energy, 1e-6)
-            textured = edges >= MIN_EDGES_PER_CELL
+            textured = edges * CELL_PX * CELL_PX >= MIN_EDGES_PER_CELL
             changing = ~textured & (_change(self.cell_luma[chosen]) >= LEAST_CHANGE)
             self._cells[frames] = np.where(changing, 0.0, coherence), textured | changing
         return self._cells[frames]
@@ -113,11 +117,3 @@ def _sums(across: np.ndarray, down: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         total_down += y
         energy += x * x + y * y
     return total_across * total_across + total_down * total_down, energy
-
-
-def _per_cell(plane: np.ndarray) -> np.ndarray:
-    """Means over the cells; what is left over at the right and the foot is not looked at."""
-    rows, columns = max(plane.shape[0] // CELL_PX, 1), max(plane.shape[1] // CELL_PX, 1)
-    size = (columns, rows)
-    whole = plane[: rows * CELL_PX, : columns * CELL_PX]
-    return cv2.resize(whole, size, interpolation=cv2.INTER_AREA)

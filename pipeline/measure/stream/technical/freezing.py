@@ -13,6 +13,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from pipeline.measure.cells import cell_means
+
 CELL_PX = 8
 SAME_LEVELS = 0.75
 """Below this change, in levels of luma, a frame is a repeat whatever is around it."""
@@ -24,11 +26,7 @@ FROZEN_LEVELS = 3.0
 
 def largest_change(luma: np.ndarray, other: np.ndarray) -> float:
     """Largest mean absolute difference over cells of two (h, w) uint8 pictures, in levels of luma."""
-    difference = cv2.absdiff(luma, other)
-    height, width = difference.shape
-    rows, columns = max(1, height // CELL_PX), max(1, width // CELL_PX)
-    whole = difference[: rows * CELL_PX, : columns * CELL_PX].astype(np.float32)
-    return float(cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA).max())
+    return float(cell_means(cv2.absdiff(luma, other).astype(np.float32), CELL_PX).max())
 
 
 def repeats(changes: np.ndarray) -> np.ndarray:

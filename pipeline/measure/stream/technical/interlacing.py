@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from pipeline.measure.cells import cell_means
+
 BLOCK_PX = 16
 LEAST_COMBING = 4
 """Mean levels by which a block's rows must leave the range of their neighbours; noise and grain stay below."""
@@ -60,6 +62,4 @@ def _beyond(row: np.ndarray, above: np.ndarray, below: np.ndarray) -> np.ndarray
 
 
 def _block_means(plane: np.ndarray) -> np.ndarray:
-    rows, columns = (side // BLOCK_PX for side in plane.shape)
-    whole = plane[: rows * BLOCK_PX, : columns * BLOCK_PX]
-    return cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return cell_means(plane, BLOCK_PX).astype(np.float32)

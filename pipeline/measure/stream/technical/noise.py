@@ -13,6 +13,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from pipeline.decode.planes import halved
+from pipeline.measure.cells import cell_means
 from pipeline.measure.stream.technical.levels import black_and_white
 
 MASK = np.array([1.0, -2.0, 1.0], np.float32)
@@ -49,16 +51,8 @@ def _blocks(strip: np.ndarray) -> np.ndarray:
     """
     rows, columns = (side // BLOCK_PX for side in strip.shape)
     whole = strip[: rows * BLOCK_PX, : columns * BLOCK_PX]
-    response = cv2.convertScaleAbs(cv2.sepFilter2D(whole, cv2.CV_16S, MASK, MASK))
-    coarse = _halved(_halved(whole)).astype(np.float32)
-    mean = _shrunk(coarse, rows, columns)
-    structure = _shrunk(coarse * coarse, rows, columns) - mean * mean
-    return np.stack([_shrunk(response.astype(np.float32), rows, columns), structure, mean]).reshape(3, -1)
-
-
-def _halved(plane: np.ndarray) -> np.ndarray:
-    return cv2.resize(plane, (plane.shape[1] // 2, plane.shape[0] // 2), interpolation=cv2.INTER_AREA)
-
-
-def _shrunk(plane: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    return cv2.resize(plane, (columns, rows), interpolation=cv2.INTER_AREA)
+    response = cv2.convertScaleAbs(cv2.sepFilter2D(whole, cv2.CV_16S, MASK, MASK)).astype(np.float32)
+    coarse = halved(halved(whole)).astype(np.float32)
+    mean = cell_means(coarse, BLOCK_PX // 4)
+    structure = cell_means(coarse * coarse, BLOCK_PX // 4) - mean * mean
+    return np.stack([cell_means(response, BLOCK_PX), structure, mean]).reshape(3, -1)

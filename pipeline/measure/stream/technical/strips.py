@@ -11,7 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.decode.frame import StreamFrame
-from pipeline.decode.reader import luma_and_chroma, rotation_turns
+from pipeline.decode.planes import luma_and_chroma, to_8_bit
+from pipeline.decode.reader import rotation_turns
+from pipeline.measure.stream.borders.one_frame import Extent, lit_area
 from pipeline.measure.stream.technical.levels import black_and_white
 
 STRIP_ROWS = 48
@@ -28,8 +30,9 @@ GRID_PX = 8
 def picture_area(luma: np.ndarray, *, full_range: bool) -> tuple[int, int, int, int]:
     """Top, bottom, left and right (half-open) of what (h, w) uint8 luma shows inside black borders."""
     limit = black_and_white(full_range)[0] + BORDER_LEVELS
-    top, bottom = _extent(luma.max(axis=1) > limit)
-    left, right = _extent(luma.max(axis=0) > limit)
+    (top, bottom), (left, right) = (
+        _unless_small(lines, size) for lines, size in zip(lit_area(luma, limit), luma.shape, strict=True)
+    )
     return top, bottom, left, right
 
 
@@ -47,7 +50,7 @@ def strip_places(frame: StreamFrame) -> list[Place]:
 def cut_strips(frame: StreamFrame, places: Sequence[Place]) -> list[np.ndarray]:
     """Full-size luma at some places, (rows, columns) uint8 each, in stored orientation."""
     plane = luma_and_chroma(frame.raw)[0]
-    return [_to_8_bit(plane[place]) for place in places]
+    return [to_8_bit(plane[place]) for place in places]
 
 
 def places_within(area: tuple[float, float, float, float], shape: tuple[int, int]) -> list[Place]:
@@ -65,12 +68,9 @@ def places_within(area: tuple[float, float, float, float], shape: tuple[int, int
     return [(slice(start, start + STRIP_ROWS), columns) for start in starts]
 
 
-def _extent(inside: np.ndarray) -> tuple[int, int]:
-    """First and last + 1 of what is inside; everything if that is little."""
-    found = np.flatnonzero(inside)
-    if len(found) == 0 or found[-1] + 1 - found[0] < LEAST_PICTURE_FRAC * len(inside):
-        return 0, len(inside)
-    return int(found[0]), int(found[-1]) + 1
+def _unless_small(lit: Extent, size: int) -> tuple[int, int]:
+    """First and last + 1 of the lit lines; everything if that is little."""
+    return (0, size) if lit.stop - lit.first < LEAST_PICTURE_FRAC * size else (lit.first, lit.stop)
 
 
 def _turned_back(
@@ -88,7 +88,3 @@ def _on_grid(start: float, stop: float, length: int) -> tuple[int, int]:
     first = -(-round(start) // GRID_PX) * GRID_PX + (GRID_PX if start > 0 else 0)
     last = round(stop) // GRID_PX * GRID_PX - (GRID_PX if stop < length else 0)
     return (first, last) if last - first >= 2 * GRID_PX else (0, length)
-
-
-def _to_8_bit(plane: np.ndarray) -> np.ndarray:
-    return plane if plane.dtype == np.uint8 else (plane >> 2).astype(np.uint8)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
+from pipeline.measure.stream.borders.one_frame import find_bars
 from pipeline.measure.stream.video_hash import (
     GRID,
     MIN_INTERVAL_US,
@@ -17,7 +18,6 @@ from pipeline.measure.stream.video_hash import (
     SURROUND_PX,
     FingerprintMeasure,
     block_contrasts,
-    find_bars,
     frame_contrasts,
     frame_hash,
     mirrored,
@@ -85,31 +85,6 @@ def test_the_hash_is_of_the_picture_inside_bars(sides: tuple[int, int, int, int]
     assert (*bars.rows, *bars.columns) == sides
     difference = np.abs(block_contrasts(square(bars.inside(framed))) - block_contrasts(square(inner)))
     assert difference.max() <= 8
-
-
-def test_a_logo_on_a_bar_leaves_it_a_bar() -> None:
-    framed = cv2.copyMakeBorder(picture(4), 24, 24, 0, 0, cv2.BORDER_CONSTANT, value=[16])
-    framed[4:18, 190:250] = 200
-    bars = find_bars(framed)
-    assert bars is not None
-    assert bars.rows == (24, 24)
-
-
-def test_what_a_thing_on_flat_ground_leaves_free_is_no_bar() -> None:
-    luma = np.full((144, 256), 16, np.uint8)
-    luma[40:100, 80:160] = 200
-    assert find_bars(luma) is None
-
-
-def test_bars_last_while_the_picture_is_too_dark_to_show_them() -> None:
-    framed = cv2.copyMakeBorder(picture(4), 20, 20, 0, 0, cv2.BORDER_CONSTANT, value=[16])
-    bars = find_bars(framed)
-    dark = np.full_like(framed, 16)
-    dark[60:80, 100:150] = 60
-    assert bars is not None
-    assert find_bars(dark) is None
-    assert find_bars(dark, bars) == bars
-    assert find_bars(picture(4, 184), bars) is None
 
 
 def test_digest_is_of_the_pictures_and_of_nothing_else() -> None:
