@@ -1,1 +1,1 @@
-"""Fits of the small models under `model/weights`, each on the synthetic corpus alone."""
+"""The fits that produce the small models under `model/weights`, each on synthetic clips only."""

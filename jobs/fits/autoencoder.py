@@ -1,8 +1,8 @@
 """Fit the small autoencoder to synthetic clips: `python -m jobs.fits.autoencoder --out FOLDER --minutes 25`.
 
-The loss is L1 and L2 on pixels, L1 on their gradients, and a small KL term. Clips are drawn afresh for every step from
-seeds that are never used again; the learning rate falls along a cosine of the time spent, so any time limit ends well.
-Kernels are fitted by Muon, which was seen to need fewer than half of AdamW's steps here, in bfloat16.
+The loss is L1 and L2 on pixels, L1 on their gradients, and a small KL term. Every step renders new clips from seeds
+that are not used again. The learning rate is a cosine over the given time, so the fit ends properly at any time limit.
+Convolution kernels are fitted by Muon in bfloat16, which needed less than half as many steps here as AdamW.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pipeline.synthetic.render import render
 from pipeline.synthetic.world import draw_scene
 
 HELD_OUT_SEED = 1_000_000_000
-"""Seeds from here on are never fitted to."""
+"""Clips with this seed or a higher one are never used for fitting."""
 SHAPES_THW = (
     (9, 64, 64),
     (9, 64, 96),
@@ -38,9 +38,9 @@ SHAPES_THW = (
     (5, 128, 96),
 )
 BATCH_PIXELS = 9 * 64 * 64 * 8
-"""Pixels and frames in a batch; the number of clips follows from their shape."""
+"""Pixels in a batch, over all its frames; the number of clips follows from their shape."""
 KERNEL_LEARNING_RATE = 2e-2
-"""For Muon; AdamW fits the biases and norms."""
+"""For Muon, on the kernels; AdamW fits the biases and norms."""
 VECTOR_LEARNING_RATE = 2e-3
 KL_WEIGHT = 3e-4
 GRADIENT_WEIGHT = 0.5
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def drawn_batch(first_seed: int, shape_thw: tuple[int, int, int], num_clips: int) -> Tensor:
-    """Draw clips with seeds from `first_seed` on: (B, 3, T, H, W) float32 in [-1, 1]."""
+    """Synthetic clips with seeds from `first_seed` on: (B, 3, T, H, W) float32 in [-1, 1]."""
     T, H, W = shape_thw
     clips = [render(draw_scene(first_seed + i), W, H, T) for i in range(num_clips)]
     return torch.from_numpy(np.stack(clips)).permute(0, 4, 1, 2, 3).float() / 127.5 - 1.0
@@ -80,7 +80,8 @@ def drawn_batch(first_seed: int, shape_thw: tuple[int, int, int], num_clips: int
 def reconstruction_loss(video: Tensor, truth: Tensor) -> Tensor:
     """Mean absolute error of pixels and of their differences along width and height, and mean squared error.
 
-    Absolute error alone lets a small object that is hard to place vanish, as the median of its places is background.
+    With absolute error alone, small objects vanish whose position is uncertain: the median over the possible positions
+    is background.
     """
     error = video - truth
     loss = error.abs().mean() + SQUARED_WEIGHT * error.square().mean()
@@ -100,7 +101,7 @@ def held_out_psnr_db(autoencoder: Autoencoder, shape_thw: tuple[int, int, int], 
 
 
 def with_latent_statistics(autoencoder: Autoencoder, seed: int) -> Autoencoder:
-    """The same autoencoder with the per-channel mean and deviation of its latents over fresh synthetic clips."""
+    """The same autoencoder with the per-channel mean and standard deviation of its latents over new synthetic clips."""
     latents = []
     with torch.no_grad():
         for i, shape in enumerate(SHAPES_THW):
@@ -140,7 +141,7 @@ def _fit(autoencoder: Autoencoder, limit_s: float, seed: int, log: Path) -> int:
 
 
 def _losses(autoencoder: Autoencoder, clips: Tensor) -> tuple[Tensor, Tensor]:
-    """The loss, and the KL term in it."""
+    """The loss, and the KL term that is part of it."""
     with torch.autocast("cpu", dtype=torch.bfloat16):
         posterior = autoencoder.posterior(clips)
         video = autoencoder.decode(posterior.sample())
@@ -149,7 +150,7 @@ def _losses(autoencoder: Autoencoder, clips: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _optimizers(autoencoder: Autoencoder) -> list[tuple[torch.optim.Optimizer, float]]:
-    """Muon for kernels, AdamW for vectors, each with its full learning rate."""
+    """Muon for kernels, AdamW for vectors, each with its peak learning rate."""
     kernels = [p for p in autoencoder.parameters() if p.ndim > 1]
     vectors = [p for p in autoencoder.parameters() if p.ndim <= 1]
     adamw = torch.optim.AdamW(vectors, lr=VECTOR_LEARNING_RATE, betas=(0.9, 0.99), weight_decay=0.0)
@@ -157,28 +158,28 @@ def _optimizers(autoencoder: Autoencoder) -> list[tuple[torch.optim.Optimizer, f
 
 
 def _first_seed(seed: int) -> int:
-    """Ranges of ten million clips per fit, below the held-out seeds."""
+    """The first seed of a fit. Each fit has ten million seeds of its own, all below the held-out ones."""
     return 10_000_000 * (1 + seed % 90)
 
 
 def _schedule(step: int, progress: float) -> float:
-    """Share of the full learning rate: a warm-up, and a cosine to a hundredth over `progress` in [0, 1]."""
+    """Share of the peak learning rate: a warm-up, and a cosine down to 1% over `progress` in [0, 1]."""
     return min(1.0, (step + 1) / WARM_UP_STEPS) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def _card(autoencoder: Autoencoder, psnrs_db: dict, steps: int, args: argparse.Namespace) -> str:
     num_parameters = sum(p.numel() for p in autoencoder.parameters())
     rows = "\n".join(f"| {T} x {W}x{H} | {db:.1f} |" for (T, H, W), db in psnrs_db.items())
-    source = f" It continued from `{args.init}`." if args.init else ""
+    start = f" It continued from `{args.init}`." if args.init else ""
     return f"""# A small causal 3D autoencoder
 
 {num_parameters:,} parameters, stride 4x8x8, 16 latent channels, stored as fp16. Code: `model/codec/causal.py`.
 
 Fitted by `python -m jobs.fits.autoencoder --minutes {args.minutes:g} --seed {args.seed}` ({steps} steps on one CPU
-core) on clips drawn by `pipeline/synthetic` and on nothing else.{source} It is not meant for footage: real video comes
-back recognisable at best.
+core) on synthetic clips (`pipeline/synthetic`) only.{start} It is not meant for footage: reconstructed real video is
+recognisable at best.
 
-Reconstruction of 24 clips drawn from seeds that fitting never uses:
+Reconstruction of 24 synthetic clips with seeds that are never used for fitting:
 
 | frames x size | mean PSNR, dB |
 |---|---|

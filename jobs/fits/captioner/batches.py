@@ -1,4 +1,4 @@
-"""What the captioner's fit learns from a batch of synthetic clips: the helper heads' labels and the token sequences.
+"""Training targets of the captioner for a batch of synthetic clips: labels of the auxiliary heads, and token sequences.
 
 Shape suffixes: B clips, S time slices, M visual tokens of a slice, O objects, L tokens of a sequence.
 """
@@ -27,11 +27,11 @@ QUESTIONS: dict[str, int] = {
     **{name: len(words) for name, words in THING_WORDS.items()},
     **{name: len(words) for name, words in PLACE_WORDS.items()},
 }
-"""Every question the helper heads are asked, and its number of answers."""
+"""Every question that the auxiliary heads answer, and its number of possible answers."""
 
 
 def token_labels(batch: ClipBatch, grid_px: int = GRID_PX) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """True answers of the helper heads: question -> (B, S, M), and the offset to the object, (B, S, M, 2).
+    """True answers for the auxiliary heads: question -> (B, S, M), and the offset to the object, (B, S, M, 2).
 
     Args:
         grid_px: side of the square that a visual token stands for.
@@ -61,14 +61,14 @@ COLOUR_QUESTIONS = ("colour", "background", "light")
 
 
 def without_colour_labels(labels: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The same answers, those that only colour tells left open."""
+    """The same labels, without those that can only be told from colour."""
     return labels | {name: torch.full_like(labels[name], NO_LABEL) for name in COLOUR_QUESTIONS}
 
 
 @dataclass(frozen=True)
 class CaptionTokens:
-    """Sequences ids (B, L), right-padded, and which of their tokens are answers. With a video, `vision_span` says where
-    it is, at the same place in each."""
+    """Token ids (B, L), right-padded, and a mask of the tokens that are answers. Where there is a video, `vision_span`
+    is the range of its tokens, the same in each sequence."""
 
     ids_BL: torch.Tensor
     answer_mask_BL: torch.Tensor
@@ -76,7 +76,7 @@ class CaptionTokens:
 
 
 def caption_prompt_ids(tokenizer: PreTrainedTokenizerBase, num_visual_tokens: int) -> list[int]:
-    """The user turn with its place for the video filled in, up to where the answer starts."""
+    """The user turn up to where the answer starts, with a placeholder token for each visual token of the video."""
     template = load_prompt("caption-builtin", ())
     text = _chat_text(tokenizer, template, template.fill(), video=True)
     return tokenizer(text.replace(VIDEO_PAD, VIDEO_PAD * num_visual_tokens)).input_ids
@@ -92,7 +92,7 @@ def _chat_text(tokenizer: PreTrainedTokenizerBase, template: PromptTemplate, use
 def caption_tokens(
     tokenizer: PreTrainedTokenizerBase, scenes: Sequence[Scene], num_visual_tokens: int
 ) -> CaptionTokens:
-    """Prompt, true structured caption and end mark of each scene."""
+    """Prompt, true structured caption and end token of each scene."""
     prompt = caption_prompt_ids(tokenizer, num_visual_tokens)
     answers = tokenizer([to_json(structured_caption(scene)) + END for scene in scenes]).input_ids
     start = prompt.index(token_id(tokenizer, VIDEO_PAD))
@@ -101,29 +101,30 @@ def caption_tokens(
 
 
 def text_prompt(tokenizer: PreTrainedTokenizerBase, task: TextTask, **values: str) -> str:
-    """The user turn of a task on text, up to where the answer starts."""
+    """The user turn of a text task, up to where the answer starts."""
     template = load_prompt(f"{task}-builtin", TEXT_TASKS[task])
     return _chat_text(tokenizer, template, template.fill(**values), video=False)
 
 
 def text_tokens(tokenizer: PreTrainedTokenizerBase, scenes: Sequence[Scene], rng: random.Random) -> CaptionTokens:
-    """Each scene's short prompt expanded, or its caption merged with a title, which is learnt more slowly."""
+    """For each scene, either its short prompt expanded or its caption merged with a title, which is learnt more
+    slowly."""
     pairs = []
     for scene in scenes:
         if rng.random() < EXPAND_SHARE:
             prompt = text_prompt(tokenizer, "expand", prompt=short_prompt(scene, rng).text)
             answer = detailed_caption(scene)
         else:
-            came_with = title(scene, rng.choices(TITLE_KINDS, TITLE_SHARES)[0], rng, made_up=rng.random() < 0.7)
-            prompt = text_prompt(tokenizer, "rewrite", caption=detailed_caption(scene), title=came_with.text)
-            answer = merged_caption(scene, came_with)
+            source_title = title(scene, rng.choices(TITLE_KINDS, TITLE_SHARES)[0], rng, made_up=rng.random() < 0.7)
+            prompt = text_prompt(tokenizer, "rewrite", caption=detailed_caption(scene), title=source_title.text)
+            answer = merged_caption(scene, source_title)
         pairs.append((tokenizer(prompt).input_ids, tokenizer(answer + END).input_ids))
     return CaptionTokens(*_padded(tokenizer, pairs))
 
 
 EXPAND_SHARE = 0.15
 TITLE_SHARES = (0.34, 0.08, 0.06, 0.06, 0.4, 0.06)
-"""Of `TITLE_KINDS` in the fit: telling a name that fits from one that does not takes the most examples."""
+"""Share of each of `TITLE_KINDS` in the fit. Telling names that fit from names that do not takes the most examples."""
 TextTask = Literal["expand", "rewrite"]
 TEXT_TASKS: dict[TextTask, tuple[str, ...]] = {"expand": ("prompt",), "rewrite": ("caption", "title")}
 
@@ -131,7 +132,7 @@ TEXT_TASKS: dict[TextTask, tuple[str, ...]] = {"expand": ("prompt",), "rewrite":
 def _padded(
     tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[list[int], list[int]]]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Prompts and answers as ids (B, L), and a mask of the answers."""
+    """Prompts followed by answers as token ids (B, L), right-padded, and a mask of the answers."""
     length = max(len(prompt) + len(answer) for prompt, answer in pairs)
     ids = torch.full((len(pairs), length), token_id(tokenizer, PAD))
     mask = torch.zeros_like(ids, dtype=torch.bool)

@@ -1,10 +1,10 @@
-"""Synthetic clips for fitting the captioner: drawn once into memory-mapped files, then read in augmented batches.
+"""Synthetic clips for fitting the captioner: rendered once into memory-mapped files, then read in augmented batches.
 
-A clip is drawn larger, spoilt a little as video encoding does, and brought to the captioner's few pixels by area, as
-decoded footage will be. Each cached clip gives five: as it is, mirrored, backwards, both, and one frame held. The
-words are changed with the picture, so every label stays true.
+A clip is rendered at a larger size, degraded a little by JPEG as video encoding would, and reduced by area averaging to
+the captioner's few pixels, as decoded footage will be. Each cached clip is used in five versions: unchanged, mirrored,
+backwards, both, and with one frame repeated. The words change with the picture, so every label stays true.
 
-Buckets are frame sizes of one clip shape each. Seeds from HELD_OUT_SEED on are never fitted on.
+A bucket holds clips of one frame size. Clips with a seed of HELD_OUT_SEED or higher are never used for fitting.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ UNSEEN_PAIRS = frozenset(
         ("ring", "blue"),
     }
 )
-"""Shapes and colours that are never fitted on together, one in eight: what the network says of them it has put together
-itself."""
+"""Pairs of shape and colour that are in no clip of the fit, about one scene in eight: a right caption of such a pair
+shows that the network combines what it knows."""
 NUM_FRAMES = 8
 NUM_SLICES = 4
 BUCKETS: dict[str, tuple[int, int]] = {
@@ -58,9 +58,9 @@ BUCKETS: dict[str, tuple[int, int]] = {
     "64x80": (64, 80),
     "48x80": (48, 80),
 }
-"""(width, height) in pixels: square, 4:3, 16:9 and their upright twins on the captioner's 16 px grid."""
+"""(width, height) in pixels: square, 4:3, 16:9 and the same in portrait, on the captioner's grid of 16 px."""
 TRIM_FRAC = 0.08
-"""Up to this share of a clip is cut off at each end: a detected shot is not always the whole of a drawn one."""
+"""Up to this share of a clip is cut off at each end, because a detected shot is not always a whole synthetic clip."""
 MAX_THINGS = 2
 
 THING_WORDS: dict[str, tuple[str, ...]] = {
@@ -91,7 +91,7 @@ BACKWARDS = MIRRORED | {
 
 
 def mirrored(scene: Scene) -> Scene:
-    """The scene whose clip is this one's with left and right exchanged. Objects are named from left to right."""
+    """The scene of this one's clip with left and right exchanged. Captions name objects from left to right."""
     things = [
         replace(t, direction=MIRRORED.get(t.direction, t.direction), centre=(1 - t.centre[0], t.centre[1]))
         for t in reversed(scene.things)
@@ -100,19 +100,19 @@ def mirrored(scene: Scene) -> Scene:
 
 
 def backwards(scene: Scene) -> Scene:
-    """The scene whose clip is this one's with time reversed."""
+    """The scene of this one's clip with time reversed."""
     things = [replace(t, direction=BACKWARDS.get(t.direction, t.direction)) for t in scene.things]
     return replace(scene, things=tuple(things), camera=BACKWARDS.get(scene.camera, scene.camera))
 
 
-def held(scene: Scene) -> Scene:
-    """The scene of one frame of the clip, held: an image, in which nothing moves."""
+def frozen(scene: Scene) -> Scene:
+    """The scene of one frame of the clip, repeated: an image, in which nothing moves."""
     things = [replace(t, direction="still", speed="slowly", spins=False) for t in scene.things]
     return replace(scene, things=tuple(things), camera="still")
 
 
 def words_of_thing(thing: Thing) -> dict[str, str]:
-    """A caption's words for an object, with the same names as `pipeline.synthetic.world.attributes`."""
+    """The words that a caption uses for an object, by attribute as in `pipeline.synthetic.world.attributes`."""
     still = thing.direction == "still"
     return {
         "shape": thing.shape,
@@ -126,6 +126,7 @@ def words_of_thing(thing: Thing) -> dict[str, str]:
 
 
 def words_of_place(scene: Scene) -> dict[str, str]:
+    """The words that a caption uses for background, light, camera and number of objects."""
     return {
         "background": scene.background,
         "pattern": scene.pattern,
@@ -136,10 +137,11 @@ def words_of_place(scene: Scene) -> dict[str, str]:
 
 
 def draw_clip(seed: int, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """One clip as a captioner will see it, and where its objects are.
+    """One clip as a captioner will see it, and the positions of its objects.
 
     Returns:
-        frames (T, H, W, 3) uint8 and centres (S, MAX_THINGS, 2), x and y in pixels, NaN for an object that is not.
+        frames (T, H, W, 3) uint8 and centres (S, MAX_THINGS, 2), x and y in pixels; NaN where the scene has fewer
+        objects.
     """
     scene, rng = draw_scene(seed), random.Random(f"clip-{seed}")
     scale = rng.choice((2, 3, 4))
@@ -148,7 +150,7 @@ def draw_clip(seed: int, width: int, height: int) -> tuple[np.ndarray, np.ndarra
     quality = rng.choice((None, 30, 50, 70, 90))
     frames = np.stack(
         [
-            cv2.resize(_spoilt(frame, quality), (width, height), interpolation=cv2.INTER_AREA)
+            cv2.resize(_degraded(frame, quality), (width, height), interpolation=cv2.INTER_AREA)
             for frame in render_at(scene, width * scale, height * scale, positions)
         ]
     )
@@ -158,8 +160,8 @@ def draw_clip(seed: int, width: int, height: int) -> tuple[np.ndarray, np.ndarra
     return frames, centres
 
 
-def _spoilt(frame: np.ndarray, quality: int | None) -> np.ndarray:
-    """Block artefacts and colour subsampling as of an encoder; None leaves the frame as drawn."""
+def _degraded(frame: np.ndarray, quality: int | None) -> np.ndarray:
+    """Block artefacts and colour subsampling, as an encoder makes them; None leaves the frame unchanged."""
     if quality is None:
         return frame
     done, encoded = cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, quality])
@@ -178,17 +180,18 @@ class Bucket:
 
 
 def is_unseen(scene: Scene) -> bool:
+    """Whether an object has a pair of shape and colour that is left out of the fit."""
     return any((thing.shape, thing.colour) in UNSEEN_PAIRS for thing in scene.things)
 
 
 def seeds_from(first: int, num_clips: int, *, unseen: bool) -> list[int]:
-    """The next seeds whose scenes hold a pair of UNSEEN_PAIRS, or none."""
+    """The next seeds, from `first` on, whose scenes have a pair of UNSEEN_PAIRS (`unseen`), or have none."""
     fitting = (seed for seed in count(first) if is_unseen(draw_scene(seed)) is unseen)
     return list(islice(fitting, num_clips))
 
 
 def open_bucket(folder: Path, name: str, num_clips: int, first_seed: int, *, unseen: bool = False) -> Bucket:
-    """Map a bucket of the cache, drawing what is missing; an interrupted drawing starts that bucket again."""
+    """Memory-map a bucket of the cache. A bucket that is missing or incomplete is rendered first."""
     folder.mkdir(parents=True, exist_ok=True)
     width, height = BUCKETS[name]
     start = first_seed + list(BUCKETS).index(name) * SEEDS_PER_BUCKET
@@ -216,8 +219,9 @@ class ClipBatch:
     scenes: list[Scene]
 
 
-def take_batch(bucket: Bucket, indices: Sequence[int], rng: random.Random, held_frac: float) -> ClipBatch:
-    """Read clips, each mirrored and reversed by a coin, and a share `held_frac` of them with one frame held."""
+def take_batch(bucket: Bucket, indices: Sequence[int], rng: random.Random, frozen_frac: float) -> ClipBatch:
+    """Read clips. Each is mirrored with probability 1/2, reversed with 1/2, and shows one repeated frame with
+    `frozen_frac`."""
     frames, centres, scenes = [], [], []
     for i in sorted(indices):
         clip, at, scene = np.array(bucket.frames[i]), bucket.centres[i].copy(), bucket.scenes[i]
@@ -225,12 +229,12 @@ def take_batch(bucket: Bucket, indices: Sequence[int], rng: random.Random, held_
             clip, at, scene = clip[:, :, ::-1], _mirrored_centres(at, clip.shape[2], scene), mirrored(scene)
         if rng.random() < 0.5:
             clip, at, scene = clip[::-1], at[::-1], backwards(scene)
-        if rng.random() < held_frac:
+        if rng.random() < frozen_frac:
             t = rng.randrange(NUM_FRAMES)
             clip, at, scene = (
                 np.repeat(clip[t : t + 1], NUM_FRAMES, 0),
                 np.repeat(at[t // 2][None], NUM_SLICES, 0),
-                held(scene),
+                frozen(scene),
             )
         frames.append(clip)
         centres.append(at)
@@ -239,7 +243,7 @@ def take_batch(bucket: Bucket, indices: Sequence[int], rng: random.Random, held_
 
 
 def without_colour(batch: ClipBatch, rng: random.Random) -> ClipBatch:
-    """The clips in grey, by a random mixture of their channels, so that no colour has a grey of its own."""
+    """The clips in grey, by a random mixture of the colour channels, so that no colour can be told from its grey."""
     shares = np.array([rng.expovariate(1) for _ in range(3)], np.float32)
     grey = batch.frames @ (shares / shares.sum())
     return replace(batch, frames=np.repeat(grey.round().astype(np.uint8)[..., None], 3, axis=-1))

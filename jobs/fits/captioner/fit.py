@@ -1,9 +1,9 @@
-"""Fit the builtin captioner on synthetic clips: its vision first, with helper heads, then captions and tasks on text.
+"""Fit the built-in captioner on synthetic clips: first its vision with auxiliary heads, then captions and text tasks.
 
     python -m jobs.fits.captioner.fit --out DIR [--minutes M] [--seed S] [--clips N] [--start FOLDER]
 
-DIR/clips holds the synthetic clips, DIR/state.pt the fit so far (the same command resumes), DIR/log.jsonl the losses
-and the held-out accuracy by attribute, DIR/captioner the checkpoint and its card.
+DIR/clips has the synthetic clips, DIR/state.pt the state of the fit (the same command resumes it), DIR/log.jsonl the
+losses and the held-out accuracy by attribute, DIR/captioner the checkpoint and its card.
 """
 
 from __future__ import annotations
@@ -60,7 +60,10 @@ Scores = dict[str, dict[str, float]]
 
 @dataclass(frozen=True)
 class FitSettings(Schedule):
-    """The fit's numbers. `_frac` of time: the fit is given minutes, not steps, to suit the machine it is on."""
+    """Settings of the fit. Its length is set in minutes rather than steps, so that it fits the machine.
+
+    vision_only_frac: share of the time in which the auxiliary heads alone are the loss.
+    """
 
     minutes: float = 105.0
     seed: int = 0
@@ -70,25 +73,25 @@ class FitSettings(Schedule):
     weight_decay: float = 0.01
     vision_only_frac: float = 0.4
     heads_weight: float = 0.5
-    held_frame_frac: float = 0.04
+    frozen_frame_frac: float = 0.04
     grey_frac: float = 0.2
-    """Batches without colour, by which the helper heads alone learn: else a shape that never came in a colour is taken
-    for one that did."""
+    """Share of batches in grey, for the auxiliary heads only. Without them, the network takes a shape in a colour that
+    it never saw on it for a shape that it did see in that colour."""
     text_every: int = 1
-    """Every so many steps with captions a batch of text tasks is taken as well."""
+    """A batch of text tasks is added to every so many steps with captions."""
     check_every_s: float = 600.0
     save_every_s: float = 120.0
     log_every_s: float = 30.0
 
 
 def fitted_tokenizer() -> Qwen2Tokenizer:
-    """The tokenizer of the drawn captions, the prompts and the titles; always the same."""
+    """The tokenizer, fitted to synthetic captions, the prompts and titles; always the same."""
     texts = []
     for seed in range(TOKENIZER_SCENES):
         scene, rng = draw_scene(seed), random.Random(seed)
-        came_with = title(scene, rng.choice(TITLE_KINDS), rng)
-        texts += [to_json(structured_caption(scene)), short_prompt(scene, rng).text, came_with.text]
-        texts.append(merged_caption(scene, came_with))
+        source_title = title(scene, rng.choice(TITLE_KINDS), rng)
+        texts += [to_json(structured_caption(scene)), short_prompt(scene, rng).text, source_title.text]
+        texts.append(merged_caption(scene, source_title))
     questions = [load_prompt(f"{name}-builtin", known).user for name, known in (("caption", ()), *TEXT_TASKS.items())]
     return fit_tokenizer([*texts, *questions * 100])
 
@@ -101,8 +104,8 @@ def caption_loss(
 ) -> torch.Tensor:
     """Mean cross-entropy of the captions' tokens after the prompt.
 
-    All rows share one layout, so the positions of one row serve all; padding is on the right, where causal
-    attention never looks.
+    All rows have the same layout, so positions are computed for one row only. Padding is on the right, where causal
+    attention does not reach.
     """
     assert tokens.vision_span is not None
     start, end = tokens.vision_span
@@ -120,7 +123,7 @@ def caption_loss(
 
 
 def text_loss(net: Any, tokens: CaptionTokens) -> torch.Tensor:
-    """Mean cross-entropy of the answers' tokens where there is no video."""
+    """Mean cross-entropy of the answers' tokens of text tasks, which have no video."""
     positions = torch.arange(tokens.ids_BL.shape[1]).expand(3, *tokens.ids_BL.shape)
     return _answer_loss(net, net.get_input_embeddings()(tokens.ids_BL), positions, tokens)
 
@@ -129,8 +132,8 @@ def _answer_loss(net: Any, inputs_BLE: torch.Tensor, positions: torch.Tensor, to
     hidden_BLE = net.model.language_model(
         inputs_embeds=inputs_BLE, position_ids=positions, use_cache=False
     ).last_hidden_state
-    asked = tokens.answer_mask_BL[:, 1:]
-    return F.cross_entropy(net.lm_head(hidden_BLE[:, :-1][asked]), tokens.ids_BL[:, 1:][asked])
+    is_answer = tokens.answer_mask_BL[:, 1:]
+    return F.cross_entropy(net.lm_head(hidden_BLE[:, :-1][is_answer]), tokens.ids_BL[:, 1:][is_answer])
 
 
 def build_optimizers(
@@ -138,10 +141,11 @@ def build_optimizers(
 ) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al. 2024; step size matched to AdamW's, Liu et al. 2025) for hidden matrices, AdamW for the rest.
 
-    The rest: embeddings, norms, biases, the patch projection and the helper heads' answers. Rates are set every step.
+    The rest: embeddings, norms, biases, the patch projection and the outputs of the auxiliary heads. Learning rates are
+    set at every step.
 
     Args:
-        not_hidden: parts of the names of matrices that belong to the rest.
+        not_hidden: matrices with one of these in their name belong to the rest.
     """
     named = [(name, parameter) for module in modules for name, parameter in module.named_parameters()]
     hidden = [p for name, p in named if p.ndim == 2 and not any(part in name for part in not_hidden)]
@@ -173,7 +177,7 @@ class Fit:
         settings, rng = self.settings, random.Random(f"{self.settings.seed}-{self.step}")
         bucket = buckets[rng.choice(sorted(buckets))]
         chosen = rng.sample(range(len(bucket.scenes)), min(settings.batch, len(bucket.scenes)))
-        batch = take_batch(bucket, chosen, rng, settings.held_frame_frac)
+        batch = take_batch(bucket, chosen, rng, settings.frozen_frame_frac)
         height, width = batch.frames.shape[2:4]
         labels, offset = token_labels(batch)
         is_grey = rng.random() < settings.grey_frac
@@ -209,7 +213,7 @@ class Fit:
         self.step += 1
 
     def start_from(self, folder: Path) -> None:
-        """Take over another checkpoint's weights; those of words by the word, as its tokenizer may be another."""
+        """Load another checkpoint's weights. Word embeddings are matched by word, because tokenizers may differ."""
         other: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
         weights, words = other.state_dict(), Qwen2Tokenizer.from_pretrained(folder).get_vocab()
         own = self.net.state_dict()
@@ -222,7 +226,7 @@ class Fit:
                     own[name][number] = value[words[word]]
 
     def save(self, path: Path) -> None:
-        """Everything that the next step depends on, written beside `path` and renamed."""
+        """Write everything that the next step depends on, to a temporary file that is then renamed to `path`."""
         partial = path.with_suffix(".partial")
         modules = {"net": self.net.state_dict(), "heads": self.heads.state_dict()}
         optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
@@ -239,7 +243,7 @@ class Fit:
 
 
 def fit_captioner(out: Path, settings: FitSettings, start: Path | None = None) -> Scores:
-    """Run or resume the fit in `out`; returns the held-out scores of the checkpoint it wrote."""
+    """Run or resume the fit in `out`; returns the held-out scores of the checkpoint that it writes."""
     each, each_held_out = settings.num_clips // len(BUCKETS), settings.held_out_clips // len(BUCKETS)
     held_out = {
         unseen: [open_bucket(out / "clips", name, each_held_out, HELD_OUT_SEED, unseen=unseen) for name in BUCKETS]
@@ -255,9 +259,9 @@ def fit_captioner(out: Path, settings: FitSettings, start: Path | None = None) -
     reports: list[dict[str, float]] = []
     saved_s = checked_s = logged_s = fit.spent_s
     while fit.done_frac < 1:
-        began = time.perf_counter()
+        start_s = time.perf_counter()
         reports.append(fit.advance(buckets))
-        fit.spent_s += time.perf_counter() - began
+        fit.spent_s += time.perf_counter() - start_s
         if fit.spent_s - logged_s > settings.log_every_s:
             logged_s = fit.spent_s
             _log(out, fit, _means(reports))
@@ -281,11 +285,11 @@ def fit_captioner(out: Path, settings: FitSettings, start: Path | None = None) -
 def _how_fitted(fit: Fit, start: Path | None) -> str:
     settings = fit.settings
     command = f"python -m jobs.fits.captioner.fit --out DIR --minutes {settings.minutes:g} --clips {settings.num_clips}"
-    told = f"Fitted by `{command} --seed {settings.seed}`\nin {fit.step:,} steps on one CPU core."
+    text = f"Fitted by `{command} --seed {settings.seed}`\nin {fit.step:,} steps on one CPU core."
     if start is None:
-        return told
-    going_on = "It went on from an earlier checkpoint (`--start`), which may have seen\nthe pairs called unseen below."
-    return f"{told} {going_on}"
+        return text
+    origin = "It continued from an earlier checkpoint (`--start`), which may have seen\nthe pairs called unseen below."
+    return f"{text} {origin}"
 
 
 def _log(out: Path, fit: Fit, facts: Mapping[str, object]) -> None:
@@ -303,20 +307,20 @@ def _means(reports: list[dict[str, float]]) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Fit the builtin captioner on synthetic clips.")
+    parser = argparse.ArgumentParser(description="Fit the built-in captioner on synthetic clips.")
     parser.add_argument("--out", type=Path, required=True, help="folder for clips, state, log and checkpoint")
     parser.add_argument("--minutes", type=float, default=FitSettings.minutes)
     parser.add_argument("--seed", type=int, default=FitSettings.seed)
     parser.add_argument("--clips", type=int, default=FitSettings.num_clips)
     parser.add_argument(
-        "--start", type=Path, help="folder of a checkpoint to go on from, for a better fit in less time"
+        "--start", type=Path, help="folder of a checkpoint to continue from, for a better fit in less time"
     )
-    asked = parser.parse_args()
+    args = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     scores = fit_captioner(
-        asked.out, FitSettings(minutes=asked.minutes, seed=asked.seed, num_clips=asked.clips), asked.start
+        args.out, FitSettings(minutes=args.minutes, seed=args.seed, num_clips=args.clips), args.start
     )
     print(json.dumps(scores, indent=1))
 

@@ -1,9 +1,9 @@
 """Fit the small image-text model on synthetic clips: `python -m jobs.fits.clip.fit --out DIR [--minutes M] [--seed S]`.
 
-Loss: symmetric contrastive cross-entropy (Radford et al. 2021, section 2.3) with every true pair of the batch as a
-target and texts with one wrong word as further negatives; plus two helpers that cost little and are thrown away
-afterwards: linear heads that name the facts from either embedding, and naming each token from its own final state,
-which keeps words that no frame can show (left, right, zoom) apart in the states that condition a video model.
+Loss: symmetric contrastive cross-entropy (Radford et al. 2021, section 2.3). Every true pair of the batch is a
+positive, and texts with one wrong word are further negatives. Two auxiliary losses cost little and are not part of the
+model: linear heads predict the facts from either embedding; and each token is predicted from its own final state, which
+keeps words that no single frame shows (left, right, zoom) apart in the states that condition a video model.
 
 Shapes: B frames, N texts, F facts, L tokens, D text width, E embedding.
 """
@@ -48,7 +48,7 @@ from pipeline.synthetic.world import Scene, draw_scene
 
 @dataclass(frozen=True)
 class FitConfig:
-    """Settings of the fit; the learning rate follows a cosine over the time budget."""
+    """Settings of the fit; the learning rate is a cosine over the time budget."""
 
     minutes: float = 60.0
     seed: int = 0
@@ -66,7 +66,7 @@ class FitConfig:
 
 @dataclass(frozen=True)
 class Batch:
-    """Pixels and ids, and what scenes show and texts say."""
+    """Pixels and token ids, and the facts that scenes show and texts state."""
 
     pixels_BCHW: Tensor
     ids: list[list[int]]
@@ -75,7 +75,7 @@ class Batch:
 
 
 class ClipFit:
-    """The model being fitted, its helper heads and the data it sees."""
+    """The model that is being fitted, its auxiliary heads and its data."""
 
     def __init__(self, config: FitConfig, frames: np.ndarray):
         torch.manual_seed(config.seed)
@@ -116,13 +116,13 @@ class ClipFit:
         )
 
     def _shifted(self, pixels_BCHW: Tensor) -> Tensor:
-        """Move the batch by up to 3 px and add a little noise, as compression and re-sizing will."""
+        """Move the batch by up to 3 px and add a little noise, because compressed and resized footage varies so."""
         dy, dx = self.rng.randint(0, 6), self.rng.randint(0, 6)
         padded = F.pad(pixels_BCHW, (3, 3, 3, 3), mode="replicate")[..., dy : dy + IMAGE_PX, dx : dx + IMAGE_PX]
         return padded + 0.05 * torch.randn_like(padded)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """The three terms, each a scalar."""
+        """The three terms of the loss, each a scalar."""
         image_BE = self.model.encode_image(batch.pixels_BCHW)
         text_NE, token_loss = self._encode_texts(batch.ids)
         scale = self.model.logit_scale.exp().clamp(max=100.0)
@@ -133,7 +133,8 @@ class ClipFit:
         return {"contrast": contrast, "facts": facts, "tokens": token_loss}
 
     def _encode_texts(self, ids: list[list[int]]) -> tuple[Tensor, Tensor]:
-        """Embeddings (N, E) and the mean loss of naming tokens; long and short texts go separately to save padding."""
+        """Embeddings (N, E) and the mean loss of predicting tokens; short and long texts are separate to save
+        padding."""
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         pooled, losses = [], []
         for part in (order[: len(order) // 2], order[len(order) // 2 :]):
@@ -173,14 +174,14 @@ class ClipFit:
 
 
 def _soft_cross_entropy(logits: Tensor, true: Tensor) -> Tensor:
-    """Cross-entropy to a uniform choice among the true columns; rows without one are left out."""
+    """Cross-entropy to a uniform distribution over the true columns; rows without a true column are left out."""
     rows = true.sum(-1) > 0
     targets = true[rows] / true[rows].sum(-1, keepdim=True)
     return -(targets * logits[rows].log_softmax(-1)).sum(-1).mean()
 
 
 def fit(config: FitConfig, out: Path, cache: Path) -> dict[str, float]:
-    """Fit until the time is up; write the model and `fit.jsonl` at each scoring and return the last scores."""
+    """Fit until the time is up; at each scoring write the model and a line of `fit.jsonl`. Returns the last scores."""
     if config.num_clips > HELD_OUT_SEED:
         raise ValueError(f"num_clips: seeds from {HELD_OUT_SEED} are held out")
     frames = draw_frames(cache / f"frames-{config.num_clips}.npy", range(config.num_clips))
@@ -214,7 +215,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=FitConfig.seed)
     parser.add_argument("--clips", type=int, default=FitConfig.num_clips, help="number of synthetic clips to fit on")
     parser.add_argument(
-        "--cache", type=Path, default=Path("out/clip-frames"), help="folder for drawn frames and the log"
+        "--cache", type=Path, default=Path("out/clip-frames"), help="folder for synthetic frames and the log"
     )
     args = parser.parse_args()
     config = FitConfig(minutes=args.minutes, seed=args.seed, num_clips=args.clips)

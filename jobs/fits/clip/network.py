@@ -1,7 +1,7 @@
-"""The small image-text model as open_clip will load it: architecture, image transform, tokenizer, files.
+"""The small image-text model in open_clip's format: architecture, image transform, tokenizer, files.
 
-The image tower is the residual network of Radford et al. 2021 at its smallest: on 64 px pictures and two CPU cores it
-learns in an hour what a vision transformer would need many more pictures for.
+The image tower is a very small residual network of Radford et al. 2021. On pictures of 64 px it learns within an hour
+on two CPU cores; a vision transformer needs many more pictures.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ PREPROCESS_CFG: dict[str, Any] = {
 
 
 def build_tokenizer(texts: list[str], vocab_size: int = 1024) -> PreTrainedTokenizerFast:
-    """Lower-casing byte-level BPE (Sennrich et al. 2016): any text has tokens, frequent words have one."""
+    """Byte-level BPE on lower-case text (Sennrich et al. 2016): it can encode any text, and a frequent word is one
+    token."""
     core = Tokenizer(models.BPE())
     core.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])  # type: ignore[assignment]
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)  # type: ignore[assignment]
@@ -69,7 +70,7 @@ def build_tokenizer(texts: list[str], vocab_size: int = 1024) -> PreTrainedToken
 
 
 def normalised(pixels: np.ndarray) -> Tensor:
-    """(B, H, W, 3) uint8 to (B, 3, H, W) float32, as the saved transform does it."""
+    """(B, H, W, 3) uint8 to (B, 3, H, W) float32, as the saved image transform does it."""
     mean, std = PREPROCESS_CFG["mean"][0], PREPROCESS_CFG["std"][0]
     return (torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255 - mean) / std
 

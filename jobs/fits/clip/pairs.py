@@ -1,7 +1,7 @@
-"""Frames of synthetic clips and texts that are true of them, for fitting the small image-text model.
+"""Frames of synthetic clips with true texts, for fitting the small image-text model.
 
-A text says some of the facts that a single frame shows and leaves others open. A pair is positive when all that the
-text says holds for the scene, so a batch has as many positives as are true, not one per image.
+A text states some of the facts that a single frame shows, and not others. A pair is positive if everything that the
+text states is true of the scene; an image of a batch can therefore have several positives.
 
 Shapes: B frames, N texts, F facts.
 """
@@ -67,7 +67,7 @@ def scene_facts(scene: Scene) -> list[int]:
 
 
 def text_of(scene: Scene, kind: str) -> str:
-    """A true text of one of `KINDS`; "detailed" and "short" also say what only a video shows (motion, camera)."""
+    """A true text of one of `KINDS`; "detailed" and "short" also state what only a video shows (motion, camera)."""
     if kind == "detailed":
         return detailed_caption(scene)
     if kind == "short":
@@ -80,7 +80,7 @@ def text_of(scene: Scene, kind: str) -> str:
 
 
 def said_facts(scene: Scene, kind: str) -> list[int]:
-    """`scene_facts` with what `text_of` leaves open as `UNSAID`."""
+    """`scene_facts`, with `UNSAID` for each fact that `text_of` does not state."""
     open_facts = {
         "detailed": set(),
         "seen": set(),
@@ -94,7 +94,7 @@ def said_facts(scene: Scene, kind: str) -> list[int]:
 
 
 def one_word_wrong(scene: Scene, kind: str, rng: random.Random) -> Scene:
-    """The scene with one fact changed that a text of this kind says: the source of a hard negative."""
+    """The scene with one change to a fact that a text of this kind states: its text is a hard negative."""
     if kind == "place" or (kind in ("detailed", "seen") and rng.random() < 0.4):
         return with_wrong(scene, rng.choice(list(PLACE_FACTS)), rng)
     return with_wrong(scene, rng.choice(["shape", "colour"] if kind in ("short", "named") else list(THING_FACTS)), rng)
@@ -112,13 +112,13 @@ def with_wrong(scene: Scene, name: str, rng: random.Random) -> Scene:
 
 
 def true_pairs(texts_NF: np.ndarray, scenes_BF: np.ndarray) -> np.ndarray:
-    """(N, B) bool: everything the text says holds for the scene."""
+    """(N, B) bool: everything that the text states is true of the scene."""
     said = texts_NF[:, None, :]
     return ((said == UNSAID) | (said == scenes_BF[None])).all(-1)
 
 
 def small_frames(scene: Scene, positions: list[float]) -> np.ndarray:
-    """Draw at a size and aspect that the seed decides, then shrink as open_clip's transform will.
+    """Frames rendered at a size and aspect that depend on the seed, then reduced as open_clip's transform does it.
 
     Returns:
         (T, IMAGE_PX, IMAGE_PX, 3) uint8 RGB.
@@ -132,7 +132,7 @@ def small_frames(scene: Scene, positions: list[float]) -> np.ndarray:
 
 
 def draw_frames(path: Path, seeds: range) -> np.ndarray:
-    """Memory-mapped (len(seeds), FRAMES_PER_CLIP, IMAGE_PX, IMAGE_PX, 3) uint8, drawn once and read again later."""
+    """Memory-mapped (len(seeds), FRAMES_PER_CLIP, IMAGE_PX, IMAGE_PX, 3) uint8; rendered only if `path` is missing."""
     if path.is_file():
         return np.load(path, mmap_mode="r")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,7 @@
-"""How well a small image-text model knows held-out synthetic clips: `python -m jobs.fits.clip.scores FOLDER [--clips
-N]`.
+"""Scores of an image-text model on held-out synthetic clips: `python -m jobs.fits.clip.scores FOLDER [--clips N]`.
 
-Scores are read through the same classes that curation uses, from the files on disk, so they include half precision,
-the image transform and the tokenizer.
+They are computed from the files on disk by the classes that curation uses, so they include the effects of half
+precision, the image transform and the tokenizer.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ POSITIONS = [(i + 0.5) / 8 for i in range(8)]
 
 
 def retrieval_scores(folder: Path, first_seed: int, num_clips: int = 100) -> dict[str, float]:
-    """Scores over clips with seeds from `first_seed`, all as fractions of clips unless named otherwise.
+    """Scores over clips with seeds from `first_seed` on, as fractions of clips unless stated otherwise.
 
     Returns:
         recall_at_1, recall_at_5: the right clip among all, given its detailed caption.
         short_recall_at_5: the same for the short caption, which several clips may share.
         right_colour, ...: the true detailed caption scores above one in which only this word is wrong.
         similarity_true, similarity_other: mean dot product with the true caption and with those of other clips;
-            the 5th percentile of the former and the 95th of the latter show how far a threshold can tell them apart.
+            the 5th percentile of the former and the 95th of the latter show how well a threshold can separate them.
     """
     embedder = ClipEmbedder(EmbeddingConfig(model=str(folder)))
     scenes = [draw_scene(seed) for seed in range(first_seed, first_seed + num_clips)]
@@ -51,7 +50,7 @@ def retrieval_scores(folder: Path, first_seed: int, num_clips: int = 100) -> dic
 
 
 def _recall(similarity: np.ndarray, k: int) -> float:
-    """Fraction of texts (rows) whose own clip (column) is among the k most similar."""
+    """Fraction of texts (rows) whose own clip (same column) is among the k most similar ones."""
     better = (similarity > similarity.diagonal()[:, None]).sum(1)
     return float((better < k).mean())
 

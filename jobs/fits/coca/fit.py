@@ -1,12 +1,13 @@
-"""Fit the builtin CoCa on synthetic clips: its vision first, with helper heads, then contrast and captions as well.
+"""Fit the built-in CoCa on synthetic clips: first its vision tower with auxiliary heads, then with CoCa's losses too.
 
     python -m jobs.fits.coca.fit --out DIR [--minutes M] [--seed S] [--clips N] [--cache FOLDER] [--start FOLDER]
 
-DIR/log.jsonl holds the losses and the held-out accuracy by attribute, DIR/coca the checkpoint and its card. Synthetic
-clips are those of the captioner's fit, kept in FOLDER (DIR/clips unless given).
+DIR/log.jsonl has the losses and the held-out accuracy by attribute, DIR/coca the checkpoint and its card. The synthetic
+clips are those of the captioner's fit, cached in FOLDER (by default DIR/clips).
 
-The loss is open_clip's own for CoCa (Yu et al. 2022, arXiv:2205.01917, section 3.2). With it alone a small network
-learns colours at once and shapes hardly, so every patch is asked directly as well (`model/readers/captioner_heads.py`).
+The loss is open_clip's own for CoCa (Yu et al. 2022, arXiv:2205.01917, section 3.2). With it alone a small network soon
+learns colours but hardly any shapes, so auxiliary heads also predict the attributes from every patch
+(`model/readers/captioner_heads.py`).
 
 Shapes: B clips, T pictures of a clip, P tokens of a picture, D width, L words.
 """
@@ -35,22 +36,23 @@ from jobs.fits.captioner.fit import build_optimizers
 from jobs.fits.clip.network import save_model
 from jobs.fits.clip.pairs import text_of
 from jobs.fits.coca.network import CAPTION_KIND, CONTEXT_LENGTH, WIDTH, build_coca, fitted_tokenizer, model_cfg
-from jobs.fits.coca.pictures import SHOWN, picture_labels, spoilt, take_pictures
+from jobs.fits.coca.pictures import SHOWN, degraded, picture_labels, take_pictures
 from jobs.fits.coca.scores import card, held_out_scores
 from jobs.fits.schedule import Schedule
 from model.readers.captioner_heads import TokenHeads, heads_loss
 from model.readers.coca import frame_tokens, load_coca, pooled_with_summary
 
 NOT_HIDDEN = ("embed", "to_scores", "query", "text_decoder.text_projection")
-"""Parts of the names of matrices that AdamW fits: of words in and out, places and queries."""
+"""Matrices with one of these in their name are fitted by AdamW: embeddings of words and positions, queries, outputs."""
 Scores = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
 class FitSettings(Schedule):
-    """The fit's numbers. `_frac` of time: the fit is given minutes, not steps, to suit the machine it is on.
+    """Settings of the fit. Its length is set in minutes rather than steps, so that it fits the machine.
 
-    minutes: of one core's time, so that company on the machine makes no worse a fit.
+    minutes: CPU time of one core, so that other work on the machine does not change the result.
+    vision_only_frac: share of the time in which the auxiliary heads alone are the loss.
     """
 
     minutes: float = 25.0
@@ -58,22 +60,23 @@ class FitSettings(Schedule):
     num_clips: int = 12_000
     held_out_clips: int = 200
     pictures: int = 48
-    """In a batch, of as many clips or of fewer."""
+    """Pictures in a batch: one of each clip, or several of fewer clips."""
     weight_decay: float = 0.01
     vision_only_frac: float = 0.35
     heads_weight: float = 0.5
     contrast_weight: float = 1.0
     caption_weight: float = 2.0
-    """Of the paper, section 4.1: captions count double."""
+    """Twice the contrastive weight, as in the paper (section 4.1)."""
     grey_frac: float = 0.15
-    """Batches without colour, by which the helper heads alone learn."""
+    """Share of batches in grey, for the auxiliary heads only."""
     check_every_s: float = 300.0
 
 
 HEADS_ONLY_FRAC = 0.03
-"""Of a fit that goes on from a checkpoint: time for the helper heads, which no checkpoint holds."""
+"""`vision_only_frac` of a fit that continues from a checkpoint, which has no auxiliary heads, so they start
+untrained."""
 RUN_SHARES = {1: 0.6, 2: 0.15, 4: 0.15, 8: 0.1}
-"""Share of batches by the number of pictures that are pooled together, so that clips are known too."""
+"""Share of batches by the number of pictures of a clip that are pooled, so that the model learns clips and pictures."""
 
 
 class Fit:
@@ -89,7 +92,7 @@ class Fit:
         self.step = 0
 
     def start_from(self, folder: Path) -> None:
-        """Take over another checkpoint's weights; the helper heads begin anew."""
+        """Load another checkpoint's weights; the auxiliary heads start untrained."""
         self.net.load_state_dict(load_coca(str(folder)).model.state_dict())
 
     def advance(self, buckets: Mapping[str, Bucket], done_frac: float) -> dict[str, float]:
@@ -98,12 +101,12 @@ class Fit:
         bucket = buckets[rng.choice(sorted(buckets))]
         run = rng.choices(list(RUN_SHARES), list(RUN_SHARES.values()))[0]
         chosen = rng.sample(range(len(bucket.scenes)), min(settings.pictures // run, len(bucket.scenes)))
-        batch = take_pictures(take_batch(bucket, chosen, rng, held_frac=0.0), run, rng)
+        batch = take_pictures(take_batch(bucket, chosen, rng, frozen_frac=0.0), run, rng)
         labels, offset = picture_labels(batch)
         is_grey = rng.random() < settings.grey_frac
         if is_grey:
             batch, labels = without_colour(batch, rng), without_colour_labels(labels)
-        tokens_BTPD = frame_tokens(self.net, spoilt(batch.frames, rng)).unflatten(0, (-1, run))
+        tokens_BTPD = frame_tokens(self.net, degraded(batch.frames, rng)).unflatten(0, (-1, run))
         loss, accuracy = heads_loss(self.heads(tokens_BTPD[:, :, 1:]), labels, offset)
         report = {"heads_loss": loss.item(), **{f"patch_{name}": share for name, share in accuracy.items()}}
         if done_frac >= settings.vision_only_frac and not is_grey:
@@ -114,17 +117,17 @@ class Fit:
         return report
 
     def _losses(self, tokens_BTPD: Tensor, captions: list[str]) -> dict[str, Tensor]:
-        """open_clip's two terms, weighted."""
+        """open_clip's two weighted terms: contrastive loss and caption loss."""
         summary_BD, seen_BQD = pooled_with_summary(self.net, tokens_BTPD)
         padded = {"padding": "max_length", "max_length": CONTEXT_LENGTH, "truncation": True}
         ids_BL = torch.tensor(self.tokenizer(captions, **padded)["input_ids"])
-        said = self.net(None, ids_BL, image_latent=F.normalize(summary_BD, dim=-1), image_embs=seen_BQD)
+        output = self.net(None, ids_BL, image_latent=F.normalize(summary_BD, dim=-1), image_embs=seen_BQD)
         return self.coca_loss(
-            said["image_features"],
-            said["text_features"],
-            said["logits"],
-            said["labels"],
-            said["logit_scale"],
+            output["image_features"],
+            output["text_features"],
+            output["logits"],
+            output["labels"],
+            output["logit_scale"],
             output_dict=True,
         )
 
@@ -142,7 +145,7 @@ class Fit:
 
 
 def fit_coca(out: Path, settings: FitSettings, cache: Path, start: Path | None = None, width: int = WIDTH) -> Scores:
-    """Fit until the time is up, from nothing or from a checkpoint; returns the held-out scores of what it wrote."""
+    """Fit until the time is up, from the start or from a checkpoint; returns the held-out scores of the result."""
     each, each_held_out = settings.num_clips // len(BUCKETS), settings.held_out_clips // len(BUCKETS)
     held_out = {
         unseen: [open_bucket(cache, name, each_held_out, HELD_OUT_SEED, unseen=unseen) for name in BUCKETS]
@@ -155,9 +158,9 @@ def fit_coca(out: Path, settings: FitSettings, cache: Path, start: Path | None =
     out.mkdir(parents=True, exist_ok=True)
     spent_s = checked_s = 0.0
     while spent_s < 60 * settings.minutes:
-        began = time.process_time()
+        start_s = time.process_time()
         report = fit.advance(buckets, spent_s / (60 * settings.minutes))
-        spent_s += time.process_time() - began
+        spent_s += time.process_time() - start_s
         _log(out, fit.step, spent_s, report)
         if "caption_loss" in report and spent_s - checked_s > settings.check_every_s:
             checked_s = spent_s
@@ -174,8 +177,8 @@ def fit_coca(out: Path, settings: FitSettings, cache: Path, start: Path | None =
 def _how_fitted(fit: Fit, start: Path | None) -> str:
     settings = fit.settings
     command = f"python -m jobs.fits.coca.fit --out DIR --minutes {settings.minutes:g} --clips {settings.num_clips}"
-    told = f"Fitted by `{command} --seed {settings.seed}`\nin {fit.step:,} steps on one CPU core."
-    return told if start is None else f"{told} It went on from an earlier checkpoint (`--start`)."
+    text = f"Fitted by `{command} --seed {settings.seed}`\nin {fit.step:,} steps on one CPU core."
+    return text if start is None else f"{text} It continued from an earlier checkpoint (`--start`)."
 
 
 def _log(out: Path, step: int, spent_s: float, facts: Mapping[str, object]) -> None:
@@ -185,22 +188,22 @@ def _log(out: Path, step: int, spent_s: float, facts: Mapping[str, object]) -> N
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Fit the builtin CoCa on synthetic clips.")
+    parser = argparse.ArgumentParser(description="Fit the built-in CoCa on synthetic clips.")
     parser.add_argument("--out", type=Path, required=True, help="folder for the log and the checkpoint")
     parser.add_argument("--minutes", type=float, default=FitSettings.minutes)
     parser.add_argument("--seed", type=int, default=FitSettings.seed)
     parser.add_argument("--clips", type=int, default=FitSettings.num_clips)
-    parser.add_argument("--cache", type=Path, help="folder of synthetic clips; DIR/clips unless given")
+    parser.add_argument("--cache", type=Path, help="folder of synthetic clips (default: OUT/clips)")
     parser.add_argument(
-        "--start", type=Path, help="folder of a checkpoint to go on from, for a better fit in less time"
+        "--start", type=Path, help="folder of a checkpoint to continue from, for a better fit in less time"
     )
-    asked = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    settings = FitSettings(minutes=asked.minutes, seed=asked.seed, num_clips=asked.clips)
-    if asked.start is not None:
+    settings = FitSettings(minutes=args.minutes, seed=args.seed, num_clips=args.clips)
+    if args.start is not None:
         settings = replace(settings, vision_only_frac=HEADS_ONLY_FRAC)
-    scores = fit_coca(asked.out, settings, asked.cache or asked.out / "clips", asked.start)
+    scores = fit_coca(args.out, settings, args.cache or args.out / "clips", args.start)
     print(json.dumps(scores, indent=1))
 
 

@@ -1,6 +1,6 @@
-"""The small CoCa as open_clip will load it: architecture, tokenizer, first weights (Yu et al. 2022, arXiv:2205.01917).
+"""The small CoCa in open_clip's format: architecture, tokenizer, initial weights (Yu et al. 2022, arXiv:2205.01917).
 
-Its tokenizer, picture size and transform are those of the small image-text model (`jobs/fits/clip/network.py`).
+Its kind of tokenizer, picture size and transform are those of the small image-text model (`jobs/fits/clip/network.py`).
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from pipeline.synthetic.world import draw_scene
 PATCH_PX = 8
 WIDTH = 128
 CONTEXT_LENGTH = 32
-"""Two objects and a background are 29 words and marks."""
+"""In tokens; a caption of two objects and a background has 29."""
 TOKENIZER_SCENES = 4000
 CAPTION_KIND = "seen"
-"""Of `jobs.fits.clip.pairs.text_of`: what a still picture shows, so neither motion nor camera."""
+"""Kind of text of `jobs.fits.clip.pairs.text_of`: what a still picture shows, so neither motion nor camera."""
 
 
 def fitted_tokenizer() -> PreTrainedTokenizerFast:
-    """The tokenizer of the drawn captions; always the same."""
+    """The tokenizer, fitted to synthetic captions; always the same."""
     return build_tokenizer([text_of(draw_scene(seed), CAPTION_KIND) for seed in range(TOKENIZER_SCENES)])
 
 
 def model_cfg(vocab_size: int, width: int = WIDTH) -> dict[str, Any]:
-    """What open_clip builds the network from."""
+    """The configuration from which open_clip builds the network."""
     words = {"context_length": CONTEXT_LENGTH, "vocab_size": vocab_size, "width": width, "heads": width // 32}
     return {
         "embed_dim": width,

@@ -1,4 +1,4 @@
-"""Pictures from the synthetic clips as the small CoCa sees them, for its fit: one of each clip, or a few.
+"""Pictures from synthetic clips as the small CoCa sees them, for its fit: one or several of each clip.
 
 Shape suffixes: B clips, T pictures of a clip, O objects.
 """
@@ -21,15 +21,15 @@ from jobs.fits.clip.pairs import IMAGE_PX
 from jobs.fits.coca.network import PATCH_PX
 
 MOVING = ("direction", "speed", "spin", "camera")
-"""What no still picture shows."""
+"""Attributes that no still picture shows."""
 SHOWN = {name: num_answers for name, num_answers in QUESTIONS.items() if name not in MOVING}
 SHIFT_PX = 3
 SHARPENING = (-0.4, 0.8)
-"""Share of the fine detail (what a mean of 3 x 3 pixels takes away) that is added to a batch."""
+"""Range of the sharpening of a batch, as a share of its fine detail (what a mean over 3 x 3 pixels removes)."""
 
 
 def take_pictures(batch: ClipBatch, num_pictures: int, rng: random.Random) -> ClipBatch:
-    """So many different frames of each clip, squashed to squares as the checkpoint's transform does it.
+    """`num_pictures` different frames of each clip, squashed to squares as the checkpoint's transform does it.
 
     Returns:
         frames (B, T, IMAGE_PX, IMAGE_PX, 3) and centres (B, T, O, 2) in their pixels.
@@ -50,10 +50,10 @@ def squashed(frame: np.ndarray) -> np.ndarray:
     return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC))
 
 
-def spoilt(pixels: np.ndarray, rng: random.Random) -> Tensor:
+def degraded(pixels: np.ndarray, rng: random.Random) -> Tensor:
     """(B, T, H, W, 3) uint8 normalised to (B * T, 3, H, W), moved by up to SHIFT_PX, blurred or sharpened, with noise.
 
-    Frames come from clips of few pixels; those of larger ones are sharper when squashed.
+    The fit's clips have few pixels; frames of larger clips are sharper after they were squashed.
     """
     padded = F.pad(normalised(pixels.reshape(-1, *pixels.shape[2:])), (SHIFT_PX,) * 4, mode="replicate")
     dy, dx = rng.randint(0, 2 * SHIFT_PX), rng.randint(0, 2 * SHIFT_PX)
@@ -63,6 +63,6 @@ def spoilt(pixels: np.ndarray, rng: random.Random) -> Tensor:
 
 
 def picture_labels(batch: ClipBatch) -> tuple[dict[str, Tensor], Tensor]:
-    """True answers of the helper heads for each patch of each picture: `SHOWN` -> (B, T, M), and offsets."""
+    """True answers for the auxiliary heads at each patch of each picture: question -> (B, T, M), and offsets."""
     labels, offset = token_labels(batch, PATCH_PX)
     return {name: labels[name] for name in SHOWN}, offset

@@ -18,7 +18,7 @@ from jobs.fits.captioner.clips import (
     THING_WORDS,
     UNSEEN_PAIRS,
     backwards,
-    held,
+    frozen,
     mirrored,
     open_bucket,
     seeds_from,
@@ -79,12 +79,12 @@ def test_a_reversed_scene_is_the_clip_backwards(camera):
 
 
 def test_a_held_scene_does_not_move():
-    said = attributes(detailed_caption(held(draw_scene(3))))
+    said = attributes(detailed_caption(frozen(draw_scene(3))))
     assert (said["direction"], said["speed"], said["spin"], said["camera"]) == ("still", "none", "none", "still")
 
 
 def test_batches_name_the_object_that_is_there(bucket):
-    batch = take_batch(bucket, range(6), random.Random(0), held_frac=0.3)
+    batch = take_batch(bucket, range(6), random.Random(0), frozen_frac=0.3)
     labels, offset = token_labels(batch)
     height, width = batch.frames.shape[2:4]
     assert labels["object"].shape == (6, 4, (height // GRID_PX) * (width // GRID_PX))
@@ -179,7 +179,7 @@ def test_a_resumed_fit_is_the_uninterrupted_one(bucket, tokenizer, tmp_path):
 
 
 def test_the_loss_falls(bucket, tokenizer):
-    fit = Fit(replace(SETTINGS, batch=6, held_frame_frac=0.0), tokenizer)
+    fit = Fit(replace(SETTINGS, batch=6, frozen_frame_frac=0.0), tokenizer)
     fit.spent_s = 6.0
     losses = [fit.advance({"80x48": bucket}) for _ in range(10)]
     assert losses[-1]["heads_loss"] < 0.8 * losses[0]["heads_loss"]

@@ -17,7 +17,7 @@ from jobs.fits.clip.network import normalised, save_model
 from jobs.fits.clip.pairs import IMAGE_PX, text_of
 from jobs.fits.coca.fit import RUN_SHARES, Fit, FitSettings, fit_coca
 from jobs.fits.coca.network import CAPTION_KIND, CONTEXT_LENGTH, fitted_tokenizer
-from jobs.fits.coca.pictures import SHOWN, picture_labels, spoilt, squashed, take_pictures
+from jobs.fits.coca.pictures import SHOWN, degraded, picture_labels, squashed, take_pictures
 from jobs.fits.coca.scores import captions_of, held_out_scores
 from model.readers.coca import load_coca
 from pipeline.synthetic.world import attributes, detailed_caption, draw_scene
@@ -97,10 +97,10 @@ def test_labels_lie_on_the_patches_of_the_things(bucket: Bucket) -> None:
 def test_spoiling_keeps_the_picture(bucket: Bucket) -> None:
     pictures = take_pictures(take_batch(bucket, [0], random.Random(0), 0.0), 2, random.Random(0))
     torch.manual_seed(0)
-    spoilt_2CHW = spoilt(pictures.frames, random.Random(0))
-    assert spoilt_2CHW.shape == (2, 3, IMAGE_PX, IMAGE_PX)
+    degraded_2CHW = degraded(pictures.frames, random.Random(0))
+    assert degraded_2CHW.shape == (2, 3, IMAGE_PX, IMAGE_PX)
     plain = torch.from_numpy(pictures.frames[0]).permute(0, 3, 1, 2) / 255
-    assert (spoilt_2CHW * 0.25 + 0.45 - plain).abs().mean() < 0.1
+    assert (degraded_2CHW * 0.25 + 0.45 - plain).abs().mean() < 0.1
 
 
 def test_losses_fall_when_the_same_few_clips_come_again(tokenizer, bucket: Bucket) -> None:
