@@ -1,1 +1,1 @@
-"""Around sampling: the picture or video that a sample starts from, and sampled frames to files."""
+"""Input and output of `reelmill sample`: the picture or video that it starts from, and the file that it writes."""

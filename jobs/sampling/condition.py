@@ -1,4 +1,4 @@
-"""The image or video that a sampled clip starts from: read, cut to the sample's shape, and timed at its frame rate."""
+"""The image or video that a sample starts from: read, cropped to the sample's shape, resampled to its frame rate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from schemas.errors import UsageError
 
 @dataclass(frozen=True)
 class Source:
-    """A readable file: displayed size, and the presentation times of its frames."""
+    """A file that can be decoded: its size as displayed, and the presentation times of its frames."""
 
     path: str
     width_px: int
@@ -22,10 +22,10 @@ class Source:
 
 
 def open_source(path: str) -> Source:
-    """Decode a file once to learn its size and times.
+    """Decode a file once to find its size and times.
 
     Raises:
-        UsageError: it has no picture that can be decoded.
+        UsageError: no frame of it can be decoded.
     """
     try:
         container, stream = open_video(path)
@@ -39,12 +39,12 @@ def open_source(path: str) -> Source:
                 shape = float(stream.sample_aspect_ratio or 1)
                 size = displayed_size(frame.width, frame.height, int(frame.rotation), shape)
     if size is None:
-        raise UsageError(f"{path}: nothing in it decodes")
+        raise UsageError(f"{path}: no frame of it can be decoded")
     return Source(path, *size, tuple(reader.times_us))
 
 
 def centre_box(source: Source, size_px: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The largest box in the middle of the picture with the aspect ratio of `size_px`: x, y, width, height."""
+    """The largest centred box with the aspect ratio of `size_px` (width, height): x, y, width, height."""
     width, height = size_px
     scale = min(source.width_px / width, source.height_px / height)
     box_width, box_height = max(round(width * scale), 1), max(round(height * scale), 1)
@@ -52,7 +52,7 @@ def centre_box(source: Source, size_px: tuple[int, int]) -> tuple[int, int, int,
 
 
 def last_frames(source: Source, size_px: tuple[int, int], fps: float, max_frames: int) -> np.ndarray:
-    """The end of a source at `fps`: as many frames as it lasts, at most `max_frames`, rounded down to 4k + 1.
+    """The last frames of a source, resampled to `fps`: at most `max_frames`, rounded down to 4k + 1.
 
     Returns:
         (T, H, W, 3) uint8 RGB of `size_px` (width, height).

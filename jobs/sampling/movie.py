@@ -1,4 +1,4 @@
-"""Sampled frames to files: H.264 in mp4, or one frame as png; a file appears whole or not at all."""
+"""Writes sampled frames: H.264 in mp4, or one frame as png. A file is written under a temporary name, then renamed."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ from PIL import Image
 from schemas.errors import UsageError
 
 QUALITY = {"crf": "16", "preset": "medium"}
-"""Visually lossless: what is to be seen are the model's faults, not the codec's."""
+"""Visually lossless, so that all visible faults are the model's."""
 MAX_DENOMINATOR = 1001
 
 
 def check_target(path: Path, num_frames: int) -> None:
-    """Raise UsageError unless `path` is a file name for this many frames, in a folder that can be written."""
+    """Check that `path` can be written and that its format can have `num_frames` frames.
+
+    Raises:
+        UsageError: another file type than mp4 or png, several frames for a png, or a folder that cannot be written.
+    """
     if path.suffix not in (".mp4", ".png"):
         raise UsageError(f"-o {path}: the name must end in .mp4 or .png")
     if path.suffix == ".png" and num_frames != 1:
-        raise UsageError(f"-o {path}: a png holds one frame, not {num_frames}; leave out --seconds")
+        raise UsageError(f"-o {path}: a png has one frame, not {num_frames}; leave out --seconds")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = _partial(path)
@@ -33,7 +37,7 @@ def check_target(path: Path, num_frames: int) -> None:
 
 
 def write_frames(path: Path, frames: np.ndarray, fps: float) -> None:
-    """Write (T, H, W, 3) uint8 RGB frames as the name asks."""
+    """Write (T, H, W, 3) uint8 RGB frames in the format of the file name."""
     partial = _partial(path)
     if path.suffix == ".png":
         Image.fromarray(frames[0]).save(partial, format="png")
@@ -47,7 +51,7 @@ def _write_mp4(path: Path, frames: np.ndarray, fps: float) -> None:
     with av.open(str(path), "w", format="mp4") as container:
         stream = cast(av.VideoStream, container.add_stream("libx264", Fraction(fps).limit_denominator(MAX_DENOMINATOR)))
         stream.width, stream.height = width, height
-        # 4:2:0, which every player knows, halves both sides; odd sizes need the full one.
+        # 4:2:0, which every player supports, halves both sides of colour; odd sizes need 4:4:4.
         stream.pix_fmt = "yuv420p" if width % 2 == height % 2 == 0 else "yuv444p"
         stream.options = dict(QUALITY)
         for frame in frames:

@@ -1,1 +1,1 @@
-"""Around `model.training`: samples of a release, Ray Train, what a run folder says of itself."""
+"""What `reelmill train` adds to `model.training`: samples from a release, Ray Train workers, the settings of a run."""

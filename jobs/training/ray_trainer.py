@@ -1,7 +1,7 @@
-"""Ray Train around `model.training.loop.fit`: workers, their devices, and metrics on their way to the driver.
+"""Runs `model.training.loop.fit` on the workers of Ray Train, with their devices, and reports metrics to the driver.
 
-The run folder is the state of a run: model.training resumes from it whoever starts it, so Ray Train is given nothing
-to restore, and a run killed by SIGKILL, a lost worker and the same command given twice are one case.
+The state of a run is in its folder, and `model.training` always resumes from there. Ray Train therefore has nothing to
+restore; a killed run, a lost worker and the same command given twice are handled in the same way.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from schemas.recipe import decode_recipe
 from schemas.recipe.train import TrainConfig
 
 REPORT_EVERY_STEPS = 10
-"""`ray.train.report` makes all ranks wait for each other."""
+"""Not at each step, because `ray.train.report` makes all ranks wait for each other."""
 WORKER_FAILURES = 2
-"""How often Ray starts the workers again after one is lost."""
+"""How often Ray restarts the workers after one is lost."""
 
 
 def train_with_ray(run_dir: Path, train: TrainConfig) -> None:
-    """Run the training of `run_dir`, whose `config.json` is written, to its last step.
+    """Run the training of `run_dir`, which has its `config.json` already, to its last step.
 
-    A worker asks for one logical CPU and the coordinator for none, so that one worker fits on any machine.
+    A worker asks Ray for one logical CPU and the coordinator for none, so that one worker fits on any machine.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # workers share busy cores instead of spinning on them
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads sleep, so that workers can share cores
     connect()
     trainer = ray.train.torch.TorchTrainer(
         train_worker,
@@ -55,7 +55,7 @@ def train_with_ray(run_dir: Path, train: TrainConfig) -> None:
 
 
 def train_worker(settings: dict[str, Any]) -> None:
-    """What each worker runs: load the samples, fit, report."""
+    """The function that each worker runs: load the samples, fit, report."""
     context = ray.train.get_context()
     run_dir = Path(settings["run_dir"])
     config = read_run_config(run_dir)
@@ -76,9 +76,9 @@ def train_worker(settings: dict[str, Any]) -> None:
 
 
 def _threads_asked_for() -> int | None:
-    """The user's OMP_NUM_THREADS; Ray sets its own for workers, by their logical CPUs."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdigit() and int(asked) > 0 else None
+    """The user's OMP_NUM_THREADS. It is read here, because Ray sets another one in its workers."""
+    value = os.environ.get("OMP_NUM_THREADS", "")
+    return int(value) if value.isdigit() and int(value) > 0 else None
 
 
 def _worker_resources(train: TrainConfig) -> dict[str, float]:

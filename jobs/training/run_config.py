@@ -1,4 +1,4 @@
-"""What a run folder says of itself: `config.json`, with all that resuming and sampling need to know."""
+"""The settings of a training run: `config.json` in its folder, with everything that resuming and sampling need."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from schemas.errors import UsageError
 
 FILE = "config.json"
 FIXED = ("release_hash", "transform", "autoencoder_fingerprint", "text_encoder_fingerprint", "seed")
-"""Settings with which a run stands and falls; others may change when it is resumed."""
+"""Settings that must stay the same when a run is resumed; others may change."""
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """A run's data, encoders and usual clip."""
+    """A run's data, its encoders, and the size and length of its usual clip."""
 
     dataset: str
     release: str
@@ -41,7 +41,7 @@ class RunConfig:
     usual_width_px: int
     usual_height_px: int
     usual_num_frames: int
-    """The most frequent size among the clips and the length of the longest."""
+    """The most frequent size of the clips, and the number of frames of the longest."""
     train: Mapping[str, Any]
     """The `train` section of the recipe."""
 
@@ -51,7 +51,7 @@ class RunConfig:
 
 
 def usual_clip(shapes: Mapping[str, tuple[int, int, int, int]]) -> dict[str, int]:
-    """The `usual_` settings, from latent shapes (C, T, H, W)."""
+    """The `usual_` settings, from the shapes (C, T, H, W) of the latents by clip."""
     (height, width), _ = Counter((H, W) for _, _, H, W in shapes.values()).most_common(1)[0]
     longest = max(T for _, T, _, _ in shapes.values())
     return {
@@ -62,17 +62,17 @@ def usual_clip(shapes: Mapping[str, tuple[int, int, int, int]]) -> dict[str, int
 
 
 def write_run_config(run_dir: Path, config: RunConfig) -> None:
-    """Write a run's config, or check that the run which is there can be resumed with it.
+    """Write a run's config. If the folder has a run, check first that it can be resumed with this config.
 
     Raises:
-        UsageError: the folder cannot be written, or belongs to a run on other data.
+        UsageError: the folder cannot be written, or has a run on other data.
     """
     if (run_dir / FILE).exists():
         earlier = read_run_config(run_dir)
         for name in FIXED:
             before, now = getattr(earlier, name), getattr(config, name)
             if before != now:
-                raise UsageError(f"run {run_dir}: begun with {name} = {before}, not {now}; choose another --out")
+                raise UsageError(f"run {run_dir}: started with {name} = {before}, not {now}; choose another --out")
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
         write_json(run_dir / FILE, asdict(config))
@@ -84,12 +84,12 @@ def read_run_config(run_dir: Path) -> RunConfig:
     """Read a run's config.
 
     Raises:
-        UsageError: the folder is not a run's, or was written by another version.
+        UsageError: the folder has no run, or one that another version wrote.
     """
     try:
         values = json.loads((run_dir / FILE).read_text())
     except (OSError, json.JSONDecodeError) as error:
         raise UsageError(f"run {run_dir}: no readable {FILE}; is it the --out of `reelmill train`?") from error
     if not isinstance(values, dict) or values.keys() != {f.name for f in fields(RunConfig)}:
-        raise UsageError(f"run {run_dir}: {FILE} is not one that this version writes")
+        raise UsageError(f"run {run_dir}: {FILE} was written by another version of Reelmill")
     return RunConfig(**with_tuples(values))

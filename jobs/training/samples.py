@@ -1,7 +1,7 @@
-"""From the tables of a data set to training samples: a release, its latents, and its texts.
+"""Training samples from the tables of a data set: a release, its latents, and its texts.
 
-A release names clips; latents and texts are found by content address (clip and transform and autoencoder, text and
-encoder), so what was encoded in another way cannot be read by mistake.
+A release lists clips. Their latents are found by clip, transform and autoencoder, and their texts by content and text
+encoder, so nothing that was encoded in another way can be read by mistake.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from schemas.tables.latents import text_id
 
 @dataclass(frozen=True)
 class Encoding:
-    """Which latents and texts a run reads: the transform of `EncodeConfig`, and two fingerprints."""
+    """Which latents and texts a run reads: the transform of `EncodeConfig`, and fingerprints of the two encoders."""
 
     transform: str
     autoencoder: str
@@ -36,10 +36,10 @@ class Encoding:
 
 
 def latent_shapes(dataset: Dataset, release: Release, encoding: Encoding) -> dict[str, tuple[int, int, int, int]]:
-    """Shapes (C, T, H, W) of the release's latents by clip, read without the latents themselves.
+    """Shapes (C, T, H, W) of the release's latents by clip; the latents themselves are not read.
 
     Raises:
-        UsageError: none of the clips has been encoded in this way.
+        UsageError: no clip is encoded in this way.
     """
     table = _latents(dataset, release, encoding, ["clip_id", "shape"])
     shapes = {row["clip_id"]: tuple(row["shape"]) for row in table.to_pylist()}
@@ -52,10 +52,10 @@ def latent_shapes(dataset: Dataset, release: Release, encoding: Encoding) -> dic
 
 
 def load_samples(dataset: Dataset, release: Release, encoding: Encoding, mix: TextMix) -> list[Sample]:
-    """All samples of a release that have latents, in order of clip id, each with its texts in the shares of `mix`.
+    """All clips of a release that have latents, in order of clip id, each with its texts and their shares by `mix`.
 
     Raises:
-        UsageError: a clip has latents but none of its captions has been embedded.
+        UsageError: a clip has latents, but none of its captions is embedded.
     """
     texts = _texts(dataset, release, encoding)
     captions = {row["clip_id"]: training_texts(row) for row in release.clips.to_pylist()}
@@ -98,10 +98,10 @@ def training_texts(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def release_texts(release: Release) -> set[str]:
-    """All texts that training may draw of a release."""
+    """All texts of a release that training may use."""
     return {text for row in release.clips.to_pylist() for text in training_texts(row).values()}
 
 
 def _array(row: Mapping[str, Any]) -> np.ndarray:
-    """The array that a row holds as bytes, dtype and shape; writable."""
+    """The array that a row stores as bytes, dtype and shape; writable."""
     return np.frombuffer(row["data"], row["dtype"]).reshape(row["shape"]).copy()

@@ -128,7 +128,7 @@ def test_a_source_is_cut_to_the_shape_and_timed_at_the_rate(tmp_path):
         (["--size", "96", "-o", "clip.mp4"], "--size 96"),
         (["--seconds", "0", "-o", "clip.mp4"], "--seconds 0"),
         (["-o", "clip.avi"], "-o clip.avi"),
-        (["--seconds", "2", "-o", "clip.png"], "a png holds one frame"),
+        (["--seconds", "2", "-o", "clip.png"], "a png has one frame"),
         (["--image", "nowhere.png", "-o", "clip.mp4"], "nowhere.png"),
         (["--image", "a", "--video", "b", "-o", "clip.mp4"], "give one of them"),
         (["--steps", "0", "-o", "clip.mp4"], "--steps 0"),
