@@ -1,7 +1,7 @@
-"""`make bench`: what Reelmill costs beside the limit, measured in one run and given as ratios.
+"""`make bench`: the speed of curation as a share of bare decoding, the upper limit, on this machine.
 
-Both figures of a ratio come from the same machine in the same minute, so that the ratio carries over where seconds
-do not. Prints a table, and writes `out/bench.json`.
+Both figures of a ratio come from the same machine within minutes, so the ratio can be compared between machines, and
+the seconds cannot. Prints tables, and writes `out/bench.json`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ SIZE = (1280, 720)
 
 
 def bare_decode_frames(paths: list[str]) -> int:
-    """Decode the best video stream of each file, in FFmpeg's threads, and do nothing with the frames: the limit."""
+    """Decode the best video stream of each file in FFmpeg's threads and discard the frames: the upper limit of
+    speed."""
     frames = 0
     for path in paths:
         with av.open(path) as container:
@@ -46,7 +47,7 @@ def bare_decode_frames(paths: list[str]) -> int:
 
 
 def scan_frames(paths: list[str]) -> int:
-    """The one decode pass with all its measures, without Ray."""
+    """The single pass with its shot detector and all stream measures, without Ray."""
     from pipeline.scan.scan import ScanConfig, scan
     from schemas.recipe import load_recipe
 
@@ -55,7 +56,7 @@ def scan_frames(paths: list[str]) -> int:
 
 
 def curate_frames(paths: list[str]) -> int:
-    """`reelmill curate` without captions, Ray's start included."""
+    """`reelmill curate` without captions, with the start of Ray."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             sys.executable,
@@ -77,7 +78,7 @@ MEASUREMENTS = {"bare PyAV decode": bare_decode_frames, "one scan pass": scan_fr
 
 
 def measure_in_child(name: str, paths: list[str]) -> dict[str, float]:
-    """Run one measurement in a process of its own: frames, seconds, and the peak memory of its largest process."""
+    """Run one measurement in a separate process: frames, seconds, and the peak memory of its largest process."""
     code = (
         "import json, sys, time; from tests.bench import __main__ as bench\n"
         "name, *paths = sys.argv[1:]\n"
@@ -94,7 +95,7 @@ def measure_in_child(name: str, paths: list[str]) -> dict[str, float]:
 
 
 def _largest_process_bytes(pid: int) -> int:
-    """Resident memory of the largest process among one and its descendants, Ray's workers included."""
+    """Resident memory of the largest of a process and its descendants, which include Ray's workers."""
     largest = 0
     try:
         root = psutil.Process(pid)
@@ -106,7 +107,7 @@ def _largest_process_bytes(pid: int) -> int:
 
 
 def repeat(source: Path, target: Path, times: int) -> None:
-    """The same packets again and again, one after the other, without encoding."""
+    """Write a file with the packets of another several times in a row, without encoding them again."""
     with av.open(str(target), "w") as longer:
         stream, offset = None, 0
         for _ in range(times):
@@ -128,7 +129,7 @@ def main() -> int:
         minute = Path(folder) / "one_minute_720p.mp4"
         draw_video(minute, width=SIZE[0], height=SIZE[1], duration_s=SHORT_S)
         repeat(minute, long_video, REPEATS)
-        sets = {"drawn 720p, 1 minute": [str(minute)], "drawn 720p, 30 minutes": [str(long_video)]}
+        sets = {"synthetic 720p, 1 minute": [str(minute)], "synthetic 720p, 30 minutes": [str(long_video)]}
         if VIDEOS.is_dir():
             usable = sorted(str(p) for p in VIDEOS.iterdir() if p.suffix in (".mp4", ".webm", ".mkv"))
             sets["real footage"] = [path for path in usable if _decodes(path)]
@@ -141,7 +142,7 @@ def main() -> int:
                 results.append(
                     {"set": set_name, "measurement": name, "frames_per_s": rate, "of_bare": rate / bare} | figures
                 )
-        profiles = {name: profile_pass(paths) for name, paths in sets.items() if name != "drawn 720p, 30 minutes"}
+        profiles = {name: profile_pass(paths) for name, paths in sets.items() if name != "synthetic 720p, 30 minutes"}
     _show(console, results)
     for name, parts in profiles.items():
         _show_profile(console, name, parts)

@@ -1,10 +1,11 @@
-"""Every captioner backend on the same clips, as a user runs them: `curate` once, then `recaption` on a copy for each.
+"""Every captioner backend on the same clips: `curate` runs once, then `recaption` on a copy of the data set for each.
 
     python -m tests.bench.backends [--videos FOLDER] [--backends transformers,vllm,openai,coca]
 
-Without FOLDER it draws the demo's corpus. `openai` asks a live vLLM server that is started here. transformers, vllm and
-openai hold the same weights, so greedy texts are compared with those of the first backend; a caption that was drawn at
-its second try is not. What the built-in model says of footage is untrue, and here only its way there is tested.
+Without FOLDER it uses the demo's synthetic corpus. `openai` asks a live vLLM server that is started here. transformers,
+vllm and openai use the same weights, so their greedy texts are compared with those of the first backend. A caption that
+was retried is not compared, because its second text is sampled. The built-in model's captions of footage are wrong; on
+footage this only tests that all backends agree.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ def main() -> int:
 
 
 def run(arguments: Sequence[str]) -> dict[str, Any]:
-    """One command of reelmill; its summary."""
+    """Run one command of reelmill; returns its summary."""
     output = StringIO()
     with contextlib.redirect_stdout(output):
         status = reelmill([*arguments, "--json"])
@@ -66,7 +67,7 @@ def run(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def captioned(backend: str, folder: Path) -> tuple[list[dict[str, Any]], float]:
-    """The rows of `captions` of a copy of the data set, by clip, and the seconds that the job took, start included."""
+    """The rows of `captions` of a copy of the data set, by clip, and the seconds of the job with its start."""
     location = folder / backend
     shutil.copytree(folder / "plain", location)
     with settings_of(backend, folder) as settings:
@@ -80,7 +81,7 @@ def captioned(backend: str, folder: Path) -> tuple[list[dict[str, Any]], float]:
 @contextlib.contextmanager
 def settings_of(backend: str, folder: Path) -> Iterator[list[str]]:
     if backend != "openai":
-        # CoCa cannot merge with titles, as the demo's recipe wants it.
+        # The demo's recipe merges captions with titles, which CoCa cannot do.
         yield [f"caption.backend={backend}", *(["caption.rewrite="] if backend == "coca" else [])]
         return
     with vllm_server(BUILTIN_FOLDER, BUILTIN, folder / "server.log") as url:
@@ -100,16 +101,16 @@ def table_of(captions: Mapping[str, tuple[list[dict[str, Any]], float]]) -> Tabl
             for one, other in zip(reference, rows, strict=True)
             if one["num_attempts"] == other["num_attempts"] == 1
         ]
-        same = f"{sum(one == other for one, other in pairs)} of {len(pairs)}" if name in SAME_WEIGHTS else "-"
-        why = ", ".join(f"{reason} {number}" for reason, number in rejected.most_common())
+        num_equal = f"{sum(one == other for one, other in pairs)} of {len(pairs)}" if name in SAME_WEIGHTS else "-"
+        reasons = ", ".join(f"{reason} {number}" for reason, number in rejected.most_common())
         tokens = sum(row["num_output_tokens"] for row in rows)
         table.add_row(
             name,
             str(len(rows)),
             str(counts["ok"]),
-            f"{counts['rejected']} {why}".strip(),
+            f"{counts['rejected']} {reasons}".strip(),
             str(counts["failed"]),
-            same,
+            num_equal,
             str(tokens),
             f"{seconds:.0f}",
         )

@@ -1,8 +1,9 @@
-"""`python -m tests.bench.camera [--clips N]`: labels of camera motion against drawn truth.
+"""`python -m tests.bench.camera [--clips N] [--seed N]`: labels of camera motion compared with known camera moves.
 
-A virtual camera moves over drawn textures and, where there are videos beside the repository, over stills taken from
-them, at 24 to 60 frames a second, from 2% to 60% of the picture's width a second, with noise and objects in front; two
-of three clips go through an actual encoder and decoder. Prints what was drawn against what was said, by kind and speed.
+A virtual camera moves over synthetic textures and, if `../shared/videos` is there, over stills from real footage, at 24
+to 60 frames a second and 2% to 60% of the picture's width a second, with noise and moving objects in front. Two of
+three clips go through an encoder and a decoder. Prints true against measured labels, and the share that is right by
+kind, speed and other aspects.
 """
 
 from __future__ import annotations
@@ -36,15 +37,15 @@ SPEEDS = (0.02, 0.05, 0.1, 0.2, 0.35, 0.6)
 RATES = (24.0, 25.0, 30.0, 50.0, 60.0)
 SIZES = ((320, 180), (256, 256), (180, 320), (384, 216))
 TRAVEL_FRAC = 0.9
-"""How far a move may go, in longer sides of the view, so that it fits most pictures."""
+"""How far a camera may move, as a share of the view's longer side, so that it stays within most pictures."""
 CODECS: tuple[dict[str, str] | None, ...] = (None, {"crf": "20"}, {"crf": "30"})
 MOVERS = (None, None, (0.15, 0.2), (0.3, 0.3), (0.5, 0.15))
-"""Area and speed of an object in front; the larger ones only before a camera at rest or far slower."""
+"""Area and speed of a moving object, or none; the larger objects only in front of a camera that does not move."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One clip to judge: what the camera does, over what, and how it is stored."""
+    """One clip: the camera's move, the picture under it, its size, and how it is encoded (None: not at all)."""
 
     move: CameraMove
     picture: str
@@ -59,7 +60,7 @@ def plan(
     speeds: tuple[float, ...] = SPEEDS,
     seed: int = 0,
 ) -> list[Case]:
-    """Clips of every kind and speed in turns, everything else drawn by lot."""
+    """Clips of each kind and speed in turn; everything else is random."""
     rng = np.random.default_rng(seed)
     names = [*TEXTURES, *stills]
     cases = []
@@ -87,7 +88,7 @@ def plan(
 
 
 def measure(frames: Iterable[av.VideoFrame], fps: float) -> dict[str, Any]:
-    """The columns of motion and camera of a clip."""
+    """The columns of the measures `motion` and `camera` for a clip."""
     motion = None
     previous = None
     for index, raw in enumerate(frames):
@@ -98,13 +99,13 @@ def measure(frames: Iterable[av.VideoFrame], fps: float) -> dict[str, Any]:
         motion.push(frame, previous)
         previous = frame
     if motion is None or previous is None:
-        raise ValueError("a clip has one frame at least")
+        raise ValueError("the clip has no frames")
     span = Span(0, 0, previous.index + 1, 0, previous.time_us)
     return motion.scores(span, [span])
 
 
 def frames_of(case: Case, pictures: dict[str, np.ndarray]) -> Iterator[av.VideoFrame]:
-    """The clip as it is drawn, or as it comes back from the encoder."""
+    """The clip as it is rendered, or after encoding and decoding."""
     picture = pictures.get(case.picture)
     if picture is None:
         picture = draw_texture(cast(Texture, case.picture), 960, 720, case.move.seed)
@@ -123,7 +124,8 @@ def frames_of(case: Case, pictures: dict[str, np.ndarray]) -> Iterator[av.VideoF
 
 
 def real_stills(folder: Path, only: tuple[str, ...] = ("dev0", "dev13"), every_s: float = 4.0) -> dict[str, np.ndarray]:
-    """Frames of a folder's videos whose names begin so, without black borders, a few seconds apart, no flat ones."""
+    """Frames of the videos whose names start with one of `only`, every few seconds, without black borders or flat
+    ones."""
     stills = {}
     for path in sorted(path for path in folder.iterdir() if path.name.startswith(only)):
         with av.open(str(path)) as container:
@@ -156,7 +158,7 @@ def main() -> int:
     console = Console(highlight=False)
     stills = real_stills(VIDEOS) if VIDEOS.is_dir() else {}
     console.print(f"{len(TEXTURES)} textures, {len(stills)} real stills")
-    said: dict[str, Counter[str]] = defaultdict(Counter)
+    measured: dict[str, Counter[str]] = defaultdict(Counter)
     right: dict[tuple[str, Any], list[bool]] = defaultdict(list)
     cases = plan(args.clips, stills, seed=args.seed) + plan(args.extra, stills, EXTRA_KINDS, SPEEDS[1:], args.seed + 1)
     for case in cases:
@@ -166,7 +168,7 @@ def main() -> int:
             right["does not fit", ""].append(True)
             continue
         label = scores["camera_motion"] or "null"
-        said[case.move.kind][label] += 1
+        measured[case.move.kind][label] += 1
         ok = label == case.move.kind
         if case.move.kind in KINDS:
             source = "real still" if case.picture in stills else "texture"
@@ -181,15 +183,15 @@ def main() -> int:
         if not ok:
             numbers = {key: round(value, 3) if isinstance(value, float) else value for key, value in scores.items()}
             console.print(case, numbers, soft_wrap=True)
-    _show(console, said, right)
+    _show(console, measured, right)
     return 0
 
 
-def _show(console: Console, said: dict[str, Counter[str]], right: dict[tuple[str, Any], list[bool]]) -> None:
+def _show(console: Console, measured: dict[str, Counter[str]], right: dict[tuple[str, Any], list[bool]]) -> None:
     labels = [*KINDS, *EXTRA_KINDS, "null"]
-    table = Table("drawn", *labels)
+    table = Table("true \\ measured", *labels)
     for kind in (*KINDS, *EXTRA_KINDS):
-        table.add_row(kind, *(str(said[kind][label] or "") for label in labels))
+        table.add_row(kind, *(str(measured[kind][label] or "") for label in labels))
     console.print(table)
     shares = Table("", "", "clips", "right")
     for (aspect, value), marks in sorted(right.items(), key=str):

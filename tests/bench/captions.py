@@ -1,11 +1,11 @@
-"""Captions: output tokens a second of the stage beside those of the bare engine on the same requests, in one process.
+"""Output tokens a second of the caption stage as a share of the bare engine's on the same requests, in one process.
 
     python -m tests.bench.captions [--backend vllm] [--clips 256]
 
-Held-out synthetic clips, the built-in model. The engine is the same one for both; what it could remember of an earlier
-pass is switched off. The stage is given batches as its actor is, some side by side; the bare engine all requests at
-once. Besides the engine the stage fits frames, reads and checks answers, asks again, and compares texts with clips.
-Passes alternate, after one that is not counted.
+The clips are held-out synthetic ones and the model is the built-in one. Both use the same engine object, with its
+caches switched off. The stage gets batches as its Ray actor does, several at a time; the bare engine gets all requests
+at once. Beside asking the engine, the stage resizes frames, parses and checks answers, retries, and compares texts with
+clips. After a warm-up pass, passes of the two alternate.
 """
 
 from __future__ import annotations
@@ -36,19 +36,20 @@ from schemas.recipe import change_recipe, load_recipe
 
 HELD_OUT_SEED = 1_000_000_000
 SIZES = ((192, 192), (256, 144), (144, 256), (256, 192))
-FORGETFUL = "{enable_prefix_caching=false,mm_processor_cache_gb=0,max_model_len=2048}"
+NO_CACHES = "{enable_prefix_caching=false,mm_processor_cache_gb=0,max_model_len=2048}"
+"""Options of vLLM, so that a pass does not profit from an earlier one."""
 PASSES = 2
 
 
 class Recording:
-    """An engine that notes what it is asked, how many tokens it gives, and how long it has nothing to do."""
+    """An engine that records its requests, the number of its output tokens, and how long it is idle."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.grid_px, self.told_fps = engine, engine.grid_px, engine.told_fps
         self._lock = threading.Lock()
-        self.forget()
+        self.reset()
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         self.requests: list[Request] = []
         self.num_tokens, self._num_calls, self.idle_s, self._idle_since_s = 0, 0, 0.0, time.perf_counter()
 
@@ -70,19 +71,19 @@ class Recording:
 
 @dataclass(frozen=True)
 class Pass:
-    """One pass: seconds, output tokens, and seconds in which the engine had nothing to do."""
+    """One pass: seconds, output tokens, and seconds in which the engine was idle."""
 
     seconds: float
     num_tokens: int
     idle_s: float
 
     @property
-    def rate(self) -> float:
+    def tokens_per_s(self) -> float:
         return self.num_tokens / self.seconds
 
 
 def batch_of(seeds: Sequence[int], titles: Sequence[str] = ()) -> pa.Table:
-    """Synthetic clips as the frames operator hands them on, with what came with their sources."""
+    """Synthetic clips as the caption stage receives them, with the titles of their sources."""
     rows: dict[str, list[Any]] = defaultdict(list)
     for i, seed in enumerate(seeds):
         frames = render(draw_scene(seed), *SIZES[seed % len(SIZES)], 8)
@@ -103,7 +104,7 @@ def main() -> int:
     torch.set_num_threads(1)
     settings = [f"caption.backend={options.backend}"]
     if options.backend == "vllm":
-        settings.append(f"caption.engine_options={FORGETFUL}")
+        settings.append(f"caption.engine_options={NO_CACHES}")
     recipe = change_recipe(load_recipe("default"), settings)
     stage = Captioning(recipe, lambda stage, rows, seconds, num_bytes, counts: None)
     captioner: Any = stage._captioner
@@ -117,37 +118,40 @@ def main() -> int:
             return [json.loads(text) for done in calls.map(stage, batches) for text in done["row"].to_pylist()]
 
     rows = run_stage()
-    asked = list(recording.requests)
+    requests = list(recording.requests)
     bare: list[Pass] = []
     staged: list[Pass] = []
     for _ in range(PASSES):
-        bare.append(timed_pass(recording, lambda: recording.answer(asked, captioner.greedy)))
+        bare.append(timed_pass(recording, lambda: recording.answer(requests, captioner.greedy)))
         staged.append(timed_pass(recording, run_stage))
-    print_passes(bare, staged, rows, len(asked))
+    print_passes(bare, staged, rows, len(requests))
     return 0
 
 
 def timed_pass(recording: Recording, run: Any) -> Pass:
-    recording.forget()
+    recording.reset()
     start_s = time.perf_counter()
     run()
     seconds = time.perf_counter() - start_s
     return Pass(seconds, recording.num_tokens, recording.idle_s)
 
 
-def print_passes(bare: Sequence[Pass], staged: Sequence[Pass], rows: Sequence[dict[str, Any]], num_asked: int) -> None:
+def print_passes(
+    bare: Sequence[Pass], staged: Sequence[Pass], rows: Sequence[dict[str, Any]], num_requests: int
+) -> None:
     table = Table("what", "requests", "tokens", "s", "tokens/s", "of bare engine", "engine idle, s")
-    for one, other in zip(bare, staged, strict=True):
-        for name, done in (("bare engine", one), ("caption stage", other)):
-            figures = (f"{done.seconds:.1f}", f"{done.rate:.0f}", f"{done.rate / one.rate:.2f}", f"{done.idle_s:.2f}")
-            table.add_row(name, str(num_asked), str(done.num_tokens), *figures)
+    for bare_pass, stage_pass in zip(bare, staged, strict=True):
+        for name, done in (("bare engine", bare_pass), ("caption stage", stage_pass)):
+            share = done.tokens_per_s / bare_pass.tokens_per_s
+            figures = (f"{done.seconds:.1f}", f"{done.tokens_per_s:.0f}", f"{share:.2f}", f"{done.idle_s:.2f}")
+            table.add_row(name, str(num_requests), str(done.num_tokens), *figures)
     console = Console(highlight=False)
     console.print(table)
     second_tries = sum(row["num_attempts"] == 2 for row in rows)
     accepted = sum(row["status"] == "ok" for row in rows)
     rates = ", ".join(f"{len(rows) / done.seconds:.1f}" for done in staged)
     console.print(
-        f"{rates} clips/s; {accepted} of {len(rows)} accepted, {second_tries} at the second try or not at all"
+        f"{rates} clips/s; {accepted} of {len(rows)} captions accepted; {second_tries} clips were asked about twice"
     )
 
 

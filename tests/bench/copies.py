@@ -1,4 +1,4 @@
-"""Clips as files, their edited copies, and their fingerprints as the decode pass takes them."""
+"""Clips as files, for the duplicates bench, and their fingerprints as the single pass computes them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DRAWN_SIZES = ((320, 180), (256, 192), (180, 320), (240, 240))
 DRAWN_FPS = (24, 30, 15, 25)
 HELD_OUT_SEED = 1_000_900_000
 LONG_SIDE_PX = 640
-"""Real clips are taken at no more than this, for the encoder's sake."""
+"""Real clips are reduced to this, so that encoding them takes less time."""
 
 REAL_STRETCHES: dict[str, tuple[tuple[int, int], ...]] = {
     "dev01_sintel_trailer_letterbox_fades.mp4": (
@@ -43,11 +43,11 @@ REAL_STRETCHES: dict[str, tuple[tuple[int, int], ...]] = {
     "dev09_fireplace_dog_rot180_vfr.mp4": ((0, 25),),
     "dev13_portrait_hdr10_av1.mp4": ((0, 127),),
 }  # fmt: skip
-"""Stretches of single shots, as [first, last) frames, without most of their fades."""
+"""Parts of the real videos that are within one shot, as [first, last) frames, without most of their fades."""
 
 
 def write_drawn_clip(folder: Path, number: int, *, size: tuple[int, int] | None = None) -> Path:
-    """One synthetic scene of 2 to 5 s, its size and rate by its number."""
+    """Write one synthetic scene of 2 to 5 s; its size and frame rate depend on its number."""
     width, height = size or DRAWN_SIZES[number % len(DRAWN_SIZES)]
     fps = DRAWN_FPS[number % len(DRAWN_FPS)]
     num_frames = int(fps * (2 + number % 5 * 0.8))
@@ -59,7 +59,7 @@ def write_drawn_clip(folder: Path, number: int, *, size: tuple[int, int] | None 
 
 
 def write_real_clips(videos: Path, folder: Path) -> Iterator[Path]:
-    """The stretches of the real videos as clips of a constant rate."""
+    """Write the parts REAL_STRETCHES of the real videos as clips with a constant frame rate."""
     for file, stretches in REAL_STRETCHES.items():
         container, stream = open_video(str(videos / file))
         fps = Fraction(stream.average_rate or 25).limit_denominator(1000)
@@ -87,7 +87,7 @@ def _limited(picture: np.ndarray) -> np.ndarray:
 
 
 def fingerprints(path: Path, cuts: Sequence[float] = ()) -> list[dict[str, Any]]:
-    """Rows of the whole file, or of its parts between `cuts` (shares of its frames), as the clips table has them."""
+    """Rows as in the clips table, of the whole file or of its parts between `cuts` (shares of its frames)."""
     container, stream = open_video(str(path))
     reader = FrameReader(container, stream)
     measure = FingerprintMeasure(

@@ -1,11 +1,14 @@
-"""Duplicates: recall by kind of edit, false pairs among clips that are merely alike, and time by number of clips.
+"""Duplicates: recall by kind of edit, false pairs among clips that are only similar, and time by number of clips.
 
     python -m tests.bench.duplicates [--rows 10000,100000] [--edits] [--drawn 40]
 
-`--edits` writes each real and synthetic clip and its twelve copies as files and fingerprints them as the decode pass
-does. `--rows` makes fingerprints up: clips of 1 to 11 s of random walks, a third of them before one of fifty
-backgrounds, one in ten with a copy that is trimmed, faster, mirrored and noisy, and one in a hundred with the same
-leader in front.
+`--edits` writes each real and synthetic clip and its twelve edited copies as files and fingerprints them as the single
+pass does. `--rows` uses artificial fingerprints: random walks that stand for clips of 1 to 11 s. A third of them share
+one of fifty backgrounds, one in ten has a copy that is trimmed, faster, mirrored and noisy, and one in a hundred starts
+with the same leader.
+
+The default distances of `[duplicates]` were tuned on the edits of the real clips and the first 40 synthetic ones.
+Synthetic clips beyond these, as `--drawn 80` adds, were not tuned on.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ from tests.bench.copies import as_table, fingerprints, write_drawn_clip, write_r
 
 VIDEOS = Path(__file__).parents[3] / "shared" / "videos"
 STILL_BLOCK_LEVELS = 1.0
-"""Parts of one shot between whose frames the contrasts change by no more, on average, show the same still picture."""
+"""If the contrasts of two parts of a shot change by no more than this on average, both show the same still picture."""
 NUM_BACKGROUNDS = 50
 WIDE = DuplicatesConfig(near_distance=1.0, image_distance=1.0)
 
@@ -63,7 +66,7 @@ def bench_edits(console: Console, num_drawn: int) -> None:
 
 
 def _show_recall(console: Console, sources: dict[str, list[str]], rows: Sequence[dict[str, Any]]) -> None:
-    """Which copies are paired with their originals, among all originals and all copies of their kind."""
+    """Show which copies are paired with their originals, among all originals and all copies of their kind."""
     clips = HashedClips.of(as_table(rows))
     number = {clip_id: index for index, clip_id in enumerate(clips.ids)}
     digests = {row["clip_id"]: row["content_digest"] for row in rows}
@@ -100,7 +103,7 @@ def _show_recall(console: Console, sources: dict[str, list[str]], rows: Sequence
 
 
 def _show_alike(console: Console, rows: Sequence[dict[str, Any]], halves: Sequence[dict[str, Any]]) -> None:
-    """False pairs: copies of different clips, and the two parts of one moving shot."""
+    """Show false pairs: copies of different clips, and the two halves of one moving shot."""
     groups = {
         "different clips and their copies": (rows, lambda one, other: one.split(".")[0] == other.split(".")[0]),
         "halves of shots": (halves, lambda one, other: one == other),
@@ -115,7 +118,7 @@ def _show_alike(console: Console, rows: Sequence[dict[str, Any]], halves: Sequen
 
 
 def _is_still(clips: HashedClips, first: str, second: str) -> bool:
-    """Two parts of one shot that show the same unmoving picture: by policy, duplicates."""
+    """Whether two parts of one shot show the same still picture, and so count as duplicates."""
     if first.split(" from ")[0] != second.split(" from ")[0]:
         return False
     frames = np.concatenate([clips.contrasts[clips.frames(clips.ids.index(name))] for name in (first, second)])
@@ -123,7 +126,7 @@ def _is_still(clips: HashedClips, first: str, second: str) -> bool:
 
 
 def synthetic_clips(num_clips: int, seed: int) -> tuple[HashedClips, set[tuple[int, int]]]:
-    """Fingerprints of random clips with planted copies, and the pairs of clip numbers that are copies."""
+    """Artificial fingerprints of clips and of some copies, and the pairs of clip numbers that are copies."""
     random = np.random.default_rng(seed)
     contrasts, times, durations, planted = [], [], [], set()
     backgrounds = 25 * random.standard_normal((NUM_BACKGROUNDS, 64))
@@ -154,7 +157,7 @@ def synthetic_clips(num_clips: int, seed: int) -> tuple[HashedClips, set[tuple[i
 
 
 def _walk(random: np.random.Generator, num_frames: int, background: np.ndarray | None) -> np.ndarray:
-    """Contrasts that drift at a pace of their own; before a background by half as much as its own, (T, 64) int8."""
+    """Contrasts (T, 64) int8 that drift at a random speed; with a background they drift by half as much around it."""
     pace = random.choice([0.02, 0.1, 0.3])
     start, *steps = random.standard_normal((num_frames, 64))
     path = 25 * (start + pace * np.cumsum([np.zeros(64), *steps], axis=0))
@@ -162,7 +165,7 @@ def _walk(random: np.random.Generator, num_frames: int, background: np.ndarray |
 
 
 def _edited(random: np.random.Generator, frames: np.ndarray, seconds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A copy that is trimmed by up to a tenth at each end, up to a tenth faster, perhaps mirrored, and noisy."""
+    """A noisy copy, trimmed by up to a tenth at each end, sometimes a tenth faster, sometimes mirrored."""
     off = random.integers(0, max(len(frames) // 10, 1) + 1, 2)
     chosen = slice(off[0], len(frames) - off[1])
     copy = frames[chosen] + random.normal(0, 2.5, frames[chosen].shape)
@@ -194,7 +197,7 @@ def bench_rows(console: Console, counts: Sequence[int]) -> None:
     table = Table("clips", "frames", "planted", "recall", "false", "s", "CPU s", "input, MiB", "peak, MiB", "exponent")
     before = None
     for count in counts:
-        with multiprocessing.get_context("spawn").Pool(1) as pool:  # a process of its own, for its peak memory
+        with multiprocessing.get_context("spawn").Pool(1) as pool:  # a new process each, to measure its peak memory
             row = pool.apply(_time_rows, (count,))
         exponent = math.log(row["cpu"] / before["cpu"], row["clips"] / before["clips"]) if before else None
         table.add_row(

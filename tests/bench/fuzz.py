@@ -1,9 +1,9 @@
-"""Damaged files through the prober and the decoders: `python -m tests.bench.fuzz --files 5000`.
+"""Reads damaged video files as curation does: `python -m tests.bench.fuzz --files 5000`.
 
-Each file is a whole one (`fuzz_seeds`) that was damaged (`pipeline.synthetic.mutations`) as the seed and the file's
-number say, so a finding can be had again with `--seed S --first N --files 1`. Two isolated processes read them. Every
-file must end as a row with a reason or as rows that fit the tables; what is raised instead is a fault of ours. Prints a
-table of outcomes, and writes `out/fuzz.json`. Exits with 1 if something was raised.
+Each file is an intact one (`fuzz_seeds`) with damage (`pipeline.synthetic.mutations`) that depends on the seed and the
+file's number only, so a finding can be reproduced with `--seed S --first N --files 1`. Two sandboxed processes read the
+files. Every file must become a row with a reason, or rows that fit the tables; an exception is an error in Reelmill.
+Prints a table of outcomes, and writes `out/fuzz.json`. Exit status 1: there was an exception.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tests.bench.fuzz_seeds import make_seeds
 NUM_PROCESSES = 2
 SPLICED_FRAC, MISNAMED_FRAC = 0.05, 0.05
 SLOW_S = 5.0
-"""Files that take longer are kept and named beside those that crash."""
+"""Files that take longer are reported, as those that crash are."""
 
 
 @dataclass(frozen=True)
@@ -48,19 +48,19 @@ class Finding:
 
     @property
     def is_row(self) -> bool:
-        """Whether it ended in the tables by itself: not raised, and nothing died."""
+        """Whether it became rows of the tables: no exception, and the process that read it did not die."""
         return not self.outcome.startswith(("raised ", CRASHED, HUNG, OUT_OF_MEMORY))
 
     @property
     def kind(self) -> str:
-        """Outcome and, of an exception, the last place that it passed."""
+        """Outcome and, for an exception, the innermost line of its traceback and its message."""
         place = [line.strip() for line in self.detail.splitlines() if line.startswith("  File")][-1:]
         return " ".join([self.outcome, *place, *self.detail.splitlines()[-1:]])
 
 
 @dataclass
 class Tally:
-    """What came of the files."""
+    """The outcomes of all files."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
@@ -73,7 +73,7 @@ class Tally:
 
 
 def damaged(seeds: list[Path], seed: str, number: int) -> tuple[str, str, bytes]:
-    """File number `number`: a name, what was done to it, and its bytes."""
+    """File number `number`: its name, its damage in words, and its bytes."""
     rng = random.Random(f"fuzz-{seed}-{number}")
     source = rng.choice(seeds)
     data, suffix, steps = source.read_bytes(), source.suffix, []
@@ -101,14 +101,14 @@ def read_damaged(worker: IsolatedWorker, path: Path) -> tuple[str, str]:
 def fuzz(
     seeds: list[Path], seed: str, numbers: range, *, keep: Path | None = None, limit_s: float = float("inf")
 ) -> Tally:
-    """Read damaged files in isolated processes, until all are done or time is up."""
+    """Read damaged files in sandboxed processes, until all are read or the time is up."""
     tally = Tally()
     waiting = iter(numbers)
     end_s = time.monotonic() + limit_s
 
     def work(folder: str) -> None:
         with IsolatedWorker(LIMITS) as worker:
-            for number in waiting:  # an iterator of a range is safe to share
+            for number in waiting:  # both threads share this iterator, which a range's iterator allows
                 if time.monotonic() > end_s:
                     return
                 name, damage, data = damaged(seeds, seed, number)
@@ -122,7 +122,7 @@ def fuzz(
                 path.unlink()
 
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(NUM_PROCESSES) as pool:
-        for other in seeds:  # where playlists look for them
+        for other in seeds:  # playlists refer to these files
             shutil.copy(other, folder)
         for done in [pool.submit(work, folder) for _ in range(NUM_PROCESSES)]:
             done.result()
@@ -130,23 +130,23 @@ def fuzz(
 
 
 def _note(tally: Tally, finding: Finding) -> bool:
-    """Count an outcome; whether the file is worth a look."""
+    """Count an outcome; returns whether the file is to be reported."""
     tally.outcomes[finding.outcome] += 1
     tally.by_seed.setdefault(finding.name, Counter())[finding.outcome] += 1
     tally.longest_s = max(tally.longest_s, finding.seconds)
-    is_worth_a_look = not finding.is_row or finding.seconds > SLOW_S
-    if is_worth_a_look:
+    is_reported = not finding.is_row or finding.seconds > SLOW_S
+    if is_reported:
         tally.findings.append(finding)
-    return is_worth_a_look
+    return is_reported
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Damaged files through the prober and the decoders.")
+    parser = argparse.ArgumentParser(description="Read damaged video files as curation does.")
     parser.add_argument("--files", type=int, default=5000, metavar="N")
     parser.add_argument("--first", type=int, default=0, metavar="N", help="number of the first file")
     parser.add_argument("--seed", default="0", metavar="S")
-    parser.add_argument("--seconds", type=float, default=float("inf"), metavar="S", help="stop after so long")
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep files that crashed, hung, were slow or raised")
+    parser.add_argument("--seconds", type=float, default=float("inf"), metavar="S", help="stop after this time")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep files that crash, hang, are slow or raise")
     args = parser.parse_args()
     if args.keep:
         args.keep.mkdir(parents=True, exist_ok=True)

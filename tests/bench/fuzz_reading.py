@@ -1,4 +1,5 @@
-"""What the fuzzer has an isolated process do with one file: read it as curation does, to rows that can be stored."""
+"""What the sandboxed process of the fuzz bench does with one file: it reads it as curation does, into rows of
+tables."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from schemas import CLIPS, VIDEOS
 from schemas.recipe import load_recipe
 
 LIMITS = Limits(stall_s=60.0, call_s=300.0, memory_bytes=3 << 30)
-NUM_LOOKS, LOOK_PX = 4, (32, 32)
+NUM_FRAMES, FRAME_PX = 4, (32, 32)
 
 
 @functools.cache
@@ -26,15 +27,15 @@ def default_config() -> ScanConfig:
 
 
 def read_lightly(path: str) -> str:
-    """`read_file` with a shot detector that loads no network."""
+    """`read_file` with a shot detector that needs no neural network."""
     config = default_config()
     return read_file(path, replace(config, split=replace(config.split, detector="adaptive")))
 
 
 def read_file(path: str, config: ScanConfig | None = None) -> str:
-    """Scan a file, then look at frames of its first and last clip; what came of it, in a word or two.
+    """Scan a file, then read frames of its first and last clip; returns the outcome in a word or two.
 
-    Whatever is raised from here is a fault of ours.
+    Any exception from here is an error in Reelmill.
     """
     scanned = scan(ListedInput(path, file_bytes=os.path.getsize(path)), config or default_config())
     VIDEOS.encode([scanned.video])
@@ -43,13 +44,13 @@ def read_file(path: str, config: ScanConfig | None = None) -> str:
         assert scanned.video["reason"]
         assert not scanned.clips
         return scanned.video["reason"]
-    outcome = "probed, packets refused" if scanned.video["decode_errors"] else "probed"
+    outcome = "probed, with decode errors" if scanned.video["decode_errors"] else "probed"
     for clip in scanned.clips[:: max(len(scanned.clips) - 1, 1)]:
-        times_us = sample_times_us(clip["start_us"], clip["end_us"], NUM_LOOKS)
+        times_us = sample_times_us(clip["start_us"], clip["end_us"], NUM_FRAMES)
         try:
-            frames = read_clip(path, clip, times_us, LOOK_PX)
+            frames = read_clip(path, clip, times_us, FRAME_PX)
         except MediaError as error:
             return f"{outcome}; frames {error.reason}"
-        assert frames.shape == (NUM_LOOKS, *LOOK_PX, 3)
+        assert frames.shape == (NUM_FRAMES, *FRAME_PX, 3)
         assert frames.dtype == np.uint8
     return outcome

@@ -1,4 +1,4 @@
-"""Small whole files to damage, of every container, codec and pixel format that is expected and can be written here."""
+"""Small intact files to damage: every container, codec and pixel format that this build of FFmpeg can write."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHARED = Path(__file__).parents[3] / "shared" / "videos"
 NUM_FRAMES, FPS = 12, 12
 WIDTH, HEIGHT = 96, 64
 NUM_REAL_PACKETS, REAL_BYTES = 16, 100_000
-"""Of each stream of a real video so many packets are kept, until together they exceed so many bytes."""
+"""Of each stream of a real video this many packets are kept, or fewer if together they exceed this many bytes."""
 FOREIGN = {
     "mpeg2.ts": ("mpeg2video", "yuv420p"),
     "h264.ts": ("libx264", "yuv420p"),
@@ -42,9 +42,8 @@ FOREIGN = {
     "animated.webp": ("libwebp", "yuv420p"),
     "animated.apng": ("apng", "rgb24"),
 }
-"""Files beyond the synthetic corpus: encoder and pixel format. What this build of FFmpeg does not write is left out.
-
-So is AV1, whose encoder SVT-AV1 takes real-time priority for the whole process where it may.
+"""Formats that the synthetic corpus does not have: file name, encoder and pixel format. Those that this build of FFmpeg
+cannot write are left out, and AV1 too, because its encoder SVT-AV1 sets real-time priority for the whole process.
 """
 STILLS = ("still.png", "still.jpg", "still.webp", "still.bmp", "still.tif")
 PLAYLISTS = {
@@ -52,11 +51,11 @@ PLAYLISTS = {
     "other.mp4": "ffconcat version 1.0\nfile {other}\nfile {other}\n",
     "list.mp4": "#EXTM3U\n#EXTINF:10,\n{other}\n#EXT-X-ENDLIST\n",
 }
-"""Texts under a video's name that lead FFmpeg to other files."""
+"""Text files with a video's file name that refer FFmpeg to other files."""
 
 
 def make_seeds(folder: Path) -> list[Path]:
-    """Write the whole files into a folder: drawn ones, ones in foreign formats, and beginnings of real videos."""
+    """Write the intact files into a folder: synthetic videos, other formats, and the first packets of real videos."""
     folder.mkdir(parents=True, exist_ok=True)
     for index, style in enumerate(STYLES):
         _drawn(folder / f"{index:02d}_{style.name}{style.encoding.suffix}", index)
@@ -74,7 +73,7 @@ def make_seeds(folder: Path) -> list[Path]:
 
 
 def _drawn(path: Path, index: int) -> None:
-    """A style of the synthetic corpus, small and short: two shots of a few frames."""
+    """A video in a style of the synthetic corpus, small and short: two shots of a few frames."""
     style = STYLES[index]
     small = replace(style, width=style.width // 4 * 2, height=style.height // 4 * 2, content_box=None, overlays=())
     script = write_script(replace(small, roles=("plain", "plain"), joints=("cut",)), index)
@@ -96,7 +95,7 @@ def _foreign(path: Path, pictures: list[np.ndarray], codec: str, pixel_format: s
 
 
 def _beginning(source: Path, path: Path) -> None:
-    """The first packets of each stream of a real file, not decoded."""
+    """Copy the first packets of each stream of a real file, without decoding them."""
     with av.open(str(source)) as whole, av.open(str(path), "w", container_options=BITEXACT) as container:
         streams = {s.index: container.add_stream_from_template(s) for s in (*whole.streams.video, *whole.streams.audio)}
         written, num_bytes = dict.fromkeys(streams, 0), 0
@@ -113,5 +112,5 @@ def _beginning(source: Path, path: Path) -> None:
 def _write_if_possible(path: Path, write: Callable[[Path], None]) -> None:
     try:
         write(path)
-    except (av.error.FFmpegError, ValueError):  # no such encoder here, or a container that does not take the stream
+    except (av.error.FFmpegError, ValueError):  # FFmpeg has no such encoder, or the container rejects the stream
         path.unlink(missing_ok=True)

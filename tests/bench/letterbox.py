@@ -1,9 +1,10 @@
-"""`python -m tests.bench.letterbox`: how exactly borders are found, by kind, and how often where there are none.
+"""`python -m tests.bench.letterbox [--seed N]`: how exactly borders are found, by kind, and how often there are false
+ones.
 
-The thresholds of the measure were chosen on the clips of seed 0; other seeds draw clips that it has not seen.
+The thresholds of the measure were tuned on the clips of seed 0. Other seeds make clips that it was not tuned on.
 
-Pictures are synthetic scenes, textures and, where `../shared/videos` is there, stills of real footage that a camera
-wanders over. Each is encoded by x264 with a border around it and without one, decoded again and measured.
+Pictures are synthetic scenes, textures and, if `../shared/videos` is there, stills of real footage under a moving
+camera. Each clip is encoded by x264 with a border and without one, decoded again and measured.
 """
 
 from __future__ import annotations
@@ -51,9 +52,11 @@ FRAME_S = 0.2
 
 @dataclass(frozen=True)
 class Case:
-    """One clip: a picture, the frame's size, its border (None: none), luma of the bars if not as RGB gives it.
+    """One clip: its picture, the frame's size, its border or None, and the luma of the bars if it is not that of RGB
+    black.
 
-    `subtitle` are the frames, from and to, with the border's subtitle (0, 0: all); `later` is the second half's border.
+    `subtitle`: first and last frame with the border's subtitle, (0, 0) for all frames. `later`: border of the second
+    half.
     """
 
     kind: str
@@ -66,21 +69,21 @@ class Case:
     later: Border | None = None
 
     def true_box(self) -> tuple[int, int, int, int]:
-        """The box that no frame's picture leaves."""
+        """The box that contains the picture of every frame."""
         borders = [border for border in (self.border, self.later) if border]
         depths = [min(sides) for sides in zip(*(border.depths_px for border in borders), strict=True)] or [0] * 4
         return Border((depths[0], depths[1], depths[2], depths[3])).box(*self.size)
 
 
 def pictures_of(number: int, stills: Sequence[np.ndarray], width: int, height: int) -> Iterator[np.ndarray]:
-    """NUM_FRAMES frames: synthetic scenes, textures and stills in turn."""
+    """NUM_FRAMES frames; by the picture's number a synthetic scene, a texture or a still."""
     positions = np.linspace(0, 1, NUM_FRAMES)
     if number % 3 == 0 or (number % 3 == 2 and not stills):
         yield from render_at(draw_scene(1000 + number), width, height, positions)
         return
     still = _texture(number) if number % 3 == 1 else stills[number // 3 % len(stills)]
     h, w = still.shape[:2]
-    for u in positions:  # a slow pan and zoom; every fourth stands still, as a tripod does
+    for u in positions:  # a slow pan and zoom; every fourth camera does not move, as on a tripod
         u = 0.0 if number % 4 == 0 else u
         zoom = 1.05 + 0.15 * u
         cut = min(w / width, h / height) / zoom
@@ -91,7 +94,7 @@ def pictures_of(number: int, stills: Sequence[np.ndarray], width: int, height: i
 
 
 def _texture(seed: int) -> np.ndarray:
-    """Coloured noise of several octaves, (720, 1280, 3) uint8; every other one is dark."""
+    """Coloured noise of several octaves, (720, 1280, 3) uint8; dark for odd seeds."""
     rng = np.random.default_rng(seed)
     total = np.zeros((720, 1280, 3), np.float32)
     for octave in range(2, 8):
@@ -101,7 +104,7 @@ def _texture(seed: int) -> np.ndarray:
 
 
 def real_stills() -> list[np.ndarray]:
-    """Frames of the footage, RGB, upright; none where the folder is not there."""
+    """Frames of the real footage, RGB, upright; none if the folder is missing."""
     stills = []
     for name, numbers in STILLS.items():
         if not (VIDEOS / name).is_file():
@@ -118,7 +121,7 @@ def real_stills() -> list[np.ndarray]:
 
 
 def cases(seed: int = 0) -> list[Case]:
-    """Every kind of border over many pictures and sizes, and the same pictures without."""
+    """Every kind of border around many pictures of many sizes, and the same pictures without a border."""
     found = []
     numbers = itertools.count(10_000 * seed)
     for turn, (width, height) in enumerate(SIZES * 2, 100 * seed):
@@ -165,9 +168,9 @@ def _cases_of_size(width: int, height: int, turn: int) -> list[Case]:
 
 
 def edge_shows(case: Case, stills: Sequence[np.ndarray]) -> bool:
-    """Whether on each side with a border the picture's outermost rows ever differ from it by MIN_EDGE_LUMA.
+    """Whether, on each side with a border, the picture's edge differs from the border by MIN_EDGE_LUMA in some frame.
 
-    Where they never do, as around a black night sky, no one can tell bar from picture.
+    Where it never does, as with black bars around a night sky, nobody can tell where the picture ends.
     """
     if case.border is None:
         return True
@@ -188,7 +191,7 @@ def edge_shows(case: Case, stills: Sequence[np.ndarray]) -> bool:
 
 
 def frames_of(case: Case, stills: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    """The clip as I420, (H * 3/2, W) uint8, before it is encoded."""
+    """The clip's frames before encoding, as I420, (H * 3/2, W) uint8."""
     width, height = case.size
     border = case.border or Border((0, 0, 0, 0))
     _, _, w, h = border.box(width, height)
@@ -209,7 +212,7 @@ def frames_of(case: Case, stills: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def measured(frames: Iterator[np.ndarray], size: tuple[int, int], crf: int) -> tuple[dict, float]:
-    """The measure's columns of a clip after x264 has had it, and the measure's time a frame in microseconds."""
+    """The measure's columns for a clip after encoding by x264, and the measure's time per frame in microseconds."""
     width, height = size
     file = io.BytesIO()
     with av.open(file, "w", format="matroska") as container:
@@ -235,7 +238,7 @@ def measured(frames: Iterator[np.ndarray], size: tuple[int, int], crf: int) -> t
 
 
 def error_px(box: Sequence[int], true_box: Sequence[int]) -> int:
-    """The largest distance between an edge of one box and the same edge of the other."""
+    """The largest distance between an edge of one box and the same edge of the other, in pixels."""
     edges = [np.array([x, y, x + w, y + h]) for x, y, w, h in (box, true_box)]
     return int(np.abs(edges[0] - edges[1]).max())
 
@@ -248,8 +251,8 @@ WITHIN_PX = 2
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, default=0, help="other pictures and depths; 0: fitted on")
-    parser.add_argument("-v", "--verbose", action="store_true", help="print each clip that is not as it should be")
+    parser.add_argument("--seed", type=int, default=0, help="of pictures and borders; the measure was tuned on seed 0")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print each clip with a wrong result")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     stills = real_stills()
@@ -265,7 +268,7 @@ def main() -> int:
         rows[kind].append((error, right_kind, scores["bars_change"], cost_us))
         if options.verbose and (error > WITHIN_PX or not right_kind or scores["bars_change"] != (kind == CHANGING)):
             print(kind, case.picture, case.size, case.crf, true_box, scores)
-    columns = ("kind", "clips", "exact", "within 2 px", "worst, px", "kind right", "change seen", "us a sample")
+    columns = ("kind", "clips", "exact", "within 2 px", "worst, px", "kind right", "change found", "us a frame")
     table = Table(*columns)
     for kind, found in rows.items():
         errors, kinds, changes, costs = (np.array(values) for values in zip(*found, strict=True))

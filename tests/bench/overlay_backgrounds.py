@@ -1,4 +1,4 @@
-"""Moving pictures without writing, to lay writing over: textures, synthetic scenes and real footage."""
+"""Moving pictures without text, as backgrounds for text: textures, synthetic scenes and real footage."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REAL: dict[str, tuple[tuple[int, int], tuple[float, float, float, float]]] = {
     "dev13_portrait_hdr10_av1.mp4": ((0, 127), (0, 0, 1, 1)),
     "dev14_sintel_10s_subclip.mp4": ((0, 60), (0, 0.13, 1, 0.74)),
 }
-"""Frames [first, last) of a shot without writing; what of the picture lies inside its bars, x, y, w, h as shares."""
+"""Frames [first, last) of a shot without text, and the part of the picture inside its bars: x, y, w, h as shares."""
 TEXTURES = ("clouds", "noise", "checkers", "bricks", "stripes", "leaves", "fence", "pebbles")
 MOVES = ("pan", "zoom", "shake", "still")
 
@@ -64,7 +64,8 @@ def drawn_clip(seed: int, width: int, height: int, times_s: Sequence[float]) -> 
 
 
 def real_clip(seed: int, width: int, height: int, times_s: Sequence[float]) -> np.ndarray:
-    """A window of real footage over most of its shot, (T, H, W, 3) uint8 RGB; times keep their proportion."""
+    """A crop of real footage over most of its shot, (T, H, W, 3) uint8 RGB, with `times_s` scaled to the shot's
+    length."""
     rng = random.Random(f"real-{seed}")
     names = sorted(REAL)
     name = names[seed % len(names)]
@@ -89,7 +90,7 @@ def real_clip(seed: int, width: int, height: int, times_s: Sequence[float]) -> n
 
 @cache
 def _read(name: str) -> list[np.ndarray]:
-    """The frames of the shot, at most 960 px, as stored."""
+    """The frames of the shot, reduced to at most 960 px, not rotated."""
     frames = []
     (first, last), _ = REAL[name]
     container, stream = open_video(str(VIDEOS / name))

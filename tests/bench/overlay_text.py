@@ -1,8 +1,8 @@
-"""What is found of writing laid over pictures: `python -m tests.bench.overlay_text [--clips N] [--clean N] [--seed N]`.
+"""How much overlaid text is found: `python -m tests.bench.overlay_text [--clips N] [--clean N] [--seed N]`.
 
-Clips are frames at the times the pipeline looks at, painted with writing whose truth is known, then compressed as JPEG
-as a stand-in for a codec's noise. Found means that overlaid text is reported, as large as half of what was painted or
-larger.
+A clip is a list of frames at the times that the pipeline samples. Known text is painted on them, and they are
+compressed as JPEG, which stands for the noise of a codec. Text counts as found if the measured area of overlaid text is
+at least half of the painted area.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.bench.overlay_backgrounds import VIDEOS, drawn_clip, real_clip, textu
 SIZES_PX = (12, 16, 24, 40, 64)
 PICTURES = ((320, 180), (320, 180), (640, 360), (640, 360), (640, 360), (1280, 720))
 LARGEST_FOR_HEIGHT = 0.25
-"""Letters take at most this share of the picture's height."""
+"""The height of letters is at most this share of the picture's height."""
 JPEG_QUALITY = (60, 92)
 REAL_EVERY = 3
 
@@ -54,18 +54,18 @@ class Case:
 
 
 def backgrounds() -> dict[str, Callable[[int, int, int, Sequence[float]], np.ndarray]]:
-    """By name; without real footage where there is none."""
+    """Functions that make backgrounds, by name; without real footage if there is none."""
     made = {"texture": texture_clip, "drawn": drawn_clip}
     return made | ({"real": real_clip} if VIDEOS.is_dir() else {})
 
 
 def compressed(frames: np.ndarray, quality: int) -> np.ndarray:
-    """Frames as they come back from JPEG."""
+    """Frames after JPEG compression."""
     return np.stack([_jpeg(frame, quality) for frame in frames])
 
 
 def run_case(measure: OverlayTextMeasure, seed: int, kind: str | None, only: str | None = None) -> Case:
-    """Draw, paint and measure one clip; `kind` is one of KINDS, 'logo', or None for a clean one."""
+    """Make and measure one clip; `kind` is one of KINDS, 'logo', or None for a clip without text."""
     rng = random.Random(f"case-{kind}-{seed}")
     names = list(backgrounds())
     background = only or names[seed % len(names)]
@@ -98,17 +98,18 @@ def found_table(title: str, cases: Sequence[Case], key: Callable[[Case], object]
 
 
 def confusion_table(cases: Sequence[Case]) -> Table:
-    said = ("none", *OVERLAY_KINDS)
-    table = Table("painted \\ said", *said, "scene text too")
+    measured = ("none", *OVERLAY_KINDS)
+    table = Table("painted \\ measured", *measured, "scene text too")
     for kind in KINDS:
         of_kind = [c for c in cases if c.kind == kind]
         counts = Counter(c.row["overlay_kind"] for c in of_kind)
-        table.add_row(kind, *(str(counts[s]) for s in said), str(sum(c.row["scene_text_frac"] > 0 for c in of_kind)))
+        num_scene_text = sum(c.row["scene_text_frac"] > 0 for c in of_kind)
+        table.add_row(kind, *(str(counts[name]) for name in measured), str(num_scene_text))
     return table
 
 
 def clean_table(cases: Sequence[Case]) -> Table:
-    table = Table("no writing over", "clips", "overlaid text", "scene text", "logo")
+    table = Table("clips without overlaid text", "clips", "overlaid text", "scene text", "logo")
     for name in [*backgrounds(), "all"]:
         rows = [c.row for c in cases if name in (c.background, "all")]
         alarms = (sum(r[column] > 0 for r in rows) for column in ("overlay_text_frac", "scene_text_frac", "logo_frac"))
@@ -122,7 +123,7 @@ def _jpeg(frame: np.ndarray, quality: int) -> np.ndarray:
 
 
 def report(console: Console, cases: Sequence[Case], *, misses: bool) -> None:
-    """Print the tables of all cases, and on request those that are judged wrongly."""
+    """Print the tables of all cases, and with `misses` each case with a wrong result."""
     over, scene, logos, clean = (
         [case for case in cases if case.kind in kinds]
         for kinds in (OVERLAY_KINDS, ("scene text",), ("logo",), ("none",))
@@ -153,11 +154,13 @@ def report(console: Console, cases: Sequence[Case], *, misses: bool) -> None:
 
 def main() -> None:
     """Measure, then print."""
-    parser = argparse.ArgumentParser(description="Measure how much overlaid writing is found.")
-    parser.add_argument("--clips", type=int, default=252, metavar="N", help="with overlays (default: %(default)s)")
-    parser.add_argument("--clean", type=int, default=180, metavar="N", help="without (default: %(default)s)")
+    parser = argparse.ArgumentParser(description="Measure how much overlaid text is found.")
+    parser.add_argument(
+        "--clips", type=int, default=252, metavar="N", help="clips with overlays (default: %(default)s)"
+    )
+    parser.add_argument("--clean", type=int, default=180, metavar="N", help="clips without (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=5000, metavar="N", help="the first clip's (default: %(default)s)")
-    parser.add_argument("--misses", action="store_true", help="list the clips that are judged wrongly")
+    parser.add_argument("--misses", action="store_true", help="list the clips with a wrong result")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     measure = OverlayTextMeasure()

@@ -1,4 +1,4 @@
-"""Where the time of the one decode pass goes: waiting for the decoder, reducing, shots, and each measure."""
+"""How the time of the single pass is spent: waiting for the decoder, reducing frames, shots, and each measure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from schemas.tables.measures import STREAM_MEASURES
 
 
 def profile_pass(paths: list[str]) -> dict[str, float]:
-    """Seconds by part of the pass, over some files; `rest` is what no part claims."""
+    """Seconds for each part of the pass, over some files; `rest` is the time outside all parts."""
     recipe = load_recipe("default")
     spent: dict[str, float] = {}
     start_s = time.perf_counter()
@@ -45,7 +45,7 @@ def profile_pass(paths: list[str]) -> dict[str, float]:
 
 @contextmanager
 def _timers(spent: dict[str, float], detector: Any) -> Iterator[None]:
-    """Count the time inside the parts of a pass while the block runs."""
+    """Measure the time inside the parts of a pass while the block runs."""
     restore = [_count(spent, StreamFrame, "of", "reduce"), _count(spent, detector, "push", "shots")]
     restore.append(_count(spent, detector, "finish", "shots"))
     restore += [_count(spent, kind.make, "push", " and ".join(kind.covers)) for kind in registry.STREAM_KINDS]
@@ -70,7 +70,7 @@ def _timers(spent: dict[str, float], detector: Any) -> Iterator[None]:
 
 
 def _count(spent: dict[str, float], owner: Any, name: str, part: str) -> Any:
-    """Replace a method by one that counts its time; returns what puts it back."""
+    """Replace a method by one that measures its time; returns a function that restores it."""
     method = getattr(owner, name)
 
     @wraps(method)

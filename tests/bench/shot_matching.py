@@ -1,13 +1,13 @@
-"""What counts as found: reported boundaries against known transitions.
+"""Compares the boundaries that a shot detector reports with known transitions.
 
 A reported boundary is the interval from a transition's first frame to its end; for a hard cut both are the new shot's
 first frame. Within TOLERANCE_FRAMES on either side of that interval:
-- a hard cut is found if the interval holds it; one boundary finds at most one cut, in order;
+- a hard cut is found if the interval contains it; one boundary finds at most one cut, the first that is not found yet;
 - a dissolve or a fade is found if the interval overlaps it, from its first frame to the first one after it;
-- a boundary that holds no cut and overlaps no dissolve or fade is a false alarm: on a flash or on fast motion if it
+- a boundary that contains no cut and overlaps no dissolve or fade is a false alarm: on a flash or on fast motion if it
   overlaps one, otherwise elsewhere. A second boundary on the same transition is neither found nor false.
-Precision of cuts charges false alarms that were reported as cuts, precision of dissolves and fades those reported as
-gradual; precision of `all` charges every one.
+The precision of cuts counts false alarms that were reported as cuts, the precision of dissolves and of fades those that
+were reported as gradual; the precision of `all` counts every false alarm.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ from pipeline.split.detectors.detector import Transition
 TOLERANCE_FRAMES = 2
 KINDS = ("cut", "dissolve", "fade")
 Known = tuple[str, int, int]
-"""Kind, first frame, end; a cut's are equal."""
+"""Kind, first frame, end. For a cut, first frame and end are equal."""
 Range = tuple[int, int]
 
 
 @dataclass
 class Tally:
-    """Counts over videos: known and found by kind, false alarms by place and by reported kind, and frames."""
+    """Counts over videos: known and found transitions by kind, false alarms by place and by reported kind, and
+    frames."""
 
     known: Counter[str]
     found: Counter[str]
@@ -46,8 +47,8 @@ class Tally:
     def figures(self) -> dict[str, dict[str, float]]:
         """Precision, recall and F1 of each kind and of all."""
         gradual = self.false_kinds["gradual"]
-        charged = {"cut": self.false_kinds["cut"], "dissolve": gradual, "fade": gradual}
-        rows = {kind: (self.known[kind], self.found[kind], charged[kind]) for kind in KINDS}
+        false = {"cut": self.false_kinds["cut"], "dissolve": gradual, "fade": gradual}
+        rows = {kind: (self.known[kind], self.found[kind], false[kind]) for kind in KINDS}
         rows["all"] = self.known.total(), self.found.total(), self.false_kinds.total()
         return {kind: _f1(*row) for kind, row in rows.items() if row[0]}
 
@@ -58,7 +59,7 @@ def match(
     flashes: Sequence[Range] = (),
     fast_motion: Sequence[Range] = (),
 ) -> Tally:
-    """Count one video."""
+    """The counts of one video."""
     tally = Tally.empty()
     tally.known.update(kind for kind, _, _ in known)
     cuts = [first for kind, first, _ in known if kind == "cut"]

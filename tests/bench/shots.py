@@ -1,10 +1,12 @@
-"""`python -m tests.bench.shots`: how well each shot detector finds known transitions, and how fast.
+"""`python -m tests.bench.shots`: how well each shot detector finds known transitions, and how fast it is.
 
-Two sets: the real videos of `../shared/videos`, whose hard cuts a person has verified, and composed edits
-(`pipeline.synthetic.edits`) of stretches of those videos and of synthetic scenes, of any length. Every file is decoded
-once for all detectors. Edits and what each detector reports of them are kept in `out/bench_shots/`, part by part, so
-that a run that was broken off goes on; `--fresh` forgets it. `shot_matching` says what counts as found. Writes
-`out/bench_shots.json`.
+There are two sets: the real videos of `../shared/videos`, whose hard cuts a person has verified; and edits composed
+(`pipeline.synthetic.edits`) from parts of those videos and from synthetic scenes, of any total length. Every file is
+decoded once for all detectors. Edits and detector reports are stored in `out/bench_shots/`, so that an interrupted run
+continues; `--fresh` starts again. `shot_matching` defines when a transition is found. Writes `out/bench_shots.json`.
+
+Thresholds were tuned on edits of seed 1000 and, for the default detector, on the real videos. The edits of the default
+seed are new combinations, but the real footage in them is that of the real videos.
 """
 
 from __future__ import annotations
@@ -40,9 +42,9 @@ VIDEOS = Path(__file__).parents[3] / "shared" / "videos"
 OUT = Path("out")
 PART_S = 120.0
 NUM_REAL, NUM_DRAWN = 12, 8
-"""Pieces of footage that a part is composed of."""
+"""Pieces of footage from which one edit of PART_S seconds is composed."""
 EVALUATION_SEED = 0
-"""The detectors' thresholds were chosen on edits of seed 1000."""
+"""The detectors' thresholds were tuned on edits of seed 1000."""
 
 STRETCHES = (
     Stretches(
@@ -56,7 +58,7 @@ STRETCHES = (
     Stretches("dev08_asl_sign_again_person.mkv", ((0, 77),)),
     Stretches("dev13_portrait_hdr10_av1.mp4", ((0, 60), (60, 127))),
 )
-"""Where the real videos hold no transition, by their manifest."""
+"""Parts of the real videos, as [first, last) frames, without a transition according to their manifest."""
 
 BEST_STREAM: dict[str, dict[str, Any]] = {
     "dev02_nasa_two_video_streams.mp4": {
@@ -64,11 +66,12 @@ BEST_STREAM: dict[str, dict[str, Any]] = {
         "gradual_transitions": [{"first_frame": 150, "last_frame": 176}],
     }
 }
-"""The manifest describes another stream of this file than FFmpeg's best; its note gives these figures for that one."""
+"""The manifest describes a different stream of this file than the one FFmpeg selects; these facts come from its
+note."""
 
 
 def real_part(name: str, facts: dict[str, Any]) -> dict[str, Any]:
-    """A real video: where it is and what is known of it."""
+    """A real video: its path and its known transitions."""
     known = [["cut", cut, cut] for cut in facts["verified_cuts"]]
     for change in facts["gradual_transitions"] or ():
         kind = "dissolve" if "dissolve" in change.get("type", "dissolve") else "fade"
@@ -88,7 +91,7 @@ def real_footage() -> list[np.ndarray]:
 
 
 def composed_part(path: Path, seed: int, part: int) -> dict[str, Any]:
-    """Compose the `part`-th edit of a seed into a file."""
+    """Compose edit number `part` of a seed and write it to a file."""
     rng = random.Random(f"{seed}-{part}")
     pile = rng.sample(real_footage(), NUM_REAL) + [draw_footage(rng.randrange(1 << 32)) for _ in range(NUM_DRAWN)]
     known = asdict(encode_edit(path, plan_edit(rng.randrange(1 << 32), pile, PART_S), pile))
@@ -97,14 +100,14 @@ def composed_part(path: Path, seed: int, part: int) -> dict[str, Any]:
 
 
 def report(part: dict[str, Any], detectors: list[str]) -> dict[str, Any]:
-    """Decode a file once and let every detector see it: its transitions, and the seconds of one core that it took."""
+    """Decode a file once for all detectors: for each, its transitions and the seconds of one core that it took."""
     made = {name: make_detector(SplitConfig(detector=name)) for name in detectors}  # pyright: ignore[reportArgumentType]
     seconds: dict[str, float] = defaultdict(float)
     num_frames = 0
     for frame in stream(part["path"]):
         num_frames += 1
         for name, detector in made.items():
-            own = replace(frame)  # what a detector has computed of a frame is not given to the next
+            own = replace(frame)  # views that one detector computed are not available to the next
             start = time.process_time()
             detector.push(own)
             seconds[name] += time.process_time() - start
@@ -131,7 +134,7 @@ def stream(path: str) -> Iterator[StreamFrame]:
 
 
 def with_reports(store: Path, part: dict[str, Any], detectors: list[str]) -> dict[str, Any]:
-    """The part with the reports of all `detectors`, those that `store` lacks made now."""
+    """The part with the reports of all `detectors`; those that are not in `store` yet are made now."""
     missing = [name for name in detectors if name not in part.get("reports", {})]
     if missing:
         part["reports"] = part.get("reports", {}) | report(part, missing)
@@ -148,14 +151,14 @@ def tally_of(part: dict[str, Any], detector: str) -> Tally:
 
 def run(options: argparse.Namespace, console: Console) -> dict[str, dict[str, dict[str, Any]]]:
     """Figures by set and detector."""
-    kept = OUT / "bench_shots"
+    folder = OUT / "bench_shots"
     sets: dict[str, list[dict[str, Any]]] = {"real": [], "composed": []}
     for name, part in real_parts().items():
-        store = kept / "real" / f"{name}.json"
+        store = folder / "real" / f"{name}.json"
         known = part if options.fresh or not store.is_file() else json.loads(store.read_text())
         sets["real"].append(with_reports(store, known, options.detectors))
     for index in range(round(options.minutes * 60 / PART_S)):
-        store = kept / f"seed{options.seed}" / f"{index:03d}.json"
+        store = folder / f"seed{options.seed}" / f"{index:03d}.json"
         if options.fresh or not store.is_file():
             store.parent.mkdir(parents=True, exist_ok=True)
             store.write_text(json.dumps(composed_part(store.with_suffix(".mp4"), options.seed, index)))
@@ -216,7 +219,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60.0, help="of composed edits (default: %(default)g)")
     parser.add_argument("--seed", type=int, default=EVALUATION_SEED)
     parser.add_argument("--detectors", type=lambda text: text.split(","), default=sorted(DETECTORS))
-    parser.add_argument("--fresh", action="store_true", help="forget what earlier runs have found")
+    parser.add_argument("--fresh", action="store_true", help="ignore the results of earlier runs")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

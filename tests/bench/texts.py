@@ -1,9 +1,10 @@
-"""Rewriting and expansion: what is invented or taken over wrongly, what is kept, how near training captions it comes.
+"""Merging captions with titles, and expanding prompts: what is added or lost, and how similar the texts are to
+captions.
 
     python -m tests.bench.texts [--clips 240] [--backend transformers]
 
-Held-out synthetic clips with titles that are true or false on purpose, through the caption stage as a job runs it, with
-the built-in model; then short prompts for the same scenes, expanded beside the captions that the stage wrote.
+The caption stage, with the built-in model, captions held-out synthetic clips that have true and false titles. Then
+short prompts for the same scenes are expanded and compared with the captions.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def main() -> int:
     rows: list[Row] = []
     for start in range(0, len(seeds), BATCH):
         some = slice(start, start + BATCH)
-        batch = batch_of(seeds[some], [came_with.text for came_with in titles[some]])
+        batch = batch_of(seeds[some], [source_title.text for source_title in titles[some]])
         rows += [json.loads(text) for text in stage(batch)["row"].to_pylist()]
     console = Console(highlight=False, width=120)
     console.print(rewritten(scenes, titles, rows))
@@ -60,18 +61,18 @@ def main() -> int:
 
 
 def rewritten(scenes: Sequence[Scene], titles: Sequence[Title], rows: Sequence[Row]) -> Table:
-    """By kind of title: shares of the accepted captions."""
+    """Shares of the accepted captions, by kind of title."""
     by_kind: dict[str, list[dict[str, float | None]]] = defaultdict(list)
-    for scene, came_with, row in zip(scenes, titles, rows, strict=True):
+    for scene, source_title, row in zip(scenes, titles, rows, strict=True):
         if row["status"] == "ok":
-            by_kind[came_with.kind].append(_judged(scene, came_with, row))
+            by_kind[source_title.kind].append(_judged(scene, source_title, row))
     names = (
         "attributes before",
         "attributes after",
         "merged used",
         "words invented",
-        "added rightly",
-        "lie taken over",
+        "true words added",
+        "false words added",
     )
     table = Table("title", "clips", *names)
     for kind, judged in by_kind.items():
@@ -79,42 +80,42 @@ def rewritten(scenes: Sequence[Scene], titles: Sequence[Title], rows: Sequence[R
     return table
 
 
-def _judged(scene: Scene, came_with: Title, row: Row) -> dict[str, float | None]:
-    """Of one clip: shares of attributes right before and after, and 0 or 1; None where a question does not arise."""
+def _judged(scene: Scene, source_title: Title, row: Row) -> dict[str, float | None]:
+    """The columns of the table for one clip: shares, or 0 and 1; None where a column does not apply."""
     truth, text = attributes(detailed_caption(scene)), row["merged"] or row["detailed"]
-    lies = _lies(came_with)
+    falsehoods = _falsehoods(source_title)
     return {
         "attributes before": _right(row["detailed"], truth),
         "attributes after": _right(text, truth),
         "merged used": float(bool(row["merged"])),
         "words invented": float(bool(row["invented"])),
-        "added rightly": float(came_with.adds.lower() in text.lower()) if came_with.adds else None,
-        "lie taken over": float(any(lie in text.lower() for lie in lies)) if lies else None,
+        "true words added": float(source_title.adds.lower() in text.lower()) if source_title.adds else None,
+        "false words added": float(any(words in text.lower() for words in falsehoods)) if falsehoods else None,
     }
 
 
-def _lies(came_with: Title) -> list[str]:
-    """What a false title says that would be wrong in the caption: `colour shape`, or a name."""
-    words = came_with.text.lower().split()
-    if came_with.kind == "false":
+def _falsehoods(source_title: Title) -> list[str]:
+    """The words of a false title that would be wrong in the caption: `colour shape`, or a name."""
+    words = source_title.text.lower().split()
+    if source_title.kind == "false":
         return [" ".join(words[1:3])]
-    if came_with.kind == "false name":
+    if source_title.kind == "false name":
         return [words[0], " ".join(words[2:4])]
     return []
 
 
 def _right(text: str, truth: Mapping[str, str]) -> float:
-    said = attributes(text)
-    return sum(said.get(name) == word for name, word in truth.items()) / len(truth)
+    stated = attributes(text)
+    return sum(stated.get(name) == word for name, word in truth.items()) / len(truth)
 
 
 def _share(values: Iterable[float | None]) -> str:
-    asked = [value for value in values if value is not None]
-    return f"{sum(asked) / len(asked):.3f}" if asked else "-"
+    applicable = [value for value in values if value is not None]
+    return f"{sum(applicable) / len(applicable):.3f}" if applicable else "-"
 
 
 def expanded(scenes: Sequence[Scene], captions: Sequence[str], rng: random.Random, config: Any) -> Table:
-    """Short prompts and their expansions: attributes kept, and how far both are from the captions."""
+    """Short prompts and their expansions: attributes kept, and the distances of both from the captions."""
     prompts = [short_prompt(scene, rng) for scene in scenes]
     texts = load_expander(config, captions).expand([prompt.text for prompt in prompts], 0)
     kept = [
