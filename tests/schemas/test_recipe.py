@@ -16,7 +16,9 @@ from schemas.recipe.encode import EncodeConfig
 from schemas.rules import Rule, reasons_against
 from schemas.tables.clips import CLIPS
 
-BUILTIN = sorted(p.name.removesuffix(".toml") for p in (resources.files("schemas") / "recipes").iterdir())
+BUILTIN = sorted(
+    p.name.removesuffix(".toml") for p in (resources.files("schemas") / "recipes").iterdir() if p.name.endswith(".toml")
+)
 
 
 @pytest.mark.parametrize("name", BUILTIN)
