@@ -28,7 +28,7 @@ BUILTIN = resources.files("schemas") / "recipes"
 
 def recipe_names() -> list[str]:
     """Names of the built-in recipes, sorted."""
-    return sorted(file.name.removesuffix(".toml") for file in BUILTIN.iterdir())
+    return sorted(file.name.removesuffix(".toml") for file in BUILTIN.iterdir() if file.name.endswith(".toml"))
 
 
 def load_recipe(name_or_file: str = "default", settings: Iterable[str] = ()) -> Recipe:
