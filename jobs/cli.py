@@ -1,85 +1,117 @@
-"""The `reelmill` command: one sub-command a job, each job a module with `add_arguments` and `run`.
+"""The `reelmill` command: one sub-command a job, each a typed function in a module of its own.
 
+A command's module is imported when the command is run or asked for help, so that the overview needs none of them.
 Exit status: 0 done, even if some inputs failed; 1 the job failed; 2 usage or recipe is wrong, said in one line.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib
+import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from dataclasses import dataclass
+from inspect import BoundArguments
 
-from schemas.errors import JobError, UsageError
+from cyclopts import App, Group, Parameter
 
-JOBS = {
-    "curate": "split, measure, filter and caption videos into a data set",
-    "recaption": "write new captions for a data set's clips, beside the old ones",
-    "release": "freeze a selection of captioned clips",
-    "encode": "compute latents and text embeddings of a release",
-    "train": "fit the diffusion transformer to a release",
-    "expand": "turn a short prompt into the style of the training captions",
-    "sample": "make a video or an image from a prompt",
-    "query": "run SQL over a data set with DuckDB",
-    "funnel": "show what each step and each rule keeps, and what other rules would",
-    "rejudge": "judge the clips of a data set again by other rules",
-    "diff": "say what added, removed and changed between two releases, and why",
-    "report": "write a page with funnel, histograms and contact sheets",
-    "demo": "all of it, on a corpus that it draws itself or on a folder of videos",
-    "submit": "run any of these on a Ray cluster, through Ray Jobs",
+from jobs.console.refusal import refusal
+
+BEGIN = Group.create_ordered("Where to begin")
+DATA = Group.create_ordered("Data")
+TRAINING = Group.create_ordered("Training")
+RESULTS = Group.create_ordered("Looking at results")
+CLUSTER = Group.create_ordered("Cluster")
+SHELL = Group.create_ordered("This program")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command's line in the overview, and the sections of the recipe that it reads."""
+
+    group: Group
+    line: str
+    reads: tuple[str, ...] = ()
+
+
+MEASURES = ("measure", "overlay_text", "frames", "embedding", "aesthetic", "safety")
+RULES = ("rules", "caption_rules", "duplicates")
+
+COMMANDS = {
+    "demo": Command(BEGIN, "All of it, on videos that it draws itself or on a folder of yours"),
+    "recipe": Command(BEGIN, "Show a recipe with the meaning of every key, or list the recipes"),
+    "curate": Command(
+        DATA,
+        "Split, measure, filter and caption videos into a data set",
+        ("split", "limits", *MEASURES, *RULES, "caption"),
+    ),
+    "recaption": Command(
+        DATA,
+        "Write new captions for a data set's clips, beside the old ones",
+        ("caption", "caption_rules", "frames", "embedding", "limits"),
+    ),
+    "rejudge": Command(DATA, "Judge the clips of a data set again by other rules", (*RULES, *MEASURES)),
+    "release": Command(DATA, "Freeze a selection of captioned clips under a name"),
+    "encode": Command(TRAINING, "Compute latents and text embeddings of a release", ("encode",)),
+    "train": Command(TRAINING, "Fit the diffusion transformer to a release", ("encode", "train")),
+    "expand": Command(TRAINING, "Turn a short prompt into the style of the training captions", ("expand",)),
+    "sample": Command(TRAINING, "Make a video or an image from a prompt", ("expand",)),
+    "funnel": Command(
+        RESULTS, "Show what each step and each rule keeps, and what other rules would", (*RULES, *MEASURES)
+    ),
+    "report": Command(RESULTS, "Write a page with funnel, histograms and contact sheets"),
+    "query": Command(RESULTS, "Run SQL over a data set with DuckDB"),
+    "diff": Command(RESULTS, "Say what two releases of a data set differ in, and why"),
+    "submit": Command(CLUSTER, "Run any of these on a Ray cluster, through Ray Jobs"),
 }
-EPILOG = "`reelmill JOB --help` tells what a job takes. Start with: reelmill demo --out out/demo"
 
-
-class OneLineParser(argparse.ArgumentParser):
-    """argparse, but an error is one line."""
-
-    def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: {message}", file=sys.stderr)
-        sys.exit(2)
+app = App(
+    name="reelmill",
+    help=(
+        "From raw video to a text-to-video training run.\n\n"
+        "Start with `reelmill demo --out out/demo`. `reelmill COMMAND --help` says what a command takes."
+    ),
+    help_format="plaintext",
+    default_parameter=Parameter(negative=(), json_list=False, allow_repeating=True),
+    version=lambda: importlib.metadata.version("reelmill"),
+    group_commands=SHELL,
+)
+for number, (name, command) in enumerate(COMMANDS.items()):
+    app.command(f"jobs.{name}:{name}", name=name, help=command.line, group=command.group, sort_key=number)
+app.register_install_completion_command(group=SHELL, help="Complete words with the Tab key, in bash, zsh or fish.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_overview())
-        return 0
-    if arguments[0] not in JOBS:
-        print(f"reelmill: no job {arguments[0]!r}; there are {', '.join(JOBS)}", file=sys.stderr)
-        return 2
-    return run_job(arguments[0], arguments[1:])
-
-
-def run_job(name: str, arguments: Sequence[str] | None = None) -> int:
-    """Parse the arguments of one job and run it; the entry of `python -m jobs.NAME` too."""
+    """Run one command line, or what follows the program's name; returns the exit status."""
     # vLLM, Ray and FFmpeg each announce themselves; the user asked for none of it.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    job = importlib.import_module(f"jobs.{name}")
-    parser = OneLineParser(
-        prog=f"reelmill {name}", description=job.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    job.add_arguments(parser)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    name = words[0] if words and words[0] in COMMANDS else ""
     try:
-        # Options may stand between positional arguments, except where all that follows belongs to another job.
-        parse = parser.parse_args if name == "submit" else parser.parse_intermixed_args
-        return job.run(parse(arguments))
-    except UsageError as error:
-        print(f"reelmill {name}: {error}", file=sys.stderr)
-        return 2
-    except JobError as error:
-        print(f"reelmill {name}: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        return 1
+        call, bound, _ = app.parse_args(words, print_error=False, exit_on_error=False)
+        status = _print_help(name, bound) if call == app.help_print and name else call(*bound.args, **bound.kwargs)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (whatever ends a job is told in one line)
+        return refusal(f"reelmill {name}".strip(), error)
+    return status if isinstance(status, int) else 0
 
 
-def _overview() -> str:
-    width = max(map(len, JOBS))
-    lines = "\n".join(f"  {name:<{width}}  {text}" for name, text in JOBS.items())
-    return f"usage: reelmill JOB ...\n\nFrom raw video to a text-to-video training run.\n\n{lines}\n\n{EPILOG}"
+def _print_help(name: str, bound: BoundArguments) -> None:
+    """Print all that a command's docstring says, its arguments, and the recipe's keys that it reads."""
+    command = app[name]
+    if command.default_command:
+        command.help = None  # type: ignore[assignment]  # the overview's line gives way to the docstring
+        command.help_format = "markdown"  # which joins the lines of a paragraph; the overview is faster without
+    app.help_print(*bound.args, **bound.kwargs)
+    if COMMANDS[name].reads:
+        from jobs.console.recipe_text import print_recipe_keys  # imports what the overview does without
+
+        print_recipe_keys(COMMANDS[name].reads)
+
+
+def run_job(name: str, arguments: Sequence[str] | None = None) -> int:
+    """Run one command with what follows its name; `python -m jobs.NAME` enters here."""
+    return main([name, *(sys.argv[1:] if arguments is None else arguments)])
 
 
 if __name__ == "__main__":

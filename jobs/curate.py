@@ -1,21 +1,17 @@
-"""Split, measure, filter and caption videos into a data set.
-
-INPUT is a file, a folder, a glob, a URI, or a .parquet, .csv or .jsonl list with a `uri` column. Running the same
-command again does only what is still missing; a killed run is continued the same way.
-"""
+"""`reelmill curate`: from videos and images to captioned clips in a data set."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from jobs.cli import run_job
-from jobs.console.arguments import add_json_argument, add_recipe_arguments, recipe_from
-from jobs.console.summary import print_funnel
+from jobs.console.options import RECIPE, Json, Settings
+from jobs.console.summary import print_funnel, print_json
 from jobs.steps.captioning import require_captioner, tell_of_builtin
 from jobs.steps.curation import Curation
 from pipeline.ingest.inputs import Listing, list_inputs
@@ -23,30 +19,41 @@ from pipeline.store.active_recipe import active_recipe
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import funnel, reject_reasons
 from schemas.errors import UsageError
-from schemas.recipe import Recipe
+from schemas.recipe import Recipe, load_recipe
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", nargs="+", metavar="INPUT", help="file, folder, glob, URI or list")
-    parser.add_argument("--out", required=True, metavar="DATASET", help="folder or URI prefix of the data set")
-    add_recipe_arguments(parser)
-    add_json_argument(parser)
+def curate(
+    *inputs: Annotated[str, Parameter(required=True)],
+    out: Annotated[str, Parameter(metavar="DATASET")],
+    recipe: Annotated[str, RECIPE, Parameter(help="A built-in recipe or a file.")] = "default",
+    settings: Settings = (),
+    json: Json = False,
+) -> None:
+    """Split, measure, filter and caption videos into a data set.
 
+    Running the same command again does only what is still missing; a killed run is continued the same way. The recipe
+    becomes the data set's own, from which the commands that follow start.
 
-def run(args: argparse.Namespace) -> int:
-    recipe = recipe_from(args)
-    require_captioner(recipe)
-    listing = list_inputs(args.input)
-    dataset = Dataset(args.out)
+    Args:
+        inputs: Files, folders, globs, URIs, or .parquet, .csv or .jsonl lists with a `uri` column.
+        out: Folder or URI prefix of the data set.
+    """
+    chosen = load_recipe(recipe, settings)
+    require_captioner(chosen)
+    listing = list_inputs(inputs)
+    dataset = Dataset(out)
     dataset.make_writable()
     with dataset.writing("curate"):
-        _require_same_split(dataset, recipe)
+        _require_same_split(dataset, chosen)
         start_s = time.perf_counter()
         dataset.clear_temporaries()
-        curation = Curation(dataset, recipe, lambda: tell_of_builtin(recipe))
+        curation = Curation(dataset, chosen, lambda: tell_of_builtin(chosen))
         num_new = curation.run(listing.inputs)
-    _print_summary(args, dataset, listing, num_new, curation.stages, time.perf_counter() - start_s)
-    return 0
+    summary = _summary(dataset, listing, num_new, curation.stages, time.perf_counter() - start_s)
+    if json:
+        print_json(summary)
+    else:
+        _print(summary, dataset)
 
 
 def _require_same_split(dataset: Dataset, recipe: Recipe) -> None:
@@ -73,15 +80,10 @@ def _first_difference(before: Any, now: Any, path: str) -> str | None:
     return None if before == now else f"{path} = {before!r}, not {now!r}"
 
 
-def _print_summary(
-    args: argparse.Namespace,
-    dataset: Dataset,
-    listing: Listing,
-    num_new: int,
-    stages: dict[str, Any],
-    seconds: float,
-) -> None:
-    summary = {
+def _summary(
+    dataset: Dataset, listing: Listing, num_new: int, stages: dict[str, Any], seconds: float
+) -> dict[str, Any]:
+    return {
         "dataset": dataset.location,
         "funnel": funnel(dataset),
         "reasons": {reason: clips for reason, clips, _ in reject_reasons(dataset)},
@@ -91,14 +93,15 @@ def _print_summary(
         "seconds": round(seconds, 2),
         "stages": stages,
     }
-    if args.json:
-        json.dump(summary, sys.stdout)
-        print()
-        return
-    if listing.num_other_files:
-        print(f"{listing.num_other_files} files in folders were left out: not named like a video or an image")
-    done = summary["inputs_done_before"]
-    print(f"{len(listing.inputs)} inputs, {done} of them done before, in {seconds:.1f} s -> {dataset.location}")
+
+
+def _print(summary: dict[str, Any], dataset: Dataset) -> None:
+    if num_other := summary["files_without_media_suffix"]:
+        print(f"{num_other} files in folders were left out: not named like a video or an image")
+    print(
+        f"{summary['inputs']} inputs, {summary['inputs_done_before']} of them done before, "
+        f"in {summary['seconds']:.1f} s -> {dataset.location}"
+    )
     print_funnel(dataset)
 
 

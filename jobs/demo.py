@@ -1,94 +1,96 @@
-"""The whole chain on a corpus that it draws itself, or on your own videos with --input.
-
-Each step is a job that is printed as you would type it. Running the same demo again continues it.
-"""
+"""`reelmill demo`: the whole chain, each step printed as one would type it."""
 
 from __future__ import annotations
 
-import argparse
 import shlex
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.console import Console
 
-from jobs.cli import run_job
+from jobs.cli import main, run_job
+from jobs.console.options import AtLeast1
 from jobs.console.summary import print_funnel
-from jobs.train import summarise
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
 
 RELEASE = "demo"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", required=True, metavar="DIR")
-    parser.add_argument("--input", metavar="FOLDER", help="your own videos; without it a corpus is drawn")
-    parser.add_argument("--seed", type=int, default=0, help="of the synthetic corpus (default: %(default)s)")
-    parser.add_argument("--videos", type=int, default=12, help="how many to draw (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=600, help="training steps (default: %(default)s)")
-    parser.add_argument("--prompt", default="a red circle moves left", help="what to sample (default: %(default)s)")
+def demo(
+    *,
+    out: Annotated[Path, Parameter(metavar="DIR")],
+    input: Annotated[Path | None, Parameter(metavar="FOLDER")] = None,
+    seed: int = 0,
+    videos: Annotated[AtLeast1, Parameter(metavar="N")] = 12,
+    steps: Annotated[AtLeast1, Parameter(metavar="N")] = 600,
+    prompt: str = "a red circle moves left",
+) -> int:
+    """Run the whole chain on a corpus that it draws itself, or on your own videos with --input.
 
+    Each step is a command that is printed as you would type it. Running the same demo again continues it.
 
-def run(args: argparse.Namespace) -> int:
-    out = Path(args.out).absolute()
-    if args.input is not None and not Path(args.input).exists():
-        raise UsageError(f"--input {args.input}: no such file or folder")
+    Args:
+        out: Folder for everything that is made.
+        input: Your own videos; without it a corpus is drawn.
+        seed: Seed of the drawn corpus.
+        videos: How many to draw.
+        steps: Training steps.
+        prompt: What to sample.
+
+    Returns:
+        The exit status of the first step that failed, or 0.
+    """
+    if input is not None and not input.exists():
+        raise UsageError(f"--input {input}: no such file or folder")
+    out = out.absolute()
     start_s = time.perf_counter()
     console = Console(highlight=False)
-    inputs, recipe = ([args.input], "default") if args.input else ([_draw(args, out, console)], "demo")
+    source, recipe = (input, "default") if input else (_drawn(out, seed, videos, console), "demo")
     dataset, training, clip, page = out / "dataset", out / "run", out / "sample.mp4", out / "report.html"
-    steps: list[Sequence[object]] = [
-        ("curate", *inputs, "--out", dataset, "--recipe", recipe),
+    lines: list[Sequence[object]] = [
+        ("curate", source, "--out", dataset, "--recipe", recipe),
         ("release", dataset, RELEASE),
-        ("encode", dataset, "--release", RELEASE, "--recipe", recipe),
-        (
-            "train",
-            dataset,
-            "--release",
-            RELEASE,
-            "--out",
-            training,
-            "--recipe",
-            recipe,
-            "--set",
-            f"train.steps={args.steps}",
-        ),
-        ("sample", training, args.prompt, "--expand", "--size", "96x64", "--seconds", "2", "-o", clip),
+        ("encode", dataset, "--release", RELEASE),
+        ("train", dataset, "--release", RELEASE, "--out", training, "--set", f"train.steps={steps}"),
+        ("sample", training, prompt, "--expand", "--size", "96x64", "--seconds", "2", "-o", clip),
         ("report", dataset, "--train", training, "--sample", clip, "-o", page),
     ]
-    for step in steps:
-        words = [str(word) for word in step]
+    for line in lines:
+        words = [str(word) for word in line]
         console.rule(f"reelmill {shlex.join(words)}", align="left")
-        status = run_job(words[0], words[1:])
-        if status:
+        if status := main(words):
             return status
+    from jobs.training.run import summarise  # imports PyTorch, for which help should not wait
+
     console.rule("done", align="left")
     print_funnel(Dataset(str(dataset)))
     summary = summarise(training, time.perf_counter() - start_s)
-    console.print(
-        f"training loss: {summary['loss_start']:.3f} at the start, {summary['loss_end']:.3f} at the end", soft_wrap=True
-    )
-    console.print(f"sampled video: {clip}", soft_wrap=True)
-    console.print(f"report page:   {page}", soft_wrap=True)
-    console.print(f"time: {time.perf_counter() - start_s:.0f} s")
+    for text in (
+        f"training loss: {summary['loss_start']:.3f} at the start, {summary['loss_end']:.3f} at the end",
+        f"sampled video: {clip}",
+        f"report page:   {page}",
+        f"time: {time.perf_counter() - start_s:.0f} s",
+    ):
+        console.print(text, soft_wrap=True)
     return 0
 
 
-def _draw(args: argparse.Namespace, out: Path, console: Console) -> str:
-    """Draw the corpus once; a second run finds it there."""
+def _drawn(out: Path, seed: int, num_videos: int, console: Console) -> Path:
+    """The list of the corpus, which is drawn once; a second run finds it there."""
     from pipeline.synthetic.corpus import draw_corpus
 
     corpus = out / "corpus"
     if not (corpus / "truth.json").exists():
         console.rule("drawing videos whose truth is known", align="left")
-        truth = draw_corpus(corpus, seed=args.seed, num_videos=args.videos)
+        truth = draw_corpus(corpus, seed=seed, num_videos=num_videos)
         console.print(f"{len(truth.videos)} files in {corpus}", soft_wrap=True)
-    return str(corpus / "inputs.jsonl")
+    return corpus / "inputs.jsonl"
 
 
 if __name__ == "__main__":
-    import sys
-
     sys.exit(run_job("demo"))

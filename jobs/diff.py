@@ -1,69 +1,66 @@
-"""Say what was added, removed and changed between two releases of a data set, and why.
-
-A clip that was removed is explained by what stood against it when release B was frozen: a rule, a missing or rejected
-caption, B's condition, or the draw. A clip that was added, by what stood against it when A was. With -o a page is
-written besides, on which clips that are captioned otherwise show both captions side by side.
-"""
+"""`reelmill diff`: two releases of a data set compared, with reasons."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-from typing import Any
+from typing import Annotated, Any
 
+from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from jobs.cli import run_job
-from jobs.console.arguments import add_json_argument
-from jobs.console.pages import page_place, write_page
+from jobs.console.options import AtLeast0, DatasetLocation, Json
+from jobs.console.pages import PagePath, page_place, write_page
+from jobs.console.summary import print_json
 from pipeline.release.diff import ADDED, CHANGED, REMOVED, Difference, Differences, compare
 from pipeline.report.page import ReportConfig, diff_page
 from pipeline.store.dataset import Dataset
-from schemas.errors import UsageError
 
 MAX_VALUE_CHARS = 60
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", metavar="DATASET")
-    parser.add_argument("old", metavar="A", help="name of a release")
-    parser.add_argument("new", metavar="B", help="name of another, to which A is compared")
-    parser.add_argument(
-        "--limit", type=int, default=20, metavar="N", help="list at most N clips of each kind (default: %(default)s)"
-    )
-    parser.add_argument("-o", "--out", metavar="FILE.html", help="write a page with captions side by side")
-    default = ReportConfig.num_captions
-    parser.add_argument("--captions", type=int, default=default, metavar="N", help="of N clips (default: %(default)s)")
-    add_json_argument(parser)
+def diff(
+    dataset: DatasetLocation,
+    a: str,
+    b: str,
+    /,
+    *,
+    limit: Annotated[AtLeast0, Parameter(metavar="N")] = 20,
+    out: PagePath = None,
+    captions: Annotated[AtLeast0, Parameter(metavar="N")] = ReportConfig.num_captions,
+    json: Json = False,
+) -> None:
+    """Say what was added, removed and changed between two releases of a data set, and why.
 
+    A removed clip is explained by what was against it when release B was frozen: a rule, a missing or rejected caption,
+    B's condition, or the draw. An added clip is explained by what was against it when A was frozen.
 
-def run(args: argparse.Namespace) -> int:
-    if args.limit < 0:
-        raise UsageError(f"--limit {args.limit}: must be 0 or more")
-    if args.captions < 0:
-        raise UsageError(f"--captions {args.captions}: must be 0 or more")
-    dataset = Dataset(args.dataset).require()
-    differences = compare(dataset, args.old, args.new)
+    Args:
+        a: Name of a release.
+        b: Name of the release to which A is compared.
+        limit: List at most N clips of each kind.
+        out: Also write a page, on which clips with other captions show both side by side.
+        captions: Show the captions of at most N clips on the page.
+    """
+    tables = Dataset(dataset).require()
+    differences = compare(tables, a, b)
     page = {}
-    if args.out is not None:
-        place, name = page_place(args.out)
-        page["page"], _ = write_page(place, name, diff_page(dataset, differences, args.captions))
-    if args.json:
-        json.dump(summary(differences) | page, sys.stdout)
-        print()
-        return 0
-    _print(differences, args)
+    if out is not None:
+        place, name = page_place(out)
+        page["page"], _ = write_page(place, name, diff_page(tables, differences, captions))
+    if json:
+        print_json(summary(differences) | page)
+        return
+    _print(differences, limit)
     print(*page.values(), sep="\n", end="\n" if page else "")
-    return 0
 
 
-def _print(differences: Differences, args: argparse.Namespace) -> None:
-    counts = differences.counts
+def _print(differences: Differences, limit: int) -> None:
+    counts, old, new = differences.counts, differences.old, differences.new
     print(
-        f"{args.old} ({differences.old.clips.num_rows} clips) -> {args.new} ({differences.new.clips.num_rows} clips): "
+        f"{old.name} ({old.clips.num_rows} clips) -> {new.name} ({new.clips.num_rows} clips): "
         + ", ".join(f"{count} {kind}" for kind, count in counts.items())
         + f", {differences.num_same} the same"
     )
@@ -71,7 +68,7 @@ def _print(differences: Differences, args: argparse.Namespace) -> None:
     if differences.clips:
         console.print(_reason_table(differences))
     for kind in (ADDED, REMOVED, CHANGED):
-        _print_clips(console, kind, [found for found in differences.clips if found.kind == kind], args.limit)
+        _print_clips(console, kind, [found for found in differences.clips if found.kind == kind], limit)
 
 
 def summary(differences: Differences) -> dict[str, Any]:

@@ -1,22 +1,18 @@
-"""Compute the latents and text embeddings of a release.
-
-Both are cached by content: what an earlier run or another release encoded with the same settings is not done again.
-"""
+"""`reelmill encode`: a release as latents and text embeddings, cached by content."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from jobs.cli import run_job
-from jobs.console.arguments import add_json_argument, add_recipe_arguments, recipe_from
+from jobs.console.naming import naming
+from jobs.console.options import NO_CHANGES, DatasetLocation, Json, RecipeOptions, ReleaseName
 from jobs.console.progress import live_progress
+from jobs.console.summary import print_json
 from jobs.steps.records import new_run_id, write_run
-from jobs.training.samples import release_texts
 from pipeline.release import releases
 from pipeline.release.releases import Release
 from pipeline.store.dataset import Dataset
@@ -26,11 +22,45 @@ from schemas.recipe.encode import EncodeConfig
 from schemas.tables.latents import text_id
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", metavar="DATASET")
-    parser.add_argument("--release", required=True, metavar="NAME")
-    add_recipe_arguments(parser)
-    add_json_argument(parser)
+def encode(
+    dataset: DatasetLocation,
+    /,
+    *,
+    release: ReleaseName,
+    options: RecipeOptions = NO_CHANGES,
+    json: Json = False,
+) -> None:
+    """Compute the latents and text embeddings of a release.
+
+    Both are cached by content: what an earlier run or another release encoded with the same settings is not done again.
+    """
+    tables = Dataset(dataset).require()
+    selection = releases.read(tables, release)
+    recipe = options.over(tables)
+    start_s = time.perf_counter()
+    encoders = encoders_of(recipe.encode)
+    clips, texts = missing(tables, selection, encoders)
+    stages = encode_missing(tables, clips, texts, recipe) if clips or texts else {}
+    failed, num_ok = _failed(tables, selection, encoders)
+    summary = {
+        "release": selection.name,
+        "latents": num_ok,
+        "failed": len(failed),
+        "encoded_now": len(clips),
+        "autoencoder": encoders.autoencoder,
+        "text_encoder": encoders.text_encoder,
+        "seconds": round(time.perf_counter() - start_s, 2),
+        "stages": stages,
+    }
+    if json:
+        print_json(summary)
+        return
+    print(
+        f"release {selection.name}: {num_ok} latents, {len(clips)} of them new, {len(failed)} failed, "
+        f"in {summary['seconds']:.1f} s"
+    )
+    for row in failed:
+        print(f"  {row['clip_id']}: {row['reason']}")
 
 
 @dataclass(frozen=True)
@@ -43,31 +73,25 @@ class Encoders:
 
 
 def encoders_of(config: EncodeConfig) -> Encoders:
-    """Load both encoders by name, once, for their fingerprints."""
+    """Load both encoders by name, once, for their fingerprints.
+
+    Raises:
+        UsageError: one cannot be loaded; names the recipe key.
+    """
     from model.codec.causal import load_autoencoder
     from model.readers.text_encoder import load_text_encoder
 
-    return Encoders(
-        load_autoencoder(config.autoencoder).fingerprint,
-        load_text_encoder(config.text_encoder).fingerprint,
-        config.transform,
-    )
-
-
-def run(args: argparse.Namespace) -> int:
-    recipe = recipe_from(args)
-    dataset = Dataset(args.dataset).require()
-    release = releases.read(dataset, args.release)
-    start_s = time.perf_counter()
-    encoders = encoders_of(recipe.encode)
-    clips, texts = missing(dataset, release, encoders)
-    stages = encode(dataset, clips, texts, recipe) if clips or texts else {}
-    _print_summary(args, dataset, release, encoders, len(clips), stages, time.perf_counter() - start_s)
-    return 0
+    with naming("encode.autoencoder", config.autoencoder):
+        autoencoder = load_autoencoder(config.autoencoder)
+    with naming("encode.text_encoder", config.text_encoder):
+        text_encoder = load_text_encoder(config.text_encoder)
+    return Encoders(autoencoder.fingerprint, text_encoder.fingerprint, config.transform)
 
 
 def missing(dataset: Dataset, release: Release, encoders: Encoders) -> tuple[list[dict[str, Any]], list[str]]:
     """Released clips without a latent, and texts without an embedding; the empty text stands for a dropped one."""
+    from jobs.training.samples import release_texts
+
     have = dataset.keys(LATENTS.within(encoders.autoencoder))
     rows = release.clips.to_pylist()
     clips = [row for row in rows if (row["clip_id"], encoders.transform, encoders.autoencoder) not in have]
@@ -76,7 +100,7 @@ def missing(dataset: Dataset, release: Release, encoders: Encoders) -> tuple[lis
     return clips, [text for text in texts if (text_id(text), encoders.text_encoder) not in have_text]
 
 
-def encode(dataset: Dataset, clips: list[dict[str, Any]], texts: list[str], recipe: Recipe) -> dict[str, Any]:
+def encode_missing(dataset: Dataset, clips: list[dict[str, Any]], texts: list[str], recipe: Recipe) -> dict[str, Any]:
     """Run both graphs and record the run; returns the totals of each stage."""
     from pipeline.ray_graphs import cluster
     from pipeline.ray_graphs.encode import latent_graph, text_graph
@@ -106,39 +130,13 @@ def _progress_line(stages: dict[str, dict[str, Any]], num_clips: int) -> str:
     )
 
 
-def _print_summary(
-    args: argparse.Namespace,
-    dataset: Dataset,
-    release: Release,
-    encoders: Encoders,
-    num_new: int,
-    stages: dict[str, Any],
-    seconds: float,
-) -> None:
+def _failed(dataset: Dataset, release: Release, encoders: Encoders) -> tuple[list[dict[str, Any]], int]:
+    """Rows of the release's clips that could not be encoded, and how many could."""
     table = dataset.read(LATENTS.within(encoders.autoencoder), ["clip_id", "transform", "status", "reason"])
     released = set(release.clips["clip_id"].to_pylist())
     rows = [r for r in table.to_pylist() if r["clip_id"] in released and r["transform"] == encoders.transform]
     failed = [row for row in rows if row["status"] != "ok"]
-    summary = {
-        "release": release.name,
-        "latents": len(rows) - len(failed),
-        "failed": len(failed),
-        "encoded_now": num_new,
-        "autoencoder": encoders.autoencoder,
-        "text_encoder": encoders.text_encoder,
-        "seconds": round(seconds, 2),
-        "stages": stages,
-    }
-    if args.json:
-        json.dump(summary, sys.stdout)
-        print()
-        return
-    print(
-        f"release {release.name}: {summary['latents']} latents, {num_new} of them new, "
-        f"{len(failed)} failed, in {seconds:.1f} s"
-    )
-    for row in failed:
-        print(f"  {row['clip_id']}: {row['reason']}")
+    return failed, len(rows) - len(failed)
 
 
 if __name__ == "__main__":

@@ -1,18 +1,18 @@
-"""Turn a short prompt into the kind of text that a model was trained on, with everything that was asked for.
-
-With a data set and a release the captions of that release are the example, and it is said how near the text comes.
-"""
+"""`reelmill expand`: short prompts in the words that a model was trained on."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from jobs.cli import run_job
-from jobs.console.arguments import add_json_argument, add_recipe_arguments, recipe_from
+from jobs.console.options import NO_CHANGES, Json, RecipeOptions, ReleaseName
+from jobs.console.refusal import one_line
+from jobs.console.summary import print_json
 from pipeline.caption.expand import ExpansionError, load_expander, style_distance
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
@@ -20,39 +20,49 @@ from schemas.errors import UsageError
 from schemas.recipe.expand import ExpandConfig
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("prompt", help='as "a red circle moves left"')
-    parser.add_argument("--dataset", metavar="DATASET", help="whose captions are the example")
-    parser.add_argument("--release", metavar="NAME", help="of the data set")
-    parser.add_argument("--seed", type=int, default=0, help="of what is left open (default: %(default)s)")
-    add_recipe_arguments(parser)
-    add_json_argument(parser)
+def expand(
+    prompt: str,
+    /,
+    *,
+    dataset: Annotated[str | None, Parameter(metavar="DATASET")] = None,
+    release: ReleaseName | None = None,
+    seed: int = 0,
+    options: RecipeOptions = NO_CHANGES,
+    json: Json = False,
+) -> None:
+    """Turn a short prompt into the kind of text that a model was trained on, with everything that was asked for.
 
+    With a data set and a release the captions of that release are the example, and the distance of the text to them is
+    printed. Without a data set the recipe `default` is used.
 
-def run(args: argparse.Namespace) -> int:
-    if bool(args.dataset) != bool(args.release):
+    Args:
+        prompt: What to show, as "a red circle moves left".
+        dataset: Data set whose captions are the example.
+        release: Name of a release of that data set.
+        seed: Seed of what the prompt leaves open.
+    """
+    if bool(dataset) != bool(release):
         raise UsageError("--dataset and --release go together")
-    captions = captions_of(args.dataset, args.release) if args.dataset else []
-    text = expanded(args.prompt, recipe_from(args).expand, captions, args.seed)
-    summary: dict = {"prompt": args.prompt, "text": text}
+    tables = Dataset(dataset).require() if dataset else None
+    captions = captions_of(tables, release) if tables and release else []
+    text = expanded(prompt, options.over(tables).expand, captions, seed)
+    summary: dict[str, Any] = {"prompt": prompt, "text": text}
     if captions:
-        summary["distance before"] = asdict(style_distance([args.prompt], captions))
+        summary["distance before"] = asdict(style_distance([prompt], captions))
         summary["distance after"] = asdict(style_distance([text], captions))
-    if args.json:
-        json.dump(summary, sys.stdout)
-        print()
-        return 0
+    if json:
+        print_json(summary)
+        return
     print(text)
     for when in ("before", "after"):
         if captions:
             told = ", ".join(f"{name} {value:.2f}" for name, value in summary[f"distance {when}"].items())
             print(f"distance to the release's captions {when}: {told}", file=sys.stderr)
-    return 0
 
 
-def captions_of(dataset: str, release: str) -> list[str]:
+def captions_of(dataset: Dataset, release: str) -> list[str]:
     """The detailed captions of a release."""
-    return releases.read(Dataset(dataset).require(), release).clips["detailed"].to_pylist()
+    return releases.read(dataset, release).clips["detailed"].to_pylist()
 
 
 def expanded(prompt: str, config: ExpandConfig, captions: Sequence[str], seed: int) -> str:
@@ -64,7 +74,7 @@ def expanded(prompt: str, config: ExpandConfig, captions: Sequence[str], seed: i
     try:
         return load_expander(config, captions).expand([prompt], seed)[0]
     except (ValueError, OSError, ExpansionError) as error:
-        raise UsageError(f"expand: {' '.join(str(error).split())}") from None
+        raise UsageError(f"expand: {one_line(error)}") from None
 
 
 if __name__ == "__main__":

@@ -1,14 +1,7 @@
-"""Show what each step and each rule of a data set keeps.
-
-For every rule: how many clips it rejects, how many it alone rejects, and how many stay after it and those above it; of
-captions likewise. With --set or --recipe the same for other rules, beside what stands, from the scores in the tables:
-no video is touched, no model asked and nothing written (`reelmill rejudge` writes).
-"""
+"""`reelmill funnel`: what each step and each rule keeps, and what other rules would."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Mapping
@@ -17,36 +10,37 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.cli import run_job
-from jobs.console.arguments import add_json_argument, add_what_if_arguments, recipes_from
-from jobs.console.summary import print_funnel
+from jobs.console.options import NO_CHANGES, DatasetLocation, Json, RecipeOptions, own_recipe
+from jobs.console.summary import print_funnel, print_json
 from pipeline.rules.effects import DatasetVerdicts, RuleEffect, judge_dataset, rule_effects
 from pipeline.rules.judging import Verdicts
 from pipeline.store.active_recipe import active_recipe
 from pipeline.store.dataset import Dataset
-from pipeline.store.views import funnel
+from pipeline.store.views import funnel as funnel_counts
 from schemas.rules import Rule
 from schemas.tables import captions
 from schemas.tables.clips import FAILED, KEPT, PENDING, REJECTED
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", metavar="DATASET")
-    add_what_if_arguments(parser)
-    add_json_argument(parser)
+def funnel(dataset: DatasetLocation, /, *, options: RecipeOptions = NO_CHANGES, json: Json = False) -> None:
+    """Show what each step and each rule of a data set keeps.
 
-
-def run(args: argparse.Namespace) -> int:
-    dataset = Dataset(args.dataset).require()
-    if active_recipe(dataset) is None and not (args.recipe or args.set):
-        return _show_without_rules(dataset, args.json)
-    standing, asked = recipes_from(args, dataset)
-    before = judge_dataset(dataset, standing)
-    after = judge_dataset(dataset, asked) if asked != standing else before
-    if args.json:
-        json.dump({"funnel": funnel(dataset), **_as_json(before, after)}, sys.stdout)
-        print()
-        return 0
-    print_funnel(dataset, reasons=False)
+    For every rule: how many clips it rejects, how many it alone rejects, and how many stay after it and those above it;
+    of captions likewise. With --set or --recipe the same for other rules, beside what holds now, from the scores in the
+    tables: no video is read, no model is run and nothing is written (`reelmill rejudge` writes).
+    """
+    tables = Dataset(dataset).require()
+    if active_recipe(tables) is None and not options.are_given:
+        _show_without_rules(tables, json)
+        return
+    own = own_recipe(tables)
+    asked = options.over(tables)
+    before = judge_dataset(tables, own)
+    after = judge_dataset(tables, asked) if asked != own else before
+    if json:
+        print_json({"funnel": funnel_counts(tables), **_as_json(before, after)})
+        return
+    print_funnel(tables, reasons=False)
     earlier = None if after is before else before
     if asked.rules:
         print_rules("rules", asked.rules, after.clips, earlier and earlier.clips)
@@ -54,7 +48,6 @@ def run(args: argparse.Namespace) -> int:
         print_rules("caption rules", asked.caption_rules, after.captions, earlier and earlier.captions)
     if earlier:
         _print_changes(earlier, after)
-    return 0
 
 
 def _as_json(before: DatasetVerdicts, after: DatasetVerdicts) -> dict[str, object]:
@@ -70,14 +63,12 @@ def _as_json(before: DatasetVerdicts, after: DatasetVerdicts) -> dict[str, objec
     }
 
 
-def _show_without_rules(dataset: Dataset, as_json: bool) -> int:
+def _show_without_rules(dataset: Dataset, as_json: bool) -> None:
     """For tables from elsewhere: decisions without a record of the rules behind them."""
     if as_json:
-        json.dump({"funnel": funnel(dataset)}, sys.stdout)
-        print()
+        print_json({"funnel": funnel_counts(dataset)})
     else:
         print_funnel(dataset)
-    return 0
 
 
 def print_rules(title: str, rules: Mapping[str, Rule], after: Verdicts, before: Verdicts | None) -> None:

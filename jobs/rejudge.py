@@ -1,19 +1,13 @@
-"""Judge the clips and captions of a data set again, by other rules, from the scores in its tables.
-
-No video is touched and no model asked. New decisions are written beside the old ones, and the newest stands. Clips that
-are let in but lack a measure that a rule needs become `pending`: `reelmill curate` takes what is missing.
-"""
+"""`reelmill rejudge`: new decisions from the scores that are stored."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import time
 
 from jobs.cli import run_job
-from jobs.console.arguments import add_json_argument, add_what_if_arguments, recipes_from
-from jobs.console.summary import print_funnel
+from jobs.console.options import NO_CHANGES, DatasetLocation, Json, RecipeOptions
+from jobs.console.summary import print_funnel, print_json
 from jobs.steps.records import new_run_id, write_run
 from pipeline.rules.decisions import write_decisions
 from pipeline.rules.effects import judge_dataset
@@ -21,31 +15,28 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.views import funnel, write_portable_views
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", metavar="DATASET")
-    add_what_if_arguments(parser)
-    add_json_argument(parser)
+def rejudge(dataset: DatasetLocation, /, *, options: RecipeOptions = NO_CHANGES, json: Json = False) -> None:
+    """Judge the clips and captions of a data set again by other rules, from the scores in its tables.
 
-
-def run(args: argparse.Namespace) -> int:
-    dataset = Dataset(args.dataset).require()
-    _, recipe = recipes_from(args, dataset)
-    with dataset.writing("rejudge"):
+    No video is read and no model is run. New decisions are written beside the old ones, and the newest holds. Clips
+    that are let in but lack a measure that a rule needs become `pending`: `reelmill curate` takes what is missing.
+    """
+    tables = Dataset(dataset).require()
+    recipe = options.over(tables)
+    with tables.writing("rejudge"):
         start_s = time.perf_counter()
-        verdicts = judge_dataset(dataset, recipe)
-        num_changed = write_decisions(dataset, verdicts.clips, recipe)
-        num_captions = write_decisions(dataset, verdicts.captions, recipe)
-        write_portable_views(dataset)
+        verdicts = judge_dataset(tables, recipe)
+        num_changed = write_decisions(tables, verdicts.clips, recipe)
+        num_captions = write_decisions(tables, verdicts.captions, recipe)
+        write_portable_views(tables)
         facts = {"decisions": num_changed, "caption_decisions": num_captions}
-        facts |= {"seconds": time.perf_counter() - start_s, "funnel": funnel(dataset)}
-        write_run(dataset, new_run_id("rejudge"), "rejudge", recipe, state="done", facts=facts)
-    if args.json:
-        json.dump({"dataset": dataset.location} | facts, sys.stdout)
-        print()
-    else:
-        print(f"{num_changed} decisions on clips changed, {num_captions} on captions")
-        print_funnel(dataset)
-    return 0
+        facts |= {"seconds": time.perf_counter() - start_s, "funnel": funnel(tables)}
+        write_run(tables, new_run_id("rejudge"), "rejudge", recipe, state="done", facts=facts)
+    if json:
+        print_json({"dataset": tables.location} | facts)
+        return
+    print(f"{num_changed} decisions on clips changed, {num_captions} on captions")
+    print_funnel(tables)
 
 
 if __name__ == "__main__":

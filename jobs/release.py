@@ -1,55 +1,55 @@
-"""Freeze a selection of captioned clips under a name.
-
-The selection is a SQL condition over the view `trainable`: kept clips with an accepted caption. With --balance it is a
-draw from those, in which large clusters of look-alikes count for less; clips and seed determine it.
-"""
+"""`reelmill release`: a frozen, hashed selection of captioned clips."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from jobs.cli import run_job
-from jobs.console.arguments import add_json_argument
+from jobs.console.options import AtLeast1, DatasetLocation, Json
+from jobs.console.summary import print_json
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
-from schemas.errors import UsageError
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", metavar="DATASET")
-    parser.add_argument("name", metavar="NAME")
-    parser.add_argument("--where", default="true", metavar="SQL", help='for example "motion_px_s > 2 and width >= 640"')
-    parser.add_argument(
-        "--balance", type=int, metavar="N", help="draw N clips, one of a cluster of n with weight 1/sqrt(n)"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
-    add_json_argument(parser)
+def release(
+    dataset: DatasetLocation,
+    name: str,
+    /,
+    *,
+    where: Annotated[str, Parameter(metavar="SQL")] = "true",
+    balance: Annotated[AtLeast1 | None, Parameter(metavar="N")] = None,
+    seed: int = 0,
+    json: Json = False,
+) -> None:
+    """Freeze a selection of captioned clips under a name.
 
+    The selection is a SQL condition over the view `trainable`: kept clips with an accepted caption. With --balance it
+    is a draw from those, in which large clusters of look-alikes count for less; clips and seed determine it.
 
-def run(args: argparse.Namespace) -> int:
-    if args.balance is not None and args.balance < 1:
-        raise UsageError(f"--balance {args.balance}: must be 1 or more")
-    balance = None if args.balance is None else releases.Balance(args.balance, args.seed)
-    release, is_new = releases.freeze(Dataset(args.dataset).require(), args.name, args.where, balance)
-    seconds = sum(release.clips["end_us"].to_pylist()) - sum(release.clips["start_us"].to_pylist())
+    Args:
+        name: Letters, digits, '.', '_' and '-'.
+        where: Condition, for example "motion_px_s > 2 and width >= 640".
+        balance: Draw N clips, one of a cluster of n with weight 1/sqrt(n).
+        seed: Seed of the draw.
+    """
+    draw = None if balance is None else releases.Balance(balance, seed)
+    frozen, is_new = releases.freeze(Dataset(dataset).require(), name, where, draw)
+    seconds = sum(frozen.clips["end_us"].to_pylist()) - sum(frozen.clips["start_us"].to_pylist())
     summary = {
-        "release": release.name,
-        "hash": release.content_hash,
-        "clips": release.clips.num_rows,
+        "release": frozen.name,
+        "hash": frozen.content_hash,
+        "clips": frozen.clips.num_rows,
         "seconds": round(seconds * 1e-6, 1),
         "new": is_new,
     }
-    if args.json:
-        json.dump(summary, sys.stdout)
-        print()
-    else:
-        state = "frozen" if is_new else "unchanged"
-        print(
-            f"release {release.name} {state}: {summary['clips']} clips, {summary['seconds']} s, {release.content_hash}"
-        )
-    return 0
+    if json:
+        print_json(summary)
+        return
+    state = "frozen" if is_new else "unchanged"
+    print(f"release {frozen.name} {state}: {summary['clips']} clips, {summary['seconds']} s, {frozen.content_hash}")
 
 
 if __name__ == "__main__":

@@ -1,64 +1,70 @@
-"""Write a page: funnel, rules, clips about each threshold, scores, captions side by side, timelines, releases.
-
-The page is one HTML file that holds its own pictures; it can be mailed, and opens without a network.
-"""
+"""`reelmill report`: one HTML page about a data set."""
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from jobs.cli import run_job
-from jobs.console.arguments import add_json_argument
-from jobs.console.pages import page_place, write_page
+from jobs.console.options import AtLeast0, DatasetLocation, Json
+from jobs.console.pages import PagePath, page_place, write_page
 from jobs.console.progress import live_progress
+from jobs.console.summary import print_json
 from pipeline.report.contact_sheets import Judged
 from pipeline.report.page import ReportConfig, report_page
 from pipeline.report.training import read_loss_curve, read_sample
 from pipeline.rules.clips import judge_clips
 from pipeline.store.active_recipe import active_recipe
 from pipeline.store.dataset import Dataset
-from schemas.errors import UsageError
 
 FILE_NAME = "report.html"
-LIMITS = (
-    ("clips", ReportConfig.num_clips, "show at most N kept clips, clips of a failure, and failed videos"),
-    ("near", ReportConfig.num_near, "show at most N clips on either side of each threshold"),
-    ("groups", ReportConfig.num_groups, "show at most N groups of duplicates"),
-    ("captions", ReportConfig.num_captions, "show at most N clips with two captions side by side"),
-    ("videos", ReportConfig.num_videos, "draw the timelines of at most N videos"),
-)
-"""Options that bound what is shown: name, default and meaning."""
+AtMost = Annotated[AtLeast0, Parameter(metavar="N")]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", metavar="DATASET")
-    parser.add_argument("-o", "--out", metavar="FILE.html", help=f"default: DATASET/{FILE_NAME}")
-    for option, default, what in LIMITS:
-        parser.add_argument(f"--{option}", type=int, default=default, metavar="N", help=f"{what} (default: {default})")
-    parser.add_argument("--train", metavar="RUN", help="folder of a training run; draws its loss curve")
-    parser.add_argument("--sample", metavar="FILE.mp4", help="a sampled video or image; embeds it")
-    add_json_argument(parser)
+def report(
+    dataset: DatasetLocation,
+    /,
+    *,
+    out: PagePath = None,
+    clips: AtMost = ReportConfig.num_clips,
+    near: AtMost = ReportConfig.num_near,
+    groups: AtMost = ReportConfig.num_groups,
+    captions: AtMost = ReportConfig.num_captions,
+    videos: AtMost = ReportConfig.num_videos,
+    train: Annotated[str | None, Parameter(metavar="RUN")] = None,
+    sample: Annotated[str | None, Parameter(metavar="FILE")] = None,
+    json: Json = False,
+) -> None:
+    """Write a page: funnel, rules, clips about each threshold, scores, captions side by side, timelines, releases.
 
+    The page is one HTML file that holds its own pictures; it can be mailed, and opens without a network. Its rules are
+    those of the data set's own recipe.
 
-def run(args: argparse.Namespace) -> int:
-    for option, _, _ in LIMITS:
-        if getattr(args, option) < 0:
-            raise UsageError(f"--{option} {getattr(args, option)}: must be 0 or more")
-    dataset = Dataset(args.dataset).require()
-    if args.out is None:
-        dataset.make_writable()
-    folder, name = page_place(args.out) if args.out is not None else (dataset, FILE_NAME)
+    Args:
+        out: Where the page goes; DATASET/report.html if not given.
+        clips: Show at most N kept clips, clips of a failure, and failed videos.
+        near: Show at most N clips on either side of each threshold.
+        groups: Show at most N groups of duplicates.
+        captions: Show at most N clips with two captions side by side.
+        videos: Draw the timelines of at most N videos.
+        train: Folder of a training run, whose loss curve is drawn.
+        sample: A sampled video or image, which is embedded.
+    """
+    tables = Dataset(dataset).require()
+    if out is None:
+        tables.make_writable()
+    folder, name = page_place(out) if out is not None else (tables, FILE_NAME)
     config = ReportConfig(
-        num_clips=args.clips,
-        num_near=args.near,
-        num_videos=args.videos,
-        num_groups=args.groups,
-        num_captions=args.captions,
-        curve=read_loss_curve(args.train) if args.train else None,
-        sample=read_sample(args.sample) if args.sample else None,
-        judged=_judged(dataset),
+        num_clips=clips,
+        num_near=near,
+        num_videos=videos,
+        num_groups=groups,
+        num_captions=captions,
+        curve=read_loss_curve(train) if train else None,
+        sample=read_sample(sample) if sample else None,
+        judged=_judged(tables),
     )
     num_read = 0
 
@@ -67,14 +73,12 @@ def run(args: argparse.Namespace) -> int:
         num_read += 1
 
     with live_progress(lambda: {"clips": {"rows": num_read}}, lambda stages: f"clips read {stages['clips']['rows']}"):
-        page = report_page(dataset, config, count)
+        page = report_page(tables, config, count)
     path, num_bytes = write_page(folder, name, page)
-    if args.json:
-        json.dump({"report": path, "bytes": num_bytes, "clips_shown": num_read}, sys.stdout)
-        print()
+    if json:
+        print_json({"report": path, "bytes": num_bytes, "clips_shown": num_read})
     else:
         print(path)
-    return 0
 
 
 def _judged(dataset: Dataset) -> Judged | None:

@@ -1,53 +1,64 @@
-"""Run a job on a Ray cluster through Ray Jobs: reelmill submit [--address URL] -- curate INPUT --out DATASET
-
-The cluster's machines need Reelmill installed (infra/Dockerfile), or --working-dir to send this source tree along.
-Paths and URIs are those that the cluster sees. Where a token of Ray's is at hand (RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH
-or ~/.ray/auth_token) it is sent along; RAY_AUTH_MODE=disabled forbids that.
-"""
+"""`reelmill submit`: any other command on a Ray cluster, through Ray Jobs."""
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
 import sys
 import time
 from pathlib import Path
+from typing import Annotated
 
-from jobs.cli import JOBS, run_job
+from cyclopts import Parameter
+
+from jobs.cli import COMMANDS, run_job
+from jobs.console.refusal import DEBUG, nearest_or_all, one_line
 from schemas.errors import UsageError
 
 POLL_S = 1.0
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--address",
-        default=os.environ.get("RAY_API_SERVER_ADDRESS", "http://127.0.0.1:8265"),
-        help="the cluster's dashboard (default: RAY_API_SERVER_ADDRESS, or %(default)s)",
-    )
-    parser.add_argument("--working-dir", metavar="FOLDER", help="source tree to send along")
-    parser.add_argument("--no-wait", action="store_true", help="print the job's id and return")
-    parser.add_argument("job", nargs=argparse.REMAINDER, metavar="-- JOB ...", help="job and its arguments")
+def submit(
+    *job: Annotated[str, Parameter(name="JOB", allow_leading_hyphen=True)],
+    address: Annotated[str, Parameter(metavar="URL", env_var="RAY_API_SERVER_ADDRESS")] = "http://127.0.0.1:8265",
+    working_dir: Annotated[str | None, Parameter(metavar="FOLDER")] = None,
+    no_wait: Annotated[bool, Parameter(show_default=False)] = False,
+) -> int:
+    """Run a job on a Ray cluster through Ray Jobs: reelmill submit [--address URL] -- curate INPUT --out DATASET
 
+    The cluster's machines need Reelmill installed (infra/Dockerfile), or --working-dir to send this source tree along.
+    Paths and URIs are those that the cluster sees. Where a token of Ray's is at hand (RAY_AUTH_TOKEN,
+    RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token) it is sent along; RAY_AUTH_MODE=disabled forbids that.
 
-def run(args: argparse.Namespace) -> int:
-    words = args.job[1:] if args.job[:1] == ["--"] else args.job
-    if not words or words[0] not in JOBS or words[0] == "submit":
-        raise UsageError(f"no job to submit in {' '.join(args.job) or 'an empty line'}; there are {', '.join(JOBS)}")
+    Args:
+        job: After `--`, a command and its arguments.
+        address: The cluster's dashboard.
+        working_dir: Source tree to send along.
+        no_wait: Print the job's id and return.
+
+    Returns:
+        0 where the job was done or is not waited for, 1 where it failed.
+    """
+    name = job[0] if job else ""
+    if name not in COMMANDS or name == "submit":
+        given = f"-- {' '.join(job)}" if job else "an empty line"
+        raise UsageError(f"no job to submit in {given}{nearest_or_all(name, COMMANDS)}")
     _send_token()
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobStatus, JobSubmissionClient
 
     try:
-        client = JobSubmissionClient(args.address)
+        client = JobSubmissionClient(address)
     except (ConnectionError, RuntimeError, AuthenticationError) as error:
-        raise UsageError(f"--address {args.address}: {' '.join(str(error).split())}") from None
-    runtime_env = {"working_dir": args.working_dir} if args.working_dir else {}
-    entrypoint = shlex.join(["python", "-m", f"jobs.{words[0]}", *words[1:]])
+        raise UsageError(f"--address {address}: {one_line(error)}") from None
+    # A file with the traceback of a failed job would be on a machine of the cluster; the job's log comes here.
+    runtime_env: dict[str, object] = {"env_vars": {DEBUG: "1"}}
+    if working_dir:
+        runtime_env["working_dir"] = working_dir
+    entrypoint = shlex.join(["python", "-m", f"jobs.{name}", *job[1:]])
     job_id = client.submit_job(entrypoint=entrypoint, runtime_env=runtime_env)
     print(f"submitted {job_id}: {entrypoint}")
-    if args.no_wait:
+    if no_wait:
         return 0
     shown = 0
     while True:

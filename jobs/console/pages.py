@@ -1,11 +1,16 @@
-"""Where a page goes that a job writes."""
+"""Where a page goes that a command writes."""
 
 from __future__ import annotations
 
 import os
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
+
+PagePath = Annotated[str | None, Parameter(name=["--out", "-o"], metavar="FILE.html")]
 
 
 def page_place(out: str) -> tuple[Dataset, str]:

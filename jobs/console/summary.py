@@ -1,12 +1,22 @@
-"""The funnel as a person reads it."""
+"""What a command has done: the funnel as a person reads it, or JSON for programs."""
 
 from __future__ import annotations
+
+import json
+import sys
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
+
+
+def print_json(summary: Any) -> None:
+    """Print one line of JSON; what JSON does not know becomes text."""
+    json.dump(summary, sys.stdout, default=str)
+    print()
 
 
 def print_funnel(dataset: Dataset, *, reasons: bool = True) -> None:

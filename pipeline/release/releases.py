@@ -20,7 +20,7 @@ from pipeline.release.balance import balanced_sample, merge_alike
 from pipeline.store.dataset import Dataset, DatasetError, to_parquet
 from pipeline.store.views import connect
 from schemas import RELEASES
-from schemas.errors import UsageError
+from schemas.errors import UsageError, did_you_mean
 from schemas.identity import digest
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -126,7 +126,8 @@ def read(dataset: Dataset, name: str) -> Release:
     known = names(dataset)
     if name not in known:
         known_text = ", ".join(known) or "there are none; make one with `reelmill release`"
-        raise DatasetError(f"release {name}: not in {dataset.location} ({known_text})")
+        hint = did_you_mean(name, known)
+        raise DatasetError(f"release {name}: not in {dataset.location} ({known_text}){hint}")
     table = pyarrow.parquet.read_table(pa.BufferReader(dataset.read_bytes(_file(name))))
     facts = json.loads((table.schema.metadata or {})[METADATA_KEY])
     return Release(name, facts["hash"], facts["where"], table, facts.get("frozen_us"))

@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from importlib import resources
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ BUILTIN = resources.files("schemas") / "recipes"
 def recipe_names() -> list[str]:
     """Names of the built-in recipes, sorted."""
     return sorted(file.name.removesuffix(".toml") for file in BUILTIN.iterdir() if file.name.endswith(".toml"))
+
+
+def recipe_comment(name: str) -> str:
+    """The comment at the head of a built-in recipe, on one line."""
+    lines = (BUILTIN / f"{name}.toml").read_text().splitlines()
+    return " ".join(line.lstrip("# ") for line in takewhile(lambda line: line.startswith("#"), lines))
 
 
 def load_recipe(name_or_file: str = "default", settings: Iterable[str] = ()) -> Recipe:

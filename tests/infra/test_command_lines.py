@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import re
 import shlex
 import subprocess
+from inspect import BoundArguments
 from pathlib import Path
 
 import pytest
 import yaml
 
-from jobs.cli import JOBS, OneLineParser
+from jobs.cli import COMMANDS, app
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for path in (ROOT / "infra").rglob("*") if path.is_file())
-JOB = "|".join(JOBS)
+JOB = "|".join(COMMANDS)
 COMMAND = re.compile(rf"(?:\breelmill|python -m jobs\.)[ ]?({JOB})\b([^#\n`|;]*)")
 
 
@@ -30,18 +29,17 @@ def command_lines(path: Path) -> list[tuple[str, list[str]]]:
     ]
 
 
-def parse(job: str, arguments: list[str]) -> argparse.Namespace:
-    parser = OneLineParser(prog=job)
-    importlib.import_module(f"jobs.{job}").add_arguments(parser)
-    return parser.parse_args(arguments)
+def parse(job: str, arguments: list[str]) -> BoundArguments:
+    _, bound, _ = app.parse_args([job, *arguments], print_error=False, exit_on_error=False)
+    return bound
 
 
 @pytest.mark.parametrize("path", [*FILES, ROOT / "README.md"], ids=lambda path: path.name)
 def test_command_lines_are_ones_that_the_jobs_take(path: Path) -> None:
     for job, arguments in command_lines(path):
-        args = parse(job, arguments)
+        bound = parse(job, arguments)
         if job == "submit":
-            _, inner, *rest = args.job
+            inner, *rest = bound.args
             parse(inner, rest)
 
 

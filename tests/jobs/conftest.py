@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from jobs.steps.records import write_run
 from model.codec.causal import load_autoencoder
 from model.readers.text_encoder import load_text_encoder
 from pipeline.encode.latents import OK
@@ -14,6 +15,7 @@ from pipeline.synthetic.render import render
 from pipeline.synthetic.world import detailed_caption, draw_scene, short_caption
 from schemas import LATENTS, RELEASES, TEXT, VIDEOS
 from schemas.identity import digest
+from schemas.recipe import Recipe
 from schemas.recipe.encode import EncodeConfig
 from schemas.tables.latents import text_id
 
@@ -69,6 +71,7 @@ def encoded_dataset(tmp_path_factory) -> Dataset:
         for text, array in zip(texts, text_encoder.encode(texts), strict=True)
     ]
     dataset.write_part(TEXT.within(text_encoder.fingerprint), embedded)
+    write_run(dataset, "20260101T000000Z-curate", "curate", Recipe(), state="done")
     return dataset
 
 

@@ -11,9 +11,13 @@ from typing import Any
 
 import pytest
 
-from jobs.cli import JOBS, main
+from jobs.cli import COMMANDS, app, main
+from jobs.steps.records import write_run
+from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from schemas import CAPTIONS, CLIPS, VIDEOS
+from schemas.recipe import Recipe, load_recipe
+from schemas.recipe.keys import recipe_sections
 
 MakeRow = Callable[..., dict[str, Any]]
 ROOT = Path(__file__).parents[2]
@@ -38,6 +42,7 @@ def curated(place: Path, video_row: MakeRow, clip_row: MakeRow, caption_row: Mak
     dataset.write_part(VIDEOS, [video_row("v0")])
     dataset.write_part(CLIPS, [clip_row("c0", "v0")])
     dataset.write_part(CAPTIONS, [caption_row("c0"), caption_row("c0", "cap1")])
+    releases.freeze(dataset, "frozen", "captioner = 'cap0'")
     return dataset
 
 
@@ -94,7 +99,19 @@ COCA = "curate --out ds a.mp4 --set caption.backend=coca"
         ("submit --", "no job to submit"),
         ("submit -- dance", "no job to submit in -- dance"),
         ("submit --address http://127.0.0.1:9 -- funnel ds", "--address http://127.0.0.1:9"),
-        ("dance", "no job 'dance'"),
+        ("dance", "no job 'dance'; there are demo, recipe, curate"),
+        ("funel ds", "no job 'funel'; did you mean funnel?"),
+        ("recipe shwo", "no job 'shwo'; did you mean show?"),
+        ("recipe show demmo", "recipe demmo: no recipe of this name and no such file; did you mean demo?"),
+        ("submit -- fnnel ds", "no job to submit in -- fnnel ds; did you mean funnel?"),
+        ("funnel --jsn ds", "unknown option --jsn; did you mean --json?"),
+        ("curate a.mp4 --out ds --set rules.min_motoin.min=1", "did you mean rules.min_motion.min?"),
+        ("curate a.mp4 --out ds --recipe bad.toml", "unknown key spilt; did you mean split?"),
+        ("curate --out ds a.mp4 --set caption.backend=vlm", "'coca' or 'none'; did you mean vllm?"),
+        ("release ds v1 --balance 0", "--balance 0: must be >= 1"),
+        ("release ds v1 --seed x", "--seed x: must be an integer"),
+        ("query ds --limit", "--limit needs a value"),
+        ("query ds a b", "'b' is one argument too many"),
     ],
 )
 def test_wrong_usage_is_one_line_and_writes_nothing(
@@ -111,6 +128,7 @@ def test_wrong_usage_is_one_line_and_writes_nothing(
     ("arguments", "named"),
     [
         (["encode", "ds", "--release", "v2"], "release v2: not in"),
+        (["encode", "ds", "--release", "frozn"], "(frozen); did you mean frozen?"),
         (["release", "ds", "v1", "--where", "nosuch > 3"], "--where nosuch > 3"),
         (["release", "ds", "v1", "--where", "width > 5000"], "--where width > 5000"),
         (["release", "ds", "v1"], "selects several captions a clip"),
@@ -148,23 +166,38 @@ def test_queries_print_tables_and_json(curated: Dataset, capsys: pytest.CaptureF
     assert '"videos in": 1' in capsys.readouterr().out
 
 
+def test_the_overview_is_quick_to_import() -> None:
+    program = (
+        "import sys; from jobs.cli import main; main(['--help']); "
+        "print(sorted({'cv2', 'duckdb', 'numpy', 'pyarrow', 'pydantic', 'ray', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_overview_says_where_to_begin_and_gives_each_command_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    lines = [line.strip("│ ") for line in capsys.readouterr().out.splitlines()]
+    assert any(line.startswith("Start with `reelmill demo") for line in lines)
+    for name, command in COMMANDS.items():
+        assert [line.split(maxsplit=1)[1] for line in lines if line.split()[:1] == [name]] == [command.line]
+
+
 def test_the_overview_names_every_job(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in ([], ["--help"]):
         assert main(arguments) == 0
         text = capsys.readouterr().out
-        assert all(name in text for name in JOBS)
+        assert all(name in text for name in COMMANDS)
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("job", COMMANDS)
 def test_every_job_has_help(job: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        main([job, "--help"])
-    assert stopped.value.code == 0
+    assert main([job, "--help"]) == 0
     text = capsys.readouterr().out
-    assert text.startswith(f"usage: reelmill {job}")
+    assert text.startswith(f"Usage: reelmill {job}")
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("job", COMMANDS)
 def test_every_job_is_a_module_that_runs_itself(job: str) -> None:
     tree = ast.parse((ROOT / "jobs" / f"{job}.py").read_text())
     assert ast.get_docstring(tree)
@@ -178,3 +211,126 @@ def test_a_job_runs_as_a_module() -> None:
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "reelmill funnel: data set /nosuch: no videos table here; run `reelmill curate` first\n"
+
+
+@pytest.mark.parametrize("job", [name for name, command in COMMANDS.items() if command.reads])
+def test_help_lists_the_recipe_keys_that_a_job_reads(job: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([job, "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for section in recipe_sections():
+        assert (f"[{section.path}] {section.meaning}" in text) == (section.top in COMMANDS[job].reads)
+        for key in section.keys if section.top in COMMANDS[job].reads else ():
+            assert f"{key.name} {key.meaning} [{key.type}" in text
+
+
+def test_help_of_other_jobs_lists_no_keys_and_is_all_of_the_docstring(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["release", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "clips and seed determine it" in text
+    assert "Recipe keys" not in text
+
+
+@pytest.mark.parametrize("job", ["funnel", "rejudge"])
+def test_the_sections_that_are_declared_are_those_that_are_read(
+    job: str, curated: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(curated, "20260101T000000Z-curate", "curate", load_recipe(), state="done")
+    sections, read, get = {section.top for section in recipe_sections()}, set(), Recipe.__getattribute__
+
+    def recording(self: Recipe, name: str) -> Any:
+        # Storing a recipe and comparing two reads every field, and uses none.
+        if name in sections and sys._getframe(1).f_code.co_name not in ("_asdict_inner", "__eq__"):
+            read.add(name)
+        return get(self, name)
+
+    monkeypatch.setattr(Recipe, "__getattribute__", recording)
+    assert main([job, "ds"]) == 0
+    assert read == set(COMMANDS[job].reads)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["recaption", "ds"],
+        ["rejudge", "ds"],
+        ["funnel", "ds"],
+        ["encode", "ds", "--release", "frozen"],
+        ["train", "ds", "--release", "frozen", "--out", "run"],
+        ["expand", "a dog", "--dataset", "ds", "--release", "frozen"],
+        ["recipe", "show", "--dataset", "ds"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_jobs_on_a_data_set_start_from_its_own_recipe(
+    arguments: list[str], curated: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(curated, "20260101T000000Z-curate", "curate", Recipe(name="mine"), state="done")
+    assert "recipe mine: unknown key nosuch" in refusal(capsys, [*arguments, "--set", "nosuch=1"])
+    if arguments[0] != "recipe":
+        assert "recipe demo: unknown key nosuch" in refusal(
+            capsys, [*arguments, "--set", "nosuch=1", "--recipe", "demo"]
+        )
+
+
+def test_options_may_stand_between_positional_arguments_and_the_last_of_a_kind_counts() -> None:
+    words = ["curate", "a", "--out", "x", "b", "--set", "c=1", "d", "--out=y", "--set", "e=2"]
+    _, bound, _ = app.parse_args(words, print_error=False, exit_on_error=False)
+    assert bound.args == ("a", "b", "d")
+    assert bound.kwargs == {"out": "y", "settings": ("c=1", "e=2")}
+
+
+@pytest.mark.parametrize("separator", [["--"], []])
+def test_submit_passes_on_what_belongs_to_the_job(separator: list[str]) -> None:
+    words = ["submit", "--address", "http://x", *separator, "curate", "a", "--out", "b", "--set", "k=v", "--json"]
+    _, bound, _ = app.parse_args(words, print_error=False, exit_on_error=False)
+    assert bound.args == ("curate", "a", "--out", "b", "--set", "k=v", "--json")
+    assert bound.kwargs["address"] == "http://x"
+
+
+def test_a_job_that_fails_is_one_line_and_exit_status_1(
+    curated: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("jobs.query.connect", fail)
+    assert main(["query", "ds"]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("reelmill query: failed: OSError: disk full (traceback in ")
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["train", "ds", "--set", "train.wa"], {"train.warmup_steps"}),
+        (["funnel", "ds", "--set", "caption_rules.min_words.mi"], {"caption_rules.min_words.min"}),
+        (["curate", "--recipe", "de"], {"default", "demo"}),
+        (["encode", "ds", "--release", "fr"], {"frozen"}),
+    ],
+)
+def test_values_complete(
+    words: list[str], found: set[str], curated: Dataset, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["__complete", *words]) == 0
+    values = [line.split("\t")[0] for line in capfd.readouterr().out.splitlines()]
+    assert {value for value in values if value.startswith(words[-1])} == found
+
+
+COMPLETE = """
+source "$1"; shift
+COMP_WORDS=(reelmill "$@"); COMP_CWORD=$#; COMP_LINE="reelmill $*"; COMP_POINT=${#COMP_LINE}
+_reelmill reelmill "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
+printf '%s\n' "${COMPREPLY[@]}"
+"""
+
+
+def test_commands_and_options_complete_in_a_shell(tmp_path: Path) -> None:
+    for shell in ("zsh", "fish"):
+        assert "--release" in app.generate_completion(shell=shell)
+    (tmp_path / "reelmill.bash").write_text(app.generate_completion(shell="bash"))
+    for words, found in ((["rej"], ["rejudge"]), (["train", "--rel"], ["--release"]), (["recipe", "s"], ["show"])):
+        command = ["bash", "-c", COMPLETE, "bash", str(tmp_path / "reelmill.bash"), *words]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == found

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from jobs.cli import run_job
-from jobs.sample import Shape
+from jobs.sampling.clip import Shape
 from jobs.sampling.condition import centre_box, last_frames, open_source
 from jobs.sampling.movie import write_frames
-from jobs.train import prepare
+from jobs.training.run import prepare
 from jobs.training.run_config import read_run_config, write_run_config
 from jobs.training.samples import load_samples
 from model.training.examples import LatentStatistics

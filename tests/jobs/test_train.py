@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import run_job
-from jobs.train import prepare, require_resources
+from jobs.training.run import prepare, require_resources
 from jobs.training.samples import load_samples
 from model.training.checkpoints import RunFolder
 from model.training.examples import LatentStatistics

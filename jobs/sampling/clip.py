@@ -1,0 +1,146 @@
+"""A clip of the size and length that is asked for: what must be sampled for it, and the sampling.
+
+The autoencoder and the patches fix multiples of sides and lengths; more is sampled where needed, and cut off.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from jobs.console.naming import naming
+from jobs.sampling.condition import Source, last_frames
+from jobs.training.run_config import RunConfig
+from model.codec.causal import STRIDE_HW, STRIDE_T, Autoencoder, load_autoencoder
+from model.diffusion.sampling import Request, load_transformer, sample_latent
+from model.readers.text_encoder import load_text_encoder
+from pipeline.decode.reader import fit_to_budget
+from schemas.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What is asked for, and what is sampled: sides and length as the autoencoder and the patches need them."""
+
+    width_px: int
+    height_px: int
+    num_frames: int
+    grid_px: int
+    """Sides are sampled in multiples of this."""
+
+    @property
+    def sampled_size_px(self) -> tuple[int, int]:
+        width, height = (-(-side // self.grid_px) * self.grid_px for side in (self.width_px, self.height_px))
+        return width, height
+
+    @property
+    def latent_frames(self) -> int:
+        return -(-(self.num_frames - 1) // STRIDE_T) + 1
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        width, height = self.sampled_size_px
+        return self.latent_frames, height // STRIDE_HW, width // STRIDE_HW
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a clip is sampled."""
+
+    steps: int
+    """Steps of the sampler."""
+    guidance: float
+    """Guidance scale; 1 for none (Ho & Salimans 2022)."""
+    seed: int
+    """Seed of the noise."""
+
+
+def shape_of(
+    size: str | None, seconds: float | None, config: RunConfig, source: Source | None, *, is_image: bool
+) -> Shape:
+    """Size and length asked for, or the usual ones.
+
+    Args:
+        size: WIDTHxHEIGHT in pixels.
+        seconds: above 0.
+        is_image: one frame, where no length is asked for.
+    Raises:
+        UsageError: not a size, or too short to continue the source.
+    """
+    grid_px = STRIDE_HW * max(config.train["model"]["patch"][1:])
+    if size:
+        match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", size)
+        if not match:
+            raise UsageError(f"--size {size}: not of the form WIDTHxHEIGHT, as 128x96")
+        width, height = (int(side) for side in match.groups())
+    elif source is not None:
+        width, height = fit_to_budget(source.width_px, source.height_px, config.max_pixels_px, grid_px)
+    else:
+        width, height = config.usual_width_px, config.usual_height_px
+    num_frames = config.usual_num_frames
+    if seconds is not None:
+        num_frames = max(round(seconds * config.fps), 1)
+    elif is_image:
+        num_frames = 1
+    shape = Shape(width, height, num_frames, grid_px)
+    if source is not None and shape.latent_frames < 2:
+        raise UsageError(
+            f"{shape.num_frames} frame leaves nothing to sample after {source.path}; ask for more --seconds"
+        )
+    return shape
+
+
+@torch.no_grad()
+def sample_frames(
+    run: Path, prompt: str, config: RunConfig, shape: Shape, source: Source | None, settings: Settings
+) -> np.ndarray:
+    """Sample a clip: (T, H, W, 3) uint8 RGB of exactly the shape asked for.
+
+    Raises:
+        UsageError: no checkpoint, a bad setting, or encoders that are not those of the run.
+    """
+    with naming("autoencoder of the run", config.autoencoder):
+        autoencoder = load_autoencoder(config.autoencoder)
+    with naming("text encoder of the run", config.text_encoder):
+        text_encoder = load_text_encoder(config.text_encoder)
+    _require_same("autoencoder", config.autoencoder, config.autoencoder_fingerprint, autoencoder.fingerprint)
+    _require_same("text encoder", config.text_encoder, config.text_encoder_fingerprint, text_encoder.fingerprint)
+    with naming(f"run {run}"):
+        transformer = load_transformer(run)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    latent_T, latent_H, latent_W = shape.latent_shape
+    request = Request(
+        text_LE=torch.from_numpy(text_encoder.encode([prompt])[0]) if prompt else None,
+        latent_shape=(transformer.config.latent_channels, latent_T, latent_H, latent_W),
+        latent_fps=config.fps / STRIDE_T,
+        seed=settings.seed,
+        prefix_CTHW=None if source is None else encoded_prefix(autoencoder, source, shape, config.fps),
+    )
+    latent = sample_latent(transformer.to(device), request, num_steps=settings.steps, guidance=settings.guidance)
+    autoencoder = autoencoder.to(device)
+    return cut_to_shape(autoencoder.decode(autoencoder.unwhiten(latent[None]))[0].cpu(), shape)
+
+
+def encoded_prefix(autoencoder: Autoencoder, source: Source, shape: Shape, fps: float) -> torch.Tensor:
+    """Whitened latents of the end of the source, at most half of the clip, (C, T, H, W)."""
+    max_frames = (shape.latent_frames // 2 - 1) * STRIDE_T + 1
+    frames = last_frames(source, shape.sampled_size_px, fps, max_frames)
+    video = torch.from_numpy(frames).permute(3, 0, 1, 2)[None].float() / 127.5 - 1.0
+    return autoencoder.whiten(autoencoder.encode(video))[0]
+
+
+def cut_to_shape(video_CTHW: torch.Tensor, shape: Shape) -> np.ndarray:
+    """The first frames and the middle of the picture, as (T, H, W, 3) uint8."""
+    top, left = ((a - b) // 2 for a, b in zip(video_CTHW.shape[2:], (shape.height_px, shape.width_px), strict=True))
+    part = video_CTHW[:, : shape.num_frames, top : top + shape.height_px, left : left + shape.width_px]
+    pixels = ((part.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return pixels.permute(1, 2, 3, 0).numpy()
+
+
+def _require_same(role: str, name: str, trained: str, found: str) -> None:
+    if trained != found:
+        raise UsageError(f"{role} {name!r} is {found}, but the run was trained with {trained}")

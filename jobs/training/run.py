@@ -1,0 +1,126 @@
+"""One training run from a recipe: checked before anything is written, done under Ray, summed up."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from jobs.console.naming import naming
+from jobs.console.progress import live_progress
+from jobs.training.run_config import RunConfig, usual_clip
+from jobs.training.samples import Encoding, latent_shapes
+from model.codec.causal import load_autoencoder
+from model.packing.packing import num_tokens
+from model.readers.text_encoder import load_text_encoder
+from model.training.checkpoints import RunFolder
+from model.training.loop import check_config
+from model.training.step import transformer_config
+from model.transformer.transformer import count_parameters
+from pipeline.release import releases
+from pipeline.store.dataset import Dataset
+from schemas.errors import UsageError
+from schemas.recipe import Recipe
+from schemas.recipe.train import TrainConfig
+
+
+def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunConfig, int, int]:
+    """Check that the run can be done, before anything is written.
+
+    Returns:
+        The run's config, tokens in an epoch, and parameters of the transformer.
+    Raises:
+        UsageError: unknown release, nothing encoded, or settings that cannot work.
+    """
+    with naming("encode.autoencoder", recipe.encode.autoencoder):
+        autoencoder = load_autoencoder(recipe.encode.autoencoder)
+    with naming("encode.text_encoder", recipe.encode.text_encoder):
+        text_encoder = load_text_encoder(recipe.encode.text_encoder)
+    encoding = Encoding(recipe.encode.transform, autoencoder.fingerprint, text_encoder.fingerprint, recipe.encode.fps)
+    release = releases.read(dataset, release_name)
+    shapes = latent_shapes(dataset, release, encoding)
+    with naming("train.model"):
+        transformer = transformer_config(recipe.train.model, next(iter(shapes.values()))[0], text_encoder.dim)
+    with naming("train"):
+        check_config(list(shapes.values()), recipe.train, recipe.train.num_workers)
+    config = RunConfig(
+        dataset=dataset.location,
+        release=release.name,
+        release_hash=release.content_hash,
+        autoencoder=recipe.encode.autoencoder,
+        autoencoder_fingerprint=encoding.autoencoder,
+        text_encoder=recipe.encode.text_encoder,
+        text_encoder_fingerprint=encoding.text_encoder,
+        text_dim=text_encoder.dim,
+        latent_mean=autoencoder.config.latent_mean,
+        latent_std=autoencoder.config.latent_std,
+        transform=encoding.transform,
+        fps=encoding.fps,
+        max_pixels_px=recipe.encode.max_pixels_px,
+        seed=recipe.train.seed,
+        num_clips=len(shapes),
+        **usual_clip(shapes),
+        train=recipe.as_dict()["train"],
+    )
+    tokens = sum(num_tokens(shape, transformer.patch) for shape in shapes.values())
+    return config, tokens, count_parameters(transformer)
+
+
+def machine_resources() -> dict[str, float]:
+    """What Ray finds on this machine."""
+    return {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}
+
+
+def require_resources(train: TrainConfig, resources: Mapping[str, float]) -> None:
+    """Raise UsageError if workers would wait for ever on a machine with these resources."""
+    if train.use_gpu and resources.get("GPU", 0) < train.num_workers:
+        raise UsageError(f"train.use_gpu: {train.num_workers} GPUs are asked for, {resources.get('GPU', 0):g} are here")
+    if resources.get("CPU", 0) < train.num_workers:
+        raise UsageError(f"train.num_workers = {train.num_workers}: this machine has {resources.get('CPU', 0):g} CPUs")
+
+
+def summarise(run_dir: Path, seconds: float) -> dict[str, Any]:
+    """Steps, loss at start and end (means of a tenth of the steps, at most 20), last validation loss, and where."""
+    run = RunFolder(run_dir)
+    lines = run.metrics()
+    losses = [line["loss"] for line in lines]
+    window = min(max(len(losses) // 10, 1), 20)
+    validated = [line["val_loss"] for line in lines if "val_loss" in line]
+    checkpoint = run.newest()
+    return {
+        "run": str(run_dir),
+        "steps": lines[-1]["step"],
+        "loss_start": sum(losses[:window]) / window,
+        "loss_end": sum(losses[-window:]) / window,
+        "val_loss_start": validated[0],
+        "val_loss_end": validated[-1],
+        "checkpoint": str(checkpoint.folder) if checkpoint else None,
+        "seconds": round(seconds, 1),
+    }
+
+
+def run_to_end(run_dir: Path, train: TrainConfig) -> None:
+    """Train from the newest checkpoint to the last step, with a live line on the console; nothing where it is there."""
+    newest = RunFolder(run_dir).newest()
+    if newest is not None and newest.step >= train.steps:
+        return
+    from jobs.training.ray_trainer import train_with_ray  # Ray takes seconds to import
+
+    def newest_metrics() -> dict[str, dict[str, Any]]:
+        lines = RunFolder(run_dir).metrics()
+        return {"train": lines[-1]} if lines else {}
+
+    with live_progress(newest_metrics, lambda stages: _progress_line(stages, train.steps)):
+        train_with_ray(run_dir, train)
+
+
+def _progress_line(stages: dict[str, dict[str, Any]], num_steps: int) -> str:
+    if "train" not in stages:
+        return "train: starting"
+    line = stages["train"]
+    return (
+        f"step {line['step']}/{num_steps} | loss {line['loss']:.3f} | {line['tokens'] / line['seconds']:.0f} tokens/s"
+    )
