@@ -11,6 +11,7 @@
     release      a frozen selection of clips, and what differs between two
     encode       clips and texts to latents and embeddings
 
-Under them lies `store`, the data set on disk and its views; above them `ray_graphs`, the only room that imports Ray,
-and `report`. `synthetic` makes videos whose truth is known.
+`store` is the data set on disk and its views, `ray_graphs` the only room that imports Ray, `report` the page;
+`synthetic` makes videos whose truth is known. A room imports only rooms below it: the contract in pyproject.toml lists
+them from top to bottom.
 """
