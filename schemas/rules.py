@@ -49,7 +49,7 @@ class Threshold:
 
 @dataclass(frozen=True, config=STRICT)
 class Rule:
-    """Reject what lies outside [min, max] of a column, or is one of `reject`.
+    """Reject values of a column outside [min, max], or those in `reject`.
 
     A null score is not judged: it has no meaning for that row. What was never measured is another matter: it leaves the
     row pending (`pipeline/rules`).

@@ -1,14 +1,14 @@
--- Views over the part files of a data set. `videos_raw`, `clips_raw`, `captions_raw` and so on are the tables themselves;
--- Made beside this file's reader (`pipeline/store/views.py`) are `videos`, the newest row of each input, `video_locations`, where each
--- video's bytes lie now, and `clips`, each clip of such bytes with its newest scores and decision.
+-- Views over the part files of a data set. `videos_raw`, `clips_raw`, `captions_raw` and so on are the tables themselves.
+-- pipeline/store/views.py adds `videos`, the newest row of each input; `video_locations`, the files that hold the bytes
+-- of each video now; and `clips`, each clip of such bytes with its newest scores and decision.
 
 -- The newest grouping: clips that show the same as others.
 create or replace view duplicates as
 select * from duplicates_raw
 where grouped_us = (select max(grouped_us) from duplicates_raw) and group_size > 0;
 
--- Each caption with its newest decision, if that is of this text and not of one that was lost and written anew; captions
--- of clips whose bytes lie nowhere any more are left out as those are.
+-- Each caption with its newest decision, unless the caption was written again after it; captions of clips whose bytes no
+-- file holds any more are left out, as the clips are.
 create or replace view captions as
 select c.* replace (coalesce(d.status, c.status) as status, coalesce(d.reasons, c.reasons) as reasons)
 from captions_raw c
@@ -26,7 +26,7 @@ create or replace view rejects as
 select clip_id, uri, start_us, end_us, status, unnest(reasons) as reason
 from clips where status in ('rejected', 'failed');
 
--- What each rule takes, and what it alone takes.
+-- How many clips each reason rejects, and how many no other reason rejects.
 create or replace view reject_reasons as
 select reason, count(*) as clips, count(*) filter (where alone) as only_reason
 from (select unnest(reasons) as reason, len(reasons) = 1 as alone from clips

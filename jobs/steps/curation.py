@@ -17,7 +17,7 @@ from typing import Any
 from jobs.steps.progress_lines import caption_line, clip_measure_line, remeasure_line, scan_line
 from jobs.steps.run import Run, Stages
 from pipeline.caption.fingerprint import fingerprint
-from pipeline.dedup.run import group_duplicates
+from pipeline.dedup.dataset import group_duplicates
 from pipeline.ingest.inputs import ListedInput
 from pipeline.measure.clip.run import clip_measure_fingerprints
 from pipeline.measure.registry import stream_fingerprints

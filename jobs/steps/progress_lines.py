@@ -1,4 +1,4 @@
-"""What is said of a graph while it runs, from the totals of its stages."""
+"""The line that is shown while a graph runs, from the totals of its stages."""
 
 from __future__ import annotations
 

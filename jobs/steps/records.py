@@ -1,4 +1,4 @@
-"""The record of a run: recipe, versions, funnel, seconds and bytes per stage."""
+"""The record of a run: recipe, versions, funnel, and the statistics of each stage."""
 
 from __future__ import annotations
 

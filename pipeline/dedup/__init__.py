@@ -1,1 +1,1 @@
-"""Clips that show the same: candidates by banded hashes, verified frame by frame, grouped, ranked."""
+"""Duplicates: clips that show the same. Candidates by banded hashes, compared frame by frame, grouped, ranked."""

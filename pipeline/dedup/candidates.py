@@ -1,14 +1,14 @@
 """Pairs of clips that may be copies: banded frame hashes, sorted and grouped in DuckDB.
 
 A hash of 64 bits is four bands of two grid rows. Any two bands are a key of 32 bits: two frames share one if the bits
-that differ lie in the other two bands (locality-sensitive hashing, Indyk & Motwani 1998). A mirrored picture has each
-row reversed, so the lesser of a key and its reversal is the key of both. In a picture of wide flat areas, as a slide
-is, many contrasts lie near nought and their signs are noise; so there are keys of the strong contrasts too, of those
-that are brighter than their surroundings and of those that are darker, as print is.
+that differ are in the other two bands (locality-sensitive hashing, Indyk & Motwani 1998). A mirrored picture has each
+row reversed, so the smaller of a key and its reversal is the key of both. In a picture of large flat areas, such as a
+slide, many contrasts are near zero and their signs are noise; so there are keys of the strong contrasts too, one of the
+blocks that are brighter than their surroundings and one of those that are darker, as print is.
 
-No key pairs all clips that have it: sorted by hash, each is paired with the few before it (sorted neighbourhood,
-Hernandez & Stolfo 1995). A picture that a thousand clips share, as a leader does, costs a thousand pairs times
-`NEIGHBOURS` and not half a million, and its copies still hang together as a chain. The work is that of sorting.
+A key does not pair all clips that have it: sorted by hash, each is paired with the few before it (sorted neighbourhood,
+Hernandez & Stolfo 1995). A picture that a thousand clips share, such as a leader, costs a thousand pairs times
+`NEIGHBOURS` and not half a million, and its copies are still connected as a chain. The cost is that of sorting.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from pipeline.measure.stream.video_hash import mirrored
 
 NUM_BANDS, BAND_BITS = 4, 16
 NEIGHBOURS = 6
-"""With how many clips before it a clip is paired in each key's group."""
+"""Number of clips before it with which a clip is paired, for each key."""
 MIN_KEY_BITS = 3
-"""A key with fewer bits set says next to nothing of a picture, and is left out."""
+"""A key with fewer bits set says almost nothing about a picture, and is left out."""
 MEMORY_LIMIT = "1GB"
-"""Beyond, DuckDB sorts on disk."""
+"""Above this, DuckDB sorts on disk."""
 
 _PAIRS = """
 with keyed as (
@@ -53,8 +53,8 @@ def candidate_pairs(clips: HashedClips) -> np.ndarray:
         for hashes in (clips.hashes, clips.strong_hashes, clips.dark_hashes):
             rank = np.minimum(hashes, mirrored(hashes))
             for chosen in combinations(range(NUM_BANDS), 2):
-                keys, telling = band_keys(hashes, chosen)
-                frames = pa.table({"key": keys[telling], "clip": owners[telling], "rank": rank[telling]})
+                keys, used = band_keys(hashes, chosen)
+                frames = pa.table({"key": keys[used], "clip": owners[used], "rank": rank[used]})
                 database.register("frames", frames)
                 database.execute(_PAIRS.format(lags=lags))
                 database.unregister("frames")
@@ -63,7 +63,7 @@ def candidate_pairs(clips: HashedClips) -> np.ndarray:
 
 
 def band_keys(hashes: np.ndarray, chosen: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The keys of frames from two bands, the same for a picture and its mirror image, and which say enough to be used.
+    """The keys of frames from two bands, the same for a picture and its mirror image, and which of them are used.
 
     Returns:
         (F,) uint32 keys and (F,) bool.

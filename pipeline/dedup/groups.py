@@ -1,7 +1,7 @@
 """From pairs to groups, and from groups to the one clip that is kept of each.
 
-A group is a connected component: A like B and B like C puts A and C into one group although they may not be alike. So
-a long chain of slow change could in principle be reduced to one clip; distances are set strictly for that reason.
+A group is a connected component: if A matches B and B matches C, then A and C are in one group although they may not
+match. So a long chain of slow change could be reduced to one clip; the distances are strict for that reason.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ PREFERENCE: dict[Keep, tuple[str, ...]] = {
     "longest": ("duration_s", "pixels", "sharpness"),
     "sharpest": ("sharpness", "pixels", "duration_s"),
 }
-"""What decides which clip of a group is kept, and what decides between equals; last of all the lesser clip_id."""
+"""What decides which clip of a group is kept, then what decides between equals; in the end the smaller clip_id."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two clips that show the same in the sense of `kind`, and how sure that is."""
+    """Two clips that are duplicates of some kind, and how similar they are."""
 
     first: str
     second: str
@@ -41,7 +41,7 @@ class Pair:
 
 
 def components(pairs: Iterable[tuple[Name, Name]]) -> dict[Name, Name]:
-    """The least member of the connected component of every name in a pair (union-find with path halving)."""
+    """The smallest name in the connected component of every name in a pair (union-find with path halving)."""
     parents: dict[Name, Name] = {}
 
     def root(name: Name) -> Name:
@@ -89,15 +89,15 @@ def group_rows(pairs: Sequence[Pair], grouping: str, grouped_us: int) -> list[di
 def ranks(
     rows: Iterable[Mapping[str, Any]], clips: Iterable[Mapping[str, Any]], survivors: Iterable[str], keep: Keep
 ) -> dict[str, int]:
-    """Place of each survivor among the survivors that show the same, 0 for the one to keep.
+    """Rank of each survivor among the survivors that show the same, 0 for the one to keep.
 
-    Groups of different kinds that share a clip count as one: otherwise a clip could fall to one that itself falls in
-    another group, and nothing would be left of the first.
+    Groups of different kinds that share a clip count as one: otherwise a clip could be rejected for one that is itself
+    rejected in another group, and none of the first group would be left.
 
     Args:
-        rows: of `duplicates`, of the kinds that are to count.
-        clips: with clip_id, content_box, width, height, duration_s and sharpness; those in no group do no harm.
-        survivors: clips that pass all other rules. Clips that do not survive take no place.
+        rows: of `duplicates`, of the kinds that count.
+        clips: with clip_id, content_box, width, height, duration_s and sharpness; those in no group are ignored.
+        survivors: clips that pass all other rules. Others get no rank.
     Returns:
         clip_id -> rank, for the survivors that are in a group.
     """
@@ -109,11 +109,11 @@ def ranks(
         clip_id = clip["clip_id"]
         if clip_id in alive and clip_id in group_of:
             members[group_of[clip_id]].append((*_preference(clip, keep), clip_id))
-    return {place[-1]: rank for places in members.values() for rank, place in enumerate(sorted(places))}
+    return {entry[-1]: rank for entries in members.values() for rank, entry in enumerate(sorted(entries))}
 
 
 def _preference(clip: Mapping[str, Any], keep: Keep) -> tuple[float, ...]:
-    """Smaller is preferred; a score that is missing comes last."""
+    """Sorts clips, the preferred one first; a missing score counts as 0."""
     box = clip.get("content_box")
     width, height = box[2:] if box else (clip["width"], clip["height"])
     values = {"pixels": width * height, "duration_s": clip["duration_s"], "sharpness": clip.get("sharpness")}

@@ -16,7 +16,7 @@ BLOCKS = GRID * GRID
 
 @dataclass(frozen=True)
 class HashedClips:
-    """Clips by number, in the order of their ids; frames `starts[i]:starts[i + 1]` are those of clip `i`.
+    """Clips by number, in the order of their ids; frames `starts[i]:starts[i + 1]` belong to clip `i`.
 
     `ids` (N,) strings; `shots` (N,), equal for parts of one shot of one video; `durations_s` (N,), 0 for an image;
     `hashes` (F,) uint64; `contrasts` (F, 64) int8; `times_s` (F,) from the clip's start.
@@ -32,7 +32,7 @@ class HashedClips:
 
     @classmethod
     def of(cls, clips: pa.Table) -> HashedClips:
-        """Read the ids of clips, videos and shots, duration_s and the columns of `video_hash`; null is no frames."""
+        """From the columns named below; those of `video_hash` are null for a clip without frames."""
         names = [
             "clip_id",
             "video_id",
@@ -89,7 +89,7 @@ class HashedClips:
 
 
 def _flat(column: pa.ChunkedArray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-    """The bytes of a binary column one after the other, without a copy, and where each row starts, in items."""
+    """The concatenated bytes of a binary column, without a copy, and where each row starts, in items."""
     whole = pa.chunked_array([*column.chunks], column.type).cast(pa.large_binary()).fill_null(b"").combine_chunks()
     _, offsets, data = whole.buffers()
     starts = np.frombuffer(offsets, np.int64)[whole.offset : whole.offset + len(whole) + 1]
@@ -101,7 +101,7 @@ BLOCK_FRAMES = 1 << 16
 
 
 def _beyond(contrasts: np.ndarray, limit: float) -> np.ndarray:
-    """Of (F, 64) int8 contrasts which are beyond so many times the root mean square, on the side of its sign."""
+    """Which of (F, 64) int8 contrasts exceed `limit` times the root mean square of their frame, on its side of zero."""
     hashes = np.empty(len(contrasts), np.uint64)
     side = np.sign(limit)
     for start in range(0, len(contrasts), BLOCK_FRAMES):

@@ -1,12 +1,12 @@
 """Whether two clips show the same: their frames compared in order, under one speed and one offset in time.
 
-A copy's time runs at one rate against the original's, from one offset. For every rate and offset the frames then shown
-together are compared, and the best mapping is judged: copies agree in all of a long stretch. Parts of one slow shot
-nearly agree too, but the best they can do is to lay the end of one on the beginning of the other: where less overlap
-agrees clearly better, two clips are no copies but neighbours. Clips that are known to be parts of one shot count as
-copies only where nothing moves, so that they are the same picture.
+A copy plays at one speed relative to its original, from one offset. For every speed and offset the frames shown at the
+same time are compared, and the best mapping is judged: copies agree throughout a long overlap. Parts of one slow shot
+almost agree too, but best where the end of one overlaps the start of the other: if a shorter overlap agrees clearly
+better, the clips are neighbours and not copies. Clips that are known to be parts of one shot count as copies only if
+nothing moves, so that they show the same picture.
 
-A logo lies in a corner. So the corners are left out in turn, and the best of it counts.
+A logo is in a corner. So each corner in turn is left out, and the smallest distance counts.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ from schemas.recipe.duplicates import DuplicatesConfig
 RATES = tuple(1.02**step for step in sorted(range(-10, 11), key=abs))
 """Speeds of a copy, from 0.82 to 1.22, the likely ones first; within one step a clip of 10 s drifts by 0.1 s."""
 STEP_S, MAX_STEPS = 0.1, 150
-"""Clips are compared this often, the shorter one no more than so many times."""
+"""Time between the frames that are compared, and the largest number of them in the shorter clip."""
 ALIKE_BITS = 0.22
-"""Two frames may show the same if at most this share of the bits set in either is not set in both."""
+"""Two frames may show the same if at most this share of the bits set in them is not set in both."""
 SPARSE_BITS = 12
-"""With no more bits set on average, the bits under a logo count."""
-LOOKED_AT_FRAMES = 12
-"""About so many frames of the clip with fewer are looked for in the other."""
+"""With no more bits set on average, frames are also compared without their corners, as a logo is half of the bits."""
+SEARCHED_FRAMES = 12
+"""About this many frames, of the clip that has fewer, are searched for in the other."""
 PERHAPS_BITS = 0.4
-"""With more than this, it is not worth while to look otherwise."""
-MIN_ALIKE_FRAMES = 0.4
-"""Share of the frames of the clip with fewer that must look like some frame of the other, for a closer look."""
+"""Above this distance no other hashes are tried."""
+MIN_ALIKE_FRAC = 0.4
+"""Share of those frames that must resemble some frame of the other clip for the clips to be compared in detail."""
 CLOSE_DISTANCE = 0.06
-"""When the clips agree so well at equal speed, no other is tried."""
+"""If clips agree this well at equal speed, no other speed is tried."""
 LEAST_OVERLAP, NEIGHBOUR_MARGIN = 0.2, 0.03
-"""An overlap from this on speaks against a longer one, if its distance is less by the margin."""
+"""A shorter overlap of at least this share makes clips neighbours, if its distance is smaller by the margin."""
 WORST_FRAME = 0.6
-"""No frame counts for more distance: a flash or a cut one frame off is not everything."""
+"""Largest distance of a frame: a flash, or a cut that is one frame off, must not decide alone."""
 SAME_SHOT_DISTANCE = 0.03
 """Parts of one shot may differ by this much; halves of shots in which a thing moves differed by 0.031 and more."""
 FEW_BITS, FEW_BITS_DISTANCE = 6, 0.12
-"""One small thing on a plain ground is soon like another: two such synthetic clips differed by 0.17 and more, copies of
-them (but for logos) by 0.10 and less."""
+"""Small objects on a plain background resemble each other: two such synthetic clips differed by 0.17 and more, copies
+of them (except for logos) by 0.10 and less."""
 CONTRAST_FLOOR = 1.0
 """Levels added to the size of contrasts, so that noise in a flat picture is small beside it."""
 
 
 def _corners() -> np.ndarray:
-    """Which blocks count: all, and all but two rows of three blocks in each corner, (64, 5) float32."""
+    """Which blocks count: all of them, and all except two rows of three blocks in each corner, (64, 5) float32."""
     masks = np.ones((5, GRID, GRID), np.float32)
     masks[1, :2, :3] = masks[2, :2, -3:] = masks[3, -2:, :3] = masks[4, -2:, -3:] = 0
     return masks.reshape(5, -1).T.copy()
@@ -81,25 +81,21 @@ class _Mapping:
 
 
 def match(clips: HashedClips, first: int, second: int, config: DuplicatesConfig) -> Match | None:
-    """Compare two clips; None unless one is a copy of the other. A still image is none of a video."""
+    """Compare two clips; None unless one is a copy of the other. A still image is never a copy of a video."""
     one, other = clips.frames(first), clips.frames(second)
     if one.start == one.stop or other.start == other.stop:
         return None
     if (clips.durations_s[first] == 0) != (clips.durations_s[second] == 0):
         return None
-    turned = _orientation(clips, one, other)
-    if turned is None:
+    is_mirrored = _orientation(clips, one, other)
+    if is_mirrored is None:
         return None
     contrasts = clips.contrasts[other].reshape(-1, GRID, GRID)
-    contrasts = (contrasts[:, :, ::-1] if turned else contrasts).reshape(-1, GRID * GRID)
+    contrasts = (contrasts[:, :, ::-1] if is_mirrored else contrasts).reshape(-1, GRID * GRID)
     distances = _without_corner(frame_distances(clips.contrasts[one], contrasts))
     still = clips.durations_s[first] == 0
-    limit = config.image_distance if still else config.near_distance
-    if clips.shots[first] == clips.shots[second]:
-        limit = min(limit, SAME_SHOT_DISTANCE)
-    if min(_num_bits(clips.hashes[one]), _num_bits(clips.hashes[other])) <= FEW_BITS:
-        limit = min(limit, FEW_BITS_DISTANCE)
-    if _hardly_below(distances, config.near_overlap) > limit:
+    limit = _limit(clips, first, second, config)
+    if _lower_bound(distances, config.near_overlap) > limit:
         return None
     if still:
         best = _Mapping(float(distances.min()), 1.0, 1.0)
@@ -110,44 +106,55 @@ def match(clips: HashedClips, first: int, second: int, config: DuplicatesConfig)
         )
     if best is None or best.distance > limit:
         return None
-    return Match(first, second, best.distance, best.overlap, best.rate, turned)
+    return Match(first, second, best.distance, best.overlap, best.rate, is_mirrored)
+
+
+def _limit(clips: HashedClips, first: int, second: int, config: DuplicatesConfig) -> float:
+    """The largest distance at which two clips, both images or both videos, count as copies."""
+    limit = config.image_distance if clips.durations_s[first] == 0 else config.near_distance
+    if clips.shots[first] == clips.shots[second]:
+        limit = min(limit, SAME_SHOT_DISTANCE)
+    if min(_num_bits(clips.hashes[clips.frames(clip)]) for clip in (first, second)) <= FEW_BITS:
+        limit = min(limit, FEW_BITS_DISTANCE)
+    return limit
 
 
 def _without_corner(distances: np.ndarray) -> np.ndarray:
-    """Of (5, A, B) distances those under which frames of the clip with fewer find the closest ones, (A, B)."""
+    """Of (5, A, B) distances, those with the corner left out that gives the closest frames, (A, B)."""
     return distances[_closest(distances).mean(axis=1).argmin()]
 
 
-def _hardly_below(distances: np.ndarray, min_overlap: float) -> float:
-    """What hardly any mapping goes below: each frame with its closest, over the best share that must overlap."""
+def _lower_bound(distances: np.ndarray, min_overlap: float) -> float:
+    """A distance below which a mapping is rarely possible: each frame with its closest one, over the best frames of the
+    share that must overlap."""
     closest = np.sort(_closest(distances))
     return float(closest[: math.ceil(min_overlap * len(closest))].mean())
 
 
 def _closest(distances: np.ndarray) -> np.ndarray:
-    """Least distance of each frame of the clip that has fewer, over the last two axes."""
+    """Smallest distance of each frame of the clip that has fewer, over the last two axes."""
     one, other = distances.shape[-2:]
     return distances.min(axis=-1 if one <= other else -2)
 
 
 def _orientation(clips: HashedClips, one: slice, other: slice) -> bool | None:
-    """Whether the other clip looks like the one mirrored; None where too few frames look alike either way."""
+    """Whether the other clip resembles the one mirrored; None if too few frames are alike either way."""
     few, many = (one, other) if one.stop - one.start <= other.stop - other.start else (other, one)
-    few = slice(few.start, few.stop, max((few.stop - few.start) // LOOKED_AT_FRAMES, 1))
+    few = slice(few.start, few.stop, max((few.stop - few.start) // SEARCHED_FRAMES, 1))
     for fewer, more in _views(clips, few, many):
         distances = _bit_distances(fewer, more).min(axis=-1)
-        turned = bool(distances[1].sum() < distances[0].sum())
-        found = distances[int(turned)]
-        if np.count_nonzero(found <= ALIKE_BITS) >= MIN_ALIKE_FRAMES * len(found):
-            return turned
-        if np.count_nonzero(found <= PERHAPS_BITS) < MIN_ALIKE_FRAMES * len(found):
+        is_mirrored = bool(distances[1].sum() < distances[0].sum())
+        found = distances[int(is_mirrored)]
+        if np.count_nonzero(found <= ALIKE_BITS) >= MIN_ALIKE_FRAC * len(found):
+            return is_mirrored
+        if np.count_nonzero(found <= PERHAPS_BITS) < MIN_ALIKE_FRAC * len(found):
             return None
     return None
 
 
 def _views(clips: HashedClips, few: slice, many: slice) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """What two clips may look alike by: hashes, hashes of strong contrasts, and, where there is so little to see that a
-    logo is half of it, hashes without each corner. Each of the few frames as it is and mirrored, (2, F), and (M,)."""
+    """Hashes by which two clips may be alike: of all contrasts, of strong contrasts, and, where so little is visible
+    that a logo is half of it, without each corner. Of the few frames as they are and mirrored, (2, F), and (M,)."""
     fewer, more = np.stack([clips.hashes[few], clips.mirrored_hashes[few]]), clips.hashes[many]
     yield fewer, more
     yield np.stack([clips.strong_hashes[few], clips.mirrored_strong_hashes[few]]), clips.strong_hashes[many]
@@ -156,12 +163,12 @@ def _views(clips: HashedClips, few: slice, many: slice) -> Iterator[tuple[np.nda
 
 
 def _num_bits(hashes: np.ndarray) -> float:
-    """Bits set, on average."""
+    """Average number of bits set."""
     return float(np.bitwise_count(hashes).mean())
 
 
 def _bit_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Bits that differ over bits set, of each with each, (..., A) and (B,) to (..., A, B) float32."""
+    """Bits that differ over bits set, of every pair, (..., A) and (B,) to (..., A, B) float32."""
     counts = np.bitwise_count(one)[..., None] + np.bitwise_count(other)  # at most 128, within a byte
     return np.bitwise_count(one[..., None] ^ other) / np.maximum(counts, 1).astype(np.float32)
 
@@ -187,7 +194,7 @@ def best_mapping(
 
     Args:
         distances: (A, B) of frames shown from `times_s` (A,) and (B,) on.
-        min_overlap: share of the shorter clip that must lie within the longer.
+        min_overlap: share of the shorter clip that must overlap the longer one.
     """
     distances = _least_of_neighbours(distances)
     step_s = max(STEP_S, min(durations_s) / MAX_STEPS)
@@ -198,7 +205,7 @@ def best_mapping(
         means, overlaps = _along_offsets(distances[other_shown][:, shown])
         long = overlaps >= min_overlap
         neighbour = min(neighbour, means[~long & (overlaps >= LEAST_OVERLAP)].min(initial=np.inf))
-        # Of equal ones the longest overlap.
+        # Of equal distances the longest overlap.
         chosen = int(np.argmin(np.where(long, means - 1e-3 * overlaps, np.inf)))
         if best is None or means[chosen] < best.distance - 1e-3:
             best = _Mapping(float(means[chosen]), float(overlaps[chosen]), rate)
@@ -208,19 +215,20 @@ def best_mapping(
 
 
 def _least_of_neighbours(distances: np.ndarray) -> np.ndarray:
-    """For each frame the least distance to one of the other clip, the one before and the one after it."""
+    """For each pair of frames, the smallest distance to the second one or a frame beside it."""
     padded = np.pad(distances, ((0, 0), (1, 1)), mode="edge")
     return np.minimum(np.minimum(padded[:, :-2], padded[:, 2:]), distances)
 
 
 def _shown(times_s: np.ndarray, duration_s: float, step_s: float) -> np.ndarray:
-    """Which frame is shown at each step: the last one that has begun."""
+    """Number of the frame that is shown at each step: the last one that has started."""
     steps_s = np.arange(max(round(duration_s / step_s), 1)) * step_s + step_s / 2
     return np.clip(np.searchsorted(times_s, steps_s, side="right") - 1, 0, None)
 
 
 def _along_offsets(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean distance for each offset of one clip against the other, (A + B - 1,), and the shorter's share in it."""
+    """Mean distance for each offset of one clip against the other, (A + B - 1,), and the share of the shorter one that
+    overlaps."""
     num_one, num_other = distances.shape
     offsets = (np.arange(num_other)[None] - np.arange(num_one)[:, None] + num_one - 1).ravel()
     counts = np.bincount(offsets)

@@ -37,7 +37,7 @@ def find_duplicates(
     Args:
         clips: columns clip_id, video_id, shot_index, duration_s and those of the fingerprint; a clip whose fingerprint
             is null is in no group.
-        embeddings: columns clip_id and embedding (unit vectors) of one encoder; None leaves out the semantic kind.
+        embeddings: columns clip_id and embedding (unit vectors) of one encoder; None to leave out the semantic kind.
     """
     grouping = grouping_of(config)
     content = list(content_pairs(clips))
@@ -45,7 +45,7 @@ def find_duplicates(
     matched = {(pair.first, pair.second) for pair in near}
     near += [
         dataclasses.replace(pair, kind=NEAR) for pair in content if (pair.first, pair.second) not in matched
-    ]  # equal pictures are near ones even where there is nothing to hash
+    ]  # equal pictures count as near even where there is nothing to hash
     semantic = [] if embeddings is None else list(_semantic_pairs(embeddings, config))
     return [row for pairs in (content, near, semantic) for row in group_rows(pairs, grouping, grouped_us)]
 

@@ -1,7 +1,7 @@
-"""Clusters of embeddings, and pairs that mean the same within them (SemDeDup, Abbas et al. 2023).
+"""Clusters of embeddings, and pairs of close ones within them (SemDeDup, Abbas et al. 2023).
 
-Spherical k-means with about sqrt(n) clusters: assigning n vectors and comparing within clusters both cost n^1.5.
-A pair may lie on either side of a border, so each vector is also compared in its second nearest cluster.
+Spherical k-means with about sqrt(n) clusters: assigning n vectors and comparing within clusters both cost n^1.5. The
+border of two clusters may divide a pair, so each vector is also compared in its second nearest cluster.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import numpy as np
 
 ITERATIONS = 12
 SAMPLES_PER_CLUSTER = 64
-"""Centres are fitted on no more vectors than this for each: more change them little."""
+"""Vectors on which each centre is fitted, at most: more change it little."""
 BLOCK_ROWS = 4096
 """Rows of the similarity matrix that exist at a time."""
 MAX_SHARE = 8
-"""A cluster of more than this many times the mean size is split in two, again and again."""
+"""A cluster of more than this many times the mean size is split in two, and its halves likewise."""
 MAX_COMPARED = 2048
-"""Within a cluster each vector is compared with at most so many before it. What cannot be split is all the same, and
-hangs together as a chain."""
+"""Number of vectors before it with which each vector of a cluster is compared, at most. The vectors of a cluster that
+cannot be split are equal, and so are connected as a chain."""
 
 
 def cluster_embeddings(vectors: np.ndarray, seed: int) -> np.ndarray:
@@ -91,7 +91,7 @@ def _nearest(vectors: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 
 def _split_large(vectors: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
-    """Split clusters in two until none is too large, or it will not split; numbers run on from the highest."""
+    """Split clusters in two until none is too large or can be split; new ones get the next numbers."""
     labels = labels.astype(np.int32)
     limit = MAX_SHARE * max(len(vectors) / (labels.max() + 1), 1)
     waiting = [int(label) for label in np.flatnonzero(np.bincount(labels) > limit)]

@@ -1,7 +1,8 @@
 """Latents: a clip at its native aspect ratio, sampled by time, through the causal autoencoder.
 
-The autoencoder wants 4k + 1 frames and sides that are multiples of 16 (its stride of 8, and patches of 2). Frames are
-read at a fixed rate around the clip's middle, and each side is rounded to the grid, so nothing is padded or cropped.
+The autoencoder takes 4k + 1 frames, with sides that are multiples of 16 (its stride of 8 times patches of 2). Frames
+are read at a fixed rate around the middle of the clip, and each side is rounded to that grid, so nothing is padded or
+cropped.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def plan_clip(clip: Mapping[str, Any], config: EncodeConfig) -> ClipPlan:
 
 
 def read_planned(clip: Mapping[str, Any], config: EncodeConfig) -> SampledClip:
-    """The frames that are to be encoded; a file that cannot be read is a failure in words."""
+    """The frames that are to be encoded; a file that cannot be read gives the reason."""
     plan = plan_clip(clip, config)
     try:
         with local_copy(clip["uri"], hashed=False) as local:

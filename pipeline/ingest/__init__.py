@@ -1,1 +1,1 @@
-"""Inputs and where their bytes lie: lists, file systems, downloaded copies, the sandbox for untrusted decoding."""
+"""Inputs and where their bytes are: lists, file systems, downloaded copies, the sandbox for untrusted decoding."""

@@ -1,7 +1,7 @@
-"""The last few remote files that this process has read, kept on its disk: the clips of a video are read one by one.
+"""The last few remote files that this process has read, kept on disk, since the clips of a video are read one by one.
 
-Copies lie in a folder of the process. When it ends it deletes them; where it was killed, the next process that starts
-to keep copies does, since a killed process no longer holds the lock on its folder.
+Copies are in a folder of the process, which deletes it when it ends. If it was killed, the next process that starts to
+keep copies deletes it: a killed process no longer holds the lock on its folder.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 MAX_FILES, MAX_BYTES = 4, 2 << 30
-"""More or larger copies than this together are not kept, the oldest going first; the newest always stays."""
+"""No more copies than this are kept, nor more bytes; the oldest are deleted first, and the newest always stays."""
 PREFIX, LOCK = "reelmill-copies-", ".lock"
 
 
@@ -43,7 +43,7 @@ class Copies:
 
     @contextmanager
     def holding(self, key: Hashable, suffix: str, write: Callable[[BinaryIO], object]) -> Iterator[str]:
-        """The path of a copy, which `write` makes if there is none; it stays at least for the length of the block."""
+        """The path of a copy, which `write` makes if there is none; it stays at least until the block ends."""
         with self._mutex:
             copy = self._copies.pop(key, None) or self._new(suffix, write)
             self._copies[key] = copy
@@ -57,7 +57,7 @@ class Copies:
                 self._make_room()
 
     def close(self) -> None:
-        """Delete all copies; a later one starts anew."""
+        """Delete all copies; later ones get a new folder."""
         with self._mutex:
             if self._folder is not None and self._lock is not None:
                 shutil.rmtree(self._folder, ignore_errors=True)
@@ -79,7 +79,7 @@ class Copies:
         return _Copy(path, os.path.getsize(path))
 
     def _make_room(self) -> None:
-        """Delete the oldest copies that nobody reads, until the rest fits."""
+        """Delete the oldest copies that are not being read, until the rest fits."""
         for key, copy in list(self._copies.items())[:-1]:
             num_bytes = sum(kept.num_bytes for kept in self._copies.values())
             if len(self._copies) <= self.max_files and num_bytes <= self.max_bytes:
@@ -90,22 +90,22 @@ class Copies:
 
 
 def _own_folder() -> tuple[str, BinaryIO]:
-    """A new folder, and the lock by which others see that its process lives."""
+    """A new folder, and the lock that shows other processes that this one is running."""
     folder = tempfile.mkdtemp(prefix=PREFIX)
     path = os.path.join(folder, LOCK)
     lock = open(f"{path}-new", "wb")  # noqa: SIM115 - open for as long as the process lives
     fcntl.flock(lock, fcntl.LOCK_EX)
-    os.rename(lock.name, path)  # under its name it is never seen unlocked while this process lives
+    os.rename(lock.name, path)  # under its final name it is always locked while this process runs
     return folder, lock
 
 
 def _delete_abandoned() -> None:
     """Delete the folders of processes that were killed."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with suppress(OSError), open(folder / LOCK, "rb") as lock:  # another process may delete it just now
+        with suppress(OSError), open(folder / LOCK, "rb") as lock:  # another process may be deleting it
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)
 
 
 COPIES = Copies()
-"""Those of this process."""
+"""The copies of this process."""

@@ -58,11 +58,11 @@ class LocalFile:
 
 @contextmanager
 def local_copy(location: str, *, hashed: bool = True) -> Iterator[LocalFile]:
-    """Give an input as a local file: itself if it is one, else a copy.
+    """An input as a local file: itself if it is one, else a copy.
 
-    To be hashed, a remote object is copied anew and hashed on the way, so that it crosses the network once; the copy is
-    deleted afterwards. Otherwise its copy is among the last few that this process keeps (`copies.py`), as long as the
-    object's size and time of modification stay the same.
+    To be hashed, a remote object is copied and hashed on the way, so that it crosses the network once; the copy is
+    deleted afterwards. Otherwise the copy is among the last few that this process keeps (`download_cache.py`), as long
+    as the size and time of modification of the object stay the same.
 
     Raises:
         OSError: the bytes cannot be read.

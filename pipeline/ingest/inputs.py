@@ -1,4 +1,4 @@
-"""Inputs: files, folders, globs, URIs, and lists (`.parquet`, `.csv`, `.jsonl`) whose other columns travel along."""
+"""Inputs: files, folders, globs, URIs, and lists (`.parquet`, `.csv`, `.jsonl`) whose other columns are kept."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ MEDIA_SUFFIXES = frozenset(f".{suffix}" for suffix in (*VIDEO_SUFFIXES, *IMAGE_S
 
 
 class InputError(UsageError):
-    """An input argument that names nothing usable; one line."""
+    """An input argument that names nothing that can be read; one line."""
 
 
 @dataclass(frozen=True)
 class ListedInput:
-    """One file to read. `source` is a JSON object of what the list said of it."""
+    """One file to read. `source` is a JSON object of its other columns in the list."""
 
     uri: str
     file_bytes: int = 0
@@ -50,7 +50,7 @@ class ListedInput:
 
 @dataclass(frozen=True)
 class Listing:
-    """The inputs, each once, in order; and how many files of a folder were left out for their suffix."""
+    """The inputs, each once, in order; and how many files in folders were left out because of their suffix."""
 
     inputs: tuple[ListedInput, ...]
     num_other_files: int = 0
@@ -59,7 +59,7 @@ class Listing:
 def list_inputs(arguments: Iterable[str]) -> Listing:
     """Resolve command-line inputs to files.
 
-    A folder gives its media files by suffix, at any depth; a file, a glob match or a list's row is taken as it is.
+    A folder gives its media files, by suffix and at any depth; a file, a glob match or a row of a list is always taken.
 
     Raises:
         InputError: an argument matches nothing, or a list cannot be read or has no `uri` column.
@@ -136,7 +136,7 @@ def _listed_row(argument: str, number: int, row: Mapping[str, Any]) -> ListedInp
         raise InputError(f"input list {argument}: row {number} has no uri")
     if not is_uri(uri) and not os.path.isabs(uri):
         uri = beside(argument, uri)
-    # A value that does not equal itself is NaN: how pandas writes an empty cell, and no JSON.
+    # A value that does not equal itself is NaN: pandas writes it for an empty cell, and JSON has no such value.
     source = {name: value for name, value in row.items() if name != "uri" and value is not None and value == value}
     encoded = json.dumps(source, ensure_ascii=False, sort_keys=True, default=str)
     try:

@@ -1,1 +1,1 @@
-"""Ray at the edge: how this process reaches a cluster, and the graphs that run the other rooms on it."""
+"""Ray, and only here: how this process reaches a cluster, and the graphs that run the other rooms on it."""

@@ -1,9 +1,10 @@
-"""The graph that captions, and what becomes of clips that kill their captioner.
+"""The graph that captions, and what happens to clips that kill their captioner.
 
     clips kept -> frames -> caption, checks, second try -> write captions
 
-An actor that dies, or that ends no batch for `stall_s`, is started anew by Ray and given its batches again. One begun
-twice and never ended is captioned clip by clip, and a clip of which that is true gets a row that says so.
+An actor that dies, or that finishes no batch for `stall_s`, is restarted by Ray and given its batches again. A batch
+that was begun twice and never finished is captioned clip by clip, and a clip of which that is true gets a row that says
+so.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ from pipeline.store.dataset import Dataset
 from schemas.recipe import Recipe
 
 MAX_DEATHS = 2
-"""Captioners that may die at the same clips before those are blamed."""
+"""Number of captioners that may die at the same clips before those are blamed."""
 KILLED = "captioner_died"
-"""Why a clip has no caption that killed its captioner each time."""
+"""Reason of a clip that killed its captioner each time."""
 LOST_ENGINE = 70
 """Exit status of an actor whose engine died."""
 
 
 class CaptioningActor(Captioning):
-    """A captioner that says what it works on, and that dies rather than hang or live on without its engine."""
+    """A captioner that reports what it works on, and that exits rather than hang or go on without its engine."""
 
     def __init__(self, recipe: Recipe, report: ActorReporter) -> None:
         super().__init__(recipe, report)
@@ -67,9 +68,9 @@ class CaptioningActor(Captioning):
             ray.get(self._statistics.end.remote(clip_ids))
 
     def _watch(self, change: int) -> None:
-        """A batch has begun or ended: the time in which the next one has to end starts now.
+        """A batch has begun or ended: the time in which the next one must end starts now.
 
-        The watch is a thread of C, which no lock of Python's stops.
+        The watchdog is a thread of C, which no lock of Python's stops.
         """
         with self._lock:
             self._num_running += change
@@ -80,7 +81,7 @@ class CaptioningActor(Captioning):
 
 
 class Gate:
-    """Lets several pass side by side, or one alone, who then is the only one to blame."""
+    """Lets several callers in at the same time, or one alone, which then is the only one to blame."""
 
     def __init__(self, width: int) -> None:
         self._width, self._places, self._turn = width, threading.Semaphore(width), threading.Lock()

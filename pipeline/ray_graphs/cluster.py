@@ -24,9 +24,9 @@ from ray.util.debug import disable_log_once_globally
 from pipeline.store.run_statistics import RunStatistics
 from schemas.errors import JobError
 
-# Logical CPUs. One of each operator must fit on two CPUs at once, or a stage waits for ever for one that waits for it:
-# 0.5 + 0.1 + 0.5 + 2 x 0.25 + 0.1 = 1.7. Less for decoding would start more workers than two CPUs feed. On a larger
-# machine a decoding task is given a whole CPU, as it uses one.
+# Logical CPUs. One of each operator must fit on two CPUs at once, or stages wait for each other without end: 0.5 + 0.1
+# + 0.5 + 2 x 0.25 + 0.1 = 1.7. Less for decoding would start more workers than two CPUs can serve. On a larger machine
+# a decoding task has a CPU to itself, as it uses one.
 SMALL_DECODE_CPU, SMALL_CPU, WRITER_CPU = 0.5, 0.25, 0.1
 LARGE_CLUSTER_CPUS = 4
 MAX_BLOCKS = 10_000
@@ -37,10 +37,10 @@ NUM_TRIES = 2
 def connect() -> None:
     """Join the cluster that RAY_ADDRESS names, as a Ray job sets it; without, start one of this machine's own.
 
-    A cluster that merely happens to run here is left alone.
+    A cluster that happens to run on this machine is not used.
 
     Raises:
-        JobError: there is no Ray after the second try.
+        JobError: both tries failed.
     """
     if ray.is_initialized():
         return
@@ -73,9 +73,9 @@ def _initialize() -> None:
 
 @contextmanager
 def _native_remarks_hidden() -> Iterator[None]:
-    """Keep what Ray's native code remarks about itself off the screen; failures still arrive as exceptions.
+    """Hide the remarks that Ray's native code prints; failures still arrive as exceptions.
 
-    Only the environment turns those remarks off, and that it was set is itself remarked upon while Ray starts.
+    Only an environment variable turns them off, and Ray prints a remark about that variable while it starts.
     """
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     saved = os.dup(2)
@@ -114,8 +114,8 @@ def read_statistics(statistics: ActorHandle) -> dict[str, dict[str, Any]]:
 
 
 def clip_items(clips: Sequence[Mapping[str, Any]], num_blocks: int) -> ray.data.Dataset:
-    """Clips as rows of a graph, in blocks made here: a repartition would be tasks that ask for a whole CPU each, and
-    wait for ever on two CPUs of which actors hold more than one."""
+    """Clips as rows of a graph, in blocks made here: a repartition would start tasks that ask for a CPU each, and wait
+    without end on two CPUs of which actors hold more than one."""
     rows = [{"clip": json.dumps(clip)} for clip in clips]
     return from_rows(rows, num_blocks)
 

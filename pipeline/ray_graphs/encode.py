@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import ray.data
 
-from pipeline.encode.run import LatentWriting, PlannedFrames, TextWriting
+from pipeline.encode.stage import LatentWriting, PlannedFrames, TextWriting
 from pipeline.ray_graphs.cluster import SMALL_CPU, ActorReporter, clip_items, decode_cpus
 from pipeline.store.dataset import Dataset
 from schemas.recipe.encode import EncodeConfig

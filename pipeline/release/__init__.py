@@ -1,1 +1,1 @@
-"""Releases: frozen selections of clips, balanced draws, and what differs between two of them."""
+"""Releases: frozen selections of clips, balanced samples, and what differs between two of them."""

@@ -1,7 +1,8 @@
-"""A data set as it was at some time, as far as it tells: nothing in it is ever written over.
+"""A data set as it was at some time, as far as that is known: nothing in it is ever overwritten.
 
-Decisions and measures carry their time. Other rows came when their part file was written, which the file system knows
-as long as the data set has not been copied; a release, which carries its time within, shows whether it has been.
+Decisions and measures have a column for their time. Other rows were added when their part file was written, which the
+file system records as long as the data set has not been copied. A release has its time in the file, which shows whether
+the data set has been copied.
 """
 
 from __future__ import annotations
@@ -18,15 +19,15 @@ from schemas import CAPTION_DECISIONS, DECISIONS, MEASURES, RELEASES
 from schemas.columns import Table
 
 COPY_SLACK_US = 60_000_000
-"""A release whose file is older or younger than its contents say by more than this was copied here; clocks of machines
-and stores differ by less."""
+"""A release whose file is older or newer than its contents say, by more than this, was copied here; the clocks of
+machines and stores differ by less."""
 TIME_COLUMNS = {table.folder: "decided_us" for table in (DECISIONS, CAPTION_DECISIONS)}
 TIME_COLUMNS |= {table.folder: "measured_us" for table in MEASURES.values()}
 
 
 @dataclass(frozen=True)
 class Past:
-    """The tables and views of a data set without the rows that came later.
+    """The tables and views of a data set without the rows that were added later.
 
     If not `is_dated`, tables without a time column are as they are now.
     """
@@ -36,7 +37,7 @@ class Past:
 
 
 def when_frozen(dataset: Dataset, release: Release) -> Past | None:
-    """The data set as a release was made from it; None if the release does not say when that was."""
+    """The data set from which a release was made; None if the release does not record when that was."""
     if release.frozen_us is None:
         return None
     file_times_us = dataset.part_times_us(RELEASES.folder)

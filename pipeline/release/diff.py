@@ -1,7 +1,7 @@
 """What was added, removed and changed between two releases, and why.
 
-A clip that was removed is looked up in the data set as it was when the newer release was frozen: what stood against it
-then? A clip that was added, in the data set as it was when the older one was.
+For a clip that was removed, the data set as it was when the newer release was frozen shows why it was left out. For one
+that was added, the data set as it was when the older release was frozen does.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from schemas.tables.clips import KEPT
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 
-NO_TIME = "unknown: release {} does not say when it was frozen"
+NO_TIME = "unknown: release {} does not record when it was frozen"
 GONE = "no longer in the data set"
 NOT_SCANNED = "not scanned yet"
 REPLACED = "its file holds other bytes now"
 NO_CAPTION = "no caption yet"
-COPIED = "unknown: the data set was copied, so its files do not tell their age"
-NOT_DRAWN = "not drawn by sampling"
+COPIED = "unknown: the data set was copied, so its files do not have their first times"
+NOT_SAMPLED = "not sampled"
 
 
 @dataclass(frozen=True)
 class Change:
-    """A column with another value in the second release."""
+    """A column whose value differs in the second release."""
 
     column: str
     old: Any
@@ -46,7 +46,7 @@ class Change:
 class Difference:
     """A clip that is not the same in both releases.
 
-    `reasons` says what stood against it in the release that it is missing from, or which columns changed.
+    `reasons` says why the other release left it out, or which columns changed.
     """
 
     kind: str
@@ -74,7 +74,7 @@ class Differences:
         return {kind: found[kind] for kind in (ADDED, REMOVED, CHANGED)}
 
     def reason_counts(self, kind: str) -> dict[str, int]:
-        """Clips for each reason, most frequent first; a clip with several reasons counts for each."""
+        """Number of clips for each reason, most frequent first; a clip with several reasons counts for each."""
         found = Counter(reason for difference in self.clips if difference.kind == kind for reason in difference.reasons)
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
@@ -83,14 +83,14 @@ def compare(dataset: Dataset, old_name: str, new_name: str) -> Differences:
     """Compare two releases of a data set.
 
     Raises:
-        DatasetError: there is none of such a name.
+        DatasetError: there is no release of such a name.
     """
     old, new = releases.read(dataset, old_name), releases.read(dataset, new_name)
     old_rows, new_rows = _by_clip(old), _by_clip(new)
     added = [row for clip_id, row in new_rows.items() if clip_id not in old_rows]
     removed = [row for clip_id, row in old_rows.items() if clip_id not in new_rows]
     both = [(old_rows[clip_id], row) for clip_id, row in new_rows.items() if clip_id in old_rows]
-    why_added, why_removed = against(dataset, old, added), against(dataset, new, removed)
+    why_added, why_removed = why_left_out(dataset, old, added), why_left_out(dataset, new, removed)
     changes = [(row, _changes(before, row)) for before, row in both]
     changed = [Difference(CHANGED, row, [change.column for change in found], found) for row, found in changes if found]
     clips = [
@@ -102,16 +102,17 @@ def compare(dataset: Dataset, old_name: str, new_name: str) -> Differences:
 
 
 def latest_two(dataset: Dataset) -> tuple[str, str] | None:
-    """The two releases frozen last, the older first; those that do not say when come before all others."""
+    """The two releases frozen last, the older first; those that do not record when come before all others."""
     found = [releases.read(dataset, name) for name in releases.names(dataset)]
     found.sort(key=lambda release: (release.frozen_us or 0, release.name))
     return (found[-2].name, found[-1].name) if len(found) > 1 else None
 
 
-def against(dataset: Dataset, release: Release, clips: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """What stood against clips when a release was frozen that does not hold them, by clip; never nothing.
+def why_left_out(dataset: Dataset, release: Release, clips: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Why clips are not in a release, by clip: at least one reason each.
 
-    The first of: its absence, its decision, its captions, the release's condition, the draw.
+    The first that applies of: it was not in the data set, its decision, its captions, the condition of the release, the
+    sampling.
     """
     past = when_frozen(dataset, release) if clips else None
     if past is None:
@@ -134,20 +135,20 @@ def _why(state: Mapping[str, Any], present: set[str], condition: _Condition, pas
     if not state["num_captions"]:
         return [NO_CAPTION]
     if not state["num_ok"]:
-        return [f"caption {said}" for said in state["caption_says"]] or ["caption rejected"]
+        return [f"caption {reason}" for reason in state["caption_reasons"]] or ["caption rejected"]
     if condition.failure:
         return [condition.failure]
     if clip_id not in condition.inside:
         return [f"does not satisfy --where {condition.where}"]
-    return [NOT_DRAWN if past.is_dated else COPIED]
+    return [NOT_SAMPLED if past.is_dated else COPIED]
 
 
 def _states(connection: duckdb.DuckDBPyConnection, asked: pa.Table) -> list[dict[str, Any]]:
-    """Decision and captions of the clips asked for: clip_id, status (null if absent), reasons, whether it has a row at
-    all, and of its captions how many there are, how many are accepted, and what is said of the others."""
+    """Decision and captions of clips: clip_id, status (null if absent), reasons, whether it has a row at all, how many
+    captions it has, how many of them are accepted, and the reasons against the others."""
     connection.register("asked", asked)
     query = f"""
-        with said as (
+        with against as (
             select clip_id, status,
                    unnest(if(len(reasons) = 0, [status], [status || ': ' || r for r in reasons])) as reason
             from captions where status <> '{OK}'
@@ -157,7 +158,8 @@ def _states(connection: duckdb.DuckDBPyConnection, asked: pa.Table) -> list[dict
         )
         select a.clip_id, c.status, c.reasons, s.num_captions, s.num_ok,
                a.clip_id in (select clip_id from clips_raw) as was_scanned,
-               (select list(distinct reason order by reason) from said where said.clip_id = a.clip_id) as caption_says
+               (select list(distinct reason order by reason) from against where against.clip_id = a.clip_id)
+                   as caption_reasons
         from asked a left join clips c using (clip_id) left join caption_states s using (clip_id)
     """
     return connection.sql(query).to_arrow_table().to_pylist()
@@ -165,7 +167,7 @@ def _states(connection: duckdb.DuckDBPyConnection, asked: pa.Table) -> list[dict
 
 @dataclass(frozen=True)
 class _Condition:
-    """A release's condition, and the clips that satisfied it; or why it cannot be asked any more."""
+    """The condition of a release, and the clips that satisfied it; or why it cannot be evaluated any more."""
 
     where: str
     inside: frozenset[str] = frozenset()
@@ -177,7 +179,9 @@ def _condition(connection: duckdb.DuckDBPyConnection, where: str) -> _Condition:
         return _Condition(where, frozenset(_ids(connection, f"select clip_id from trainable where ({where})")))
     except duckdb.Error as error:
         message = str(error).splitlines()[0]
-        return _Condition(where, failure=f"unknown: --where {where} does not fit the tables any more ({message})")
+        return _Condition(
+            where, failure=f"unknown: --where {where} cannot be evaluated on the tables any more ({message})"
+        )
 
 
 def _ids(connection: duckdb.DuckDBPyConnection, query: str) -> list[str]:
@@ -190,7 +194,7 @@ def _by_clip(release: Release) -> dict[str, dict[str, Any]]:
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
-    """Columns that both releases have, with other values."""
+    """Columns that both releases have, with different values."""
     return [
         Change(column, value, after[column])
         for column, value in before.items()

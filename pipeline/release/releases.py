@@ -1,6 +1,6 @@
 """Releases: a frozen selection of trainable clips, one Parquet file, sorted, with the hash of its rows.
 
-When and by which condition it was made is written beside the rows and is no part of the hash.
+When and by which condition it was made is in the metadata of the file and not in the hash.
 """
 
 from __future__ import annotations
@@ -36,22 +36,23 @@ class Release:
     where: str
     clips: pa.Table
     frozen_us: int | None
-    """When the selection was made, Unix time; None if it was not written down."""
+    """When the selection was made, Unix time; None if it was not recorded."""
 
 
 @dataclass(frozen=True)
 class Balance:
-    """A draw of `count` clips in which large clusters of look-alikes count for less (`balancing.py`)."""
+    """A sample of `count` clips in which clips of large clusters have less weight (`balance.py`)."""
 
     count: int
     seed: int = 0
 
 
 def select(dataset: Dataset, where: str, balance: Balance | None = None) -> pa.Table:
-    """The rows of `trainable` that satisfy a SQL condition, or a balanced draw of them, sorted by clip.
+    """The rows of `trainable` that satisfy a SQL condition, or a balanced sample of them, sorted by clip.
 
     Raises:
-        UsageError: bad SQL, nothing selected, more than one caption for a clip, or a draw from clips not embedded.
+        UsageError: bad SQL, nothing selected, more than one caption for a clip, or a sample of clips without
+            embeddings.
     """
     columns = ", ".join(RELEASES.schema.names)
     connection = connect(dataset)
@@ -70,12 +71,12 @@ def select(dataset: Dataset, where: str, balance: Balance | None = None) -> pa.T
         )
     rows = table.to_pylist()
     if balance is not None:
-        drawn = _drawn(connection, [row["clip_id"] for row in rows], balance)
-        rows = [row for row in rows if row["clip_id"] in drawn]
+        sampled = _sampled(connection, [row["clip_id"] for row in rows], balance)
+        rows = [row for row in rows if row["clip_id"] in sampled]
     return RELEASES.encode(rows)
 
 
-def _drawn(connection: duckdb.DuckDBPyConnection, clip_ids: list[str], balance: Balance) -> set[str]:
+def _sampled(connection: duckdb.DuckDBPyConnection, clip_ids: list[str], balance: Balance) -> set[str]:
     rows = connection.execute(
         "select clip_id, embedding from clips join embeddings using (clip_id, encoder) "
         "where clip_id in (select unnest(?)) order by clip_id",
@@ -93,7 +94,7 @@ def freeze(dataset: Dataset, name: str, where: str, balance: Balance | None = No
     """Write a release; returns it, and whether it is new. The same selection again changes nothing.
 
     Raises:
-        UsageError: a bad name, a bad selection, or a release of this name with other content.
+        UsageError: a bad name, a bad selection, or there is a release of this name with other content.
     """
     if not NAME.fullmatch(name):
         raise UsageError(f"release name {name!r}: use letters, digits, '.', '_' and '-'")
@@ -101,10 +102,10 @@ def freeze(dataset: Dataset, name: str, where: str, balance: Balance | None = No
     clips = select(dataset, where, balance)
     release = Release(name, digest(*clips.to_pylist()), where, clips, frozen_us)
     if name in names(dataset):
-        standing = read(dataset, name)
-        if standing.content_hash != release.content_hash:
+        frozen = read(dataset, name)
+        if frozen.content_hash != release.content_hash:
             raise UsageError(f"release {name}: exists with other content, and releases are frozen; choose another name")
-        return standing, False
+        return frozen, False
     facts = {"name": name, "hash": release.content_hash, "where": where, "frozen_us": frozen_us}
     facts["balance"] = asdict(balance) if balance else None
     metadata = {**(clips.schema.metadata or {}), METADATA_KEY: json.dumps(facts).encode()}
@@ -121,7 +122,7 @@ def read(dataset: Dataset, name: str) -> Release:
     """Read a release.
 
     Raises:
-        DatasetError: there is none of this name.
+        DatasetError: there is no release of this name.
     """
     known = names(dataset)
     if name not in known:

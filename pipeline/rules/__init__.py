@@ -1,1 +1,1 @@
-"""Scores in, decisions out: the rules of a recipe over stored numbers. No video is opened and no model asked."""
+"""Rules: from stored scores to decisions. No video is read and no model is run."""

@@ -1,7 +1,7 @@
 """Judging: what the rules of a recipe make of rows of stored scores, whether those are of clips or of captions.
 
-A row is `rejected` for every reason that applies; else `failed` if a score that some rule needs could not be had; else
-`pending` if one is not there yet; else accepted. So what was never measured is never accepted.
+A row is `rejected` for every reason that applies; else `failed` if a score that some rule needs could not be taken;
+else `pending` if one is not there yet; else accepted. So what was never measured is never accepted.
 
 Clips and captions differ in their tables and keys, and in what counts as a failure: `clips.py` and `captions.py`.
 """
@@ -28,7 +28,7 @@ class Subject:
     view: str
     key: tuple[str, ...]
     accepted: str
-    """The status of a row that nothing speaks against."""
+    """The status of a row that is neither rejected, nor failed, nor pending."""
     decisions: Table
     """Where decisions are written that differ from those before."""
     settings: Callable[[Recipe], tuple[object, ...]]

@@ -1,1 +1,1 @@
-"""The single pass over a video: frames go by once, and shot detectors and stream measures see each."""
+"""The single pass over a video: it is decoded once, and shot detectors and stream measures see every frame."""

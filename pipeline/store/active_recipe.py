@@ -1,4 +1,4 @@
-"""The active recipe of a data set: the one that its clips were judged by last, as the records of its runs tell it."""
+"""The active recipe of a data set: the one that its clips were judged by last, from the records of its runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from schemas.recipe import Recipe, decode_recipe
 
 JUDGES_CLIPS = ("curate", "rejudge")
 JUDGES_CAPTIONS = (*JUDGES_CLIPS, "recaption")
-"""Jobs that judge, and so set the rules that hold."""
+"""Commands that judge, and so set the active recipe or its caption rules."""
 
 
 def active_recipe(dataset: Dataset) -> Recipe | None:
@@ -22,6 +22,6 @@ def active_recipe(dataset: Dataset) -> Recipe | None:
 
 
 def last_run_broke_off(dataset: Dataset) -> bool:
-    """Whether the last run that judges clips was killed, so that what follows from the tables may be out of date."""
+    """Whether the last run that judges clips was killed, so that groups and decisions may be out of date."""
     states = [run["state"] for run in dataset.runs() if run["job"] in JUDGES_CLIPS]
     return bool(states) and states[-1] != "done"

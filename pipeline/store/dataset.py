@@ -1,7 +1,7 @@
 """A data set: tables of Parquet parts under one folder or object-store prefix.
 
-A part appears whole or not at all: on a local disk it is written under a temporary name and renamed, on an object store
-it is one request. Its name is the digest of the keys in it, so that a task which Ray runs twice writes one file.
+A part file is complete or not there: on a local disk it is written under a temporary name and renamed, on an object
+store it is one request. Its name is the digest of the keys in it, so that a task which Ray runs twice writes one file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ LOCK = ".lock"
 
 
 class DatasetError(UsageError):
-    """A data set that cannot be used as asked; one line that names it."""
+    """A data set that cannot be used in this way; one line that names it."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Dataset:
         """This data set, if it is one.
 
         Raises:
-            DatasetError: nothing was ever curated here, or the place cannot be reached.
+            DatasetError: nothing has been curated here, or the location cannot be reached.
         """
         try:
             exists = self.exists()
@@ -70,10 +70,10 @@ class Dataset:
         return self
 
     def make_writable(self) -> None:
-        """Create the folder and prove that files can be written, before any work starts.
+        """Create the folder and check that files can be written, before any work starts.
 
         Raises:
-            DatasetError: they cannot.
+            DatasetError: they cannot be written.
         """
         filesystem, root = self._resolve("")
         try:
@@ -85,10 +85,10 @@ class Dataset:
 
     @contextmanager
     def writing(self, job: str) -> Iterator[None]:
-        """Keep other writers out for the length of a block; the folder is made if need be.
+        """Keep other writers out for the length of a block; the folder is made if it is missing.
 
         Raises:
-            UsageError: another job writes here; one line that names it.
+            Locked: another job writes here; one line that names it.
         """
         filesystem, root = self._resolve("")
         filesystem.create_dir(root, recursive=True)
@@ -96,7 +96,7 @@ class Dataset:
             yield
 
     def write_bytes(self, name: str, data: bytes | pa.Buffer) -> None:
-        """Write a file whole or not at all."""
+        """Write a file, so that it is complete or not there."""
         filesystem, path = self._resolve(name)
         folder, _, base = path.rpartition("/")
         if not isinstance(filesystem, fs.LocalFileSystem):
@@ -115,7 +115,7 @@ class Dataset:
             return stream.read()
 
     def files(self, folder: str, suffix: str = "") -> list[str]:
-        """Paths, for the file system, of the files under a folder of the data set, sorted; temporaries left out."""
+        """Paths, for the file system, of the files under a folder of the data set, sorted, without temporary ones."""
         filesystem, path = self._resolve(folder)
         infos = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True))
         names = (i.path for i in infos if i.type == fs.FileType.File and TEMPORARY not in i.path)
@@ -125,12 +125,12 @@ class Dataset:
         return self.files(folder, ".parquet")
 
     def part_times_us(self, folder: str) -> dict[str, int]:
-        """When each part file under a folder was last written, Unix time; 0 where the store does not tell."""
+        """When each part file under a folder was last written, Unix time; 0 where the store does not record it."""
         infos: list[fs.FileInfo] = self._resolve("")[0].get_file_info(self.part_files(folder))
         return {info.path: (info.mtime_ns or 0) // 1000 for info in infos}
 
     def write_part(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Append rows to a table as one part file; no rows write nothing."""
+        """Append rows to a table as one part file; without rows nothing is written."""
         if rows:
             name = digest(sorted(repr(table.key_of(row)) for row in rows))
             self.write_bytes(f"{table.folder}/part-{name}.parquet", to_parquet(table.encode(rows)))
@@ -156,7 +156,7 @@ class Dataset:
         return set(zip(*(columns[name].to_pylist() for name in table.key), strict=True))
 
     def clear_temporaries(self) -> None:
-        """Delete what a killed job left half-written on a local disk."""
+        """Delete the temporary files that a killed job left on a local disk."""
         filesystem, path = self._resolve("")
         if isinstance(filesystem, fs.LocalFileSystem):
             for info in filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True)):

@@ -1,8 +1,8 @@
-"""One writer at a time: a lock file that says who holds it, and that a dead holder does not keep.
+"""One writer at a time: a lock file that names its holder, and that a process which has ended does not keep.
 
-On a disk the kernel keeps the lock (flock(2)) and lets go of it when its holder ends, however it ends. An object store
-offers nothing of the kind: there the lock is a time stamp that its holder renews, stale when it grows old or when its
-process is known to be gone. Two writers that start on a store within the same second can both get it.
+On a disk the kernel holds the lock (flock(2)) and releases it when the process ends, in whatever way. Object stores
+have no such lock: there it is a time stamp that its holder renews, and that expires when it is old or when the process
+is known to have ended. Two writers that start on a store within the same second can both get it.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from pyarrow import fs
 from schemas.errors import UsageError
 
 RENEW_S, STALE_S = 60.0, 300.0
-"""On an object store the time stamp is renewed this often, and not believed any more at that age: four renewals may be
-lost, and clocks differ by a little."""
+"""On an object store the time stamp is renewed this often, and expires at that age: four renewals may be lost, and
+clocks differ a little."""
 
 log = logging.getLogger(__name__)
 
 
 class Locked(UsageError):
-    """Somebody else writes here; one line that names them."""
+    """Another job writes to the data set; one line that names it."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lock. `machine` and `started` tell a process from others with the same number."""
+    """The process that holds a lock. `machine` and `started` distinguish it from others with the same number."""
 
     job: str
     pid: int
@@ -55,7 +55,7 @@ class Holder:
 
     @classmethod
     def decode(cls, data: bytes) -> Holder | None:
-        """A holder as it was written; None if that is not whole."""
+        """A holder as it was written; None if the data is incomplete."""
         try:
             return cls(**json.loads(data))
         except (ValueError, TypeError):
@@ -64,8 +64,8 @@ class Holder:
     def encode(self) -> bytes:
         return json.dumps(asdict(self)).encode()
 
-    def is_gone(self) -> bool:
-        """Whether its process ran here and runs no more, or its time stamp is old."""
+    def has_ended(self) -> bool:
+        """Whether its process ran on this machine and has ended, or its time stamp has expired."""
         if self.machine and self.machine == this_machine() and process_start(self.pid) != self.started:
             return True
         return time.time() - self.since_s > STALE_S
@@ -76,7 +76,7 @@ class Holder:
 
 
 def this_machine() -> str:
-    """One boot of one kernel, and what numbers processes in it; empty where Linux does not tell."""
+    """Identifies the boot of the kernel and the namespace of process numbers; empty where /proc does not have them."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {os.readlink('/proc/self/ns/pid')}"
@@ -96,7 +96,7 @@ def locked(filesystem: fs.FileSystem, path: str, job: str) -> Iterator[None]:
     """Hold the lock at `path` for the length of a block.
 
     Raises:
-        Locked: somebody else holds it.
+        Locked: another process holds it.
     """
     guard = _locked_file if isinstance(filesystem, fs.LocalFileSystem) else _locked_object
     with guard(filesystem, path, Holder.me(job)):
@@ -111,8 +111,8 @@ def _locked_file(_: fs.FileSystem, path: str, holder: Holder) -> Iterator[None]:
         except BlockingIOError as taken:
             raise _refusal(path, Holder.decode(file.read())) from taken
         except OSError as error:
-            log.warning("%s: this file system knows no locks (%s); run one job at a time", path, error)
-        if not _is_at(path, file.fileno()):  # the last holder has just deleted it
+            log.warning("%s: this file system has no locks (%s); run one job at a time", path, error)
+        if not _is_at(path, file.fileno()):  # its last holder has just deleted it
             raise _refusal(path, None)
         file.truncate()
         file.write(holder.encode())
@@ -134,11 +134,11 @@ def _is_at(path: str, fd: int) -> bool:
 @contextmanager
 def _locked_object(filesystem: fs.FileSystem, path: str, holder: Holder) -> Iterator[None]:
     found = _holder_at(filesystem, path)
-    if found is not None and not found.is_gone():
+    if found is not None and not found.has_ended():
         raise _refusal(path, found)
     _write(filesystem, path, holder)
     found = _holder_at(filesystem, path)
-    if found is not None and found.token != holder.token:  # who wrote last has it
+    if found is not None and found.token != holder.token:  # the last to write holds it
         raise _refusal(path, found)
     done = threading.Event()
     renewing = threading.Thread(target=_renew, args=(filesystem, path, holder, done), daemon=True)
@@ -155,7 +155,7 @@ def _locked_object(filesystem: fs.FileSystem, path: str, holder: Holder) -> Iter
 
 def _renew(filesystem: fs.FileSystem, path: str, holder: Holder, done: threading.Event) -> None:
     while not done.wait(RENEW_S):
-        with suppress(OSError):  # the next one may succeed
+        with suppress(OSError):  # the next renewal may succeed
             _write(filesystem, path, replace(holder, since_s=time.time()))
 
 

@@ -1,4 +1,4 @@
-"""What a run has done so far: rows, seconds and bytes per stage, counted where the work happens."""
+"""Run statistics: rows, seconds and bytes of each stage so far, counted where the work is done."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 @dataclass
 class StageTotals:
-    """Sums over all tasks of a stage; `seconds` is work time, and exceeds the clock when tasks run side by side."""
+    """Sums over all tasks of a stage; where tasks run in parallel, `seconds` is more than the time that has passed."""
 
     rows: int = 0
     seconds: float = 0.0
@@ -20,8 +20,7 @@ class StageTotals:
 
 
 class RunStatistics:
-    """Totals per stage, and how often work was begun and not ended. On a cluster one actor holds it, and stages report
-    to it."""
+    """Totals of each stage, and how often work was begun and not ended. An actor holds them; stages report to it."""
 
     def __init__(self) -> None:
         self._stages: dict[str, StageTotals] = {}
@@ -36,13 +35,13 @@ class RunStatistics:
             totals.counts[name] = totals.counts.get(name, 0) + count
 
     def begin(self, clip_ids: tuple[str, ...]) -> int:
-        """Work on clips begins; returns how often it was begun before and never ended: that many workers died at it."""
+        """Work on clips begins; returns how often it was begun before without ending: so many workers died at it."""
         num_deaths = self._begun.get(clip_ids, 0)
         self._begun[clip_ids] = num_deaths + 1
         return num_deaths
 
     def end(self, clip_ids: tuple[str, ...]) -> None:
-        """The work that was begun has ended, well or in an error."""
+        """Work that was begun has ended, with a result or an error."""
         self._begun.pop(clip_ids, None)
 
     def totals(self) -> dict[str, dict[str, Any]]:
@@ -50,14 +49,14 @@ class RunStatistics:
 
 
 class Reporter(Protocol):
-    """How a stage reports: to statistics in this process, or to the actor that holds it."""
+    """How a stage reports: to statistics in this process, or to the actor that holds them."""
 
     def __call__(self, stage: str, rows: int, seconds: float, num_bytes: int, counts: dict[str, int]) -> None: ...
 
 
 @dataclass
 class Work:
-    """What a stage's piece of work fills in before it is reported."""
+    """What a piece of work of a stage fills in before it is reported."""
 
     rows: int = 0
     num_bytes: int = 0

@@ -70,24 +70,24 @@ def scored_views() -> list[str]:
     """SQL of the views `videos`, `video_locations`, `scored` and `clips`; the last two follow from the declared
     measures.
 
-    `video_locations` says where the bytes of each video lie now, the original before its copies. `scored` gives each
-    clip its newest scores and decision, and for each measure M the fingerprint it was taken with (`has_M`) and why it
-    failed (`failure_M`); `clips` is the same without those two. Clips whose video has no row yet are left out, since a
-    killed run may not have written all of them, and so are clips of bytes that lie nowhere any more.
+    `video_locations` has the files that hold the bytes of each video now, the original before its byte-identical
+    duplicates. `scored` gives each clip its newest scores and decision, and for each measure M the fingerprint it was
+    taken with (`has_M`) and why it failed (`failure_M`); `clips` is the same without those two. Clips are left out if
+    their video has no row yet, since a killed run may not have written all of them, or if no file holds their bytes.
     """
     measured = {field.name for row_type in STREAM_MEASURES.values() for field in arrow_fields(row_type)}
     names = [name for name in CLIPS.schema.names if name not in {*measured, "uri", "measured", "status", "reasons"}]
     columns = ["if(list_contains(p.uris, c.uri), c.uri, p.uris[1]) as uri", *(f"c.{name}" for name in names)]
-    marks, joins = [], []
+    taken, joins = [], []
     for name, row_type in STREAM_MEASURES.items():
         own = [field.name for field in arrow_fields(row_type)]
         columns += [f"if({name}.clip_id is null, c.{column}, {name}.{column}) as {column}" for column in own]
-        marks.append(f"coalesce({name}.measure, json_extract_string(c.measured, '$.{name}')) as has_{name}")
+        taken.append(f"coalesce({name}.measure, json_extract_string(c.measured, '$.{name}')) as has_{name}")
     for name, row_type in CLIP_MEASURES.items():
         columns += [f"{name}.{field.name}" for field in arrow_fields(row_type)]
-        marks.append(f"{name}.measure as has_{name}")
+        taken.append(f"{name}.measure as has_{name}")
     for name, table in MEASURES.items():
-        marks.append(f"{name}.failure as failure_{name}")
+        taken.append(f"{name}.failure as failure_{name}")
         newest = _newest(f"measures_{name}", "measured_us desc, measure", _plain_lists(table))
         joins.append(f"left join ({newest}) {name} using (clip_id)")
     columns += ["c.measured", "coalesce(d.status, c.status) as status", "coalesce(d.reasons, c.reasons) as reasons"]
@@ -96,7 +96,7 @@ def scored_views() -> list[str]:
     return [
         VIDEOS_VIEW,
         VIDEO_LOCATIONS_VIEW,
-        f"create view scored as select {', '.join([*columns, *marks])} "
+        f"create view scored as select {', '.join([*columns, *taken])} "
         f"from clips_raw c join video_locations p using (video_id) {' '.join(joins)} "
         "where c.video_id in (select video_id from videos_raw where duplicate_of is null)",
         f"create view clips as select * exclude ({hidden}) from scored",
@@ -114,7 +114,7 @@ from videos where video_id is not null group by video_id"""
 
 
 def portable_views(dataset: Dataset) -> str:
-    """SQL that gives plain DuckDB, started in the data set's folder, the same tables and views.
+    """SQL that gives plain DuckDB, started in the folder of the data set, the same tables and views.
 
     A table without parts yet is an empty view with its columns.
     """
@@ -139,7 +139,7 @@ def _no_rows(table: Table) -> str:
 
 
 def write_portable_views(dataset: Dataset) -> None:
-    """Write `views.sql` as the tables now want it: one of them may have got its first part."""
+    """Write `views.sql` for the tables of now: one of them may have its first part."""
     dataset.write_bytes("views.sql", portable_views(dataset).encode())
 
 
@@ -148,7 +148,7 @@ def _newest(table: str, order: str, columns: str = "*") -> str:
 
 
 def _plain_lists(table: Table) -> str:
-    """All columns, those of fixed length as plain lists: DuckDB 2.0 takes no array through an outer join."""
+    """All columns, lists of fixed length as plain lists: DuckDB 2.0 cannot pass arrays through an outer join."""
     names = [field.name for field in table.schema if pa.types.is_fixed_size_list(field.type)]
     return f"* replace ({', '.join(f'{name}::int[] as {name}' for name in names)})" if names else "*"
 

@@ -1,4 +1,4 @@
-"""Signs of life: whoever reads a file says so at each packet; an isolated process passes it on to its parent."""
+"""Heartbeats: code that reads a file gives one at each packet; an isolated process sends them to its parent."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 
 INTERVAL_S = 0.1
-"""The parent is told no more often than this; it counts in seconds."""
+"""Heartbeats are sent no more often than this: the limits of the parent are in seconds."""
 
 _send: Callable[[], None] | None = None
 _next_s = 0.0
 
 
 def heartbeat() -> None:
-    """Say that the work goes on. Does nothing in a process that is not isolated."""
+    """Show that work is going on. Does nothing in a process that is not isolated."""
     global _next_s
     if _send is not None and (now_s := time.monotonic()) >= _next_s:
         _next_s = now_s + INTERVAL_S
@@ -21,6 +21,6 @@ def heartbeat() -> None:
 
 
 def send_beats_through(send: Callable[[], None] | None) -> None:
-    """Where heartbeats of this process go; None for nowhere."""
+    """Set where the heartbeats of this process go; None for nowhere."""
     global _send, _next_s
     _send, _next_s = send, 0.0

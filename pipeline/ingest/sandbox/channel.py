@@ -1,7 +1,6 @@
-"""Messages between two processes over a socket: a kind, and a pickle whose arrays follow as they lie in memory.
+"""Messages between two processes over a socket: a kind, and a pickle followed by the memory of its arrays.
 
-Pickle protocol 5 (PEP 574) hands large buffers over apart from the rest, so an array is copied into the socket and out
-of it, and nowhere else.
+Pickle protocol 5 (PEP 574) keeps large buffers separate, so an array is copied only into the socket and out of it.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ def pack(content: Any) -> list[memoryview]:
 
 
 def unpack(parts: list[bytearray]) -> Any:
-    """What was packed. Arrays lie in the parts and may be written to."""
+    """What was packed. Arrays share memory with the parts and are writable."""
     return pickle.loads(parts[0], buffers=parts[1:])
 
 
@@ -37,10 +36,10 @@ class Channel:
         self._poll.register(connected, select.POLLIN)
 
     def send(self, kind: bytes, parts: list[memoryview] | None = None) -> None:
-        """Send a message whole.
+        """Send a message.
 
         Raises:
-            ConnectionError: the other end is gone.
+            ConnectionError: the other end has ended.
         """
         parts = parts or []
         sizes = struct.pack(f"<{len(parts)}Q", *(part.nbytes for part in parts))
@@ -53,14 +52,14 @@ class Channel:
 
         Raises:
             EOFError: the other end closed.
-            ConnectionError: the other end is gone.
+            ConnectionError: the other end has ended.
         """
         kind, num_parts = HEADER.unpack(self._read(HEADER.size))
         sizes = struct.unpack(f"<{num_parts}Q", self._read(8 * num_parts))
         return kind, [self._read(size) for size in sizes]
 
     def waits(self, seconds: float) -> bool:
-        """Whether a message comes within some seconds."""
+        """Whether a message arrives within some seconds."""
         return bool(self._poll.poll(seconds * 1000))
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The isolated process: takes calls from its parent one after another, until the parent is gone."""
+"""The isolated process: takes calls from its parent one after another, until the parent ends."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from pipeline.ingest.sandbox.channel import Channel, pack, unpack
 
 CALL = b"c"
 READY, BEAT, RESULT, ERROR = b"o", b".", b"r", b"e"
-"""What the parent sends; and what the child sends: that it stands, a sign of life, an outcome."""
+"""What the parent sends; and what the child sends: that it is ready, a heartbeat, a result or an error."""
 LIFELINE_FD = 0
-"""Standard input is a pipe into which the parent writes nothing; it closes when the parent ends, however it ends."""
+"""Standard input is a pipe to which the parent writes nothing; it closes when the parent ends, in whatever way."""
 
 
 def serve(fd: int) -> None:
-    """Answer calls that come through a socket. Each is a pickle of (function, arguments)."""
+    """Answer calls from a socket. Each is a pickle of (function, arguments)."""
     for number in (signal.SIGIO, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_DFL)  # whatever the parent ignores or blocks
+        signal.signal(number, signal.SIG_DFL)  # the parent may ignore or block them
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     _end_with_parent()
-    _offer_to_the_oom_killer()
+    _kill_first_when_memory_runs_out()
     channel = Channel(socket.socket(fileno=fd))
     channel.send(READY)
     send_beats_through(lambda: channel.send(BEAT))
@@ -43,7 +43,7 @@ def serve(fd: int) -> None:
 
 
 class ImportsAreProgress(MetaPathFinder):
-    """Finds nothing, and is asked for every module: a library that loads late and slowly is no file that hangs."""
+    """Finds no module, but is asked for each: a library that loads late and slowly is not a file that hangs."""
 
     def find_spec(self, *_: object) -> None:
         heartbeat()
@@ -59,7 +59,7 @@ def _outcome(channel: Channel, call: list[bytearray]) -> tuple[bytes, list[memor
 
 
 def _portable(error: Exception) -> Exception:
-    """An exception with its traceback as a note; one that does not survive pickling becomes a RuntimeError."""
+    """An exception with its traceback as a note; one that cannot be pickled becomes a RuntimeError."""
     note = "In the isolated process:\n" + "".join(traceback.format_exception(error))
     try:
         error.add_note(note)
@@ -70,10 +70,10 @@ def _portable(error: Exception) -> Exception:
 
 
 def _end_with_parent() -> None:
-    """Have the kernel end this process when the parent's end of the lifeline closes.
+    """Let the kernel end this process when the parent's end of the lifeline closes.
 
-    SIGIO, whose default action is to end the process, needs neither a thread nor the interpreter's lock, so it reaches
-    a process that hangs in a decoder. PR_SET_PDEATHSIG would fire when the thread that started the child ends.
+    SIGIO, whose default action is to end the process, needs neither a thread nor the interpreter's lock, so it ends a
+    process that hangs in a decoder. PR_SET_PDEATHSIG would do so when the thread that started the child ends.
     """
     fcntl.fcntl(LIFELINE_FD, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(LIFELINE_FD, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
@@ -82,7 +82,7 @@ def _end_with_parent() -> None:
             os._exit(0)
 
 
-def _offer_to_the_oom_killer() -> None:
-    """Of all processes, the kernel is to end this one first when memory runs out (proc(5), oom_score_adj)."""
+def _kill_first_when_memory_runs_out() -> None:
+    """Ask the kernel to end this process before all others when memory runs out (proc(5), oom_score_adj)."""
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")

@@ -1,7 +1,7 @@
-"""Calls in a process of their own, which may crash, hang or eat memory without harm to the caller.
+"""Calls in a process of their own, which may crash, hang or use up memory without harm to the caller.
 
-The child is started once, for the first call, as a new program and not by `fork`: whoever calls may hold threads and
-locks. The parent watches three limits; whichever is passed, the child is killed, the call ends in `ChildDied` with a
+The child is started once, for the first call, as a new program and not by `fork`, since the caller may have threads and
+locks. The parent watches three limits: if one is exceeded, it kills the child, the call ends in `ChildDied` with a
 one-word reason, and the next call starts another child.
 """
 
@@ -29,19 +29,19 @@ T = TypeVar("T")
 
 CRASHED, HUNG, OUT_OF_MEMORY = "decoder_crashed", "decoder_hung", "out_of_memory"
 POLL_S = 0.05
-"""How often memory and time are looked at: a decoder that fills 3 GB/s gets 150 MB past its limit."""
+"""How often memory and time are checked: a decoder that fills 3 GB/s gets 150 MB past its limit."""
 IMPORT_S = 300.0
-"""Until its first sign of life a child imports libraries, over a network file system perhaps: no fault of the file."""
+"""Time until the first heartbeat: the child imports libraries, perhaps over a network file system."""
 RESTING_FRAC = 0.5
-"""A child that holds more than this share of its memory between calls is replaced: libraries hoard, and the next file
-would be blamed."""
-LEAVE_S = 5.0
-"""How long a child that is told to leave may take."""
+"""A child that holds more than this share of its memory between calls is replaced: libraries keep memory, and the next
+file would be blamed."""
+EXIT_S = 5.0
+"""Time that a child may take to exit once its channel is closed."""
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class ChildDied(Exception):
-    """A call that its process did not survive: `reason` is one word for the tables, `detail` says how it ended."""
+    """A call during which its process died: `reason` is one word for the tables, `detail` says how it ended."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)
@@ -54,16 +54,16 @@ class ChildDied(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """When a call is given up.
+    """When a call is stopped.
 
-    Memory is what the child holds of its own (resident less shared pages, proc(5) statm), polled: an address-space
-    limit would count the gigabytes that libraries reserve and never touch.
+    Memory is what only the child holds (resident minus shared pages, proc(5) statm), polled: a limit on address space
+    would count the gigabytes that libraries reserve and never use.
     """
 
     stall_s: float = 60.0
     """Seconds without a heartbeat."""
     call_s: float = 4 * 3600.0
-    """Seconds in all: a file that gives packets for ever beats for ever."""
+    """Seconds in all: a file with an endless stream of packets gives heartbeats for ever."""
     memory_bytes: int = 4 << 30
 
 
@@ -75,10 +75,10 @@ class _Child:
     is_up: bool = False
 
     def dismiss(self) -> None:
-        """Let it end of itself, so that it deletes what it keeps on disk; kill it if it takes long."""
+        """Let it exit, so that it deletes its files; kill it if that takes too long."""
         self.channel.close()
         with suppress(subprocess.TimeoutExpired):
-            self.process.wait(LEAVE_S)
+            self.process.wait(EXIT_S)
         self.kill()
 
     def kill(self) -> None:
@@ -90,7 +90,7 @@ class _Child:
 
 
 class IsolatedWorker:
-    """Runs functions in a child process that lives from call to call. Not for several threads at once."""
+    """Runs functions in a child process that is kept between calls. Not for several threads at once."""
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
@@ -100,9 +100,9 @@ class IsolatedWorker:
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The result of `function(*args, **kwargs)`, computed in the child.
 
-        The function is pickled by name, so it must live in an importable module. One that dies in a child which has
-        served others before is called once more in a fresh one, since what broke may have been broken earlier; only
-        a second death counts.
+        The function is pickled by name, so it must be in an importable module. If the child dies and has served other
+        calls before, the call is retried once in a new child, since an earlier call may have caused the damage; only a
+        second death counts.
 
         Raises:
             ChildDied: `decoder_crashed`, `decoder_hung` or `out_of_memory`.
@@ -151,7 +151,7 @@ class IsolatedWorker:
         except (EOFError, ConnectionError):
             self._report_death(child)
         except BaseException:
-            child.kill()  # past its limits; or broken off, by Ctrl-C say, and about to answer nobody
+            child.kill()  # past its limits; or the caller was interrupted, as by Ctrl-C, and nobody takes the answer
             self._child = None
             raise
         outcome = unpack(parts)
@@ -165,7 +165,7 @@ class IsolatedWorker:
         raise outcome
 
     def _wait(self, child: _Child) -> tuple[bytes, list[bytearray]]:
-        """The kind of the outcome and its parts; the child is watched until they come."""
+        """The kind of the outcome and its parts; the child is watched until they arrive."""
         limits = self.limits
         start_s = last_s = time.monotonic()
         allowed_s = IMPORT_S
@@ -193,7 +193,7 @@ class IsolatedWorker:
         self._child = None
         if not child.is_up:
             raise RuntimeError(f"no isolated process could be started: status {status} from {child.process.args!r}")
-        if status == -signal.SIGKILL:  # not by us: `kill` is called elsewhere
+        if status == -signal.SIGKILL:  # not ours: `kill` is called elsewhere
             raise ChildDied(OUT_OF_MEMORY, "killed by SIGKILL, as the kernel does when memory runs out")
         if status < 0:
             raise ChildDied(CRASHED, signal.Signals(-status).name)
@@ -201,7 +201,7 @@ class IsolatedWorker:
 
 
 def isolated(limits: Limits, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call a function in the isolated process that this process keeps for such limits; see `IsolatedWorker.call`."""
+    """Call a function in the isolated process that this process keeps for these limits; see `IsolatedWorker.call`."""
     return _worker_of_this_process(limits).call(function, *args, **kwargs)
 
 

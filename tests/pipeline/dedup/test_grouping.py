@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.dedup.run import group_duplicates
+from pipeline.dedup.dataset import group_duplicates
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
 from schemas import CLIPS, VIDEOS

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.dedup.run import group_duplicates
+from pipeline.dedup.dataset import group_duplicates
 from pipeline.ingest.byte_identical import mark_duplicates
 from pipeline.ingest.inputs import list_inputs
 from pipeline.rules.clips import judge_clips

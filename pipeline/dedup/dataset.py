@@ -1,4 +1,4 @@
-"""Groups of duplicates of a data set, found from its tables and written as a whole; the newest grouping stands."""
+"""Groups of duplicates of a data set, found from its tables and written all together; the newest grouping counts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ HASHED = (
 
 
 def group_duplicates(dataset: Dataset, config: DuplicatesConfig) -> None:
-    """Find what shows the same, and write it if it is not what stands.
+    """Find the groups, and write them if they differ from the last ones.
 
-    Semantic duplicates are looked for among the clips that are embedded, and only if they count.
+    Semantic duplicates are searched for among the clips that are embedded, and only if they count.
     """
     connection = connect(dataset)
     clips = connection.sql(f"select {HASHED} from clips").to_arrow_table()
@@ -29,16 +29,16 @@ def group_duplicates(dataset: Dataset, config: DuplicatesConfig) -> None:
         embeddings = connection.sql(embedded).to_arrow_table()
     now_us = time.time_ns() // 1000
     rows = find_duplicates(clips, embeddings, config, now_us)
-    standing = connection.sql("from duplicates").to_arrow_table().to_pylist()
-    if _without_time(rows) != _without_time(standing):
+    last = connection.sql("from duplicates").to_arrow_table().to_pylist()
+    if _without_time(rows) != _without_time(last):
         dataset.write_part(DUPLICATES, rows or [no_groups(config, now_us)])
 
 
 def no_groups(config: DuplicatesConfig, grouped_us: int) -> dict[str, Any]:
-    """The row of a grouping that found nothing, by which it stands all the same; the views leave it out."""
-    nobody = {"clip_id": "", "kind": "", "group_id": "", "match_id": ""}
+    """The one row of a grouping that found nothing, so that it replaces the last one; the views leave it out."""
+    no_clip = {"clip_id": "", "kind": "", "group_id": "", "match_id": ""}
     nothing = {"group_size": 0, "similarity": 0.0, "mirrored": False, "rate": None}
-    return nobody | nothing | {"grouping": grouping_of(config), "grouped_us": grouped_us}
+    return no_clip | nothing | {"grouping": grouping_of(config), "grouped_us": grouped_us}
 
 
 def _without_time(rows: list[dict]) -> set[tuple]:

@@ -1,4 +1,4 @@
-"""The encode graph's callables: released clips to latents, their texts to token embeddings. No Ray here."""
+"""What the graphs that encode call: released clips to latents, their texts to token embeddings. No Ray here."""
 
 from __future__ import annotations
 
