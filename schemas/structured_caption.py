@@ -8,9 +8,10 @@ arXiv:2407.06358; SkyReels-V2's captioner, Chen et al. 2025, arXiv:2504.13074.)
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
+
+from schemas.words import UNSPACED, terms
 
 Length = Literal["short", "medium", "detailed"]
 
@@ -35,8 +36,6 @@ ORDER: dict[Length, tuple[str, ...]] = {
     "detailed": ("setting", "light", "camera", "style", "on_screen_text"),
 }
 """What follows subject and action in a text of each length."""
-UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\u0e00-\u0e7f]")
-"""Scripts that put no space between words: kana, Han, Thai."""
 ENDS = ".!?…。！？"
 
 
@@ -49,7 +48,7 @@ def text_of(caption: StructuredCaption, length: Length) -> str:
         value = getattr(caption, name).strip()
         if name == "on_screen_text" and value:
             sentences.append(f"“{value}”")
-        elif not _words(value) <= _words(" ".join(sentences)):
+        elif not terms(value) <= terms(" ".join(sentences)):
             sentences.append(_sentence(value))
     glue = "" if UNSPACED.search(sentences[0][-2:-1]) else " "
     return glue.join(sentence for sentence in sentences if sentence)
@@ -60,10 +59,6 @@ def _sentence(text: str) -> str:
         return ""
     stop = "。" if UNSPACED.search(text[-1]) else "."
     return text[0].upper() + text[1:] + ("" if text[-1] in ENDS else stop)
-
-
-def _words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", text.lower()))
 
 
 def json_schema() -> dict[str, Any]:

@@ -18,8 +18,12 @@ from pipeline.caption.backends.catalogue import load_engine
 from pipeline.caption.engine import Answer, Engine, Request, Sampling
 from pipeline.caption.prompts.templates import PromptTemplate, load_prompt
 from schemas.recipe.expand import ExpandConfig
+from schemas.words import num_words, words
 
 EXPAND_NAMES = ("prompt", "examples", "words")
+"""What a template may have in braces."""
+DEFAULT_WORDS = 60
+"""The length to ask for where there are no captions to take it from."""
 
 
 class ExpansionError(Exception):
@@ -47,8 +51,8 @@ class Expander:
 
     def _request(self, prompt: str) -> Request:
         examples = nearest_captions(prompt, self.captions, self.config.num_examples)
-        words = round(mean(len(text.split()) for text in self.captions)) if self.captions else 60
-        user = self.template.fill(prompt=prompt, examples="\n".join(examples), words=str(words))
+        length = round(mean(num_words(words(text)) for text in self.captions)) if self.captions else DEFAULT_WORDS
+        user = self.template.fill(prompt=prompt, examples="\n".join(examples), words=str(length))
         return Request(user, self.template.system)
 
 
@@ -64,8 +68,8 @@ def load_expander(config: ExpandConfig, captions: Sequence[str] = ()) -> Expande
 
 def nearest_captions(prompt: str, captions: Sequence[str], count: int) -> list[str]:
     """Captions that share most words with a prompt, the shorter of equals first."""
-    asked = set(_words(prompt))
-    shared = sorted(set(captions), key=lambda text: (-len(asked.intersection(_words(text))), len(text), text))
+    asked = set(words(prompt))
+    shared = sorted(set(captions), key=lambda text: (-len(asked.intersection(words(text))), len(text), text))
     return shared[:count]
 
 
@@ -93,9 +97,9 @@ class StyleDistance:
 
 def style_distance(texts: Sequence[str], references: Sequence[str]) -> StyleDistance:
     """Compare two lists of texts, neither empty, as wholes."""
-    lengths = [mean(len(_words(text)) for text in some) for some in (texts, references)]
+    lengths = [mean(num_words(words(text)) for text in some) for some in (texts, references)]
     sentences = [mean(len(re.findall(r"[.!?](?:\s|$)", text)) for text in some) for some in (texts, references)]
-    counts = [Counter(word for text in some for word in _words(text)) for some in (texts, references)]
+    counts = [Counter(word for text in some for word in words(text)) for some in (texts, references)]
     return StyleDistance(
         abs(float(np.log2(max(lengths[0], 1e-9) / max(lengths[1], 1e-9)))),
         abs(sentences[0] - sentences[1]),
@@ -104,11 +108,7 @@ def style_distance(texts: Sequence[str], references: Sequence[str]) -> StyleDist
 
 
 def _divergence(one: Counter[str], other: Counter[str]) -> float:
-    words = sorted(one | other)
-    p, q = (np.array([counts[word] for word in words], float) / max(counts.total(), 1) for counts in (one, other))
+    seen = sorted(one | other)
+    p, q = (np.array([counts[word] for word in seen], float) / max(counts.total(), 1) for counts in (one, other))
     middle = (p + q) / 2
     return float(sum(np.where(x > 0, x * np.log2(np.where(x > 0, x, 1) / middle), 0).sum() / 2 for x in (p, q)))
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"\w+", text.lower())

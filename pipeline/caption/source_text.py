@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
+
+from schemas.words import STOP_WORDS, stem, words
 
 TITLE_COLUMNS = ("title", "alt_text", "alt", "description", "caption", "text", "tags")
 """Columns of an input list that are taken for text about the video, in this order."""
@@ -23,17 +24,8 @@ CAMERA_WORDS = {
 }
 MAX_HINT_TEXTS = 5
 
-LITTLE_WORDS = frozenset(
-    re.findall(
-        r"\w+",
-        """
-        a an and are as at be been being but by called filmed for from had has have he her his in into is it its made
-        named no nor not of off on one or our out over recorded she shot so some than that the their them then there
-        these they this those titled to too under up was we were which while who whose with
-        """,
-    )
-)
-"""English words that join what is said and say nothing themselves."""
+NAMING_WORDS = frozenset(["called", "filmed", "made", "named", "recorded", "shot", "titled"])
+"""By which a merged text brings in what a title says, such as a name."""
 
 
 def title_of(source: str) -> str:
@@ -57,21 +49,9 @@ def hint_of(clip: Mapping[str, Any]) -> str:
 def invented_words(merged: str, caption: str, title: str) -> list[str]:
     """Words of a merged text that neither of the two has, in order, without those that only join.
 
-    Words are compared by their stem's beginning, so that `moves` is `moving`.
+    Words are compared by their stems, so that `moves` is `moving`.
     """
-    known = {_stem(word) for word in _words(f"{caption} {title}")}
-    unknown = [word for word in _words(merged) if word not in LITTLE_WORDS and _stem(word) not in known]
+    joining = STOP_WORDS["en"] | NAMING_WORDS
+    known = {stem(word) for word in words(f"{caption} {title}")}
+    unknown = [word for word in words(merged) if word not in joining and stem(word) not in known]
     return list(dict.fromkeys(unknown))
-
-
-def _words(text: str) -> list[str]:
-    return re.findall(r"[^\W_]+", text.lower())
-
-
-def _stem(word: str) -> str:
-    """Roughly: `moves`, `moving` and `move` are one, and so are `run` and `running`."""
-    for ending in ("ing", "ed", "es", "s", "e"):
-        if word.endswith(ending) and len(word) - len(ending) >= 3:
-            word = word[: -len(ending)]
-            return word[:-1] if word[-1] == word[-2] else word
-    return word

@@ -32,6 +32,7 @@ from schemas.recipe import Recipe
 from schemas.rules import reasons_against
 from schemas.structured_caption import text_of
 from schemas.tables.captions import FAILED, OK, REJECTED
+from schemas.words import num_words, words
 
 Row = dict[str, Any]
 
@@ -161,7 +162,7 @@ class Captioning:
             camera=clip,
             other=other.structured if other else None,
         )
-        facts = {"num_words": len(texts["detailed"].split()), "status": OK, "reasons": []}
+        facts = {"num_words": round(num_words(words(texts["detailed"]))), "status": OK, "reasons": []}
         return row | asdict(caption.structured) | texts | scores | facts
 
     def _failed(self, clip: Mapping[str, Any], why: str) -> Row:

@@ -1,7 +1,7 @@
 """The differences between two texts, word by word.
 
-Words are aligned by their longest common sequences (difflib's matcher), without regard to case and punctuation. Chinese
-and Japanese, which put no spaces between words, are compared by character.
+Words are aligned by their longest common sequences (difflib's matcher), without regard to case and punctuation. Where
+no spaces mark words (Chinese, Japanese, Thai) characters are compared.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import groupby
 
-UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-"""Characters of scripts without spaces: kana and the unified ideographs."""
-WORD = re.compile(rf"(?:[{UNSPACED}]|[^\s{UNSPACED}]+)\s*")
+from schemas.words import UNSPACED_LETTERS
+
+WORD = re.compile(rf"(?:[{UNSPACED_LETTERS}]|[^\s{UNSPACED_LETTERS}]+)\s*")
+"""A word with its punctuation and the space after it."""
 PUNCTUATION = re.compile(r"[^\w]")
 
 

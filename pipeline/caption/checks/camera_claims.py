@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipeline.caption.checks.words import plain
+from schemas.words import plain
 
 _HOW = r"(?:(?:\w+ly|a|an|the|bit|little|to|towards?|back|and|then|also|slow|smooth|gentle) )*"
 """What may stand between a motion and its way."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.caption.checks.camera_claims import claims
-from pipeline.caption.checks.words import plain
+from schemas.words import plain
 
 LEAST_CONFIDENCE = 0.5
 """Share of the textured area that must move as measured."""

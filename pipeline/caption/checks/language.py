@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from pipeline.caption.checks.scripts import SCRIPTS
-from pipeline.caption.checks.words import num_words, words
+from schemas.words import num_words, words
 
 if TYPE_CHECKING:
     from py3langid.langid import LanguageIdentifier

@@ -7,13 +7,13 @@ from typing import Any
 
 from pipeline.caption.checks.agreement import sample_agreement
 from pipeline.caption.checks.contradiction import contradicts_camera
+from pipeline.caption.checks.fields import described, unquoted_fields
 from pipeline.caption.checks.language import wrong_language
 from pipeline.caption.checks.padding import padding_frac
 from pipeline.caption.checks.prompt_leak import prompt_leak
 from pipeline.caption.checks.refusal import refusal
 from pipeline.caption.checks.repetition import repetition_frac
 from pipeline.caption.checks.truncation import truncated
-from pipeline.caption.checks.words import described, unquoted_fields
 from schemas.structured_caption import StructuredCaption
 
 

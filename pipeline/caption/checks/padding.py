@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from pipeline.caption.checks.words import plain, words
+from schemas.words import plain, words
 
 _SOME = r"(?:[\w'-]+,? ){0,6}?"
 """A few words between the ends of a phrase."""

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-from pipeline.caption.checks.words import num_words, words
 from schemas.structured_caption import FIELDS
+from schemas.words import num_words, words
 
 MARK_WORDS = 20.0
 """What a mark counts as: far above any run that a description shares with a prompt by chance."""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 
 from pipeline.caption.checks.scripts import SCRIPTS
-from pipeline.caption.checks.words import plain, unquoted
+from schemas.words import plain, unquoted
 
 _MODEL = r"(?:ai|artificial intelligence|(?:(?:large|visual|vision|text-based) )*language model|virtual assistant)"
 _PICTURE = r"(?:image|video|clip|frame|picture|footage|photo|file|content|media)s?"

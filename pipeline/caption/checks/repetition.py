@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pipeline.caption.checks.words import UNSPACED_PER_WORD, is_unspaced, words
+from schemas.words import UNSPACED_PER_WORD, is_unspaced, words
 
 N = 4
 LEAST_NGRAMS = 4

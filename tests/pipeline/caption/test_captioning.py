@@ -102,6 +102,14 @@ def test_a_good_caption_is_a_whole_row(captioned) -> None:
     assert engine.asked[0][0].schema is not None
 
 
+def test_a_caption_without_spaces_has_words_all_the_same(captioned) -> None:
+    chinese = StructuredCaption("一只戴红色项圈的棕色小狗", "沿着沙滩向镜头跑来", "背景是晴空下的海浪。")
+    settings = ["caption.prompt=caption", "caption.language=zh"]
+    (row,), _ = captioned(lambda request, sampling: answer(chinese), settings=settings)
+    assert (row["status"], row["reasons"]) == ("ok", [])
+    assert row["num_words"] == 15  # 30 characters
+
+
 def test_an_unreadable_clip_is_not_asked_about(captioned) -> None:
     rows, engine = captioned(lambda request, sampling: answer(GOOD), levels=(10, -1, 20))
     assert [row["status"] for row in rows] == ["ok", "failed", "ok"]
