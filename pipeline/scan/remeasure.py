@@ -53,11 +53,11 @@ def remeasure(
         container, stream = open_video(local.path)
         with container:
             reader = FrameReader(container, stream, prefetch=True, motion_vectors="motion" in names)
-            _, seen = run_pass(reader, probe.header_facts(container, stream), names, config)
-    if seen is None:
+            _, measures = run_pass(reader, probe.header_facts(container, stream), names, config)
+    if measures is None:
         raise MediaError("no_frames", f"{len(reader.error_times_us)} packets refused")
     spans = [
         Span(c["shot_index"], c["start_frame"], c["start_frame"] + c["num_frames"], c["start_us"], c["end_us"])
         for c in clips
     ]
-    return [seen.scores(span, spans) for span in spans]
+    return [measures.scores(span, spans) for span in spans]

@@ -28,7 +28,7 @@ from schemas.tables.measures import STREAM_MEASURES
 
 @dataclass(frozen=True)
 class ScanConfig:
-    """What the pass depends on."""
+    """The sections of a recipe that scanning depends on."""
 
     split: SplitConfig
     measure: MeasureConfig
@@ -65,7 +65,7 @@ def scan(listed: ListedInput, config: ScanConfig) -> ScannedVideo:
 
 
 def failed_scan(listed: ListedInput, reason: str, detail: str) -> ScannedVideo:
-    """The row of an input that brought its decoder down."""
+    """The row of an input whose decoder died."""
     return ScannedVideo(identity_of(listed) | probe.failed(reason, detail), [])
 
 
@@ -82,7 +82,7 @@ def identity_of(listed: ListedInput) -> dict[str, Any]:
 
 
 def _read_header(path: str) -> dict[str, Any]:
-    """What the header and the first frame say, for a file whose frames were scanned under another name.
+    """What the header and the first frame say, for a file whose bytes are scanned under another name.
 
     Raises:
         MediaError: the file fails as its original does.
@@ -102,9 +102,11 @@ def _scan_file(path: str, identity: dict[str, Any], config: ScanConfig) -> Scann
     detector = make_detector(config.split)
     with container:
         reader = FrameReader(container, stream, prefetch=True, motion_vectors=True)
-        facts, seen = run_pass(reader, probe.header_facts(container, stream), STREAM_MEASURES, config.measure, detector)
+        facts, measures = run_pass(
+            reader, probe.header_facts(container, stream), STREAM_MEASURES, config.measure, detector
+        )
     facts["decode_errors"] = len(reader.error_times_us)
-    if seen is None:
+    if measures is None:
         error = refusal(path, len(reader.error_times_us))
         return ScannedVideo(identity | probe.failed(error.reason, error.detail, facts), [])
     facts |= probe.time_facts(reader.times_us, reader.last_duration_us)
@@ -116,12 +118,12 @@ def _scan_file(path: str, identity: dict[str, Any], config: ScanConfig) -> Scann
 
         transitions = stitched(path, transitions, reader.times_us, (facts["width"], facts["height"]), config.split)
     spans = clip_spans(transitions, reader.times_us, end_us, config.split)
-    clips = [_clip_row(video, span, reader, config) | seen.scores(span, spans) for span in spans]
+    clips = [_clip_row(video, span, reader, config) | measures.scores(span, spans) for span in spans]
     return ScannedVideo(video, [clip | decide(clip, config.rules) for clip in clips])
 
 
 def _clip_row(video: Mapping[str, Any], span: Span, reader: FrameReader, config: ScanConfig) -> dict[str, Any]:
-    """The columns of a clip that are no measure."""
+    """The columns of a clip that are not measures."""
     still = len(reader.times_us) == 1
     start_us, end_us = (0, 1) if still else (span.start_us, span.end_us)
     num_frames = span.last - span.first

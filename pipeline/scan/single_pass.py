@@ -1,8 +1,7 @@
-"""The one decode pass: frames stream past once, and the shot detector and the measures see each as it goes by.
+"""The single pass: each frame is decoded once, and given to the shot detector and to the stream measures.
 
-A frame is reduced by area, once for all of them. What is kept is a few numbers a frame, so memory grows by bytes a
-frame and not by pictures; when the last frame has passed, the spans are known, and the numbers within each become its
-scores.
+A frame is reduced by area, once for all of them. They keep a few numbers a frame, so memory grows by bytes a frame and
+not by pictures. After the last frame the spans are known, and the numbers within each span become its scores.
 """
 
 from __future__ import annotations
@@ -31,19 +30,19 @@ def run_pass(
     """Read a video to its end.
 
     Returns:
-        The header's facts with sizes added, and the measures that saw the frames; None if no frame decodes.
+        The facts of the header with sizes added, and the measures that were given the frames; None if no frame decodes.
     """
     cv2.setNumThreads(1)  # the other cores decode
     facts, seen = dict(header), None
     previous: StreamFrame | None = None
-    next_look_us = 0
+    next_sample_us = 0
     stored_px = (0, 0)
     for index, raw in enumerate(reader):
         if seen is None:
             facts |= probe.size_facts(raw, facts["sample_aspect_ratio"])
             stored_px = raw.width, raw.height
             seen = StreamMeasures(measures, _video_facts(reader, facts, stored_px), config)
-        elif (raw.width, raw.height) != stored_px:  # a stream may change its size; all is measured at the first
+        elif (raw.width, raw.height) != stored_px:  # a stream may change its size; all of it is measured at its first
             raw = reformatted(raw, width=stored_px[0], height=stored_px[1])
         frame = StreamFrame.of(
             raw,
@@ -53,12 +52,12 @@ def run_pass(
             rotation_deg=facts["rotation_deg"],
             packet_bytes=reader.packet_bytes,
         )
-        looked_at = index == 0 or frame.time_us >= next_look_us
-        if looked_at:
-            next_look_us = frame.time_us + round(MICROSECONDS / config.sample_hz)
+        is_sampled = index == 0 or frame.time_us >= next_sample_us
+        if is_sampled:
+            next_sample_us = frame.time_us + round(MICROSECONDS / config.sample_hz)
         if detector is not None:
             detector.push(frame)
-        seen.push(frame, previous, looked_at=looked_at)
+        seen.push(frame, previous, looked_at=is_sampled)
         previous = frame
     return facts, seen
 
