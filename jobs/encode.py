@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from jobs.cli import run_job
 from jobs.console.naming import naming
 from jobs.console.options import NO_CHANGES, DatasetLocation, Json, RecipeOptions, ReleaseName
-from jobs.console.progress import live_progress
 from jobs.console.summary import print_json
-from jobs.steps.records import new_run_id, write_run
+from jobs.steps.progress_lines import latent_line, text_line
+from jobs.steps.run import Run, Stages
 from pipeline.release import releases
 from pipeline.release.releases import Release
 from pipeline.store.dataset import Dataset
-from schemas import LATENTS, TEXT
+from pipeline.store.pending import pending_latents, pending_texts
+from schemas import LATENTS
 from schemas.recipe import Recipe
 from schemas.recipe.encode import EncodeConfig
-from schemas.tables.latents import text_id
 
 
 def encode(
@@ -88,46 +90,25 @@ def encoders_of(config: EncodeConfig) -> Encoders:
     return Encoders(autoencoder.fingerprint, text_encoder.fingerprint, config.transform)
 
 
-def missing(dataset: Dataset, release: Release, encoders: Encoders) -> tuple[list[dict[str, Any]], list[str]]:
+def missing(dataset: Dataset, release: Release, encoders: Encoders) -> tuple[list[Mapping[str, Any]], list[str]]:
     """Released clips without a latent, and texts without an embedding; the empty text stands for a dropped one."""
     from jobs.training.samples import release_texts
 
-    have = dataset.keys(LATENTS.within(encoders.autoencoder))
-    rows = release.clips.to_pylist()
-    clips = [row for row in rows if (row["clip_id"], encoders.transform, encoders.autoencoder) not in have]
-    texts = sorted({"", *release_texts(release)})
-    have_text = dataset.keys(TEXT.within(encoders.text_encoder))
-    return clips, [text for text in texts if (text_id(text), encoders.text_encoder) not in have_text]
+    clips = pending_latents(dataset, release.clips.to_pylist(), encoders.transform, encoders.autoencoder)
+    return clips, pending_texts(dataset, ["", *release_texts(release)], encoders.text_encoder)
 
 
-def encode_missing(dataset: Dataset, clips: list[dict[str, Any]], texts: list[str], recipe: Recipe) -> dict[str, Any]:
+def encode_missing(dataset: Dataset, clips: list[Mapping[str, Any]], texts: list[str], recipe: Recipe) -> Stages:
     """Run both graphs and record the run; returns the totals of each stage."""
-    from pipeline.ray_graphs import cluster
     from pipeline.ray_graphs.encode import latent_graph, text_graph
 
-    run_id = new_run_id("encode")
-    write_run(dataset, run_id, "encode", recipe, state="running")
-    start_s = time.perf_counter()
-    cluster.connect()
-    statistics = cluster.start_statistics()
-    report = cluster.ActorReporter(statistics)
-    total = len(clips)
-    with live_progress(lambda: cluster.read_statistics(statistics), lambda stages: _progress_line(stages, total)):
-        if texts:
-            cluster.drain(text_graph(dataset, texts, recipe.encode, report))
-        if clips:
-            cluster.drain(latent_graph(dataset, clips, recipe.encode, report))
-    stages = cluster.read_statistics(statistics)
-    facts = {"stages": stages, "seconds": time.perf_counter() - start_s}
-    write_run(dataset, run_id, "encode", recipe, state="done", facts=facts)
-    return stages
-
-
-def _progress_line(stages: dict[str, dict[str, Any]], num_clips: int) -> str:
-    done = {name: totals["rows"] for name, totals in stages.items()}
-    return f"texts {done.get('text', 0)} | clips decoded {done.get('frames', 0)}/{num_clips}, " + (
-        f"encoded {done.get('latents', 0)}/{num_clips}"
-    )
+    run = Run(dataset, "encode", recipe)
+    if texts:
+        run.graph(partial(text_graph, dataset, texts, recipe.encode), text_line(len(texts)))
+    if clips:
+        run.graph(partial(latent_graph, dataset, clips, recipe.encode), latent_line(len(clips)))
+    run.end()
+    return run.stages
 
 
 def _failed(dataset: Dataset, release: Release, encoders: Encoders) -> tuple[list[dict[str, Any]], int]:

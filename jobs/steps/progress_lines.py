@@ -21,7 +21,7 @@ def scan_line(num_inputs: int) -> Callable[[Stages], str]:
 
 
 def remeasure_line(num_videos: int) -> Callable[[Stages], str]:
-    return lambda stages: f"measured again: videos {stages.get('remeasure', {'rows': 0})['rows']}/{num_videos}"
+    return lambda stages: f"measured again: videos {_rows(stages, 'remeasure')}/{num_videos}"
 
 
 def clip_measure_line(num_clips: int) -> Callable[[Stages], str]:
@@ -30,6 +30,18 @@ def clip_measure_line(num_clips: int) -> Callable[[Stages], str]:
 
 def caption_line(num_clips: int) -> Callable[[Stages], str]:
     return lambda stages: f"captions {_count(stages, 'captions ')}/{num_clips}"
+
+
+def text_line(num_texts: int) -> Callable[[Stages], str]:
+    return lambda stages: f"texts {_rows(stages, 'text')}/{num_texts}"
+
+
+def latent_line(num_clips: int) -> Callable[[Stages], str]:
+    return lambda stages: f"clips decoded {_rows(stages, 'frames')}, encoded {_rows(stages, 'latents')}/{num_clips}"
+
+
+def _rows(stages: Stages, stage: str) -> int:
+    return stages.get(stage, {"rows": 0})["rows"]
 
 
 def _count(stages: Stages, prefix: str) -> int:
