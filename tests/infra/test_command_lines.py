@@ -16,7 +16,8 @@ from jobs.cli import COMMANDS, app
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for path in (ROOT / "infra").rglob("*") if path.is_file())
 JOB = "|".join(COMMANDS)
-COMMAND = re.compile(rf"(?:\breelmill|python -m jobs\.)[ ]?({JOB})\b([^#\n`|;]*)")
+COMMAND = re.compile(rf"(?:(?<!`)\breelmill|python -m jobs\.)[ ]?({JOB})\b([^#\n`|;]*)")
+"""Within backquotes a sentence names a command, and seldom all of its line."""
 
 
 def command_lines(path: Path) -> list[tuple[str, list[str]]]:
