@@ -47,7 +47,7 @@ def release_row(clip_id: str, seed: int) -> dict:
 
 @pytest.fixture(scope="session")
 def encoded_dataset(tmp_path_factory) -> Dataset:
-    """Twelve clips under the release name `drawn`, keyed as `reelmill encode` would with the default recipe."""
+    """Twelve clips under the release name `drawn`, keyed as `reelmill encode` would with the data set's own recipe."""
     dataset = Dataset(str(tmp_path_factory.mktemp("encoded")))
     autoencoder, text_encoder = load_autoencoder(), load_text_encoder()
     rows = [release_row(f"clip-{seed:02d}", seed) for seed in range(12)]
@@ -71,7 +71,7 @@ def encoded_dataset(tmp_path_factory) -> Dataset:
         for text, array in zip(texts, text_encoder.encode(texts), strict=True)
     ]
     dataset.write_part(TEXT.within(text_encoder.fingerprint), embedded)
-    write_run(dataset, "20260101T000000Z-curate", "curate", Recipe(), state="done")
+    write_run(dataset, "20260101T000000Z-curate", "curate", Recipe(name="drawn"), state="done")
     return dataset
 
 

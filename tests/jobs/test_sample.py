@@ -132,6 +132,7 @@ def test_a_source_is_cut_to_the_shape_and_timed_at_the_rate(tmp_path):
         (["--image", "nowhere.png", "-o", "clip.mp4"], "nowhere.png"),
         (["--image", "a", "--video", "b", "-o", "clip.mp4"], "give one of them"),
         (["--steps", "0", "-o", "clip.mp4"], "--steps 0"),
+        (["--expand", "--set", "nosuch=1", "-o", "clip.mp4"], "recipe drawn: unknown key nosuch"),
     ],
 )
 def test_bad_usage_is_one_line_and_writes_nothing(run_dir, tmp_path, monkeypatch, capsys, arguments, message):

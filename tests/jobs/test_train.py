@@ -84,7 +84,11 @@ def test_a_machine_that_is_too_small_is_said_rather_than_waited_for(setting, mes
     ("arguments", "message"),
     [
         (["--release", "other"], "release other"),
-        (["--release", "drawn", "--set", "train.stepz=1"], "unknown key train.stepz"),
+        (["--release", "drawn", "--set", "train.stepz=1"], "recipe drawn: unknown key train.stepz"),
+        (["--release", "drawn", "--set", "train.model.num_heads=5"], "train.model: num_heads = 5 does not divide"),
+        (["--release", "drawn", "--set", "train.tokens_per_pack=1"], "train.tokens_per_pack = 1"),
+        (["--release", "drawn", "--set", "encode.autoencoder=/nosuch"], "encode.autoencoder = '/nosuch'"),
+        (["--release", "drawn", "--set", "encode.text_encoder=/nosuch"], "encode.text_encoder = '/nosuch'"),
         (["--release", "drawn", "--out", "/proc/nowhere"], "cannot be written"),
         (
             ["--release", "drawn", "--set", "train.num_workers=999", "--set", "train.packs_per_step=999"],
