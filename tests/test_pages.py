@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = (".github", "infra", "jobs", "model", "pipeline", "schemas", "tests")
-PAGES = [ROOT / "README.md", *sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))]
+PAGES = sorted(path for path in ROOT.rglob("*.md") if not {".venv", "out"}.intersection(path.parts))
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 MODULE = re.compile(r"python -m ((?:jobs|schemas|tests)[\w.]*)")
 TARGET = re.compile(r"\bmake ([a-z]+)\b`|^    make ([a-z]+)\b", re.MULTILINE)

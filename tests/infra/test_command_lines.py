@@ -1,4 +1,4 @@
-"""The files for clusters parse, and every Reelmill command line in them and in the README is one that its job takes."""
+"""The files for clusters parse, and every Reelmill command line in them and in the pages is one that its job takes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from jobs.cli import COMMANDS, app
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for path in (ROOT / "infra").rglob("*") if path.is_file())
+PAGES = sorted(path for path in ROOT.rglob("*.md") if not {".venv", "out"}.intersection(path.parts))
 JOB = "|".join(COMMANDS)
 COMMAND = re.compile(rf"(?:(?<!`)\breelmill|python -m jobs\.)[ ]?({JOB})\b([^#\n`|;]*)")
 """Within backquotes a sentence names a command, and seldom all of its line."""
@@ -35,7 +36,7 @@ def parse(job: str, arguments: list[str]) -> BoundArguments:
     return bound
 
 
-@pytest.mark.parametrize("path", [*FILES, ROOT / "README.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted({*FILES, *PAGES}), ids=lambda path: str(path.relative_to(ROOT)))
 def test_command_lines_are_ones_that_the_jobs_take(path: Path) -> None:
     for job, arguments in command_lines(path):
         bound = parse(job, arguments)
