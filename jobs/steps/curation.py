@@ -19,8 +19,7 @@ from jobs.steps.run import Run, Stages
 from pipeline.caption.fingerprint import fingerprint
 from pipeline.dedup.dataset import group_duplicates
 from pipeline.ingest.inputs import ListedInput
-from pipeline.measure.clip.run import clip_measure_fingerprints
-from pipeline.measure.registry import stream_fingerprints
+from pipeline.measure.registry import clip_measure_fingerprints, stream_fingerprints
 from pipeline.rules.captions import judge_captions
 from pipeline.rules.clips import judge_clips
 from pipeline.rules.decisions import write_decisions

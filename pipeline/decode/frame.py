@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
 
 import av.video.frame
 import cv2
@@ -125,18 +123,3 @@ class Span:
     last: int
     start_us: int
     end_us: int
-
-
-class StreamMeasure(Protocol):
-    """Frames in, numbers of any span out. What it keeps of a frame is a few numbers, never a picture."""
-
-    every_frame: bool
-    """Whether it is given every frame, or only the ones looked at (`measure.sample_hz`)."""
-
-    def push(self, frame: StreamFrame, previous: StreamFrame | None) -> None:
-        """Take a frame; `previous` is the one just before it in the video, looked at or not."""
-        ...
-
-    def scores(self, span: Span, spans: Sequence[Span]) -> dict[str, Any]:
-        """The measure's columns for one span, out of all `spans` of the video, once the last frame has been pushed."""
-        ...

@@ -1,67 +1,111 @@
-"""The measures by name: what makes each, and the fingerprint that says whether a score is still the one wanted."""
+"""The measures by name: how each is made, its code's version, and the settings that its numbers depend on.
+
+A new measure is its file, a row type under its name in `schemas/tables/measures.py`, and one entry here; a clip measure
+with settings has a section of its name in the recipe as well. Whoever asks here loads no model: what needs torch is
+imported when it is made.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict
 
-from pipeline.decode.frame import Span, StreamFrame, StreamMeasure, VideoFacts
-from pipeline.measure.stream import letterbox, motion, video_hash
-from pipeline.measure.stream.technical import measure as technical
-from pipeline.measure.stream.tells import measure as tells
-from schemas.identity import digest
+from model.builtin import clip_folder
+from pipeline.measure.clip.overlay_text import measure as overlay_text
+from pipeline.measure.kinds import ClipKind, ClipMeasure, StreamKind
+from pipeline.measure.stream.letterbox import LetterboxMeasure
+from pipeline.measure.stream.motion import MotionMeasure
+from pipeline.measure.stream.technical.measure import TechnicalMeasure
+from pipeline.measure.stream.tells.measure import TellsMeasure
+from pipeline.measure.stream.video_hash import FingerprintMeasure
+from schemas.identity import digest, file_digest, folder_digest
+from schemas.recipe import Recipe
 from schemas.recipe.measure import MeasureConfig
-from schemas.tables.measures import STREAM_MEASURES
-
-
-@dataclass(frozen=True)
-class StreamKind:
-    """How the measures of one pass over the frames are made; one object may give the columns of several."""
-
-    covers: tuple[str, ...]
-    make: Callable[[VideoFacts, MeasureConfig], StreamMeasure]
-    version: int
-
 
 STREAM_KINDS: tuple[StreamKind, ...] = (
-    StreamKind(("technical",), technical.TechnicalMeasure, technical.VERSION),
-    StreamKind(("motion", "camera"), motion.MotionMeasure, motion.VERSION),
-    StreamKind(("letterbox",), letterbox.LetterboxMeasure, letterbox.VERSION),
-    StreamKind(("tells",), tells.TellsMeasure, tells.VERSION),
-    StreamKind(("fingerprint",), video_hash.FingerprintMeasure, video_hash.VERSION),
+    StreamKind(("technical",), TechnicalMeasure, version=1),
+    StreamKind(("motion", "camera"), MotionMeasure, version=2),
+    StreamKind(("letterbox",), LetterboxMeasure, version=1),
+    StreamKind(("tells",), TellsMeasure, version=1),
+    StreamKind(("fingerprint",), FingerprintMeasure, version=2),
+)
+
+
+def _embedding(recipe: Recipe) -> ClipMeasure:
+    from pipeline.measure.clip.embedding import ClipEmbedder
+
+    return ClipEmbedder(recipe.embedding)
+
+
+def _aesthetic(recipe: Recipe) -> ClipMeasure:
+    from pipeline.measure.clip.aesthetic import AestheticMeasure
+
+    return AestheticMeasure(recipe.aesthetic)
+
+
+def _safety(recipe: Recipe) -> ClipMeasure:
+    from pipeline.measure.clip.safety import SafetyMeasure
+
+    return SafetyMeasure(recipe.safety)
+
+
+def _weights(model: str) -> str:
+    """A digest of a folder's files, or the name that a hub knows."""
+    folder = clip_folder(model)
+    return folder_digest(folder) if folder is not None else model
+
+
+CLIP_KINDS: tuple[ClipKind, ...] = (
+    ClipKind(
+        "overlay_text",
+        lambda recipe: overlay_text.OverlayTextMeasure(recipe.overlay_text),
+        version=1,
+        settings=lambda recipe: (asdict(recipe.overlay_text),),
+        sampling=overlay_text.sampling,
+    ),
+    ClipKind(
+        "embedding",
+        _embedding,
+        version=1,
+        settings=lambda recipe: (_weights(recipe.embedding.model), asdict(recipe.frames)),
+    ),
+    ClipKind(
+        "aesthetic",
+        _aesthetic,
+        version=1,
+        settings=lambda recipe: (
+            file_digest(recipe.aesthetic.head),
+            _weights(recipe.aesthetic.model),
+            asdict(recipe.frames),
+        ),
+    ),
+    ClipKind(
+        "safety",
+        _safety,
+        version=1,
+        settings=lambda recipe: (
+            _weights(recipe.safety.model),
+            list(recipe.safety.unsafe_labels),
+            asdict(recipe.frames),
+        ),
+    ),
 )
 
 
 def stream_fingerprints(config: MeasureConfig) -> dict[str, str]:
-    """The fingerprint of each measure of the decode pass."""
+    """The fingerprint of each stream measure. The settings of all of them are the recipe's section [measure]."""
     settings = asdict(config)
     return {name: digest(name, kind.version, settings) for kind in STREAM_KINDS for name in kind.covers}
 
 
-class StreamMeasures:
-    """Some measures side by side: each is given the frames that it wants."""
-
-    def __init__(self, names: Collection[str], video: VideoFacts, config: MeasureConfig) -> None:
-        self._names = frozenset(names)
-        kinds = [kind for kind in STREAM_KINDS if self._names.intersection(kind.covers)]
-        self._measures = [kind.make(video, config) for kind in kinds]
-        self._every_frame = [measure for measure in self._measures if measure.every_frame]
-
-    def push(self, frame: StreamFrame, previous: StreamFrame | None, *, looked_at: bool) -> None:
-        for measure in self._measures if looked_at else self._every_frame:
-            measure.push(frame, previous)
-
-    def scores(self, span: Span, spans: Sequence[Span]) -> dict[str, Any]:
-        """All columns of the measures named, for one span."""
-        found: dict[str, Any] = {}
-        for measure in self._measures:
-            found |= measure.scores(span, spans)
-        wanted = {name for measure in self._names for name in COLUMNS[measure]}
-        return {name: value for name, value in found.items() if name in wanted}
+def clip_measure_fingerprints(recipe: Recipe) -> dict[str, str]:
+    """The fingerprint of each clip measure that is on."""
+    on = recipe.clip_measures
+    return {
+        kind.name: digest(kind.name, kind.version, *kind.settings(recipe)) for kind in CLIP_KINDS if kind.name in on
+    }
 
 
-COLUMNS: dict[str, tuple[str, ...]] = {
-    name: tuple(row_type.__dataclass_fields__) for name, row_type in STREAM_MEASURES.items()
-}
-"""The columns of each measure of the decode pass."""
+def uses_gpu(recipe: Recipe) -> bool:
+    """Whether a clip measure that is on runs on a GPU."""
+    sections = (getattr(recipe, name, None) for name in recipe.clip_measures)
+    return any(getattr(section, "device", "cpu").startswith("cuda") for section in sections)

@@ -14,7 +14,8 @@ from typing import Any, cast
 import ray
 import ray.data
 
-from pipeline.measure.clip.run import ClipMeasureWriter, ClipModels, Reading
+from pipeline.measure.clip.run import ClipMeasureWriter, ClipModels, ClipReader
+from pipeline.measure.registry import uses_gpu
 from pipeline.ray_graphs.cluster import SMALL_CPU, WRITER_CPU, ActorReporter, clip_items, decode_cpus, from_rows
 from pipeline.scan.remeasure import write_remeasured
 from pipeline.store.dataset import Dataset
@@ -61,12 +62,11 @@ def clip_measure_graph(
     """Clips -> frames -> overlay text -> embedding and heads -> rows of `measures/` and `embeddings`."""
     readers = max(1, min(len(clips), int(ray.cluster_resources().get("CPU", 1))))
     graph = clip_items(clips, len(clips)).map(
-        cast(Any, Reading),
+        cast(Any, ClipReader),
         fn_constructor_args=(recipe, report),
         compute=ray.data.ActorPoolStrategy(size=readers),
         num_cpus=decode_cpus(),
     )
-    uses_gpu = any(c.device.startswith("cuda") for c in (recipe.embedding, recipe.aesthetic, recipe.safety))
     graph = graph.map_batches(
         ClipModels,
         fn_constructor_args=(recipe, report),
@@ -74,7 +74,7 @@ def clip_measure_graph(
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=1),
         num_cpus=SMALL_CPU,
-        num_gpus=1 if uses_gpu else 0,
+        num_gpus=1 if uses_gpu(recipe) else 0,
     )
     writer = ClipMeasureWriter(dataset, fingerprints, present_embeddings(dataset, clips), report)
     return graph.map_batches(writer, batch_size=CLIP_MEASURE_BATCH, batch_format="pyarrow", num_cpus=WRITER_CPU)

@@ -15,8 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.dedup.groups import ranks
-from pipeline.measure.clip.run import clip_measure_fingerprints
-from pipeline.measure.registry import stream_fingerprints
+from pipeline.measure.registry import clip_measure_fingerprints, stream_fingerprints
 from pipeline.rules.judging import Gaps, Subject, Verdicts, rejections, verdict, verdicts
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect

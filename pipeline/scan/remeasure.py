@@ -12,13 +12,13 @@ from pipeline.decode.frame import Span
 from pipeline.decode.reader import FrameReader, MediaError, open_video
 from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.sandbox import ChildDied, isolated
-from pipeline.measure.registry import COLUMNS
 from pipeline.scan.single_pass import run_pass
 from pipeline.store.dataset import Dataset
 from pipeline.store.pending import PendingStreamMeasures
 from schemas import MEASURES
 from schemas.recipe import Recipe
 from schemas.recipe.measure import MeasureConfig
+from schemas.tables.measures import columns_of
 
 
 def write_remeasured(dataset: Dataset, pending: PendingStreamMeasures, recipe: Recipe) -> None:
@@ -34,7 +34,7 @@ def write_remeasured(dataset: Dataset, pending: PendingStreamMeasures, recipe: R
     for name, fingerprint in pending.measures.items():
         rows = [
             {"clip_id": clip["clip_id"], "measure": fingerprint, "measured_us": now_us, "failure": failure}
-            | {column: found.get(column) for column in COLUMNS[name]}
+            | {column: found.get(column) for column in columns_of(name)}
             for clip, found in zip(pending.clips, scores, strict=True)
         ]
         dataset.write_part(MEASURES[name], rows)

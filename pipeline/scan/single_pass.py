@@ -15,7 +15,7 @@ from pipeline.decode import probe
 from pipeline.decode.frame import StreamFrame, VideoFacts
 from pipeline.decode.planes import reformatted
 from pipeline.decode.reader import MICROSECONDS, NOMINAL_FPS, FrameReader
-from pipeline.measure.registry import StreamMeasures
+from pipeline.measure.stream.run import StreamMeasures
 from pipeline.split.detectors.detector import Detector
 from schemas.recipe.measure import MeasureConfig
 
@@ -57,7 +57,7 @@ def run_pass(
             next_sample_us = frame.time_us + round(MICROSECONDS / config.sample_hz)
         if detector is not None:
             detector.push(frame)
-        seen.push(frame, previous, looked_at=is_sampled)
+        seen.push(frame, previous, sampled=is_sampled)
         previous = frame
     return facts, seen
 

@@ -17,3 +17,8 @@ class AestheticConfig:
     """The open_clip model that the head was fitted on."""
     device: str = "cpu"
     """PyTorch device that the model runs on, such as `cuda`."""
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is a head."""
+        return bool(self.head)

@@ -57,14 +57,9 @@ class Recipe:
 
     @property
     def clip_measures(self) -> tuple[str, ...]:
-        """The clip measures that are on, in order."""
-        on = {
-            "overlay_text": self.overlay_text.enabled,
-            "embedding": self.embedding.model != "none",
-            "aesthetic": bool(self.aesthetic.head),
-            "safety": bool(self.safety.model),
-        }
-        return tuple(name for name in CLIP_MEASURES if on[name])
+        """The clip measures that are on, in order: by `enabled` of the section of their name, always without one."""
+        sections = {name: getattr(self, name, None) for name in CLIP_MEASURES}
+        return tuple(name for name, section in sections.items() if section is None or section.enabled)
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)

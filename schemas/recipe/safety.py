@@ -25,3 +25,8 @@ class SafetyConfig:
     """Labels of the model that count as unsafe; upper or lower case is the same."""
     device: str = "cpu"
     """PyTorch device that the model runs on, such as `cuda`."""
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is a classifier."""
+        return bool(self.model)

@@ -231,7 +231,18 @@ MEASURE_OF: dict[str, str] = {
 }
 """Which measure a column belongs to."""
 
+
+def columns_of(measure: str) -> tuple[str, ...]:
+    """The columns of a measure, in order."""
+    return tuple(field.name for field in fields((STREAM_MEASURES | CLIP_MEASURES)[measure]))
+
+
+def measure_table(measure: str, row_type: type) -> Table:
+    """The table of a measure's scores of clips, where they are not columns of `clips`."""
+    return Table(Measured, f"measures/{measure}", key=("clip_id", "measure"), parts=(row_type,))
+
+
 MEASURES: dict[str, Table] = {
-    name: Table(Measured, f"measures/{name}", key=("clip_id", "measure"), parts=(row_type,))
-    for name, row_type in (STREAM_MEASURES | CLIP_MEASURES).items()
+    name: measure_table(name, row_type) for name, row_type in (STREAM_MEASURES | CLIP_MEASURES).items()
 }
+"""The tables of all measures."""

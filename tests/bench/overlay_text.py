@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from pipeline.measure.clip.overlay_text.measure import OverlayTextMeasure, sample_times_us
+from pipeline.measure.clip.overlay_text.measure import OverlayTextMeasure, pair_times_us
 from pipeline.synthetic.lettering import KINDS, OVERLAY_KINDS, SCRIPTS, Lettered, letter, stamp_logo
 from schemas.recipe.overlay_text import OverlayTextConfig
 from tests.bench.overlay_backgrounds import VIDEOS, drawn_clip, real_clip, texture_clip
@@ -70,7 +70,7 @@ def run_case(measure: OverlayTextMeasure, seed: int, kind: str | None, only: str
     names = list(backgrounds())
     background = only or names[seed % len(names)]
     width, height = rng.choice(PICTURES)
-    times_s = [t * 1e-6 for t in sample_times_us(0, round(rng.uniform(2, 6) * 1e6), OverlayTextConfig())]
+    times_s = [t * 1e-6 for t in pair_times_us(0, round(rng.uniform(2, 6) * 1e6), OverlayTextConfig())]
     frames = backgrounds()[background](seed, width, height, times_s)
     script = SCRIPTS[seed // len(names) % len(SCRIPTS)]
     size_px = rng.choice([size for size in SIZES_PX if size <= LARGEST_FOR_HEIGHT * height])

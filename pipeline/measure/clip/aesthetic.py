@@ -4,9 +4,9 @@ LAION's heads ("improved aesthetic predictor" and its simpler forerunners) take 
 ViT-L/14 and give about 1 to 10. The improved one is five linear layers with dropout and nothing else between them
 (768 -> 1024 -> 128 -> 64 -> 16 -> 1, keys `layers.0.weight`, ...), the simple ones a single layer (`weight`, `bias`).
 
-cosmos-curate scores the frames at 1 frame a second and takes their mean or least. With the same frames, whole and at
-full size, LAION's weights and `ViT-L-14-quickgelu/openai`, the definition here is theirs. (OpenAI's weights were
-trained with QuickGELU, which open_clip's plain `ViT-L-14` does not have.)
+cosmos-curate (`AestheticFilterStage`) scores one frame a second and takes their mean or least. With the same frames,
+whole and at full size, LAION's weights and `ViT-L-14-quickgelu/openai`, the definition here is theirs. (OpenAI's
+weights were trained with QuickGELU, which open_clip's plain `ViT-L-14` does not have.)
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ from model.readers.clip import load_clip
 from schemas.errors import UsageError
 from schemas.recipe.aesthetic import AestheticConfig
 
-FRAMES_PER_S = 1
-"""Rate at which cosmos-curate looks (its `AestheticFilterStage.target_fps`)."""
 BATCH_FRAMES = 32
 KEY = re.compile(r"(?:layers\.(\d+)\.)?(weight|bias)")
 
@@ -40,9 +38,6 @@ class AestheticMeasure:
 
     def __init__(self, config: AestheticConfig) -> None:
         self.config = config
-        self._layers: list[tuple[Tensor, Tensor]] = []
-        if not config.head:
-            return
         self._layers = [(weight.to(config.device), bias.to(config.device)) for weight, bias in load_head(config.head)]
         self._clip = load_clip(config.model, config.device)
         dim = self._embed(np.zeros((1, 32, 32, 3), np.uint8)).shape[1]
@@ -53,8 +48,8 @@ class AestheticMeasure:
             )
 
     @torch.inference_mode()
-    def measure(self, frames: np.ndarray, times_s: list[float]) -> dict[str, float | None]:
-        """Mean and least score over frames; both null without a head.
+    def measure(self, frames: np.ndarray, times_s: list[float]) -> dict[str, float]:
+        """Mean and least score over frames.
 
         Args:
             frames: (T, H, W, 3) uint8 RGB, T >= 1.
@@ -62,8 +57,6 @@ class AestheticMeasure:
         Raises:
             ValueError: no frames.
         """
-        if not self._layers:
-            return {"aesthetic": None, "aesthetic_min": None}
         if len(frames) == 0:
             raise ValueError("an aesthetic score needs at least one frame")
         scores = torch.cat([self._scores(frames[i : i + BATCH_FRAMES]) for i in range(0, len(frames), BATCH_FRAMES)])
@@ -81,20 +74,6 @@ class AestheticMeasure:
         inputs = torch.stack([self._clip.transform(Image.fromarray(frame)) for frame in frames])
         features = self._clip.model.encode_image(inputs.to(self.config.device)).float()
         return torch.nn.functional.normalize(features, dim=-1)
-
-
-def sample_times_us(start_us: int, last_frame_us: int) -> list[int]:
-    """When cosmos-curate looks at a clip: every second from its first frame on; the last time may be half a second
-    past the last frame, and then means that frame.
-
-    Raises:
-        ValueError: the last frame comes before the first.
-    """
-    if last_frame_us < start_us:
-        raise ValueError(f"a clip cannot end at {last_frame_us} us before it starts at {start_us} us")
-    interval_us = 1_000_000 // FRAMES_PER_S
-    times = range(start_us, last_frame_us + interval_us // 2, interval_us)
-    return [min(time_us, last_frame_us) for time_us in times] or [start_us]
 
 
 def load_head(path: str) -> list[tuple[Tensor, Tensor]]:

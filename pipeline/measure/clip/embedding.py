@@ -7,6 +7,8 @@ find near duplicates and weigh clusters.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from PIL import Image
@@ -50,6 +52,10 @@ class ClipEmbedder:
             return np.zeros((0, self.dim), np.float32)
         # Shrunk clip by clip, so that no more than one batch of network inputs is held beside the frames.
         return np.stack([self._embed_clip(clip) for clip in clips])
+
+    def measure(self, frames: np.ndarray, times_s: list[float]) -> dict[str, Any]:
+        """The columns of `schemas.tables.measures.Embedded`, and `embedding`, the vector for the table `embeddings`."""
+        return {"encoder": self.fingerprint, "embedding": self.embed_frames([frames])[0].tolist()}
 
     def _embed_clip(self, clip: np.ndarray) -> np.ndarray:
         total = torch.zeros(self.dim)

@@ -4,7 +4,7 @@ Any image classification model of transformers will do, by folder or hub name. C
 "nsfw" (Falconsai/nsfw_image_detection), "sfw" and "nsfw" (AdamCodd/vit-base-nsfw-detector), or "drawings", "hentai",
 "neutral", "porn" and "sexy" (LukeJacob2023/nsfw-image-detector, after GantMan's nsfw_model). A frame's probability is
 that of all unsafe classes together, which exclude one another; of a model with independent labels, the largest.
-Without a model the score is null, which is not the same as safe.
+Without a model nothing is measured and the score is null, which is not the same as safe.
 """
 
 from __future__ import annotations
@@ -31,9 +31,6 @@ class SafetyMeasure:
 
     def __init__(self, config: SafetyConfig) -> None:
         self.config = config
-        self._model: Any = None
-        if not config.model:
-            return
         self._model, self._processor = _load(config.model)
         self._model.to(config.device)
         labels: dict[int, str] = self._model.config.id2label
@@ -46,8 +43,8 @@ class SafetyMeasure:
             )
 
     @torch.inference_mode()
-    def measure(self, frames: np.ndarray, times_s: list[float]) -> dict[str, float | None]:
-        """The largest probability over frames that a frame is unsafe; null without a model.
+    def measure(self, frames: np.ndarray, times_s: list[float]) -> dict[str, float]:
+        """The largest probability over frames that a frame is unsafe.
 
         Args:
             frames: (T, H, W, 3) uint8 RGB, T >= 1.
@@ -55,8 +52,6 @@ class SafetyMeasure:
         Raises:
             ValueError: no frames.
         """
-        if self._model is None:
-            return {"nsfw": None}
         if len(frames) == 0:
             raise ValueError("a safety score needs at least one frame")
         batches = [frames[start : start + BATCH_FRAMES] for start in range(0, len(frames), BATCH_FRAMES)]

@@ -23,7 +23,6 @@ from pipeline.measure.stream.borders.evidence import BLACK, NONE, SAME_LINE_PX, 
 from pipeline.measure.stream.borders.lines import FLAT_LUMA, SIDE, look_at, sides_of
 from schemas.recipe.measure import MeasureConfig
 
-VERSION = 1
 MIN_SIDE_PX, MIN_REDUCED_PX = 64, 16
 """Frames with a side below this, at full size or reduced, are taken for picture throughout."""
 

@@ -25,9 +25,6 @@ from pipeline.measure.stream.camera import CameraFit, camera_scores, fit_camera
 from pipeline.measure.stream.motion_vectors import VectorMotion
 from schemas.recipe.measure import MeasureConfig
 
-VERSION = 2
-"""Of the camera and of the vectors too, which are measured with it."""
-
 UNIT_SIDE_PX = 256
 """The longer side of the frame that speeds are given for, so that they do not depend on the video's size."""
 FLOW_SIDE_PX = 64

@@ -26,8 +26,6 @@ from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.measure.stream.borders.one_frame import Bars, find_bars
 from schemas.recipe.measure import MeasureConfig
 
-VERSION = 2
-
 GRID = 8
 SIDE_PX = 32
 """The picture is squeezed to a square of this side, whatever its shape: a copy may have another aspect ratio."""

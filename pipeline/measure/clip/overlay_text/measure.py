@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.decode.clip_frames import sample_times_us
 from pipeline.measure.clip.overlay_text.kinds import is_card, is_legible, is_overlay, is_plausible, is_writing, kind_of
 from pipeline.measure.clip.overlay_text.logo import logo_boxes
 from pipeline.measure.clip.overlay_text.reading import Reading, TextBox, TextReader
 from pipeline.measure.clip.overlay_text.running import Ticker, find_tickers
 from pipeline.measure.clip.overlay_text.standing import EdgeStack
 from pipeline.measure.clip.overlay_text.tracks import follow, stands_throughout
+from pipeline.measure.kinds import Clip, Sampling, spread
+from schemas.recipe import Recipe
 from schemas.recipe.overlay_text import OverlayTextConfig
 
 SAME_PICTURE = 2.0
@@ -40,11 +43,19 @@ class Writing:
         return max(sum(box.area_px for box in boxes) for boxes in self.boxes.values())
 
 
-def sample_times_us(start_us: int, end_us: int, config: OverlayTextConfig) -> list[int]:
-    """When to look at a clip: middles of equal parts, each followed shortly by a companion within its part."""
-    part_us = (end_us - start_us) / config.num_moments
-    gap_us = min(config.companion_gap_s * 1e6, part_us / 2)
-    moments = [start_us + (index + 0.5) * part_us for index in range(config.num_moments)]
+def sampling(clip: Clip, recipe: Recipe) -> Sampling:
+    """The frames to read of a clip: pairs, the first of each for the other measures too; the one frame of an image."""
+    config = recipe.overlay_text
+    if clip["is_image"]:
+        return Sampling(spread(clip, recipe).times_us, config.max_pixels_px)
+    times_us = pair_times_us(clip["start_us"], clip["end_us"], config)
+    return Sampling(tuple(times_us), config.max_pixels_px, shared_every=2)
+
+
+def pair_times_us(start_us: int, end_us: int, config: OverlayTextConfig) -> list[int]:
+    """Times spread over a span, each followed shortly by a companion within its part of the span."""
+    gap_us = min(config.companion_gap_s * 1e6, (end_us - start_us) / config.num_moments / 2)
+    moments = sample_times_us(start_us, end_us, config.num_moments)
     return [round(time_us) for moment in moments for time_us in (moment, moment + gap_us)]
 
 

@@ -23,7 +23,6 @@ from pipeline.measure.stream.technical.strips import cut_strips, picture_area, s
 from schemas.recipe.measure import MeasureConfig
 from schemas.tables.measures import Technical
 
-VERSION = 1
 LOOKS_A_DETAIL = 2
 """Detail is read on every second frame looked at: it takes ten times as long as light and colour."""
 LIGHT = ("contrast", "colourfulness")

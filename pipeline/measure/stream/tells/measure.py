@@ -20,7 +20,6 @@ from pipeline.measure.stream.tells.slideshow import Slides
 from schemas.recipe.measure import MeasureConfig
 from schemas.tables.measures import Tells
 
-VERSION = 1
 LOOKS_A_DEAR_ONE = 3
 """Drift and the signs of a screen are read on every third look."""
 EVERY_STRIP = 2

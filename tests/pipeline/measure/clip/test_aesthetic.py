@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pipeline.measure.clip.aesthetic import AestheticMeasure, load_head, sample_times_us
+from pipeline.measure.clip.aesthetic import AestheticMeasure, load_head
 from pipeline.measure.clip.embedding import ClipEmbedder
-from pipeline.measure.clip.run import clip_measure_fingerprints
+from pipeline.measure.registry import clip_measure_fingerprints
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
 from schemas.recipe.aesthetic import AestheticConfig
@@ -73,13 +73,6 @@ def test_the_fingerprint_follows_the_weights(tmp_path: Path) -> None:
     assert fingerprints[0] == fingerprints[1] != fingerprints[2]
 
 
-def test_without_a_head_there_is_no_score() -> None:
-    assert AestheticMeasure(AestheticConfig()).measure(frames(2), [0.0, 1.0]) == {
-        "aesthetic": None,
-        "aesthetic_min": None,
-    }
-
-
 WRONG = {
     "another model's size": (improved_head((768, 1024, 128, 64, 16, 1)), "768 numbers"),
     "layers that do not join": (improved_head() | {"layers.2.weight": torch.zeros(32, 63)}, r"\(32, 63\)"),
@@ -108,12 +101,3 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
             path.write_bytes(content)
         with pytest.raises(UsageError, match=name):
             load_head(str(path))
-
-
-def test_frames_are_taken_every_second_as_cosmos_curate_does() -> None:
-    """Ten seconds at 24 frames/s end with the frame at 9.958 s, which stands for the tenth second."""
-    times = sample_times_us(5_000_000, 14_958_333)
-    assert times == [5_000_000 + second * 1_000_000 for second in range(10)] + [14_958_333]
-    assert sample_times_us(0, 400_000) == [0]
-    assert sample_times_us(0, 600_000) == [0, 600_000]
-    assert sample_times_us(7, 7) == [7]

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.measure.clip.overlay_text.measure import OverlayTextMeasure, sample_times_us
+from pipeline.measure.clip.overlay_text.measure import OverlayTextMeasure, pair_times_us
 from pipeline.measure.clip.overlay_text.standing import EdgeStack
 from pipeline.synthetic.lettering import OVERLAY_KINDS, SCRIPTS, letter
 from pipeline.synthetic.overlays import logo, paint, ticker
@@ -21,7 +21,7 @@ from schemas.recipe.overlay_text import OverlayTextConfig
 from schemas.tables.measures import OverlayText
 
 WIDTH, HEIGHT = 320, 180
-TIMES_S = [t * 1e-6 for t in sample_times_us(0, 3_000_000, OverlayTextConfig())]
+TIMES_S = [t * 1e-6 for t in pair_times_us(0, 3_000_000, OverlayTextConfig())]
 PAN = Scene((Thing("star", "red", "small", "striped"),), "teal", "speckled", "bright", "pan left", 5)
 STILL = Scene((Thing("ring", "yellow"),), "brown", "checkered")
 
@@ -127,6 +127,6 @@ def test_coherence_is_one_where_frames_agree_and_none_where_they_do_not() -> Non
 
 
 def test_moments_are_spread_over_the_whole_clip_and_companions_follow_them() -> None:
-    times_us = sample_times_us(1_000_000, 11_000_000, OverlayTextConfig(num_moments=5, companion_gap_s=0.2))
+    times_us = pair_times_us(1_000_000, 11_000_000, OverlayTextConfig(num_moments=5, companion_gap_s=0.2))
     assert times_us[::2] == [2_000_000, 4_000_000, 6_000_000, 8_000_000, 10_000_000]
     assert [after - at for at, after in zip(times_us[::2], times_us[1::2], strict=True)] == [200_000] * 5

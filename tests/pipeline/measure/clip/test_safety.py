@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
-from pipeline.measure.clip.run import clip_measure_fingerprints
 from pipeline.measure.clip.safety import SafetyMeasure
+from pipeline.measure.registry import clip_measure_fingerprints
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
 from schemas.recipe.safety import SafetyConfig
@@ -82,10 +82,6 @@ def test_the_fingerprint_follows_weights_and_labels(tmp_path: Path) -> None:
     assert of(folder, device="cuda") == of(folder)
     assert of(folder, ("porn",)) != of(folder)
     assert of(str(save_classifier(tmp_path / "other", TWO))) != of(folder)
-
-
-def test_without_a_model_the_score_is_null_and_not_zero() -> None:
-    assert SafetyMeasure(SafetyConfig()).measure(frames(1), [0.0]) == {"nsfw": None}
 
 
 def test_a_model_without_an_unsafe_label_is_refused_with_its_labels(tmp_path: Path) -> None:
