@@ -14,7 +14,7 @@ from typing import Any, cast
 import ray
 import ray.data
 
-from pipeline.measure.clip.run import ClipMeasureWriter, ClipModels, ClipReader
+from pipeline.measure.clip_measures import ClipMeasureWriter, ClipModels, ClipReader
 from pipeline.measure.registry import uses_gpu
 from pipeline.ray_graphs.cluster import SMALL_CPU, WRITER_CPU, ActorReporter, clip_items, decode_cpus, from_rows
 from pipeline.scan.remeasure import write_remeasured

@@ -15,7 +15,7 @@ from pipeline.decode import probe
 from pipeline.decode.frame import StreamFrame, VideoFacts
 from pipeline.decode.planes import reformatted
 from pipeline.decode.reader import MICROSECONDS, NOMINAL_FPS, FrameReader
-from pipeline.measure.stream.run import StreamMeasures
+from pipeline.measure.stream_measures import StreamMeasures
 from pipeline.split.detectors.detector import Detector
 from schemas.recipe.measure import MeasureConfig
 

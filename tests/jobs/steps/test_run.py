@@ -11,7 +11,7 @@ import pytest
 from jobs.steps.progress_lines import clip_measure_line, scan_line
 from jobs.steps.run import Run
 from pipeline.ingest.inputs import list_inputs
-from pipeline.measure.clip.run import ClipMeasureWriter
+from pipeline.measure.clip_measures import ClipMeasureWriter
 from pipeline.ray_graphs import cluster
 from pipeline.ray_graphs.scan import Scanning
 from pipeline.scan.scan import ScanConfig

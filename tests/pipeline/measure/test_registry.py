@@ -17,9 +17,9 @@ import pytest
 
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.ingest.inputs import ListedInput
+from pipeline.measure import clip_measures as clip_run
 from pipeline.measure import registry
-from pipeline.measure.clip import run as clip_run
-from pipeline.measure.clip.run import ClipMeasureWriter, ClipModels, ClipReader
+from pipeline.measure.clip_measures import ClipMeasureWriter, ClipModels, ClipReader
 from pipeline.measure.kinds import Clip, ClipKind, Sampling, StreamKind
 from pipeline.measure.registry import CLIP_KINDS, STREAM_KINDS, clip_measure_fingerprints, uses_gpu
 from pipeline.scan.remeasure import remeasure
