@@ -61,20 +61,9 @@ def test_the_ray_job_is_one() -> None:
     job = yaml.safe_load((ROOT / "infra/kuberay/rayjob.yaml").read_text())
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
     cluster = job["spec"]["rayClusterSpec"]
-    pinned = re.search(r"^ray==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
-    assert pinned is not None
-    assert cluster["rayVersion"] == pinned.group(1)
     for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
         assert all(value == str(value) for value in group["rayStartParams"].values())
         assert group["template"]["spec"]["containers"][0]["image"] == "reelmill:latest"
-
-
-def test_the_image_installs_what_is_there() -> None:
-    text = (ROOT / "infra/Dockerfile").read_text()
-    for line in re.findall(r"^COPY (.+) \S+$", text, re.MULTILINE):
-        assert all((ROOT / name).exists() for name in line.split())
-    extras = set(re.findall(r"\bvllm-\w+", text))
-    assert extras == set(re.findall(r"^(vllm-\w+) =", (ROOT / "pyproject.toml").read_text(), re.MULTILINE))
 
 
 def test_the_slurm_script_is_valid_shell() -> None:
