@@ -1,6 +1,9 @@
-"""A data set whose one release is encoded: synthetic clips through the built-in autoencoder and text encoder."""
+"""Small data sets: one whose release is encoded by the built-in models, and one of a single captioned clip."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,16 +12,18 @@ from jobs.steps.records import write_run
 from model.codec.causal import load_autoencoder
 from model.readers.text_encoder import load_text_encoder
 from pipeline.encode.latents import OK
+from pipeline.release import releases
 from pipeline.release.releases import METADATA_KEY
 from pipeline.store.dataset import Dataset, to_parquet
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import detailed_caption, draw_scene, short_caption
-from schemas import LATENTS, RELEASES, TEXT, VIDEOS
+from schemas import CAPTIONS, CLIPS, LATENTS, RELEASES, TEXT, VIDEOS
 from schemas.identity import digest
 from schemas.recipe import Recipe
 from schemas.recipe.encode import EncodeConfig
 from schemas.tables.latents import text_id
 
+MakeRow = Callable[..., dict[str, Any]]
 SHAPES_THW = ((9, 64, 96), (5, 96, 64), (1, 64, 64), (9, 64, 96))
 FPS = 8.0
 
@@ -91,3 +96,26 @@ def _latent(autoencoder, seed: int):
 
 def _stored(array) -> dict:
     return {"dtype": array.dtype.name, "shape": list(array.shape), "data": array.tobytes()}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with one input file and some lists."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # submit would set it for the rest of this process
+    (tmp_path / "a.mp4").write_bytes(b"not a video")
+    (tmp_path / "list.csv").write_text("url\na.mp4\n")
+    (tmp_path / "bad.toml").write_text("[spilt]\n")
+    (tmp_path / "empty").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def tiny_dataset(place: Path, video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow) -> Dataset:
+    """A tiny data set with one captioned clip, in `ds`."""
+    dataset = Dataset(str(place / "ds"))
+    dataset.write_part(VIDEOS, [video_row("v0")])
+    dataset.write_part(CLIPS, [clip_row("c0", "v0")])
+    dataset.write_part(CAPTIONS, [caption_row("c0"), caption_row("c0", "cap1")])
+    releases.freeze(dataset, "frozen", "captioner = 'cap0'")
+    return dataset

@@ -1,4 +1,4 @@
-"""Wrong usage is one line and exit status 2, with nothing written; help is there for every job."""
+"""Wrong usage is one line and exit status 2, with nothing written; every job is a module and a command."""
 
 from __future__ import annotations
 
@@ -13,37 +13,11 @@ import pytest
 
 from jobs.cli import COMMANDS, app, main
 from jobs.steps.records import write_run
-from pipeline.release import releases
 from pipeline.store.dataset import Dataset
-from schemas import CAPTIONS, CLIPS, VIDEOS
-from schemas.recipe import Recipe, load_recipe
-from schemas.recipe.keys import recipe_sections
+from schemas.recipe import Recipe
 
 MakeRow = Callable[..., dict[str, Any]]
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with one input file and some lists."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # submit would set it for the rest of this process
-    (tmp_path / "a.mp4").write_bytes(b"not a video")
-    (tmp_path / "list.csv").write_text("url\na.mp4\n")
-    (tmp_path / "bad.toml").write_text("[spilt]\n")
-    (tmp_path / "empty").mkdir()
-    return tmp_path
-
-
-@pytest.fixture
-def curated(place: Path, video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow) -> Dataset:
-    """A tiny data set with one captioned clip, in `ds`."""
-    dataset = Dataset(str(place / "ds"))
-    dataset.write_part(VIDEOS, [video_row("v0")])
-    dataset.write_part(CLIPS, [clip_row("c0", "v0")])
-    dataset.write_part(CAPTIONS, [caption_row("c0"), caption_row("c0", "cap1")])
-    releases.freeze(dataset, "frozen", "captioner = 'cap0'")
-    return dataset
 
 
 def refusal(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
@@ -137,25 +111,25 @@ def test_wrong_usage_is_one_line_and_writes_nothing(
     ],
 )
 def test_wrong_names_in_a_data_set_are_one_line_and_write_nothing(
-    curated: Dataset, capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
+    tiny_dataset: Dataset, capsys: pytest.CaptureFixture[str], arguments: list[str], named: str
 ) -> None:
-    before = content(Path(curated.location))
+    before = content(Path(tiny_dataset.location))
     assert named in refusal(capsys, arguments)
-    assert content(Path(curated.location)) == before
+    assert content(Path(tiny_dataset.location)) == before
 
 
-def test_releases_are_frozen(curated: Dataset, capsys: pytest.CaptureFixture[str], clip_row: MakeRow) -> None:
+def test_releases_are_frozen(tiny_dataset: Dataset, capsys: pytest.CaptureFixture[str], clip_row: MakeRow) -> None:
     first = ["release", "ds", "v1", "--where", "captioner = 'cap0'"]
     assert main(first) == 0
-    frozen = content(Path(curated.location))
+    frozen = content(Path(tiny_dataset.location))
     assert "frozen: 1 clips, 2.0 s" in capsys.readouterr().out
     assert main(first) == 0
     assert "unchanged" in capsys.readouterr().out
     assert "releases are frozen" in refusal(capsys, ["release", "ds", "v1", "--where", "captioner = 'cap1'"])
-    assert content(Path(curated.location)) == frozen
+    assert content(Path(tiny_dataset.location)) == frozen
 
 
-def test_queries_print_tables_and_json(curated: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
+def test_queries_print_tables_and_json(tiny_dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["query", "ds", "select clip_id, width from kept", "--json"]) == 0
     assert capsys.readouterr().out == '[{"clip_id": "c0", "width": 160}]\n'
     assert main(["query", "ds", "from range(5)", "--limit", "2"]) == 0
@@ -164,37 +138,6 @@ def test_queries_print_tables_and_json(curated: Dataset, capsys: pytest.CaptureF
     assert "trainable" in capsys.readouterr().out
     assert main(["funnel", "ds", "--json"]) == 0
     assert '"videos in": 1' in capsys.readouterr().out
-
-
-def test_the_overview_is_quick_to_import() -> None:
-    program = (
-        "import sys; from jobs.cli import main; main(['--help']); "
-        "print(sorted({'cv2', 'duckdb', 'numpy', 'pyarrow', 'pydantic', 'ray', 'torch'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert done.stdout.splitlines()[-1] == "[]"
-
-
-def test_the_overview_says_where_to_begin_and_gives_each_command_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--help"]) == 0
-    lines = [line.strip("│ ") for line in capsys.readouterr().out.splitlines()]
-    assert any(line.startswith("Start with `reelmill demo") for line in lines)
-    for name, command in COMMANDS.items():
-        assert [line.split(maxsplit=1)[1] for line in lines if line.split()[:1] == [name]] == [command.line]
-
-
-def test_the_overview_names_every_job(capsys: pytest.CaptureFixture[str]) -> None:
-    for arguments in ([], ["--help"]):
-        assert main(arguments) == 0
-        text = capsys.readouterr().out
-        assert all(name in text for name in COMMANDS)
-
-
-@pytest.mark.parametrize("job", COMMANDS)
-def test_every_job_has_help(job: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([job, "--help"]) == 0
-    text = capsys.readouterr().out
-    assert text.startswith(f"Usage: reelmill {job}")
 
 
 @pytest.mark.parametrize("job", COMMANDS)
@@ -213,41 +156,6 @@ def test_a_job_runs_as_a_module() -> None:
     assert done.stderr == "reelmill funnel: data set /nosuch: no videos table here; run `reelmill curate` first\n"
 
 
-@pytest.mark.parametrize("job", [name for name, command in COMMANDS.items() if command.reads])
-def test_help_lists_the_recipe_keys_that_a_job_reads(job: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([job, "--help"]) == 0
-    text = " ".join(capsys.readouterr().out.split())
-    for section in recipe_sections():
-        assert (f"[{section.path}] {section.meaning}" in text) == (section.top in COMMANDS[job].reads)
-        for key in section.keys if section.top in COMMANDS[job].reads else ():
-            assert f"{key.name} {key.meaning} [{key.type}" in text
-
-
-def test_help_of_other_jobs_lists_no_keys_and_is_all_of_the_docstring(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["release", "--help"]) == 0
-    text = " ".join(capsys.readouterr().out.split())
-    assert "clips and seed determine it" in text
-    assert "Recipe keys" not in text
-
-
-@pytest.mark.parametrize("job", ["funnel", "rejudge"])
-def test_the_sections_that_are_declared_are_those_that_are_read(
-    job: str, curated: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_run(curated, "20260101T000000Z-curate", "curate", load_recipe(), state="done")
-    sections, read, get = {section.top for section in recipe_sections()}, set(), Recipe.__getattribute__
-
-    def recording(self: Recipe, name: str) -> Any:
-        # Storing a recipe and comparing two reads every field, and uses none.
-        if name in sections and sys._getframe(1).f_code.co_name not in ("_asdict_inner", "__eq__"):
-            read.add(name)
-        return get(self, name)
-
-    monkeypatch.setattr(Recipe, "__getattribute__", recording)
-    assert main([job, "ds"]) == 0
-    assert read == set(COMMANDS[job].reads)
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -262,9 +170,9 @@ def test_the_sections_that_are_declared_are_those_that_are_read(
     ids=lambda arguments: arguments[0],
 )
 def test_jobs_on_a_data_set_start_from_its_own_recipe(
-    arguments: list[str], curated: Dataset, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], tiny_dataset: Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_run(curated, "20260101T000000Z-curate", "curate", Recipe(name="mine"), state="done")
+    write_run(tiny_dataset, "20260101T000000Z-curate", "curate", Recipe(name="mine"), state="done")
     assert "recipe mine: unknown key nosuch" in refusal(capsys, [*arguments, "--set", "nosuch=1"])
     if arguments[0] != "recipe":
         assert "recipe demo: unknown key nosuch" in refusal(
@@ -287,8 +195,14 @@ def test_submit_passes_on_what_belongs_to_the_job(separator: list[str]) -> None:
     assert bound.kwargs["address"] == "http://x"
 
 
+def test_the_cluster_of_the_environment_is_submitted_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://head:8265")
+    _, bound, _ = app.parse_args(["submit", "--", "curate"], print_error=False, exit_on_error=False)
+    assert bound.kwargs == {"address": "http://head:8265"}
+
+
 def test_a_job_that_fails_is_one_line_and_exit_status_1(
-    curated: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tiny_dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise OSError("disk full")
@@ -300,37 +214,3 @@ def test_a_job_that_fails_is_one_line_and_exit_status_1(
     assert captured.out == ""
     assert captured.err.startswith("reelmill query: failed: OSError: disk full (traceback in ")
     assert captured.err.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("words", "found"),
-    [
-        (["train", "ds", "--set", "train.wa"], {"train.warmup_steps"}),
-        (["funnel", "ds", "--set", "caption_rules.min_words.mi"], {"caption_rules.min_words.min"}),
-        (["curate", "--recipe", "de"], {"default", "demo"}),
-        (["encode", "ds", "--release", "fr"], {"frozen"}),
-    ],
-)
-def test_values_complete(
-    words: list[str], found: set[str], curated: Dataset, capfd: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["__complete", *words]) == 0
-    values = [line.split("\t")[0] for line in capfd.readouterr().out.splitlines()]
-    assert {value for value in values if value.startswith(words[-1])} == found
-
-
-COMPLETE = """
-source "$1"; shift
-COMP_WORDS=(reelmill "$@"); COMP_CWORD=$#; COMP_LINE="reelmill $*"; COMP_POINT=${#COMP_LINE}
-_reelmill reelmill "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD - 1]}"
-printf '%s\n' "${COMPREPLY[@]}"
-"""
-
-
-def test_commands_and_options_complete_in_a_shell(tmp_path: Path) -> None:
-    for shell in ("zsh", "fish"):
-        assert "--release" in app.generate_completion(shell=shell)
-    (tmp_path / "reelmill.bash").write_text(app.generate_completion(shell="bash"))
-    for words, found in ((["rej"], ["rejudge"]), (["train", "--rel"], ["--release"]), (["recipe", "s"], ["show"])):
-        command = ["bash", "-c", COMPLETE, "bash", str(tmp_path / "reelmill.bash"), *words]
-        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == found
