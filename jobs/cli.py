@@ -38,7 +38,7 @@ MEASURES = ("measure", "overlay_text", "frames", "embedding", "aesthetic", "safe
 RULES = ("rules", "caption_rules", "duplicates")
 
 COMMANDS = {
-    "demo": Command(BEGIN, "All of it, on videos that it draws itself or on a folder of yours"),
+    "demo": Command(BEGIN, "Run the whole chain, on synthetic videos or on a folder of yours"),
     "recipe": Command(BEGIN, "Show a recipe with the meaning of every key, or list the recipes"),
     "curate": Command(
         DATA,

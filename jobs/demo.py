@@ -30,15 +30,15 @@ def demo(
     steps: Annotated[AtLeast1, Parameter(metavar="N")] = 600,
     prompt: str = "a red circle moves left",
 ) -> int:
-    """Run the whole chain on a corpus that it draws itself, or on your own videos with --input.
+    """Run the whole chain on a synthetic corpus, or on your own videos with --input.
 
     Each step is a command that is printed as you would type it. Running the same demo again continues it.
 
     Args:
         out: Folder for everything that is made.
-        input: Your own videos; without it a corpus is drawn.
-        seed: Seed of the drawn corpus.
-        videos: How many to draw.
+        input: Your own videos, in place of the synthetic corpus.
+        seed: Seed of the synthetic corpus.
+        videos: How many synthetic videos.
         steps: Training steps.
         prompt: What to sample.
 
@@ -50,7 +50,7 @@ def demo(
     out = out.absolute()
     start_s = time.perf_counter()
     console = Console(highlight=False)
-    source, recipe = (input, "default") if input else (_drawn(out, seed, videos, console), "demo")
+    source, recipe = (input, "default") if input else (_synthetic(out, seed, videos, console), "demo")
     dataset, training, clip, page = out / "dataset", out / "run", out / "sample.mp4", out / "report.html"
     lines: list[Sequence[object]] = [
         ("curate", source, "--out", dataset, "--recipe", recipe),
@@ -80,13 +80,13 @@ def demo(
     return 0
 
 
-def _drawn(out: Path, seed: int, num_videos: int, console: Console) -> Path:
-    """The list of the corpus, which is drawn once; a second run finds it there."""
+def _synthetic(out: Path, seed: int, num_videos: int, console: Console) -> Path:
+    """The list of the synthetic corpus, which is made once; a second run finds it there."""
     from pipeline.synthetic.corpus import draw_corpus
 
     corpus = out / "corpus"
     if not (corpus / "truth.json").exists():
-        console.rule("drawing videos whose truth is known", align="left")
+        console.rule("making synthetic videos whose truth is known", align="left")
         truth = draw_corpus(corpus, seed=seed, num_videos=num_videos)
         console.print(f"{len(truth.videos)} files in {corpus}", soft_wrap=True)
     return corpus / "inputs.jsonl"

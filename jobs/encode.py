@@ -91,7 +91,7 @@ def encoders_of(config: EncodeConfig) -> Encoders:
 
 
 def missing(dataset: Dataset, release: Release, encoders: Encoders) -> tuple[list[Mapping[str, Any]], list[str]]:
-    """Released clips without a latent, and texts without an embedding; the empty text stands for a dropped one."""
+    """Released clips without a latent, and texts without an embedding; the empty text is that of dropped ones."""
     from jobs.training.samples import release_texts
 
     clips = pending_latents(dataset, release.clips.to_pylist(), encoders.transform, encoders.autoencoder)

@@ -73,12 +73,12 @@ def _show_without_rules(dataset: Dataset, as_json: bool) -> None:
 
 def print_rules(title: str, rules: Mapping[str, Rule], after: Verdicts, before: Verdicts | None) -> None:
     """A line a rule; `before` adds what the rule rejects as things stand."""
-    stood: dict[str, RuleEffect] | None = rule_effects(before) if before else None
+    earlier: dict[str, RuleEffect] | None = rule_effects(before) if before else None
     table = Table("rule", "demands", "reason", "rejects", "it alone", "stay", title=title, title_justify="left")
     for name, effect in rule_effects(after).items():
         rejects = str(effect.rejects)
-        if stood is not None:
-            rejects += f" (now {stood[name].rejects if name in stood else 'no such rule'})"
+        if earlier is not None:
+            rejects += f" (now {earlier[name].rejects if name in earlier else 'no such rule'})"
         table.add_row(name, str(rules[name]), rules[name].reason, rejects, str(effect.alone), str(effect.stay))
     for column in table.columns[3:]:
         column.justify = "right"
@@ -95,8 +95,8 @@ def _print_changes(before: DatasetVerdicts, after: DatasetVerdicts) -> None:
 
 
 def _changed_counts(before: Verdicts, after: Verdicts, statuses: tuple[str, ...]) -> str:
-    stood, would = Counter(before.statuses), Counter(after.statuses)
-    return ", ".join(f"{status} {stood[status]} -> {would[status]}" for status in statuses)
+    now, then = Counter(before.statuses), Counter(after.statuses)
+    return ", ".join(f"{status} {now[status]} -> {then[status]}" for status in statuses)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ def recaption(dataset: DatasetLocation, /, *, options: RecipeOptions = NO_CHANGE
     tables = Dataset(dataset).require()
     recipe = options.over(tables)
     if recipe.caption.backend == "none":
-        raise UsageError(f"recipe {recipe.name}: caption.backend = 'none': there is nobody to write captions")
+        raise UsageError(f"recipe {recipe.name}: caption.backend = 'none' writes no captions")
     require_captioner(recipe)
     with tables.writing("recaption"):
         curation = Curation(tables, recipe, lambda: tell_of_builtin(recipe), job="recaption")

@@ -1,4 +1,4 @@
-"""How a command ends that cannot go on: one line on standard error, and the exit status.
+"""How a command ends that cannot do its work: one line on standard error, and the exit status.
 
 Wrong usage is 2. A job that failed is 1. Unless the reason is known, the traceback is kept in a file that the line
 names, and is printed as well where the environment sets REELMILL_DEBUG.
@@ -30,7 +30,7 @@ MAX_CHARS = 500
 
 
 def refusal(program: str, error: BaseException) -> int:
-    """Say on standard error why `program`, such as `reelmill train`, cannot go on; returns the exit status."""
+    """Say on standard error why `program`, such as `reelmill train`, cannot do its work; returns the exit status."""
     from schemas.errors import JobError, UsageError  # imports pyarrow, for which the overview should not wait
 
     if isinstance(error, BrokenPipeError):

@@ -32,7 +32,7 @@ class CaptionConfig(EngineSettings):
     max_new_tokens: PositiveInt = 192
     """Tokens of an answer at most."""
     retry_temperature: PositiveFloat = 0.7
-    """A caption that a rule rejects is asked for once more, drawn at this temperature with twice the room."""
+    """A rejected caption is retried once, sampled at this temperature with twice the tokens."""
     compare_samples: bool = False
     """Draw a second caption of each clip and measure how far the two agree; costs twice the tokens."""
     rewrite: str = ""

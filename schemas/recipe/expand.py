@@ -20,4 +20,4 @@ class ExpandConfig(EngineSettings):
     max_new_tokens: PositiveInt = 256
     """Tokens of an answer at most."""
     temperature: NonNegativeFloat = 0.0
-    """0 fills in the likeliest; above, what is left open differs by seed."""
+    """0 fills in the likeliest; above 0, what the prompt leaves open differs by seed."""

@@ -113,9 +113,9 @@ def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """A tree with another's values in place of its own; sections are merged."""
     merged = dict(below)
     for key, value in above.items():
-        standing = merged.get(key)
-        if isinstance(standing, dict) and isinstance(value, dict):
-            merged[key] = _laid_over(standing, value)
+        below_value = merged.get(key)
+        if isinstance(below_value, dict) and isinstance(value, dict):
+            merged[key] = _laid_over(below_value, value)
         else:
             merged[key] = value
     return merged

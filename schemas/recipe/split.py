@@ -21,7 +21,7 @@ class SplitConfig:
     max_clip_s: PositiveFloat = 60.0
     """Seconds; longer shots are divided into equal parts (cosmos-curate: 60 s)."""
     stitch_distance: NonNegativeFloat = 0.0
-    """Neighbouring shots whose frames at the cut lie closer than this in the embedding (L2 of unit vectors) are one;
+    """Neighbouring shots are one where their frames at the cut are closer than this (L2 of unit embeddings);
     0 stitches nothing (Panda-70M: 0.6 with ImageBind's features)."""
     stitch_model: str = "builtin"
     """The open_clip model that embeds those frames."""

@@ -60,7 +60,7 @@ class TrainConfig:
     grad_clip: PositiveFloat = 1.0
     """Norm of all gradients together, above which they are scaled down to it."""
     ema_decay: Fraction = 0.99
-    """Decay per step of the exponential moving average of the weights; samples are drawn with the average."""
+    """Decay per step of the exponential moving average of the weights; the average is what samples."""
     text_drop: Fraction = 0.1
     """Share of samples whose text is dropped, for classifier-free guidance (Ho & Salimans 2022)."""
     text_mix: TextMix = field(default_factory=TextMix)
