@@ -1,1 +1,1 @@
-"""Frames to numbers. A stream measure sees each frame of a video as it passes; a clip measure reads a clip again."""
+"""Frames to numbers. A stream measure sees the frames of a video as they pass; a clip measure reads a clip again."""

@@ -10,7 +10,7 @@ from schemas.strict import STRICT
 
 @dataclass(frozen=True, config=STRICT)
 class FramesConfig:
-    """The frames that models look at: spread over the whole clip, native aspect ratio, a pixel budget."""
+    """The frames of a clip that models are shown: spread over the whole clip, in its own aspect ratio."""
 
     num_frames: PositiveInt = 8
     """Frames of each clip, spread evenly by time."""

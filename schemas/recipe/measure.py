@@ -12,7 +12,7 @@ from schemas.strict import STRICT
 
 @dataclass(frozen=True, config=STRICT)
 class MeasureConfig:
-    """How frames are looked at while they stream past."""
+    """How the frames of a video are sampled in its single pass."""
 
     work_side_px: Annotated[int, Field(ge=16)] = 256
     """Longer side, in pixels, that frames are reduced to by halving, for shots and most measures."""

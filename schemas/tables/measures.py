@@ -1,8 +1,8 @@
-"""What is measured of a clip: one row type a measure, its columns with unit and meaning.
+"""What is measured of a clip: one row type for each measure, its columns with unit and meaning.
 
-Measures of the one decode pass are columns of `clips`. The dear ones, and any that is computed again later, have a
-table of their own under `measures/`, keyed by clip and fingerprint. A score is null where it has no meaning for a clip,
-as motion has for a still image.
+Stream measures are columns of `clips`. The expensive clip measures, and any measure that is computed again later, have
+a table of their own under `measures/`, keyed by clip and fingerprint. A score is null where it has no meaning for a
+clip, such as motion for a still image.
 """
 
 from __future__ import annotations
@@ -16,27 +16,28 @@ from schemas.columns import Table, column
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Technical:
-    """How well a picture was taken and kept."""
+    """Technical quality: light, colour, detail, and what compression left."""
 
     brightness: float | None = column(pa.float64(), "mean luma over every frame, 0 black to 1 white")
     contrast: float | None = column(
-        pa.float64(), "RMS contrast: standard deviation of luma in [0, 1] inside black borders; mean over looks"
+        pa.float64(), "RMS contrast: standard deviation of luma in [0, 1] inside black borders; mean over samples"
     )
     clipped_frac: float | None = column(
-        pa.float64(), "share of full-size pixels within 1% of black or white, inside black borders; mean over looks"
+        pa.float64(), "share of full-size pixels within 1% of black or white, inside black borders; mean over samples"
     )
     colourfulness: float | None = column(
-        pa.float64(), "Hasler and Suesstrunk's M3: 0 grey, 33 moderate, 59 quite colourful; mean over looks"
+        pa.float64(), "Hasler and Suesstrunk's M3: 0 grey, 33 moderate, 59 quite colourful; mean over samples"
     )
     sharpness: float | None = column(
         pa.float64(),
         "variance of the Laplacian of full-size luma (0-255) inside black borders, less 20 noise_sigma^2; mean",
     )
     noise_sigma: float | None = column(
-        pa.float64(), "standard deviation of the noise (Immerkaer, flattest blocks) in levels of 0-255; mean over looks"
+        pa.float64(),
+        "standard deviation of the noise (Immerkaer, flattest blocks) in levels of 0-255; mean over samples",
     )
     blockiness: float | None = column(
-        pa.float64(), "mean luma step across the 8 px grid over that off it, 1 without blocks; mean over looks"
+        pa.float64(), "mean luma step across the 8 px grid over that off it, 1 without blocks; mean over samples"
     )
     bits_per_pixel: float | None = column(
         pa.float64(), "bits of the frames' packets over their stored pixels; null if packets carry no time", unit="bit"
@@ -47,7 +48,7 @@ class Technical:
     frozen_s: float | None = column(
         pa.float64(), "longest time in which no cell of the picture changes; null for one frame", unit="s"
     )
-    interlaced_frac: float | None = column(pa.float64(), "share of looks that find combing between rows")
+    interlaced_frac: float | None = column(pa.float64(), "share of samples with combing between rows")
     flicker: float | None = column(
         pa.float64(),
         "mean over frames of the brightness swing, in [0, 1], that comes and goes within 3 frames; null under 3 frames",
@@ -95,7 +96,7 @@ class Camera:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Letterbox:
-    """What of the frame is picture."""
+    """Which part of the frame is picture."""
 
     content_box: list[int] | None = column(
         pa.list_(pa.int32(), 4), "x, y, width, height of the picture inside its borders, as displayed", unit="px"
@@ -108,7 +109,7 @@ class Letterbox:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tells:
-    """Marks of what is no footage: slides, screens, leaders, bars."""
+    """Signs that a clip is not footage: slides, screens, countdowns, colour bars."""
 
     shots_per_s: float | None = column(
         pa.float64(),
@@ -116,17 +117,17 @@ class Tells:
         unit="1/s",
     )
     black_frac: float | None = column(
-        pa.float64(), "share of looks with 98% of the pixels within 10% of black (FFmpeg's blackdetect)"
+        pa.float64(), "share of samples with 98% of the pixels within 10% of black (FFmpeg's blackdetect)"
     )
     colour_bars_frac: float | None = column(
-        pa.float64(), "share of looks that show the six hues of SMPTE's, EBU's or testsrc's bars, in their order"
+        pa.float64(), "share of samples that show the six hues of SMPTE's, EBU's or testsrc's bars, in their order"
     )
     countdown_frac: float | None = column(
-        pa.float64(), "share of looks that show a film leader: circles about the middle with cross hairs or a sweep"
+        pa.float64(), "share of samples that show a film leader: circles about the middle with cross hairs or a sweep"
     )
     slideshow: float | None = column(
         pa.float64(),
-        "share of looks in which the picture stands still, or drifts as one among other slides; null under two looks",
+        "share of samples in which the picture stands still, or drifts as one among other slides; null under two samples",
     )
     screen_recording: float | None = column(
         pa.float64(),
@@ -136,7 +137,7 @@ class Tells:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fingerprint:
-    """What duplicates are found by."""
+    """What identifies copies of a clip."""
 
     content_digest: str | None = column(
         pa.string(), "hash of all decoded frames, reduced to the work side: equal for equal pictures in any container"
@@ -157,7 +158,7 @@ class Fingerprint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OverlayText:
-    """Writing laid over the picture, apart from writing in the scene."""
+    """Text laid over the picture, apart from text in the scene."""
 
     overlay_text_frac: float | None = column(
         pa.float64(), "largest share of the content box at a time under boxes around overlaid lines of text"
@@ -166,45 +167,45 @@ class OverlayText:
         pa.string(), "'none', 'subtitle', 'ticker', 'watermark' or 'title card': the one with most area"
     )
     overlay_texts: list[str] | None = column(
-        pa.list_(pa.string()), "what the overlays say, each text once; only what is read in Latin, Greek or CJK letters"
+        pa.list_(pa.string()), "what the overlays say, each text once; only Latin, Greek and CJK letters are read"
     )
     scene_text_frac: float | None = column(
-        pa.float64(), "largest share at a time under other text: what moves, or stands in a still picture anywhere else"
+        pa.float64(), "largest share at a time under other text: text that moves, or is elsewhere in a still picture"
     )
     logo_frac: float | None = column(
-        pa.float64(), "share under signs without text that stand in a corner while the picture moves; 0 if it is still"
+        pa.float64(), "share under logos without text that stay in a corner while the picture moves; 0 if it is still"
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Embedded:
-    """Where a clip lies among others; the vector itself is in the table `embeddings`."""
+    """Which model embedded the clip; the vector itself is in the table `embeddings`."""
 
     encoder: str | None = column(pa.string(), "fingerprint of the embedding model")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Aesthetic:
-    """How much people like the look, by a head on an open_clip model."""
+    """How much people like the pictures, by a head on an open_clip model."""
 
     aesthetic: float | None = column(pa.float64(), "mean over frames of the head's score (LAION: 1 to 10)")
-    aesthetic_min: float | None = column(pa.float64(), "least over frames of the head's score")
+    aesthetic_min: float | None = column(pa.float64(), "lowest over frames of the head's score")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Safety:
-    """What a classifier makes of the frames."""
+    """What a classifier of unsafe pictures says of the frames."""
 
     nsfw: float | None = column(pa.float64(), "largest probability of the unsafe label over frames, 0 to 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """Whose scores a row holds."""
+    """Which clip a row is about, and by which version of the measure."""
 
     clip_id: str = column(pa.string(), "the clip")
     measure: str = column(pa.string(), "fingerprint of the measure: its code's version, settings and models")
-    measured_us: int = column(pa.int64(), "when it was measured, Unix time; the latest stands", unit="us")
+    measured_us: int = column(pa.int64(), "when it was measured, Unix time; the latest counts", unit="us")
     failure: str | None = column(pa.string(), "why it could not be measured")
 
 

@@ -49,7 +49,7 @@ class AestheticMeasure:
 
     @torch.inference_mode()
     def measure(self, frames: np.ndarray, times_s: list[float]) -> dict[str, float]:
-        """Mean and least score over frames.
+        """Mean and lowest score over the frames.
 
         Args:
             frames: (T, H, W, 3) uint8 RGB, T >= 1.
@@ -88,7 +88,7 @@ def load_head(path: str) -> list[tuple[Tensor, Tensor]]:
     for name, tensor in state.items():
         match = KEY.fullmatch(name)
         if match is None:
-            raise UsageError(f"aesthetic head {path}: {name!r} belongs to no chain of linear layers ({shapes})")
+            raise UsageError(f"aesthetic head {path}: {name!r} is not part of a chain of linear layers ({shapes})")
         layers.setdefault(int(match[1] or 0), {})[match[2]] = tensor.float()
     chain = [layers[number] for number in sorted(layers)]
     if not chain or any(layer.keys() != {"weight", "bias"} or layer["weight"].ndim != 2 for layer in chain):

@@ -1,8 +1,8 @@
 """Embeddings of clips and captions in one space, so that their dot product says how well they agree.
 
-A clip's embedding is the mean of its frames' unit vectors, brought back to unit length (as CLIP4Clip's parameter-free
-pooling, Luo et al. 2021). Order is lost: direction of motion and camera moves cannot be read from it. The same vectors
-find near duplicates and weigh clusters.
+A clip's embedding is the mean of its frames' unit vectors, scaled to unit length (CLIP4Clip's parameter-free pooling,
+Luo et al. 2021). The order of the frames is lost, and with it the direction of motion and camera moves. The same
+vectors serve to find semantic duplicates and to balance releases by cluster.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class ClipEmbedder:
 
     @torch.inference_mode()
     def embed_frames(self, clips: list[np.ndarray]) -> np.ndarray:
-        """One unit vector a clip.
+        """One unit vector for each clip.
 
         Args:
             clips: (T, H, W, 3) uint8 RGB each, T >= 1; sizes and lengths may differ.
@@ -50,7 +50,7 @@ class ClipEmbedder:
                 raise ValueError(f"a clip must be (T, H, W, 3) with T >= 1, not {clip.shape}")
         if not clips:
             return np.zeros((0, self.dim), np.float32)
-        # Shrunk clip by clip, so that no more than one batch of network inputs is held beside the frames.
+        # Clip by clip, so that no more than one batch of network inputs is in memory beside the frames.
         return np.stack([self._embed_clip(clip) for clip in clips])
 
     def measure(self, frames: np.ndarray, times_s: list[float]) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class ClipEmbedder:
 
     @torch.inference_mode()
     def embed_texts(self, texts: list[str]) -> np.ndarray:
-        """One unit vector a text, (N, D) float32; a text beyond the model's context length is cut there."""
+        """One unit vector for each text, (N, D) float32; a text longer than the model's context is cut."""
         parts = [
             self._clip.model.encode_text(
                 self._clip.tokenize(texts[start : start + self.config.batch]).to(self.config.device)

@@ -1,10 +1,10 @@
-"""How unsafe a clip looks to an image classifier of the user's choice: the highest probability over its frames.
+"""How unsafe a clip is by an image classifier of the user's choice: the highest probability over its frames.
 
-Any image classification model of transformers will do, by folder or hub name. Classes of published ones: "normal" and
-"nsfw" (Falconsai/nsfw_image_detection), "sfw" and "nsfw" (AdamCodd/vit-base-nsfw-detector), or "drawings", "hentai",
-"neutral", "porn" and "sexy" (LukeJacob2023/nsfw-image-detector, after GantMan's nsfw_model). A frame's probability is
-that of all unsafe classes together, which exclude one another; of a model with independent labels, the largest.
-Without a model nothing is measured and the score is null, which is not the same as safe.
+Any image classification model of transformers can be named, by folder or hub name. Classes of published ones: "normal"
+and "nsfw" (Falconsai/nsfw_image_detection), "sfw" and "nsfw" (AdamCodd/vit-base-nsfw-detector), or "drawings",
+"hentai", "neutral", "porn" and "sexy" (LukeJacob2023/nsfw-image-detector, after GantMan's nsfw_model). A frame's
+probability is the sum over the unsafe classes, which exclude one another; of a model with independent labels, the
+largest. Without a model nothing is measured and the score is null, which is not the same as safe.
 """
 
 from __future__ import annotations

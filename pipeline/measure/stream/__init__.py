@@ -1,1 +1,1 @@
-"""Measures of the decode pass: each takes frames as they pass, and gives its columns for any span of them."""
+"""Stream measures: each sees the frames of a video as they are decoded, and gives its columns for any span of them."""

@@ -1,15 +1,9 @@
-"""Camera motion: a robust similarity fitted to the optical flow, and the label it adds up to over a clip.
+"""Camera motion: a robust similarity fitted to the optical flow, and the label that it gives a clip.
 
 Between two frames a camera moves a far scene by about a similarity (Odobez & Bouthemy 1995 fit such models to image
-sequences robustly): with x and y from the middle, in half longer sides, and c = (pan, tilt, zoom, roll),
-
-    u = pan + zoom x - roll y,        v = tilt + zoom y + roll x.
-
-In these units each of the four is a displacement at the picture's edge, so they can be compared. The fit minimises
-Geman and McClure's bounded error while its scale shrinks (graduated non-convexity, Blake & Zisserman 1987), weighted by
-texture, since flat areas say nothing, and by nearness to the border, where the background is. A part of the picture
-that has texture and stands still while the fitted model would move it decides that the camera is still, however large
-the object that the model follows.
+sequences robustly): pan, tilt, zoom and roll. `similarity.py` fits it, weighted by texture, since flat areas say
+nothing, and by nearness to the border, where the background is. A large object can lead the fit astray. So where enough
+of the picture has texture and stands still although the fitted model would move it, the camera is still.
 
 Signs: a camera that pans left moves the content right (pan > 0), one that tilts up moves it down (tilt > 0), one that
 zooms in spreads it (zoom > 0); roll > 0 turns the content clockwise.
@@ -28,18 +22,20 @@ from pipeline.measure.stream.borders.one_frame import Extent, lit_area
 from pipeline.measure.stream.similarity import axes, displacement, fit_to_flow
 
 NOISE_PX = 0.25
-"""What flow is wrong by where nothing moves, at 256 px: over stills with noise of sigma 8, 95% is below 0.21 px."""
+"""Error of the flow where nothing moves, at 256 px: over stills with noise of sigma 8, 95% is below 0.21 px."""
 SLACK = 0.08
-"""What it may be wrong by where something moves, as a share of the speed: depth and lenses that are no similarity."""
+"""Error allowed where something moves, as a share of the speed: depth and lenses make the motion no exact
+similarity."""
 SCALES_PX = (8.0, 4.0, 2.0, 1.0, 0.5, 0.5)
-"""Scale of the bounded error at each step, from that which takes in whole moving objects down to twice the noise."""
+"""Scale of the bounded error at each step: at first moving objects are within it, at last it is twice the noise."""
 STILL_AREA_FRAC = 0.2
-"""Share of the places that would change by the fitted model, weighted to the border, that must stand still for the
-camera to be called still: 99% of drawn moving cameras stay below 0.16 to 0.21, by kind of motion."""
+"""The camera is called still if this share of the places that the fitted model would change, weighted to the border,
+does not change: 99% of synthetic moving cameras stay below 0.16 to 0.21, by kind of motion."""
 TEXTURE_NOISE = 4e-5
-"""Least eigenvalue of the structure tensor that is texture: 95% of what noise of sigma 8 leaves is below 3.5e-5."""
+"""Least eigenvalue of the structure tensor that counts as texture: 95% of those of noise of sigma 8 are below
+3.5e-5."""
 THIN = (slice(None, None, 2), slice(None, None, 2))
-"""The cells that are fitted to: DIS sets its patches 4 px apart, so that half of the cells each way lose nothing."""
+"""Every second pixel each way is fitted to: DIS sets its patches 4 px apart, so this loses nothing."""
 UNIT_SIDE_PX = 256
 """The longer side of the frame that displacements are given for."""
 BORDER_WEIGHT = 3.0
@@ -49,7 +45,7 @@ BORDER_WEIGHT = 3.0
 @dataclass(frozen=True)
 class CameraFit:
     """The camera between two frames: `motion` is (pan, tilt, zoom, roll) in px at 256 px; `support` the share of the
-    textured picture that moves so; `residual_px` the mean length of what the model leaves of the flow."""
+    textured picture that moves so; `residual_px` the mean length of the flow without the model's."""
 
     motion: np.ndarray
     support: float
@@ -124,9 +120,9 @@ LEAST_LIT_FRAC = 0.4
 def _witnesses(
     motion: np.ndarray, before: np.ndarray, after: np.ndarray, grid: tuple[np.ndarray, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (h, w) of the places that change far less than if they moved as the model says, and of those that change.
+    """Weights (h, w) of the places that change far less than if they moved as the model says, and of the others.
 
-    Pixels are compared, not flow, whose patches reach across the edge of a moving object.
+    Pixels are compared instead of flow, since the patches of the flow reach across the edge of a moving object.
 
     Args:
         motion: (pan, tilt, zoom, roll) in pixels of these pictures.
@@ -136,17 +132,17 @@ def _witnesses(
     u, v = displacement(motion, x, y)
     shorten = 1 / np.maximum(1, np.sqrt(u * u + v * v))
     slope_x, slope_y = (cv2.Sobel(before, cv2.CV_32F, dx, 1 - dx, scale=1 / 8) for dx in (1, 0))
-    foretold = np.abs((slope_x * u + slope_y * v) * shorten)
+    predicted = np.abs((slope_x * u + slope_y * v) * shorten)
     found = cv2.absdiff(before, after).astype(np.float32)
-    foretold, found = (cv2.blur(change, (3, 3)) for change in (foretold, found))
-    asked, unchanged = foretold > LEAST_CHANGE, found < UNCHANGED_FRAC * foretold
+    predicted, found = (cv2.blur(change, (3, 3)) for change in (predicted, found))
+    asked, unchanged = predicted > LEAST_CHANGE, found < UNCHANGED_FRAC * predicted
     return border * (asked & unchanged), border * (asked & ~unchanged)
 
 
 LEAST_CHANGE = 1.0
-"""Change of luma, 0-255, that a model must foretell for its absence to count."""
+"""Change of luma, 0-255, that the model must predict for its absence to count."""
 UNCHANGED_FRAC = 0.35
-"""Share of the change that the model foretells up to which a place stands still."""
+"""A place that changes by less than this share of the predicted change stands still."""
 MIN_TEXTURE_FRAC = 0.01
 """Share of the picture, as weighted, that must have texture."""
 
@@ -156,11 +152,11 @@ STILL_PX_S = 1.5
 SHAKE_PX_S = 5.0
 """Root mean square of the alternating part of pan and tilt from which the camera shakes: 2% a second."""
 SECOND_FRAC = 0.5
-"""A second kind of motion, over the first, from which a motion is complex: a pan that slants by 27 degrees or more."""
+"""A second kind of motion of this share of the first makes a motion complex, as of a pan that slants by 27 degrees."""
 STEADY_FRAC = 0.5
-"""Net motion over the total from which the camera goes one way; below, it turns back on the way."""
+"""Net motion over the total from which the camera goes one way; below, it turns back meanwhile."""
 SMOOTH_SAMPLES = 5
-"""Samples whose mean counts as intended motion, about a second: what alternates faster is shake."""
+"""Samples, about a second, whose median counts as intended motion: what alternates faster is shake."""
 WAYS = (("pan right", "pan left"), ("tilt down", "tilt up"), ("zoom out", "zoom in"), ("roll", "roll"))
 """Labels of pan, tilt, zoom and roll where they are negative and where they are positive."""
 
@@ -187,7 +183,7 @@ def camera_scores(motion_px_s: np.ndarray, support: np.ndarray, residual_px_s: n
 def label_motion(motion_px_s: np.ndarray) -> tuple[str, float]:
     """What a camera does for most of a clip, and how fast in px/s at the picture's edge.
 
-    Medians over the samples, so that a few frames in which the fit is led astray do not count.
+    By medians over the samples, so that a few wrong fits do not count.
 
     Args:
         motion_px_s: (n, 4) pan, tilt, zoom, roll, n >= 1.

@@ -1,12 +1,12 @@
-"""Letterbox, pillarbox and other borders: what of the frame is picture, for any span of a video.
+"""Letterbox, pillarbox and other borders: which part of the frame is picture, for any span of a video.
 
-Sampled frames are looked at while they stream past (`borders/lines.py`), about a hundred bytes each are kept, and
-once the spans are known those of a span say together where its picture ends (`borders/evidence.py`).
+Of each sampled frame about a hundred bytes are kept: the lines that may be a border's edge (`borders/lines.py`). Once
+the spans are known, the frames of a span together tell where its picture ends (`borders/evidence.py`).
 
-The content box is the box that no frame's picture leaves: where borders change within a clip it is the union of the
-boxes, and `bars_change` says so. Subtitles and logos in a bar do not widen it: a row belongs to a bar if most of it
-does. A row that shows the picture only in part, as scaling leaves at the edge, belongs to the picture. A clip too dark
-to tell takes the black bars of the video's other clips where its own frames do not contradict them.
+The content box holds the picture of every frame: where borders change within a clip it is the union of the boxes, and
+`bars_change` says so. Subtitles and logos in a bar do not widen it: a row belongs to a bar if most of it does. A row
+that is partly picture, as scaling leaves at the edge, belongs to the picture. A clip that is too dark to tell takes the
+black bars of the video's other clips, unless its own frames contradict them.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import numpy as np
 
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.measure.stream.borders.evidence import BLACK, NONE, SAME_LINE_PX, Borders, Frame, borders_of
-from pipeline.measure.stream.borders.lines import FLAT_LUMA, SIDE, look_at, sides_of
+from pipeline.measure.stream.borders.lines import FLAT_LUMA, SIDE, record_of, sides_of
 from schemas.recipe.measure import MeasureConfig
 
 MIN_SIDE_PX, MIN_REDUCED_PX = 64, 16
-"""Frames with a side below this, at full size or reduced, are taken for picture throughout."""
+"""A frame with a side below this, at full size or reduced, counts as picture throughout."""
 
 
 class LetterboxMeasure:
@@ -33,7 +33,7 @@ class LetterboxMeasure:
     every_frame = False
 
     def __init__(self, video: VideoFacts, config: MeasureConfig) -> None:
-        """`config` is taken as every measure of the pass takes it; nothing here is set by it."""
+        """`config` changes nothing here; every stream measure takes it."""
         self.video = video
         self._frames = array("q")
         self._records = bytearray()
@@ -47,7 +47,7 @@ class LetterboxMeasure:
             self._stored = Frame(width, height, height / frame.luma.shape[0])
         if min(full.shape) < MIN_SIDE_PX or min(frame.luma.shape) < MIN_REDUCED_PX:
             return
-        sides = [look_at(side) for side in sides_of(frame.luma, frame.blue, frame.red, full)]
+        sides = [record_of(side) for side in sides_of(frame.luma, frame.blue, frame.red, full)]
         self._frames.append(frame.index)
         self._records += np.array(sides, SIDE).tobytes()
 
@@ -108,8 +108,10 @@ def _usual(borders: Sequence[Borders]) -> list[int]:
 
 
 def _completed(borders: Borders, records: np.ndarray, usual: Sequence[int], frame: Frame) -> Borders:
-    """A clip's borders beside the video's usual bars: those are taken over where the clip shows none on a side and is
-    black as deep as they are, and where it differs by a row, so that clips of a video are cut out alike.
+    """A clip's borders, completed by the video's usual bars.
+
+    A usual bar is used where the clip shows no border on a side but is black to that depth, and where the clip's own
+    bar differs by a row, so that clips of one video have the same box.
     """
     if borders.change:
         return borders

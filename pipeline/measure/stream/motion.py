@@ -1,12 +1,12 @@
 """Motion: the speed of the dense optical flow (DIS, Kroeger et al. 2016), and the camera's share of it.
 
-A few times a second, over the whole video, a frame is compared with the sample before, which tells a slow drift from
-noise, since DIS is wrong by about a tenth of a pixel whatever the interval. It follows 15 px and no more: where the
-camera is faster, or the comparison fails, as across a cut, the frame just before takes the sample's place. The same
-flow gives the speeds and the camera's motion. What counts in a clip was compared within it.
+A few times a second, over the whole video, a frame is compared with the sample before. The interval tells a slow drift
+from noise, since DIS errs by about a tenth of a pixel whatever the interval. DIS follows up to 15 px: where the camera
+is faster, or the comparison fails, as across a cut, the frame is compared with the one just before it instead. The same
+flow gives the speeds and the camera's motion. A comparison counts in a clip if both its frames are in it.
 
-The flow is that of DIS's ultrafast preset at 256 px, whose finest level has a quarter of that size: here frames are
-reduced to that level first, which gives the same flow without the upsampling.
+The flow is that of DIS's ultrafast preset at 256 px, whose finest level has a quarter of that size. Frames are reduced
+to that level first, which gives the same flow without the upsampling.
 """
 
 from __future__ import annotations
@@ -36,10 +36,11 @@ MIN_SIDE_PX = 12
 MAX_SLOW_PX = 6.0
 """The camera's displacement at 256 px up to which two samples are compared: well within what DIS follows."""
 SURE_SUPPORT = 0.5
-"""Share of the picture that must move as the fitted camera does for two samples to need no second opinion."""
+"""If this share of the picture moves as the fitted camera does, two samples are enough, without a neighbouring
+frame."""
 MOVING_PX_S = 2.5
 """Speed from which a pixel counts as moving, 1% of the longer side a second: five times DIS's error over 0.2 s. Patches
-reach beyond what moves, so that the area of a small object comes out larger, by a rim of about 13 px at 256 px."""
+reach beyond what moves, so the area of a small object is measured larger, by a rim of about 13 px at 256 px."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class MotionMeasure:
         }
 
     def _rows_of(self, span: Span) -> np.ndarray:
-        """What was noted of a span's samples, of each over the longest interval inside the span, (n, 8) float64."""
+        """The numbers of a span's samples, each over the longest interval inside the span, (n, 8) float64."""
         frames = np.array(self._frames, np.int64).reshape(-1, 2)
         inside = (frames[:, 0] >= span.first) & (frames[:, 1] < span.last)
         rows = np.array(self._numbers, np.float64).reshape(len(frames), -1)[inside] if len(frames) else np.zeros((0, 8))

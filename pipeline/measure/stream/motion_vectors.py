@@ -1,12 +1,12 @@
-"""Motion by the codec's own vectors: what the encoder found to move, for the price of reading it.
+"""Motion by the codec's own vectors: what the encoder found to move, at the cost of reading it.
 
 The definition is that of cosmos-curate's motion filter (nvidia-cosmos/cosmos-curate, motion_vector_backend.py at
 29f1358b75ea), so that its thresholds hold: at 2 frames a second, every pixel takes the length of its block's vector
 over the frame's width plus height; intra blocks count as still, frames without any vector are left out. The global mean
 is over pixels and frames. The patch minimum resizes the mean over frames bilinearly by 1/256 and takes the least; at
-that scale bilinear sampling looks at the four pixels in the middle of each patch, and no others. Two things differ:
-they read the first half of a clip only, we read all of it; and they refuse videos with a side below 256 px, where we
-give null for the patches and keep the mean.
+that scale bilinear sampling reads the four pixels in the middle of each patch, and no others. Two things differ: they
+read only the first half of a clip, we read all of it; and they refuse videos with a side below 256 px, where we give
+null for the patches and keep the mean.
 
 Vectors come from H.264, MPEG-4 part 2 and other codecs of the H.26x family, as FFmpeg decodes them; VP8, VP9, AV1 and
 HEVC export none.
@@ -23,9 +23,10 @@ import numpy as np
 from pipeline.decode.frame import Span, StreamFrame
 from pipeline.decode.reader import MICROSECONDS
 
-LOOKS_HZ = 2.0
-"""Frames looked at a second (cosmos-curate: 2)."""
+SAMPLE_HZ = 2.0
+"""Frames read a second (cosmos-curate: 2)."""
 PATCH_PX = 256
+"""Side of the patches whose least motion is taken (cosmos-curate: 256)."""
 CELL_PX = 8
 """Blocks lie on a grid of 8 px, and none is smaller."""
 BLOCKS = ((8, 8), (16, 16), (16, 8), (8, 16))
@@ -67,7 +68,7 @@ def cell_shares(width: int, height: int) -> np.ndarray:
 
 
 def patch_samples(cells: np.ndarray, width: int, height: int) -> np.ndarray:
-    """What bilinear sampling sees of each patch of 256 px: the mean of the four pixels in its middle.
+    """What bilinear sampling reads of each patch of 256 px: the mean of the four pixels in its middle.
 
     Returns:
         flat, one number a patch; empty if a side is below 256 px.
@@ -89,7 +90,7 @@ def _middle_cells(length: int) -> np.ndarray:
 class VectorMotion:
     """Collects the vectors of a few frames a second; a frame costs a number, and one for each patch."""
 
-    looks_hz: float = LOOKS_HZ
+    sample_hz: float = SAMPLE_HZ
     _size: tuple[int, int] | None = None
     _next_us: int = 0
     _shares: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
@@ -104,7 +105,7 @@ class VectorMotion:
             self._size, self._next_us, self._shares = size, frame.time_us, cell_shares(*size)
         if frame.time_us < self._next_us:
             return
-        self._next_us = frame.time_us + round(MICROSECONDS / self.looks_hz)
+        self._next_us = frame.time_us + round(MICROSECONDS / self.sample_hz)
         vectors = frame.motion_vectors
         if vectors is None or size != self._size:
             return

@@ -1,14 +1,15 @@
-"""Fingerprints of a clip: a digest that equal pictures share, and frame hashes that edited copies nearly share.
+"""Fingerprints of a clip: a digest that is equal for equal pictures, and frame hashes that edited copies nearly share.
 
-A frame is described by how much brighter each block of an 8x8 grid is than its surroundings: 64 contrasts in levels.
-Their signs are its hash: 64 bits, row by row, the leftmost block in a row's highest bit. A contrast depends on its
-neighbourhood alone, so a logo changes those under it and no others (a bit of the usual DCT hash, Zauner 2010, depends
-on the whole picture), and a level that is added to the picture changes none. Where luma is nearly flat the contrasts
-of colour are added to its own. In a mirror every row is reversed. The hashes find candidates, and the contrasts decide.
+A frame is described by how much brighter each block of an 8x8 grid is than its surroundings: 64 contrasts, in levels of
+255. Their signs are its hash: 64 bits, row by row, the leftmost block in a row's highest bit. A contrast depends only
+on its neighbourhood. So a logo changes the contrasts under it and no others (a bit of the usual DCT hash, Zauner 2010,
+depends on the whole picture), and a level that is added to the picture changes none. Where luma is nearly flat, the
+contrasts of colour are added. A mirrored picture has every row reversed. The hashes find candidates, and the contrasts
+decide.
 
-Frames are hashed as they come, and kept when they differ from the last one kept, or now and then while nothing
-changes. So any frame of a copy lies near a kept one of the original, wherever its own sampling falls, and a still
-shot costs little: 76 bytes for each kept frame, at 2 frames a second of stillness and up to 16 a second of fast motion.
+A frame is kept when it differs from the last kept one, and at longer intervals while nothing changes. So any frame of a
+copy is near a kept frame of the original, however the copy is sampled, and a still shot costs little: 76 bytes for each
+kept frame, 2 a second in a still shot and up to 16 a second in fast motion.
 """
 
 from __future__ import annotations
@@ -33,14 +34,15 @@ SURROUND_PX = 13
 """Side of the square around each pixel whose mean it is compared with. Of 9, 13, 17 and 21, on twelve edits of real
 and synthetic clips, 13 kept copies closest for the distance at which other clips lie."""
 MIN_BITS, MIN_CONTRAST = 4, 1.0
-"""With fewer bits set, or less root mean square of contrasts, in levels, a frame has too little detail to be told from
-others (flat, black, a fade), and is not kept."""
+"""A frame with fewer bits set, or a smaller root mean square of contrasts, has too little detail to be told from others
+(flat, black, a fade), and is not kept."""
 WEAK_CONTRAST, NO_CONTRAST = 4.0, 2.0
-"""Luma with less contrast than this is helped out by colour, wholly from the second on: a thing may be seen by its
-colour alone."""
+"""Below the first root mean square of luma's contrasts those of colour are added, below the second in full: an object
+may differ from its background only in colour."""
 CHANGED_BITS = 3
+"""Bits by which a frame differs from the last kept one to be kept early."""
 MIN_INTERVAL_US, MAX_INTERVAL_US = 60_000, 500_000
-"""A frame that differs is kept when the last kept one lies this far back; one that does not, after the longer."""
+"""A frame that differs is kept if the last kept one is this long ago; one that does not, after the longer time."""
 
 
 def _block_sums() -> tuple[np.ndarray, np.ndarray]:
@@ -79,10 +81,10 @@ def block_contrasts(picture: np.ndarray) -> np.ndarray:
 
 
 def frame_contrasts(luma: np.ndarray, blue: np.ndarray, red: np.ndarray, bars: Bars | None = None) -> np.ndarray:
-    """What a frame is described by, (8, 8) int8: its luma's contrasts, and where those are weak its colours' as well.
+    """What describes a frame, (8, 8) int8: the contrasts of luma, and where those are weak also of colour.
 
-    Rounded towards zero, and no more than 127 either way. Colour comes in by degrees, so that copies whose contrast
-    differs a little are still described alike.
+    Rounded towards zero, and within -127 to 127. Colour is added gradually, so that copies whose contrast differs a
+    little are described alike.
 
     Args:
         luma, blue, red: (h, w) and twice (h/2, w/2) uint8.

@@ -1,9 +1,9 @@
-"""Which writing is laid over the picture and which belongs to the scene, and of what kind an overlay is.
+"""Which text is laid over the picture, which is in the scene, and of what kind an overlay is.
 
-What stands while the picture around it moves is laid over it, in whatever script and wherever it lies. Where the
-picture is still as well, time tells nothing: then only upright text in the places where editors put it is an overlay
-(a line at the foot or head in the middle, a corner, a card of text on plain ground), and it must be legible or stand
-on plain ground; any other is scene text, as is all that moves.
+Text that keeps its place while the picture around it moves is laid over it, in any script and at any place. Where the
+picture is still too, time tells nothing. Then only upright text in the usual places of overlays is one (a line in the
+middle of the foot or the head, a corner, a card of text on plain ground), and it must be legible or on plain ground.
+All other text is scene text, as is all that moves.
 """
 
 from __future__ import annotations
@@ -17,51 +17,56 @@ from pipeline.measure.clip.overlay_text.standing import EdgeStack
 from pipeline.measure.clip.overlay_text.tracks import Track
 
 MAX_HEIGHT_FRAC = 0.5
-"""Taller boxes are shapes or whole textures: on 288 pictures without text, a third of the detector's errors. The box
-around a line of letters is about 1.7 times as tall as their font size."""
+"""Height of the tallest line of text, of the picture's. Taller boxes are shapes or textures: on 288 pictures without
+text they were a third of the detector's errors. The box around a line is about 1.7 times as tall as the font size."""
 LINE_ASPECT = 1.8
-"""A box this much longer than wide is a line; shapes that the detector errs on are about as wide as tall."""
+"""A box this much longer than wide is a line; the shapes that the detector takes for text are about as wide as tall."""
 WORD_ASPECT, WORD_SCORE = 1.4, 0.75
-"""A word of two letters that stands all the time; shapes are closer to square, or believed less."""
+"""Aspect and score of a short word that is there all the time; shapes are closer to square, or score less."""
 ONCE_SCORE, ONCE_COHERENCE = 0.65, 0.8
-"""What is seen in a single moment must be as sure as this: opaque letters keep nearly all their edges."""
+"""Score and coherence that text seen in a single moment needs: opaque letters keep nearly all their edges."""
 LEAST_SCORE = 0.6
+"""Score of the detector that a line needs."""
 LEGIBLE = 0.75
-"""Confidence from which a reading counts; shapes of the synthetic corpus read as one letter or sign at up to 0.89."""
+"""Confidence from which a reading counts. Shapes of the synthetic corpus are read as one letter or sign at up to
+0.89."""
 LEGIBLE_LONG, LONG_LETTERS = 0.6, 4
-"""The same for longer readings: no texture read as four letters or more at above 0.4."""
+"""The same for longer readings: no texture was read as four letters or more at above 0.4."""
 CORNER_FRAC = 0.1
 """cosmos-curate's corner zone."""
 SUBTITLE_OFF_CENTRE_FRAC, SUBTITLE_FOOT_FRAC, SUBTITLE_HEAD_FRAC = 0.08, 0.68, 0.2
+"""How far from the middle a subtitle is, of the width; from which height down it is at the foot, and to which at the
+head."""
 CARD_TEXTURED_FRAC = 0.12
-"""A card has at most this share of its inner cells textured, apart from its text."""
+"""At most this share of a card's inner cells, apart from its text, have texture."""
 CARD_INNER_FRAC = 0.1
-"""What is left out on each side when a card's ground is looked at: the picture may show around it."""
+"""Share of each side that is left out of a card's inner cells: the picture may show around a card."""
 LARGE_FRAC = 0.08
 """Height of a line, of the picture's, from which it is a title rather than a mark."""
 MAX_COLUMN_FRAC = 0.1
-"""Width of an upright column that cannot be read, of the picture's height, up to which it is believed; test bars and
-posts are wider."""
+"""Width of the widest upright column of text that cannot be read, of the picture's height; test bars and posts are
+wider."""
 MAX_TILT = 0.12
+"""Tilt up to which text counts as upright."""
 
 
 def is_plausible(box: TextBox, height: int) -> bool:
-    """Whether a detected box can be writing at all."""
+    """Whether a detected box can be text at all."""
     return min(box.width, box.height) <= MAX_HEIGHT_FRAC * height and box.score >= 0.5
 
 
 def is_legible(reading: Reading) -> bool:
-    """Whether a line can be read; of a longer one less confidence is asked."""
+    """Whether a line can be read; a longer one needs less confidence."""
     least = LEGIBLE_LONG if reading.num_letters >= LONG_LETTERS else LEGIBLE
     return reading.num_different >= 2 and reading.confidence >= least
 
 
 def is_writing(track: Track, reading: Reading, searched: Sequence[int], card: bool, width: int, height: int) -> bool:
-    """Whether a track is text, whatever its script: by what it says, or by its shape and how it stands out.
+    """Whether a track is text, in any script: by what it says, or by its shape and how it keeps its place.
 
     Args:
-        searched: the frames in which text was looked for.
-        card: whether the picture is plain ground but for its writing.
+        searched: the frames that were searched for text.
+        card: whether the picture is plain ground apart from its text.
     """
     if is_legible(reading):
         return True
@@ -87,7 +92,7 @@ def is_writing(track: Track, reading: Reading, searched: Sequence[int], card: bo
 
 
 def is_overlay(track: Track, card: bool, width: int, height: int) -> bool:
-    """Whether writing is laid over the picture."""
+    """Whether text is laid over the picture."""
     if not track.stands:
         return False
     if track.around == "moves":
@@ -97,7 +102,7 @@ def is_overlay(track: Track, card: bool, width: int, height: int) -> bool:
 
 
 def kind_of(track: Track, card: bool, width: int, height: int) -> str:
-    """'subtitle', 'watermark' or 'title card', by place and size; tickers are told by their running."""
+    """'subtitle', 'watermark' or 'title card', by place and size; tickers are found by how they move."""
     box = track.box
     if _in_corner(box, width, height):
         return "watermark"
@@ -109,7 +114,7 @@ def kind_of(track: Track, card: bool, width: int, height: int) -> str:
 
 
 def is_card(boxes: Sequence[TextBox], edges: EdgeStack) -> bool:
-    """Whether the picture is plain ground but for its writing."""
+    """Whether the picture is plain ground apart from its text."""
     _, textured = edges.cells(tuple(range(edges.num_frames)))
     rows, columns = textured.shape
     down, across = round(CARD_INNER_FRAC * rows), round(CARD_INNER_FRAC * columns)

@@ -1,8 +1,8 @@
 """A static logo: a compact patch of edges in a corner that keeps its place while the picture moves.
 
-Edges that stand over the whole clip are gathered into patches (`standing.py` defines coherence; Meisinger et al. 2005
-look for logos in the same way, by pixels that do not change). There is no evidence, and so no logo, where the
-rest of the picture stands still or shows nothing.
+Edges that keep their place over the whole clip are gathered into patches (`standing.py` defines coherence; Meisinger et
+al. 2005 find logos in the same way, by pixels that do not change). Where the rest of the picture is still or empty,
+nothing can be told, and no logo is found.
 """
 
 from __future__ import annotations
@@ -16,27 +16,29 @@ from pipeline.measure.clip.overlay_text.reading import TextBox
 from pipeline.measure.clip.overlay_text.standing import CELL_PX, MOVES_BELOW, SOBEL_GAIN, EdgeStack
 
 WINDOW_PX, JOIN_PX = 7, 9
-"""Window over which coherence is taken, and the gap up to which edges belong together."""
+"""Window over which coherence is taken, and the widest gap between edges of one patch."""
 STANDS = 0.4
-"""Coherence of a logo's pixels, over a window; half-transparent ones let some of the picture through."""
+"""Least coherence of a logo's pixels, over a window; half-transparent logos let some of the picture through."""
 LEAST_STEP = 6.0
 """Mean step of luma that a logo's edge has in every frame."""
 CORNER_FRAC = 0.12
-"""A logo begins this near to a side and to the head or foot: cosmos-curate's 10%, and some."""
+"""A logo begins this near to a side and to the head or foot: a little more than cosmos-curate's 10%."""
 MIN_SIDE_FRAC, MIN_SIDE_PX, MAX_FRAC = 0.04, 10, 0.06
 """Shorter side of the smallest logo, of the picture's height and in pixels; the largest logo's share of the picture."""
 MARGIN_FRAC = 0.012
-"""A logo keeps this far from the picture's edges, of its height; what comes nearer belongs to the scene."""
+"""A logo is at least this far from the picture's edges, of its height; what is nearer belongs to the scene."""
 MAX_ASPECT = 5.0
 """Longer patches are borders and horizons."""
 LEAST_MOVING_SHARE = 0.6
 """Share of the textured cells of the picture, and of those around the logo, that must move."""
 LEAST_CELLS = 8
+"""Textured cells that the picture needs."""
 MIN_FRAMES = 4
+"""Frames that a clip needs."""
 
 
 def logo_boxes(edges: EdgeStack, writing: Sequence[TextBox]) -> list[tuple[int, int, int, int]]:
-    """Boxes x, y, width, height of the logos that OCR does not read; `writing` is what it has found."""
+    """Boxes x, y, width, height of logos without text; `writing` are the boxes of text, which are left out."""
     if edges.num_frames < MIN_FRAMES:
         return []
     coherence, textured = edges.cells(tuple(range(edges.num_frames)))
@@ -57,7 +59,8 @@ def logo_boxes(edges: EdgeStack, writing: Sequence[TextBox]) -> list[tuple[int, 
 
 
 def _standing_pixels(edges: EdgeStack) -> np.ndarray:
-    """Where edges stand over the whole clip, by themselves and with those around them, (H, W) uint8 0 or 1."""
+    """Where edges keep their place over the whole clip, by themselves and with those around them, (H, W) uint8 0 or
+    1."""
     shared, energy = edges.pixel_sums
     window = (WINDOW_PX, WINDOW_PX)
     mean_step = np.sqrt(shared) / (edges.num_frames * SOBEL_GAIN)

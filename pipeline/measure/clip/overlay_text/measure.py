@@ -20,10 +20,10 @@ from schemas.recipe import Recipe
 from schemas.recipe.overlay_text import OverlayTextConfig
 
 SAME_PICTURE = 2.0
-"""Difference of luma (0-255) that no cell's mean exceeds between a frame and the last searched one, for the frame not
-to be searched: letters that come or go change it by ten and more."""
+"""A frame is not searched if no cell's mean luma (0-255) differs by more than this from the last searched one: letters
+that appear or go change it by ten and more."""
 MAX_READ = 12
-"""Most lines that are read of a clip, the largest first: a page of text is no better known for its last line."""
+"""At most this many lines of a clip are read, the largest first."""
 UNREAD = Reading("", 0.0)
 
 Found = dict[int, list[TextBox]]
@@ -32,7 +32,7 @@ Found = dict[int, list[TextBox]]
 
 @dataclass(frozen=True)
 class Writing:
-    """One piece of writing: the frames it shows in with its boxes there, and what it is."""
+    """One piece of writing: its boxes in each frame that shows it, its kind, and what it says."""
 
     kind: str
     boxes: dict[int, list[TextBox]]
@@ -60,16 +60,16 @@ def pair_times_us(start_us: int, end_us: int, config: OverlayTextConfig) -> list
 
 
 class OverlayTextMeasure:
-    """Loads the OCR once; then frames in, the columns of `schemas.tables.measures.OverlayText` out."""
+    """Loads the OCR models once; then frames in, columns of `schemas.tables.measures.OverlayText` out."""
 
     def __init__(self, config: OverlayTextConfig | None = None) -> None:
         self.config = config or OverlayTextConfig()
         self._reader = TextReader()
 
     def measure(self, frames: np.ndarray, times_s: list[float]) -> dict[str, Any]:
-        """What is written over a clip and in it.
+        """The text laid over a clip, the text in its scene, and static logos.
 
-        Every second frame is searched for text, the others show what moves; of three or fewer all are searched.
+        Every second frame is searched for text, and all show what moves; three or fewer are all searched.
 
         Args:
             frames: (T, H, W, 3) uint8 RGB inside the content box, T >= 1, in the order of time.
@@ -100,7 +100,7 @@ class OverlayTextMeasure:
         }
 
     def _search(self, frames: np.ndarray, edges: EdgeStack) -> Found:
-        """Plausible boxes by frame, of the frames that are searched; a picture seen before keeps its boxes."""
+        """Plausible boxes by frame, of the frames that are searched; an unchanged picture keeps its boxes."""
         found: Found = {}
         before = None
         for index in range(0, len(frames), 2 if len(frames) > 3 else 1):
@@ -113,7 +113,8 @@ class OverlayTextMeasure:
         return found
 
     def _with_standing(self, found: Found, frames: np.ndarray, edges: EdgeStack) -> Found:
-        """Add to each frame what the mean picture shows: text that stands is clear in it, what moves is blurred."""
+        """Add the boxes of the mean picture to each frame: text that keeps its place is clear in it, what moves is
+        blurred."""
         if len({id(boxes) for boxes in found.values()}) < 2:
             return found
         mean = (frames.sum(axis=0, dtype=np.uint32) // len(frames)).astype(np.uint8)
@@ -151,7 +152,7 @@ def _crop(frame: np.ndarray, box: TextBox) -> np.ndarray:
 
 
 def _largest_share(writing: Sequence[Writing], shape: tuple[int, ...]) -> float:
-    """Largest share of the picture that lies under any of the writing in a frame."""
+    """Largest share of the picture under any of the writing in a frame."""
     num_frames, height, width = shape
     largest = 0.0
     for frame in range(num_frames):

@@ -1,7 +1,7 @@
 """Text boxes in a picture and what they say: PP-OCR's detector and recogniser (Cui et al. 2025) through rapidocr.
 
-The detector finds lines of writing in any script. The recogniser knows Latin, Greek, Chinese and Japanese letters, so
-that what it cannot read may still be text. Both models come inside the rapidocr package; nothing is fetched.
+The detector finds lines of text in any script. The recogniser knows Latin, Greek, Chinese and Japanese letters, so what
+it cannot read may still be text. Both models are inside the rapidocr package; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ DETECTOR, RECOGNISER = "PP-OCRv6_det_small.onnx", "PP-OCRv6_rec_small.onnx"
 DETECTOR_STRIDE_PX = 32
 """The detector takes sides that are multiples of this; rapidocr resizes to the nearest."""
 LEAN_NOISE_PX = 3.0
-"""Corners of upright lines lie this far apart in height at most."""
+"""The corners of an upright line differ by this in height at most."""
 MAX_CROP_ASPECT = 20.0
-"""A longer line is read up to here: 960 px at the recogniser's 48 px height, 0.15 s on one core."""
+"""Of a longer line only this much is read: 960 px at the recogniser's 48 px height, 0.15 s on one core."""
 
 
 @dataclass(frozen=True)
 class TextBox:
-    """A line of writing, upright: corners in pixels of the picture, x1 and y1 exclusive.
+    """A line of text, upright: corners in pixels of the picture, x1 and y1 exclusive.
 
-    `score` is the detector's mean probability of text inside, `tilt` how far the line leans, as height over width.
+    `score` is the detector's mean probability of text inside, `tilt` how much the line leans, as height over width.
     """
 
     x0: int
@@ -62,7 +62,7 @@ class TextBox:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a line says, as far as the recogniser knows its script, and its mean confidence over the letters."""
+    """What a line says, as far as the recogniser knows its script, with its mean confidence over the letters."""
 
     text: str
     confidence: float
@@ -73,15 +73,15 @@ class Reading:
 
     @property
     def num_different(self) -> int:
-        """How many of its letters differ: stripes and rings read as one letter repeated."""
+        """How many different letters there are: stripes and rings are read as one letter repeated."""
         return len({letter for letter in self.text.lower() if letter.isalnum()})
 
 
 class TextReader:
-    """Loads both models once, on one thread; then pictures in, boxes and words out.
+    """Loads both models once, on one thread; then pictures in, boxes and text out.
 
     Raises:
-        FileNotFoundError: the rapidocr package holds other models than these.
+        FileNotFoundError: the rapidocr package does not have these models.
     """
 
     def __init__(self) -> None:
@@ -109,7 +109,7 @@ class TextReader:
         logging.getLogger("RapidOCR").setLevel(logging.CRITICAL)
 
     def find(self, picture: np.ndarray) -> list[TextBox]:
-        """Lines of writing in an (H, W, 3) uint8 RGB picture, from top to bottom."""
+        """Lines of text in an (H, W, 3) uint8 RGB picture, from top to bottom."""
         height, width = picture.shape[:2]
         if min(height, width) < DETECTOR_STRIDE_PX:
             return []

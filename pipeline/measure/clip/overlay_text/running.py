@@ -1,6 +1,6 @@
-"""Tickers: a row of writing from edge to edge that runs sideways at a speed of its own.
+"""Tickers: a row of text from edge to edge that moves sideways at a speed of its own.
 
-Between two frames shortly after each other the row's edges match best when shifted; the rows above and below do not
+Between two frames shortly after each other the row's edges match best when shifted. The rows above and below do not
 match at that shift, as they would if the camera panned.
 """
 
@@ -16,27 +16,28 @@ from pipeline.measure.clip.overlay_text.reading import TextBox
 from pipeline.measure.clip.overlay_text.standing import EdgeStack
 
 MAX_GAP_S = 0.5
-"""Frames further apart are not compared: the text may be another one."""
+"""Frames further apart are not compared: the text may have changed."""
 MAX_WIDTHS_PER_S = 0.6
 """Faster text cannot be read."""
 LEAST_MATCH, LEAST_GAIN = 0.5, 0.2
-"""Correlation of the shifted row with itself, and how far it lies above that of the row left in place."""
+"""Correlation of the row with the shifted one, and by how much it exceeds that of the row left in place."""
 LEAST_ROW_PX = 4
+"""Height from which the rows above and below can be compared."""
 LEAST_ROW_FRAC, LEAST_UNION_FRAC = 0.3, 0.6
 """Share of the picture's width that the row's text covers in each frame, and in all frames together."""
 LEAST_RIBBON_FRAC, LEAST_RIBBON_MATCH = 0.9, 0.65
-"""A row with edges along this much of the width that all run is a ticker, also where only some of its text is found.
-Here edges count by their sign alone, so that bold ones do not speak for the rest."""
+"""A row with edges along this share of the width that all move is a ticker, even if only some of its text is found. Its
+edges are compared by sign alone, so that bold ones do not outweigh the others."""
 CUT_FRAC, LEAST_CUT_SHARE = 0.08, 0.7
-"""The row comes this near to a side of the picture, in this share of the frames: signs that pass by do not."""
+"""The row comes this near to a side of the picture in this share of the frames; signs that pass by do not."""
 SAME_SPEED_FRAC, SAME_SPEED_SHARE = 0.4, 0.65
-"""Speeds within this of their median agree, and this share of them must: the times of frames are known to one frame
-interval, which is a fifth of the time between two."""
+"""Speeds this near to their median agree, and this share of them must. They are not exact, since a frame is shown up to
+one frame interval before its time, a fifth of the time between two samples."""
 
 
 @dataclass(frozen=True)
 class Ticker:
-    """A running row: where it is, its speed in widths a second (positive to the left), and its boxes by frame."""
+    """A moving row: where it is, its speed in widths a second (positive to the left), and its boxes by frame."""
 
     y0: int
     y1: int
@@ -44,12 +45,12 @@ class Ticker:
     boxes: dict[int, list[TextBox]]
 
     def holds(self, box: TextBox) -> bool:
-        """Whether a box lies in the row by more than half of its height."""
+        """Whether more than half of a box's height is in the row."""
         return min(box.y1, self.y1) - max(box.y0, self.y0) > 0.5 * box.height
 
 
 def find_tickers(found: Mapping[int, Sequence[TextBox]], edges: EdgeStack, times_s: Sequence[float]) -> list[Ticker]:
-    """The rows that run. Nothing is found where no two frames are close enough in time."""
+    """The rows that move. Nothing is found where no two frames are close enough in time."""
     tickers = []
     for boxes in _rows(found):
         every = [box for row in boxes.values() for box in row]
@@ -78,7 +79,7 @@ def _is_ribbon(edges: EdgeStack, y0: int, y1: int) -> bool:
 
 
 def _rows(found: Mapping[int, Sequence[TextBox]]) -> list[dict[int, list[TextBox]]]:
-    """Boxes of all frames that lie at the same height, by frame."""
+    """Boxes of all frames at the same height, by frame."""
     rows: list[tuple[TextBox, dict[int, list[TextBox]]]] = []
     for frame, boxes in found.items():
         for box in boxes:
@@ -93,7 +94,7 @@ def _rows(found: Mapping[int, Sequence[TextBox]]) -> list[dict[int, list[TextBox
 
 
 def _spans_picture(row: Mapping[int, Sequence[TextBox]], width: int) -> bool:
-    """Whether the text found in a row is long, and runs out of the picture, as a ticker's does."""
+    """Whether the text found in a row is long and reaches out of the picture, as a ticker's does."""
     covered = np.zeros(width, bool)
     cut = 0
     for boxes in row.values():
@@ -111,11 +112,11 @@ def _spans_picture(row: Mapping[int, Sequence[TextBox]], width: int) -> bool:
 def _speeds(
     across: np.ndarray, y0: int, y1: int, times_s: Sequence[float], frames: Sequence[int], least: float
 ) -> list[float]:
-    """Speeds of a row between neighbouring frames, in widths a second; empty if it does not run in most of them.
+    """Speeds of a row between neighbouring frames, in widths a second; empty if it does not move in most of them.
 
     Args:
         across: (T, H, W) horizontal gradients.
-        frames: those that hold the row; pairs with neither of them are left out.
+        frames: those with text in the row; pairs with neither of them are left out.
     """
     num_frames, height, width = across.shape
     speeds, num_pairs = [], 0
@@ -154,7 +155,7 @@ def _matches(across: np.ndarray, y0: int, y1: int, first: int, second: int, reac
 
 
 def _beside(y0: int, y1: int, height: int) -> list[tuple[int, int]]:
-    """The rows above and below, as tall where there is room, clear of the band that the text runs on."""
+    """The rows above and below, equally tall where there is room, clear of the band behind the text."""
     tall, clear = y1 - y0, (y1 - y0) // 2
     rows = [(max(y0 - clear - tall, 0), y0 - clear), (y1 + clear, min(y1 + clear + tall, height))]
     return [(top, foot) for top, foot in rows if foot - top >= LEAST_ROW_PX]

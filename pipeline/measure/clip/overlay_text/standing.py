@@ -1,11 +1,11 @@
-"""What stands still while the picture moves: edges that keep their place and direction over time.
+"""What stays in place while the picture moves: edges that keep their place and direction over time.
 
-Of a place with gradients g_t over T frames, the coherence is the mean correlation of two frames,
+For a place with gradients g_t over T frames, the coherence is the mean correlation of two frames,
 
     (sum |sum_t g_t|^2 - sum sum_t |g_t|^2) / ((T - 1) sum sum_t |g_t|^2),
 
 1 where every frame has the same edges and 0 where they have nothing in common (gradient correlation, Argyriou and
-Vlachos 2003, over all pairs at once). Writing laid over a moving picture is coherent among what is not.
+Vlachos 2003, over all pairs at once). Text laid over a moving picture is coherent where the rest is not.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from pipeline.measure.cells import cell_means
 FLAT_STEP = 8.0
 """Steps of luma (0-255) below this between neighbouring pixels are noise or shading, not edges."""
 SOBEL_GAIN = 4.0
-"""A step of 1 makes Sobel's 3x3 answer 4."""
+"""What Sobel's 3x3 filter gives for a step of 1."""
 CELL_PX = 16
+"""Side of the cells that are judged one by one."""
 MIN_EDGES_PER_CELL = 6.0
-"""Edge pixels that a cell of 256 px needs on average over the frames, for its movement to be seen."""
+"""Edge pixels that a cell of 16 x 16 px needs, on average over the frames, for its movement to be seen."""
 LEAST_CHANGE = 5.0
-"""Standard deviation over time of a cell's mean luma (0-255), from which a cell without edges moves."""
+"""Standard deviation over time of a cell's mean luma (0-255) from which a cell without edges moves."""
 MOVES_BELOW = 0.4
-"""A cell with less coherence has moved; independent pictures have 0, compressed still ones 0.7 and more."""
+"""A cell with less coherence moves; independent pictures have 0, compressed still ones 0.7 and more."""
 
 
 class EdgeStack:
@@ -77,9 +78,9 @@ class EdgeStack:
         return _sums(self.across, self.down)
 
     def cells(self, frames: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Of every cell of CELL_PX: its coherence over some frames, and whether anything can be told of it, (h, w).
+        """Coherence of every cell over some frames, and whether anything can be told of the cell, (h, w) each.
 
-        A cell without edges whose luma changes in another way than the whole picture's moves too; its coherence is 0.
+        A cell without edges whose luma changes otherwise than the whole picture's moves too; its coherence is 0.
         """
         if frames not in self._cells:
             chosen = list(frames)
@@ -95,9 +96,9 @@ class EdgeStack:
 
 
 def _change(luma: np.ndarray) -> np.ndarray:
-    """Standard deviation of each cell's luma over time, (T, h, w) to (h, w), without what fades the picture as a whole.
+    """Standard deviation of each cell's luma over time, (T, h, w) to (h, w), without fades of the whole picture.
 
-    Each frame is fitted as a gain and an offset of the mean picture; what that leaves is change in one place.
+    Each frame is fitted as a gain and an offset of the mean picture; the rest is change in one place.
     """
     mean = luma.mean(axis=0)
     centred = mean - mean.mean()

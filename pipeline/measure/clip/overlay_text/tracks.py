@@ -1,4 +1,4 @@
-"""Text boxes over time: which of them are the same writing, how long it stands, and what moves around it."""
+"""Text boxes over time: which of them are the same text, how long it keeps its place, and what moves around it."""
 
 from __future__ import annotations
 
@@ -11,28 +11,30 @@ from pipeline.measure.clip.overlay_text.reading import TextBox
 from pipeline.measure.clip.overlay_text.standing import CELL_PX, MOVES_BELOW, EdgeStack
 
 SAME_PLACE_IOU = 0.5
-"""Boxes of standing text differ by a pixel or two from frame to frame: cosmos-curate asks for 0.9, which 12 px lines
-do not reach. That the text is the same is told by its edges, not by its box."""
+"""Overlap (intersection over union) of two boxes of one text. They differ by a pixel or two from frame to frame:
+cosmos-curate asks for 0.9, which 12 px lines do not reach. Whether the text is the same is told by its edges."""
 SAME_PLACE_INSIDE = 0.8
-"""A box that lies this much inside another one is a part of it."""
+"""A box of which this share is inside another one is a part of it."""
 PAIR_STANDS = 0.5
 """Correlation of a box between two frames from which it shows the same letters."""
 STANDS = 0.25
-"""Coherence over the whole clip from which a box stands: faint letters share their box with what moves behind them."""
+"""Coherence over the whole clip from which a box keeps its place: behind faint letters the picture moves in the box."""
 LEAST_LEAD = 0.2
-"""How far that must lie above the coherence of the picture around it."""
+"""By how much that must exceed the coherence of the picture around it."""
 LEAST_MOVING_SHARE, LEAST_MOVING_SHARE_AFAR = 0.5, 0.7
-"""Share of the cells around a box that must move for the surroundings to move; of the whole picture's, where the
-surroundings are plain."""
+"""Share of the cells around a box that must move for the surroundings to move; the second, of the whole picture's
+cells, where the surroundings are plain."""
 LEAST_CELLS = 5
+"""Cells that the surroundings need for anything to be told of them."""
 
 
 @dataclass(frozen=True)
 class Track:
-    """One piece of writing. `frames` are those it stands in, `seen` those it was detected in.
+    """One piece of text. `frames` are those it is there in, `seen` those it was detected in.
 
-    `around` says what the picture does around it while it stands there: 'moves', 'still', or 'plain' where nothing
-    can be seen to do either. `echoes` counts the other searched frames with a box of about the same size anywhere.
+    `stands`: it keeps its place in them. `around` is what the picture around it does meanwhile: 'moves', 'still', or
+    'plain' if neither can be seen. `echoes` counts the other searched frames with a box of about the same size
+    anywhere.
     """
 
     box: TextBox
@@ -45,7 +47,7 @@ class Track:
 
 
 def follow(found: Mapping[int, Sequence[TextBox]], edges: EdgeStack) -> list[Track]:
-    """Join the boxes found in some frames to tracks; of a track's boxes the one of median area stands for it."""
+    """Join the boxes found in some frames to tracks; a track's box is the one of median area."""
     tracks: list[Track] = []
     boxes_of: list[list[TextBox]] = []
     for frame, boxes in found.items():
@@ -84,12 +86,12 @@ def _same_place(a: TextBox, b: TextBox) -> bool:
 
 
 def stands_throughout(box: TextBox, edges: EdgeStack) -> bool:
-    """Whether a box keeps its edges over the whole clip, as far as can be told without its surroundings."""
+    """Whether a box keeps its edges over the whole clip, judged without its surroundings."""
     return edges.coherence((box.x0, box.y0, box.x1, box.y1), range(edges.num_frames)) >= STANDS
 
 
 def _begin(box: TextBox, frame: int, edges: EdgeStack) -> Track:
-    """A track from its first box: the unbroken run of frames that show the same, or the whole clip."""
+    """A track from its first box: the unbroken run of frames that show the same edges, or the whole clip."""
     if edges.num_frames == 1:
         return Track(box, (frame,), (frame,), 1.0, stands=True)
     corners = (box.x0, box.y0, box.x1, box.y1)
@@ -110,7 +112,7 @@ def _begin(box: TextBox, frame: int, edges: EdgeStack) -> Track:
 
 
 def _with_surroundings(track: Track, boxes: Sequence[TextBox], edges: EdgeStack) -> Track:
-    """Say what the picture does around a track, leaving out all writing; what follows it does not stand."""
+    """Add what the picture around a track does, without any text; a track that moves as it does keeps no place."""
     if not track.stands:
         return track
     coherence, textured = edges.cells(track.frames)

@@ -1,1 +1,1 @@
-"""Borders of a picture within its frame: how a frame shows them, and what many frames say of them together."""
+"""Borders of a picture within its frame: the lines that a frame shows, what many frames tell, and one frame alone."""

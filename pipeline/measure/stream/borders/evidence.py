@@ -1,9 +1,9 @@
-"""From the lines that sampled frames show to the borders of a clip, and how sure one may be of them.
+"""From the lines that sampled frames show to the borders of a clip.
 
-A border's inner edge is the same line in every frame that shows a picture there, so lines are gathered by depth over
-the clip; the segments of the side in which they step are united over time, for a dark scene lights up only part of
-the edge at a time. A frame speaks against a line when its picture is seen outside it; a frame too dark to tell is
-silent. Where lines come and go for good, the clip is divided, and each part is judged by itself.
+A border's inner edge is the same line in every frame that shows a picture there. So lines are gathered by depth over
+the clip. The segments of the side in which they step are united over time, since a dark scene lights up only part of
+the edge at a time. A frame contradicts a line when its picture is seen outside the line; a frame too dark to tell does
+not count. Where lines appear or disappear for good, the clip is divided, and each part is judged by itself.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ OPPOSITE = (BOTTOM, TOP, RIGHT, LEFT)
 MAX_BLACK_LUMA = 32
 """Video black is 16; captured or re-encoded bars are seldom more than this."""
 NEUTRAL_CHROMA = 8
-"""So far from 128 at most are the chroma planes of a grey."""
+"""How far from 128 the chroma of a grey is at most."""
 SAME_LINE_PX = 1
-"""Lines so far apart are one: x264 at low quality and half-covered rows move an edge by a row."""
+"""Lines this far apart are one: x264 at low quality, and half-covered rows, move an edge by a row."""
 MIN_SHARE_TO_CONSIDER = 0.3
-"""Windowed pictures fill this share of the side at least."""
+"""A line that steps along less of its side is not considered; a picture in a window fills this share at least."""
 MIN_SHARE = {BLACK: 0.6, COLOURED: 0.7, BLURRED: 0.5}
-"""Share of the picture's side along which the line must step, with a like border opposite: for black over the clip,
-for others in one frame.
+"""Share of the picture's side along which the line must step, if there is a border of the same kind opposite: a black
+one over the whole clip, others in one frame.
 """
 MIN_SHARE_OF_TWINS = 0.4
 """The same where the opposite side has a black bar of about the same size."""
@@ -38,9 +38,9 @@ MIN_SHARE_ALONE, MIN_SHARE_ALONE_AT_ONCE = 0.85, 0.5
 TWIN_FRAC = 0.02
 """Two bars are twins if they differ by no more than this share of the frame's side, or by 2 px."""
 ABOUT_AS_MUCH = 0.85
-"""Lines with this share of the largest evidence are as likely as that one."""
+"""Lines with at least this share of the largest weight count as likely as that one."""
 MAX_SWAY = 4.0
-"""Standard deviation over time of a plain border's luma; a fill-in follows the picture."""
+"""Largest standard deviation over time of a plain border's luma; a blurred fill-in follows the picture."""
 MIN_RUN = 2
 """Samples that a change of borders must last."""
 
@@ -49,8 +49,8 @@ MIN_RUN = 2
 class Line:
     """One depth at which frames of a clip show a line; `supports`, (T,) bool, are the frames that do.
 
-    `best` are the segments of the frame in which most of them step; `reach_px` is how deep a frame must look like
-    border not to speak against the line.
+    `best` are the segments of the frame in which most of them step. A frame whose border reaches less deep than
+    `reach_px` contradicts the line.
     """
 
     depth_px: int
@@ -117,7 +117,7 @@ def borders_of(records: np.ndarray, frame: Frame) -> Borders:
 def _over_parts(found: Sequence[Line | None], records: Sequence[np.ndarray]) -> tuple[int, str, bool]:
     """Depth and kind of one side's border in all parts of a clip, and whether it differs between them.
 
-    A part without a line of its own counts as without border only if it contradicts the lines of the others.
+    A part without a line counts as without border only if it contradicts the lines of the other parts.
     """
     known = [line for line in found if line]
     if not known:
@@ -136,16 +136,17 @@ def _chosen(records: np.ndarray, frame: Frame) -> list[Line | None]:
     while doubtful := [
         (line.weight(), side) for side, line in enumerate(chosen) if line and not _convinces(line, side, chosen, frame)
     ]:
-        chosen[min(doubtful)[1]] = None  # one at a time, for a false line across would hide what a true one covers
+        # One at a time, since a false line across hides how much of its side a true one covers.
+        chosen[min(doubtful)[1]] = None
     kinds = [line.kind if line else NONE for line in chosen]
     blurred = [BLURRED in (kinds[side], kinds[OPPOSITE[side]]) for side in range(4)]
     return [replace(line, kind=BLURRED) if line and b else line for line, b in zip(chosen, blurred, strict=True)]
 
 
 def _outermost_heavy(lines: Sequence[Line]) -> Line | None:
-    """The line with the most evidence, or one outside it with about as much: a picture may have lines of its own.
+    """The heaviest line, or the outermost of about the same weight, since a picture may have lines of its own.
 
-    A black bar's edge has the most: what looks like lines outside it is writing.
+    If the heaviest is the edge of a black bar, lines outside it are text in the bar.
     """
     heaviest = max(lines, key=Line.weight, default=None)
     if heaviest is None or heaviest.kind == BLACK:
@@ -171,7 +172,7 @@ def _convinces(line: Line, side: int, chosen: Sequence[Line | None], frame: Fram
         return share >= (MIN_SHARE_OF_TWINS if twins else MIN_SHARE[BLACK])
     if other is None or at_once < MIN_SHARE[line.kind]:
         return False
-    if other.kind == BLACK:  # a fill-in of a picture whose one edge is black
+    if other.kind == BLACK:  # a blurred fill-in of a picture that is black along one edge
         return twins and line.kind == BLURRED
     apart = max(abs(line.luma - other.luma), *(abs(a - b) for a, b in zip(line.chroma, other.chroma, strict=True)))
     return twins or (line.kind == other.kind == COLOURED and apart <= FLAT_LUMA)
@@ -192,7 +193,7 @@ def _share(segments: int, side: int, chosen: Sequence[Line | None], frame: Frame
 def _lines(records: np.ndarray, frame: Frame) -> list[Line]:
     """The lines worth considering on one side, of its (T,) SIDE records; at most three."""
     depths, segments = records["depth_px"].astype(int), records["segments"]
-    weights = np.where((depths > 0) & (records["look"] != BUSY), np.bitwise_count(segments), 0)
+    weights = np.where((depths > 0) & (records["outside"] != BUSY), np.bitwise_count(segments), 0)
     found = []
     for _ in range(3):
         if not weights.any():
@@ -201,7 +202,7 @@ def _lines(records: np.ndarray, frame: Frame) -> list[Line]:
         depth = int(np.argmax(np.convolve(totals, np.ones(2 * SAME_LINE_PX + 1), "same")))
         here = np.abs(depths - depth) <= SAME_LINE_PX
         at_line = here & (weights > 0)
-        mostly_busy = (here & (records["look"] == BUSY)).any(1).sum() > at_line.any(1).sum()
+        mostly_busy = (here & (records["outside"] == BUSY)).any(1).sum() > at_line.any(1).sum()
         weights = np.where(np.abs(depths - depth) <= 2 * SAME_LINE_PX, 0, weights)
         line = None if mostly_busy else _line(records, at_line, frame)
         if line is not None:
@@ -217,7 +218,9 @@ def _line(records: np.ndarray, at_line: np.ndarray, frame: Frame) -> Line | None
         return None
     depth = int(np.median(records["depth_px"][at_line]))
     luma = float(np.median(records["luma"][at_line]))
-    planar = float(np.mean(records["look"][at_line] == PLANAR)) >= 0.5 and np.std(records["luma"][at_line]) <= MAX_SWAY
+    planar = (
+        float(np.mean(records["outside"][at_line] == PLANAR)) >= 0.5 and np.std(records["luma"][at_line]) <= MAX_SWAY
+    )
     chroma = float(np.median(records["blue"][at_line])), float(np.median(records["red"][at_line]))
     grey = max(abs(value - 128) for value in chroma) <= NEUTRAL_CHROMA
     kind = BLURRED if not planar else BLACK if grey and luma <= MAX_BLACK_LUMA else COLOURED
@@ -250,7 +253,7 @@ def _parts(lines: Sequence[Sequence[Line]], records: np.ndarray) -> list[tuple[i
 
 
 def _labels(lines: Sequence[Line], records: np.ndarray) -> np.ndarray:
-    """The number of the line that each sample shows, from 1; 7 where it is against all. Silent ones follow suit."""
+    """The number of the line that each sample shows, from 1, or 7 if it contradicts all; if unknown, that before it."""
     num_samples = len(records)
     if not lines:
         return np.zeros(num_samples, int)

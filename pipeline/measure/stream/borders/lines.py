@@ -1,10 +1,10 @@
-"""Straight lines along a whole side of one frame, with something plain outside: what a border's inner edge looks like.
+"""Straight lines along a whole side of one frame, with something plain outside, as a border's inner edge is.
 
-Each side is looked at as if it were the top. Lines are nominated on the reduced luma, where every row has the mean,
-over the side, of how far luma departs from a straight continuation of the rows outside it: zero in bars, gradients and
-blurred fill-ins, large at a picture's first row. Around a nominee full-size rows are compared with the rows outside,
-which gives the line to the pixel, whether it is a step or a slow rise (a vignette, a night sky), and along which of
-16 segments of the side the step is there.
+Each side is turned to be the top. Candidates are found on the reduced luma: for every row, the mean of how far luma
+departs from a straight continuation of the rows outside it. That is zero in bars, gradients and blurred fill-ins, and
+large at a picture's first row. Around a candidate, full-size rows are compared with the rows outside. This gives the
+line to the pixel, whether it is a step or a slow rise (a vignette, a night sky), and along which of 16 segments of the
+side there is a step.
 """
 
 from __future__ import annotations
@@ -17,51 +17,55 @@ import numpy as np
 MAX_DEPTH_FRAC = 0.45
 """A border on one side is at most this share of the frame; beyond, the picture is dark or plain, not bordered."""
 NUM_SEGMENTS = 16
+"""Parts that a side is divided into, of each of which one bit says whether a line steps there."""
 SEGMENT_BITS = 1 << np.arange(NUM_SEGMENTS)
 NUM_LINES = 2
-"""Lines kept of a side: the best one and, where writing in a bar or a frame within the picture wins, the true one."""
+"""Lines kept of a side: the best one, and a second in case the best is text in a bar or a frame within the picture."""
 DEAD_LUMA = 4
-"""Departures up to this many levels are noise or the curvature of a blur."""
+"""Departures up to this, of 255, are noise or the curvature of a blur."""
 FULL_LUMA = 16
-"""Departures beyond this count no more, so that many small steps weigh more than a few large ones."""
+"""Larger departures count as this one, so that many small steps weigh more than a few large ones."""
 FLAT_LUMA = 10
-"""Within so many levels of the outermost rows a pixel still looks like them."""
+"""A pixel within this many levels of the outermost rows is taken for border like them."""
 POSITIONS = 192
-"""So many positions along a side are looked at, at most: the line is the same at each."""
+"""Most positions along a side that are read: the line is the same at each."""
 THIN_BAR_LUMA = 32
+"""Luma that the pixels of a bar of one or two reduced rows do not exceed."""
 MIN_JUMP_LUMA = 0.7
-"""A step of less than this, on average over the side, is lost in what compression does."""
+"""A smaller step, on average over the side, is lost in compression noise."""
 MIN_SHARPNESS = 4.0
-"""A line steps by so many times the mean change from row to row outside it; a vignette does not."""
+"""A line steps by this many times the mean change from row to row outside it; a vignette does not."""
 MIN_PART, MIN_PART_LUMA = 0.03, 1.5
-"""A row that departs from the border by this share of the line's step, and so many levels, shows some picture."""
+"""A row that departs from the border by this share of the line's step, and this many levels, is partly picture."""
 MAX_UNCLEAN_SHARE = 0.05
 """Share of a row that may depart from the border's colour right outside the line."""
 MAX_OFF_LINE_LUMA = 3.0
-"""A colour or linear gradient is within so many levels of a straight line, most of it; a fill-in is not."""
+"""Most of a plain colour or linear gradient is within this many levels of a straight line; a blurred fill-in is not."""
 NUM_ROWS = 7
-"""Rows of a border, spread over its depth, that are looked at."""
+"""Rows of a border that are read, spread over its depth."""
 MAX_OFF_AT_LINE = 0.3
-"""Right outside its line a plain border still has its colour, within this share of the step; where there is picture
-between border and line it has not.
+"""A plain border keeps its colour up to the line, within this share of the step; if there is picture between border and
+line it does not.
 """
 RINGING = 0.1
 """Coarse quantisation leaves waves of this share of a step beside it."""
 MIN_SEGMENTS = 3
+"""A line steps in at least this many segments."""
 MIN_DEPARTURE = 0.02
+"""Least departure of a candidate, in [0, 1]."""
 MAX_ROUGHNESS = 0.2
-"""What changes along a border, over five reduced pixels, is at most this share of the step at its line."""
+"""A border changes along its side, over five reduced pixels, by at most this share of the step at its line."""
 MIN_LEAD = 1.25
-"""A border's line departs so many times as much as any row outside it; writing in a bar covers too little of a row."""
+"""A border's line departs this many times as much as any row outside it; text in a bar covers too little of a row."""
 
 BUSY, SMOOTH, PLANAR = 0, 1, 2
-"""How the outside of a line looks: textured (no border), smooth, or a flat colour or linear gradient."""
+"""What is outside of a line: texture (no border), something smooth, or a flat colour or linear gradient."""
 
 SIDE = np.dtype(
     [
         ("depth_px", "u2", NUM_LINES),
         ("segments", "u2", NUM_LINES),
-        ("look", "u1", NUM_LINES),
+        ("outside", "u1", NUM_LINES),
         ("luma", "u1", NUM_LINES),
         ("blue", "u1", NUM_LINES),
         ("red", "u1", NUM_LINES),
@@ -73,9 +77,9 @@ SIDE = np.dtype(
 )
 """What is kept of one side of a sampled frame.
 
-Of lines: their depth from the frame's edge (0: none), the segments in which they step, and how the outside looks. Of
-the side: luma of its outermost row; how deep most of each row, and all but 1% of it, still looks like that one; how
-deep there is no structure.
+Of lines: their depth from the frame's edge (0: none), the segments in which they step, what is outside (BUSY, SMOOTH or
+PLANAR) and its luma and chroma. Of the side: luma of its outermost row (`outer_luma`); how deep most of each row
+(`flat_px`), and all but 1% of it (`clean_px`), is like that one; how deep there is no structure (`quiet_px`).
 """
 
 
@@ -86,9 +90,9 @@ class Side:
         self.luma, self.blue, self.red, self.full = luma, blue, red, full
         self.scale = full.shape[0] / luma.shape[0]
         self.depth = round(MAX_DEPTH_FRAC * luma.shape[0])
-        """How many reduced rows are looked at."""
+        """How many reduced rows are read."""
         self.step = max(1, full.shape[1] // POSITIONS)
-        """Every so many of the full-size positions along the side are looked at."""
+        """Of the full-size positions along the side every `step`-th is read."""
         self.departures = self._departures()
 
     def _departures(self) -> np.ndarray:
@@ -125,10 +129,10 @@ def sides_of(luma: np.ndarray, blue: np.ndarray, red: np.ndarray, full: np.ndarr
     ]
 
 
-def look_at(side: Side) -> tuple:
+def record_of(side: Side) -> tuple:
     """The values of a SIDE record of one side."""
     lines: list[tuple[int, ...]] = []
-    for near_px in _nominees(side):
+    for near_px in _candidates(side):
         line = _locate(side, near_px)
         if line is None or any(line.depth_px == known[0] for known in lines):
             continue
@@ -141,8 +145,8 @@ def look_at(side: Side) -> tuple:
 
 
 def _outermost(side: Side) -> tuple[int, int, int, int]:
-    """Luma of the outermost row; and how deep most of each row, and all but 1% of it, looks like that row, and how deep
-    nothing departs.
+    """Luma of the outermost row; how deep most of each row, and all but 1% of it, is like that row; how deep nothing
+    departs.
     """
     rows = side.luma[: side.depth]
     apart = cv2.absdiff(rows, np.repeat(rows[:1], len(rows), 0))
@@ -155,8 +159,8 @@ def _outermost(side: Side) -> tuple[int, int, int, int]:
     return _middle(rows[0]), depths[0], depths[1], depths[2]
 
 
-def _nominees(side: Side) -> list[int]:
-    """Depths in full-size pixels around which a line is worth a closer look, most promising first.
+def _candidates(side: Side) -> list[int]:
+    """Depths in full-size pixels around which a line is searched for, most promising first.
 
     A border's line departs more than anything outside it: further lines within a picture do not.
     """
@@ -229,7 +233,7 @@ def _apart(luma: np.ndarray, level: int) -> np.ndarray:
 
 
 def _outside(side: Side, line: Line) -> tuple[int, int, int, int]:
-    """How the border outside a line looks, and its luma and chroma, by medians, which writing in it does not move."""
+    """What is outside a line, and its luma and chroma, by medians, which text in it does not move."""
     depth = max(1, int(line.depth_px / side.scale) - 2)  # reduced planes leave out up to two rows at one edge
     rows = side.luma[np.arange(NUM_ROWS) * depth // NUM_ROWS]
     along = np.sort(rows, 0)[len(rows) // 2].astype(np.float32)
@@ -239,16 +243,16 @@ def _outside(side: Side, line: Line) -> tuple[int, int, int, int]:
         return BUSY, luma, 128, 128
     across = np.sort(side.luma[:depth, ::8], 1)[:, side.luma.shape[1] // 16].astype(np.float32)
     (off_along, _), (off_across, off_at_line) = _off_line(along), _off_line(across)
-    look = PLANAR if line.clean else BUSY
+    outside = PLANAR if line.clean else BUSY
     tolerance = max(MAX_OFF_LINE_LUMA, MAX_OFF_AT_LINE * line.step)
     if max(off_along, off_across) > MAX_OFF_LINE_LUMA or (line.clean and off_at_line > tolerance):
-        look = SMOOTH
+        outside = SMOOTH
     blue, red = (_middle(plane[: max(1, depth // 2) : 2, ::4]) for plane in (side.blue, side.red))
-    return look, luma, blue, red
+    return outside, luma, blue, red
 
 
 def _outside_of_thin(side: Side, line: Line) -> tuple[int, int, int, int]:
-    """The same for a bar of less than two reduced rows: its own full-size rows, taken for grey."""
+    """The same for a bar of less than two reduced rows: by its full-size rows, and as grey."""
     rows = np.ascontiguousarray(side.full[: max(1, line.depth_px - 1), :: side.step])
     luma = _middle(rows)
     tolerance = min(float(FLAT_LUMA), max(2.0, 2 * MAX_ROUGHNESS * line.step))

@@ -1,10 +1,10 @@
-"""The borders of one frame, found while it passes, for measures that look at pictures without their borders.
+"""The borders of one frame, found while it passes, for measures that leave the borders out.
 
 A single frame cannot say for sure what is border: a night scene has dark margins too. So these are quick answers for
 one purpose each. What a clip's borders are is told by many frames together (`evidence.py`).
 
-`lit_area` is what a frame shows between its first and last lines that are not dark. `find_bars` looks for flat bars of
-any one level, which may carry a logo, and remembers them where the picture beside them is too dark to show their edge.
+`lit_area` is what a frame shows between its first and last lines that are not dark. `find_bars` finds flat bars of any
+one level, which may carry a logo, and keeps to them while the picture beside them is too dark to show their edge.
 """
 
 from __future__ import annotations

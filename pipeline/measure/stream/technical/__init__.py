@@ -1,1 +1,1 @@
-"""How well a picture was taken and kept: light, colour, detail, noise, blocks, combing, repeats and flicker."""
+"""Technical quality: light, colour, detail, noise, blocks, interlacing, repeated frames and flicker."""

@@ -1,7 +1,7 @@
-"""Blockiness: luma steps across the edges of the codec's 8-pixel grid over those within its blocks.
+"""Blockiness: luma steps across the edges of the codec's 8-pixel grid, over those within its blocks.
 
 After Wang, Sheikh & Bovik (2002) and Muijs & Kirenko (2005), who compare the differences at the grid with the rest. A
-step is held at MAX_STEP first: coding makes small ones, the edges of things make large ones and know no grid.
+step counts as MAX_STEP at most: coding makes small steps, while the edges of things make large ones anywhere.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Mean:
 
 
 def _add(at_grid: _Mean, off_grid: _Mean, steps: np.ndarray, axis: int) -> None:
-    """Sort steps by whether they lead into the next block."""
+    """Count steps along an axis by whether they lead into the next block."""
     if steps.size == 0:
         return
     held = cv2.threshold(steps, MAX_STEP, MAX_STEP, cv2.THRESH_TRUNC)[1]

@@ -1,8 +1,8 @@
 """Colourfulness M3 of Hasler & Suesstrunk (2003), computed on chroma alone.
 
-M3 = sigma + 0.3 mu of the opponent colours rg = R - G and yb = (R + G) / 2 - B. With R, G and B as ITU-R BT.601 makes
-them of luma and chroma, luma drops out of both, so M3 is a matter of the means and covariances of Cb and Cr. The
-paper's scale: 0 not colourful, 15 slightly, 33 moderately, 45 averagely, 59 quite, 82 highly, 109 extremely.
+M3 = sigma + 0.3 mu of the opponent colours rg = R - G and yb = (R + G) / 2 - B. With R, G and B from luma and chroma by
+ITU-R BT.601, luma cancels in both, so M3 follows from the means and covariances of Cb and Cr. The paper's scale: 0 not
+colourful, 15 slightly, 33 moderately, 45 averagely, 59 quite, 82 highly, 109 extremely.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Flicker: brightness that comes and goes within a few frames, as lamps out of step with the shutter make it.
+"""Flicker: brightness that comes and goes within a few frames, as under lamps out of step with the shutter.
 
-A frame flickers as far as it lies above, or below, both a frame shortly before it and a frame shortly after it. A fade
-lies between its neighbours, and a cut or a lasting change differs from one side only: neither counts.
+A frame flickers by how far it is above, or below, both a frame shortly before it and a frame shortly after it. A frame
+of a fade is between its neighbours, and a cut or a lasting change differs from one side only: neither counts.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 REACH = 3
-"""Frames before and after; takes in periods of two to six frames, as of 50 or 60 Hz mains under 24 to 30 frames/s."""
+"""Frames before and after. Covers periods of two to six frames, as of 50 or 60 Hz mains at 24 to 30 frames/s."""
 
 
 def flicker(brightness: np.ndarray) -> float | None:

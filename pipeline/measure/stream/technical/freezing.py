@@ -1,11 +1,10 @@
 """Frames that repeat the one before, and stretches in which nothing changes.
 
-The change between two frames is the largest mean difference over cells of 8x8 pixels of the reduced luma: noise
-averages out within a cell, and a small thing that moves still fills one. A re-encoded repeat is never exact, so a
-frame also counts as a repeat when it changes far less than frames on both sides of it do, as those of pulldown do.
-Measured on four clips of footage whose every fourth frame was shown twice, encoded by x264 (CRF 18, 23, 28), VP9
-(CRF 35) and MPEG-4 (quantiser 3 to 12): 95% of the repeats found, 0.8% of the other frames taken for one; at x264's
-CRF 35 46% of the repeats.
+The change between two frames is the largest mean difference over cells of 8x8 pixels of the reduced luma. A re-encoded
+repeat is never exact. So a frame also counts as a repeat when it changes far less than the frames on both sides of it,
+as with pulldown. Measured on four clips of footage whose every fourth frame was shown twice, encoded by x264 (CRF 18,
+23, 28), VP9 (CRF 35) and MPEG-4 (quantiser 3 to 12): 95% of the repeats were found, and 0.8% of the other frames were
+taken for one. At x264's CRF 35, 46% of the repeats were found.
 """
 
 from __future__ import annotations
@@ -19,9 +18,10 @@ CELL_PX = 8
 SAME_LEVELS = 0.75
 """Below this change, in levels of luma, a frame is a repeat whatever is around it."""
 REPEAT_LEVELS, REPEAT_RATIO, NEIGHBOURS = 8.0, 0.45, 2
-"""Below these levels it is one if it changes less than this share of the most on either side, within so many frames."""
+"""Below REPEAT_LEVELS it is one if it changes by less than this share of the largest change of NEIGHBOURS frames on
+either side."""
 FROZEN_LEVELS = 3.0
-"""A picture is frozen until a cell differs by this from what it was when it froze: codec noise stays below."""
+"""A picture is frozen until a cell differs by this from the first frozen frame; codec noise stays below."""
 
 
 def largest_change(luma: np.ndarray, other: np.ndarray) -> float:

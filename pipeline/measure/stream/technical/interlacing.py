@@ -1,10 +1,10 @@
-"""Interlacing: whether two fields of different times lie woven in one frame, seen as combing.
+"""Interlacing: whether a frame weaves two fields of different times together, which shows as combing.
 
-Where something moves, every other row of a woven frame comes from another time. A row then lies outside the range of
-its two neighbours, which are of the other field, far more than outside the range of the next rows of its own field; in
-a progressive picture, whose detail grows with distance, it does not. FFmpeg's idet and the comb filters of inverse
-telecine weigh the same two distances. Fixed patterns of one-row lines look alike, so a block must also have changed
-since the frame before.
+Where something moves, every other row of such a frame is of another time. A row is then outside the range of its two
+neighbours, which are of the other field, by far more than outside the range of the next rows of its own field. In a
+progressive picture, whose detail grows with distance, it is not. FFmpeg's idet and the comb filters of inverse telecine
+compare the same two distances. Fixed patterns of one-row lines look the same, so a block must also have changed since
+the frame before.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ BLOCK_PX = 16
 LEAST_COMBING = 4
 """Mean levels by which a block's rows must leave the range of their neighbours; noise and grain stay below."""
 RATIO = 2.5
-"""How much more they must do so than from the rows of their own field."""
+"""How many times as much as from the rows of their own field."""
 LEAST_BLOCKS_FRAC = 0.004
-"""A frame is combed if at least this share of its blocks is: one small thing that moves."""
+"""A frame is combed if at least this share of its blocks is; one small moving thing is enough."""
 
 
 def is_combed(strips: Sequence[np.ndarray], previous: Sequence[np.ndarray] | None) -> bool:
@@ -30,7 +30,7 @@ def is_combed(strips: Sequence[np.ndarray], previous: Sequence[np.ndarray] | Non
 
     Args:
         strips: (rows, columns) uint8 full-size luma in stored orientation.
-        previous: the same strips of the frame before; None looks at combing alone.
+        previous: the same strips of the frame before; None: whether the blocks changed is not asked.
     """
     combed, num_blocks = 0, 0
     for index, strip in enumerate(strips):
@@ -55,7 +55,7 @@ def combed_blocks(strip: np.ndarray, previous: np.ndarray | None) -> np.ndarray:
 
 
 def _beyond(row: np.ndarray, above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """How far each pixel lies outside the range of the one above and the one below, uint8."""
+    """How far each pixel is outside the range of the one above and the one below, uint8."""
     over = cv2.subtract(row, cv2.max(above, below))
     under = cv2.subtract(cv2.min(above, below), row)
     return cv2.max(over, under)

@@ -1,4 +1,4 @@
-"""Levels of luma: brightness from 0 (black) to 1 (white) whatever the video's range, contrast, and what is clipped."""
+"""Levels of luma, from 0 (black) to 1 (white) whatever the video's range: brightness, contrast, clipped pixels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LIMITED_RANGE = (16.0, 235.0)
 """Luma of black and white in studio-range video (ITU-R BT.601); full-range formats use 0 and 255."""
 FULL_RANGE = (0.0, 255.0)
 CLIPPED_FRAC = 0.01
-"""Pixels within this of black or white, as a share of the range, are taken for clipped."""
+"""Pixels this near to black or white, as a share of the range, count as clipped."""
 
 
 def black_and_white(full_range: bool) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""The technical measure: every frame's brightness, change and bytes; light, colour and detail of frames looked at."""
+"""The technical measure: brightness, change and bytes of every frame; light, colour and detail of sampled frames."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ from pipeline.measure.stream.technical.strips import cut_strips, picture_area, s
 from schemas.recipe.measure import MeasureConfig
 from schemas.tables.measures import Technical
 
-LOOKS_A_DETAIL = 2
-"""Detail is read on every second frame looked at: it takes ten times as long as light and colour."""
+DETAIL_EVERY = 2
+"""Detail is read on every second sample: it takes ten times as long as light and colour."""
 LIGHT = ("contrast", "colourfulness")
 DETAIL = ("clipped_frac", "sharpness", "noise_sigma", "blockiness", "interlaced_frac")
 
 
 class TechnicalMeasure:
-    """Of a frame it keeps 24 bytes; of one looked at 12 more, and 24 where detail is read."""
+    """Columns of `schemas.tables.measures.Technical`. Kept: 24 bytes a frame, 12 more a sample, 24 more with detail."""
 
     every_frame = True
 
     def __init__(self, video: VideoFacts, config: MeasureConfig) -> None:
         self._stored_pixels = video.stored_pixels
-        self._look_us = round(MICROSECONDS / config.sample_hz)
-        self._next_look_us: int | None = None
-        self._num_looks = 0
+        self._interval_us = round(MICROSECONDS / config.sample_hz)
+        self._next_sample_us: int | None = None
+        self._num_samples = 0
         self._frozen_luma: np.ndarray | None = None
         self._times_us = array("q")
         self._brightness, self._changes = array("f"), array("f")
@@ -51,14 +51,14 @@ class TechnicalMeasure:
         self._packet_bytes.append(frame.packet_bytes)
         self._brightness.append(mean_brightness(frame.luma, full_range=frame.full_range))
         self._note_change(frame, previous)
-        if self._next_look_us is not None and frame.time_us < self._next_look_us:
+        if self._next_sample_us is not None and frame.time_us < self._next_sample_us:
             return
-        self._next_look_us = frame.time_us + self._look_us
+        self._next_sample_us = frame.time_us + self._interval_us
         index = len(self._times_us) - 1
         self._light.add(index, _light(frame))
-        if self._num_looks % LOOKS_A_DETAIL == 0:
+        if self._num_samples % DETAIL_EVERY == 0:
             self._detail.add(index, _detail(frame, previous))
-        self._num_looks += 1
+        self._num_samples += 1
 
     def _note_change(self, frame: StreamFrame, previous: StreamFrame | None) -> None:
         """The change since the frame before, and since when the picture has been the same."""
@@ -99,7 +99,7 @@ class TechnicalMeasure:
 
 
 class _Samples:
-    """Numbers of the frames looked at, in order, and their means over spans."""
+    """Numbers of the sampled frames, in order, and their means over spans."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self._indices = array("i")

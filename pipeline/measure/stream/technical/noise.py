@@ -1,8 +1,8 @@
 """Noise: the standard deviation of a picture's noise from the mask of Immerkaer (1996), where the picture is flat.
 
-Two Laplacians whose difference is blind to planes and to straight edges leave the noise: sigma = sqrt(pi / 2) / 6 times
-the mean of the filtered picture's absolute value. Texture passes the mask too, so, as in Tai & Yang (2008), it is read
-where there is least structure: in the flattest quarter of the blocks that are not clipped.
+The mask is the difference of two Laplacians; it removes planes and straight edges and leaves the noise. sigma is
+sqrt(pi / 2) / 6 times the mean of the filtered picture's absolute value. Texture passes the mask too. So, as in Tai &
+Yang (2008), sigma is read where there is least structure: in the flattest quarter of the blocks that are not clipped.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ MASK = np.array([1.0, -2.0, 1.0], np.float32)
 SIGMA_OF_RESPONSE = math.sqrt(math.pi / 2) / 6
 BLOCK_PX = 16
 EVERY_STRIP = 2
-"""Every other strip has blocks enough: noise is much the same all over a picture."""
+"""Every other strip has enough blocks, since noise is much the same all over a picture."""
 FLATTEST_FRAC = 0.25
+"""Share of the blocks, those with least structure, that noise is read in."""
 UNCLIPPED_LEVELS = 8
-"""A block whose mean is nearer to black or white has lost a part of its noise."""
+"""A block whose mean is this near to black or white has lost some of its noise to clipping."""
 LEAST_UNCLIPPED_FRAC = 0.5
-"""With fewer blocks between, as in a page of writing, what is left is all edges: then the clipped ones count too."""
+"""With fewer blocks unclipped, as in a page of text, those are all edges: then the clipped ones count too."""
 
 
 def noise_sigma(strips: Sequence[np.ndarray], *, full_range: bool) -> float | None:

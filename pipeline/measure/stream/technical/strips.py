@@ -1,7 +1,8 @@
-"""Where full-size pixels are looked at: a few strips of whole rows, spread over the picture inside its black borders.
+"""Which full-size pixels are read: a few strips of whole rows, spread over the picture inside its black borders.
 
-A measure of detail needs pixels at their own size, but not all of them. Strips follow the order of memory, keep a row's
-neighbours for combing, and lie on the 8-pixel grid of the stored picture, so they are cut before it is turned upright.
+A measure of detail needs pixels at full size, but not all of them. Strips follow the order of memory, keep a row's
+neighbours for interlacing, and start on the 8-pixel grid of the stored picture. So they are cut before it is turned
+upright.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ from pipeline.measure.stream.technical.levels import black_and_white
 STRIP_ROWS = 48
 NUM_STRIPS = 5
 MAX_STRIP_COLUMNS = 1536
-"""Pixels looked at a frame: at most 48 * 5 * 1536, 0.37 million, whatever the frame's size."""
+"""So at most 48 * 5 * 1536 pixels of a frame are read, 0.37 million, whatever its size."""
 BORDER_LEVELS = 8
 """Luma above black that a black border may reach through the codec's noise."""
 LEAST_PICTURE_FRAC = 0.25
-"""A 'picture' inside borders that spans less of a side is taken for dark content, and all of the frame is used."""
+"""If what is inside the borders spans less of a side than this, it is dark content, and the whole frame is used."""
 GRID_PX = 8
+"""Side of the blocks that codecs divide a picture into."""
 
 
 def picture_area(luma: np.ndarray, *, full_range: bool) -> tuple[int, int, int, int]:
@@ -41,7 +43,7 @@ Place = tuple[slice, slice]
 
 
 def strip_places(frame: StreamFrame) -> list[Place]:
-    """Where to look in a frame: up to NUM_STRIPS places from multiples of GRID_PX, top to bottom."""
+    """The strips of a frame, from top to bottom: NUM_STRIPS at most, each from a multiple of GRID_PX."""
     upright = picture_area(frame.luma, full_range=frame.full_range)
     stored = _turned_back(upright, frame.luma.shape, rotation_turns(frame.rotation_deg))
     return places_within(stored, (frame.raw.height, frame.raw.width))
@@ -84,7 +86,7 @@ def _turned_back(
 
 
 def _on_grid(start: float, stop: float, length: int) -> tuple[int, int]:
-    """The grid's cells that lie inside [start, stop), leaving out the blurred edge of a border; all of a short side."""
+    """The cells of the grid inside [start, stop), without the blurred edge of a border; all of a side that is short."""
     first = -(-round(start) // GRID_PX) * GRID_PX + (GRID_PX if start > 0 else 0)
     last = round(stop) // GRID_PX * GRID_PX - (GRID_PX if stop < length else 0)
     return (first, last) if last - first >= 2 * GRID_PX else (0, length)

@@ -1,1 +1,1 @@
-"""Marks of what is no footage: black, colour bars, countdown leaders, slideshows, recorded screens, too many cuts."""
+"""Tells: signs that a clip is not footage, such as colour bars, countdowns, slideshows and screen recordings."""

@@ -1,8 +1,8 @@
 """Colour bars: the six saturated hues side by side, in an order that test patterns use, as bands down the picture.
 
 SMPTE and EBU bars stand in falling luma: yellow, cyan, green, magenta, red, blue, between white and black; FFmpeg's
-testsrc has an order of its own. Only hue, order and width are looked at, on rows spread over the picture, so 75% and
-100% bars, ITU-R BT.601 and BT.709, grey sides, a ramp or PLUGE below, and a counter beside or over them count alike.
+testsrc has an order of its own. Only hue, order and width count, on rows spread over the picture. So 75% and 100%
+bars, ITU-R BT.601 and BT.709, grey sides, a ramp or PLUGE below, and a counter beside or over them make no difference.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Countdown leaders: circles about the middle of a grey picture, cross hairs through it, and a hand that sweeps around.
 
 The picture is unrolled about its middle, so that a circle becomes a line across all angles, a cross hair one along all
-radii, and the sweep a block of angles that changed since the look before. A leader has a circle, something in the
-middle of it, and either cross hairs or a sweep. It knows the film leaders of the Academy and SMPTE and what imitates
-them; digits alone on a plain ground, or a leader away from the middle of the picture, it does not.
+radii, and the sweep a block of angles that changed since the sample before. A leader has a circle, something in the
+middle of it, and either cross hairs or a sweep. The film leaders of the Academy and SMPTE, and what imitates them, are
+found; digits alone on a plain ground, or a leader away from the middle of the picture, are not.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ HAIR_LEVELS, HAIR_FRAC, NUM_HAIRS = 10.0, 0.75, 4
 SWEPT_LEVELS, SWEPT_FRAC, STILL_FRAC = 20.0, 0.8, 0.15
 """A swept angle has changed at most radii; one that is not, at few."""
 SWEEP_FRACS = (0.03, 0.9)
-"""Share of the angles that a sweep covers between two looks."""
+"""Share of the angles that a sweep covers between two samples."""
 UNDECIDED_FRAC = 0.05
-"""Angles at the two edges of the sweep that are neither."""
+"""Share of the angles, at the two edges of the sweep, that are neither."""
 MIDDLE_FRAC, MIDDLE_LEVELS = 0.3, 12.0
 """The middle, over half the shorter side, and the standard deviation that a digit gives it."""
 
@@ -37,7 +37,7 @@ def shows_countdown(luma: np.ndarray, blue: np.ndarray, red: np.ndarray, before:
 
     Args:
         luma: (h, w) uint8; `blue` and `red`, its chroma planes, may be smaller.
-        before: luma of the look before, or None.
+        before: luma of the sample before, or None.
     """
     if min(luma.shape) < LEAST_SIDE_PX:
         return False
@@ -83,7 +83,7 @@ def has_cross_hairs(unrolled: np.ndarray) -> bool:
 
 
 def has_sweep(unrolled: np.ndarray, before: np.ndarray) -> bool:
-    """Whether the angles fall apart into one block that changed at most radii and the rest, that hardly did."""
+    """Whether one block of angles changed at most radii, and hardly any of the others did."""
     outer = slice(int(MIDDLE_FRAC * unrolled.shape[1]), None)
     changed = (np.abs(unrolled[:, outer] - before[:, outer]) >= SWEPT_LEVELS).mean(axis=1)
     swept, still = changed >= SWEPT_FRAC, changed <= STILL_FRAC

@@ -1,8 +1,8 @@
-"""Recorded screens: few levels, flat areas, edges along rows and columns, thin strokes, pixels that stay as they are.
+"""Screen recordings: few levels, flat areas, edges along rows and columns, thin strokes, pixels that stay as they are.
 
-No one of them tells a screen from a drawing or a title, so the score is their product, each on a ramp from what footage
-and drawings show (0) to what recorded screens do (1). A video that plays within the screen, or a page that scrolls all
-the time, hides it.
+None of these signs alone tells a screen from a drawing or a title. So the score is their product, each on a ramp from
+what footage and drawings show (0) to what recorded screens show (1). A video that plays within the screen, or a page
+that scrolls all the time, is missed.
 """
 
 from __future__ import annotations
@@ -14,11 +14,16 @@ import cv2
 import numpy as np
 
 STRONG_STEP = 24
+"""Step of luma, 0-255, of a strong edge."""
 SAME_LEVELS = 1
+"""Steps of luma up to this are none: the picture is flat."""
 STILL_LEVELS = 2
+"""A pixel that changes by no more than this since the frame before is still."""
 STROKE_PX, STROKE_LEVELS, PAPER_LEVELS = 4, 40, 6
-"""A stroke stands out by so much from the pixels so far to its left and right, which are alike: letters and lines."""
+"""A stroke differs by STROKE_LEVELS from the pixels STROKE_PX to its left and right, and these differ by PAPER_LEVELS
+at most: letters and lines on an even ground."""
 COMMON_LEVELS = 8
+"""How many of the commonest levels of luma are counted."""
 RAMPS = {
     "flat": (0.75, 0.88),
     "common": (0.75, 0.88),
@@ -28,8 +33,8 @@ RAMPS = {
     "still": (0.97, 0.995),
 }
 """Means of a file, measured here. Flat, common, still: footage 0.44 to 0.84, 0.11 to 0.64, 0.27 to 0.92; an animation
-on black 0.95, 0.96, 0.97; slides 0.96, 0.97, 1.0; drawn desktops, x264 CRF 20 and 30, 0.87 to 0.90, 0.89 to 0.94, 1.0.
-Strokes: synthetic shapes at 1280x720 under 0.0005, slides 0.005, desktops 0.003 to 0.006."""
+on black 0.95, 0.96, 0.97; slides 0.96, 0.97, 1.0; synthetic desktops, x264 CRF 20 and 30, 0.87 to 0.90, 0.89 to 0.94,
+1.0. Strokes: synthetic shapes at 1280x720 under 0.0005, slides 0.005, desktops 0.003 to 0.006."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ def screen_signs(strips: Sequence[np.ndarray], previous: Sequence[np.ndarray]) -
 
 
 def screen_score(signs: ScreenSigns) -> float:
-    """From 0 to 1, how much a clip whose frames show these signs, on the mean, looks like a recorded screen."""
+    """From 0 to 1, how much a clip looks like a recorded screen, by the mean signs of its frames."""
     score = 1.0
     for name, (nothing, everything) in RAMPS.items():
         score *= min(max((getattr(signs, name) - nothing) / (everything - nothing), 0.0), 1.0)

@@ -1,4 +1,4 @@
-"""How often the video cuts around a clip; Movie Gen (2024) leaves out what has more than 0.85 shots a second."""
+"""How often the video cuts around a clip; Movie Gen (2024) leaves out clips with more than 0.85 shots a second."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pipeline.decode.frame import Span
 from pipeline.decode.reader import MICROSECONDS
 
 WINDOW_S = 10.0
+"""Length of the window around a clip's middle."""
 
 
 def shots_per_s(span: Span, spans: Sequence[Span]) -> float | None:
-    """Changes of shot within WINDOW_S around a clip's middle, over the part of it that the video has.
+    """Changes of shot a second, over the part of the window that the video has; None if that is empty.
 
     Args:
         spans: all clips of the video in the order of time; parts of one shot carry the same `shot_index`.
