@@ -1,1 +1,1 @@
-"""Files to frames: one clock, one pass, and the frames of a clip at the times asked for."""
+"""Files to frames: the single pass over a video, and the frames of a clip at given times, both by one clock."""

@@ -1,4 +1,5 @@
-"""The frames of a clip that models look at: spread by time over the whole clip, native aspect ratio, a pixel budget."""
+"""The frames of a clip that models are shown: spread by time over the whole clip, native aspect ratio, a pixel
+budget."""
 
 from __future__ import annotations
 
@@ -47,13 +48,13 @@ def read_clip(path: str, clip: Mapping[str, Any], times_us: list[int], size: tup
 
 
 def spread_times_us(clip: Mapping[str, Any], num_frames: int) -> list[int]:
-    """Times of frames spread over a clip, no more than it has; one for an image."""
+    """Times of `num_frames` frames spread over a clip, or of as many as it has; one for an image."""
     num_frames = 1 if clip["is_image"] else min(num_frames, clip["num_frames"])
     return sample_times_us(clip["start_us"], clip["end_us"], num_frames)
 
 
 def sample_clip(clip: Mapping[str, Any], times_us: list[int], max_pixels_px: int) -> SampledClip:
-    """Read frames of a `clips` row; a file that cannot be read is a failure in words, not an exception."""
+    """Read frames of a `clips` row; if the file cannot be read, the result says why."""
     width, height = fit_to_budget(clip["content_box"][2], clip["content_box"][3], max_pixels_px)
     try:
         with local_copy(clip["uri"], hashed=False) as local:
@@ -66,7 +67,7 @@ def sample_clip(clip: Mapping[str, Any], times_us: list[int], max_pixels_px: int
 def sample_isolated(
     limits: LimitsConfig, clip: Mapping[str, Any], times_us: list[int], max_pixels_px: int
 ) -> SampledClip:
-    """`sample_clip` in a process of its own; a decoder that dies there is a failure too."""
+    """`sample_clip` in a process of its own; if the decoder dies there, the result says so."""
     try:
         return isolated(limits_of(limits), sample_clip, clip, times_us, max_pixels_px)
     except ChildDied as death:
@@ -80,5 +81,5 @@ def frames_of(batch: pa.Table) -> list[np.ndarray]:
 
 
 def limits_of(config: LimitsConfig) -> Limits:
-    """The limits of a recipe as isolation takes them."""
+    """The recipe's limits for a process of its own."""
     return Limits(stall_s=config.stall_s, call_s=config.call_s, memory_bytes=round(config.memory_mib * 2**20))

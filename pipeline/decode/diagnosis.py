@@ -1,4 +1,4 @@
-"""Why nothing decodes: the file is read once more with an ear to FFmpeg's remarks, at no cost to files that decode."""
+"""Why nothing decodes: such a file is read once more, and what FFmpeg logs is kept; files that decode cost nothing."""
 
 from __future__ import annotations
 
@@ -14,32 +14,33 @@ import av
 import av.error
 import av.logging
 
-from pipeline.decode.reader import MediaError, require_bearable_size
+from pipeline.decode.reader import MediaError, require_readable_size
 
 NUM_PACKETS = 16
-"""So many packets are tried; they are refused for the same reason, most often."""
+"""Packets that are tried; most often all are refused for the same reason."""
 STDERR_FD = 2
-SIZE_REMARK = re.compile(r"Picture size (\d+)x(\d+) is invalid")
-"""FFmpeg refuses sides whose product nears 2^31 / 8 before it takes any memory (libavutil, av_image_check_size2)."""
+SIZE_MESSAGE = re.compile(r"Picture size (\d+)x(\d+) is invalid")
+"""FFmpeg refuses sides whose product is near 2^31 / 8 before it takes memory (libavutil, av_image_check_size2)."""
 CONTEXT = re.compile(r"^(\[[^]]* @ 0x[0-9a-f]+\] *)+")
-"""What FFmpeg puts before a remark: which of its parts speak, and from which addresses."""
+"""What FFmpeg puts before a message: which of its parts it is from, and an address."""
 
 
 def refusal(path: str, num_refused: int) -> MediaError:
-    """The failure of a file whose video has no frame: `too_large` or `no_frames`, with what the decoder said last."""
-    remarks = _remarks(path)
-    for size in filter(None, map(SIZE_REMARK.search, remarks)):
+    """The failure of a file whose video has no frame: `too_large`, `too_small` or `no_frames`, with FFmpeg's last
+    message."""
+    messages = _messages(path)
+    for size in filter(None, map(SIZE_MESSAGE.search, messages)):
         try:
-            require_bearable_size(int(size[1]), int(size[2]))
+            require_readable_size(int(size[1]), int(size[2]))
         except MediaError as error:
             return error
-    return MediaError("no_frames", "; ".join([f"{num_refused} packets refused", *remarks[-1:]]))
+    return MediaError("no_frames", "; ".join([f"{num_refused} packets refused", *messages[-1:]]))
 
 
-def _remarks(path: str) -> list[str]:
-    """What FFmpeg says of a file at level ERROR, a line each."""
-    with tempfile.TemporaryFile() as said:
-        with _ffmpeg_writes_to(said.fileno()):
+def _messages(path: str) -> list[str]:
+    """What FFmpeg logs about a file at level ERROR, line by line."""
+    with tempfile.TemporaryFile() as log:
+        with _ffmpeg_writes_to(log.fileno()):
             try:
                 with av.open(path) as container:
                     for packet in islice(container.demux(container.streams.best("video")), NUM_PACKETS):
@@ -48,18 +49,18 @@ def _remarks(path: str) -> list[str]:
                         except av.error.FFmpegError:
                             continue
             except (av.error.FFmpegError, OSError, ValueError):
-                pass  # what had been said is there
-        said.seek(0)
-        lines = said.read().decode(errors="replace").splitlines()
+                pass  # what was logged before is there
+        log.seek(0)
+        lines = log.read().decode(errors="replace").splitlines()
     return [CONTEXT.sub("", line).strip() for line in lines]
 
 
 @contextmanager
 def _ffmpeg_writes_to(fd: int) -> Iterator[None]:
-    """Have FFmpeg write its remarks to a file, through the standard error that its own code writes to.
+    """Have FFmpeg write its messages to a file, in place of the standard error that its own code writes to.
 
-    PyAV's way to hear them takes the interpreter's lock from FFmpeg's threads, and waits for ever when the thread that
-    holds the lock waits for them to end.
+    PyAV's own way to receive them takes the interpreter's lock in FFmpeg's threads, and hangs when the thread that
+    holds the lock waits for those threads to end.
     """
     sys.stderr.flush()
     saved = os.dup(STDERR_FD)

@@ -1,4 +1,4 @@
-"""Frames as the one decode pass sees them: reduced once, and dearer views of them made when first asked for."""
+"""Frames in the single pass over a video: reduced once; expensive views are made when first asked for."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from pipeline.decode.planes import displayed_luma, halved, reduce_planes
 from pipeline.decode.reader import rotation_turns
 
 TINY_WIDTH, TINY_HEIGHT = 48, 27
-"""What TransNetV2 looks at (Soucek & Lokoc 2020)."""
+"""Size of the frames that TransNetV2 takes (Soucek & Lokoc 2020)."""
 
 
 @dataclass
 class StreamFrame:
     """A decoded frame on its way through the pass.
 
-    `luma` is (h, w) uint8, `blue` and `red` (h/2, w/2) uint8 (Cb, Cr), upright, halved to about the work side;
-    `packet_bytes` is the size of the frame's packet. The views on full-size pixels live as long as the frame.
+    `luma` is (h, w) uint8, `blue` and `red` (h/2, w/2) uint8 (Cb, Cr), upright, halved to about the work side
+    (`measure.work_side_px`); `packet_bytes` is the size of the frame's packet. Views of full-size pixels are valid as
+    long as the frame is.
     """
 
     index: int
@@ -72,11 +73,11 @@ class StreamFrame:
 
     @cached_property
     def motion_vectors(self) -> np.ndarray | None:
-        """The codec's motion vectors of this frame in stored pixels, FFmpeg's AVMotionVector fields; None without."""
+        """The codec's motion vectors in stored pixels, as FFmpeg's AVMotionVector fields; None if it exports none."""
         try:
-            # Not `raw.side_data`, which ties frame and data into a cycle: pictures would wait for the collector.
+            # Not `raw.side_data`, which makes a reference cycle, so that pictures would wait for the garbage collector.
             data = SideDataContainer(self.raw).get("MOTION_VECTORS")  # pyright: ignore[reportCallIssue]
-        except ValueError:  # PyAV 18 refuses all side data of a frame if it knows one kind not, as a photo's EXIF
+        except ValueError:  # PyAV 18 refuses all side data if it does not know one kind, such as a photo's EXIF
             return None
         return None if data is None else data.to_ndarray()  # pyright: ignore[reportAttributeAccessIssue]
 
@@ -106,7 +107,7 @@ def _to_bgr(luma: np.ndarray, blue: np.ndarray, red: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class VideoFacts:
-    """What measures may know of a video before its frames come. Sizes are as displayed."""
+    """What measures are told of a video before its first frame. Sizes are as displayed."""
 
     width: int
     height: int

@@ -33,7 +33,7 @@ def luma_and_chroma(frame: av.video.frame.VideoFrame) -> tuple[np.ndarray, np.nd
 
 
 def reformatted(frame: av.video.frame.VideoFrame, **wanted: Any) -> av.video.frame.VideoFrame:
-    """A frame in another format or size; one of a colour space that swscale does not know is taken for an untagged one.
+    """A frame in another format or size; a colour space that swscale does not know is treated as untagged.
 
     Raises:
         MediaError: `unknown_format`, if swscale takes it neither way.
@@ -49,14 +49,13 @@ def reformatted(frame: av.video.frame.VideoFrame, **wanted: Any) -> av.video.fra
 
 
 UNSPECIFIED = 2
-"""Colour space, primaries and transfer that are not told (ITU-T H.273, tables 2 to 4)."""
+"""Code of an unspecified colour space, primaries or transfer (ITU-T H.273, tables 2 to 4)."""
 
 
 def reduce_planes(frame: av.video.frame.VideoFrame, long_side_px: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Halve a frame until its longer side is nearest to `long_side_px`, as stored.
 
-    OpenCV halves an image an order of magnitude faster than it reduces by any other factor, so the few rows and columns
-    beyond a whole multiple of the factor are left out.
+    The few rows and columns beyond a whole multiple of the factor are left out, for speed (`halved`).
 
     Returns:
         luma (h, w), blue and red difference (h/2, w/2), uint8; h and w are even.
@@ -72,7 +71,7 @@ def reduce_planes(frame: av.video.frame.VideoFrame, long_side_px: int) -> tuple[
 
 
 def _shrink(plane: np.ndarray, halvings: int, height: int, width: int) -> np.ndarray:
-    """Reduce by area to (height, width); chroma that is not subsampled like 4:2:0 takes the slow way."""
+    """Reduce by area to (height, width), in halves unless chroma is not subsampled like 4:2:0."""
     if plane.shape[0] >> halvings not in (height, height + 1) or plane.shape[1] >> halvings not in (width, width + 1):
         return cv2.resize(plane, (width, height), interpolation=cv2.INTER_AREA)
     plane = plane[: height << halvings, : width << halvings]

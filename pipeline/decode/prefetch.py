@@ -1,4 +1,4 @@
-"""An iterator that runs ahead of whoever takes its items, in a thread of its own."""
+"""An iterator whose items are made ahead of their use, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Item = TypeVar("Item")
 
 
 def prefetch(items: Iterator[Item], num_prefetched: int) -> Generator[Item]:
-    """The items of an iterator, of which up to `num_prefetched` are made before they are asked for.
+    """The items of an iterator, up to `num_prefetched` of them made before they are asked for.
 
-    What the iterator raises is raised here, in its place. The thread has ended when this iterator has, or is closed.
+    An exception of the iterator is raised here, at its place among the items. The thread ends with this generator.
     """
     made: SimpleQueue[tuple[Item] | BaseException | None] = SimpleQueue()
     free = threading.Semaphore(num_prefetched)

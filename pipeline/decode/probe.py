@@ -14,10 +14,11 @@ from pipeline.decode.reader import MICROSECONDS, displayed_size
 from schemas.tables.videos import FAILED, PROBED
 
 VFR_TOLERANCE_FRAC, VFR_TOLERANCE_US = 0.1, 2_000
-"""Intervals further apart than both are a variable rate; millisecond time bases alone are not."""
+"""The frame rate varies if intervals between frames differ by more than both; rounding to milliseconds alone does not
+reach that."""
 
 MAX_SAMPLE_ASPECT = 4.0
-"""Pixels further from square than this are a damaged header, and taken for square; the widest in use are 2:1 (H.264,
+"""Pixels further from square than this mean a damaged header, and count as square; the widest in use are 2:1 (H.264,
 table E-1)."""
 
 

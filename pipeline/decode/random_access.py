@@ -1,6 +1,6 @@
-"""Frames at given times: random access through decord, and through PyAV for what decord refuses.
+"""Frames at given times: random access through decord, or through PyAV where decord cannot read a file.
 
-decord seeks fast but opens no images and gives up on a file at its first damaged packet; PyAV decodes past it.
+decord seeks fast, but opens no images and fails at the first damaged packet of a file; PyAV decodes past it.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ def frames_at(
     Raises:
         MediaError: as `open_video`, or `no_frames`.
     """
-    if not _has_honest_length(path):
+    if not _declares_plausible_length(path):
         return np.stack(_reduced(_decoded_at(path, times_us), box, displayed, size))
     decord = _load_decord()
     try:
         reader = decord.VideoReader(path, num_threads=1)
         starts_s = reader.get_frame_timestamp(range(len(reader)))[:, 0]
         if np.unique(starts_s).size < starts_s.size:
-            raise RuntimeError("decord tells no times, as of MPEG program streams")
+            raise RuntimeError("decord gives no times, as for MPEG program streams")
         starts_us = np.round(starts_s * MICROSECONDS).astype(np.int64)
         order = np.argsort(starts_us, kind="stable")
         positions = np.searchsorted(starts_us[order], np.asarray(times_us) + TIME_SLACK_US, side="right") - 1
@@ -69,9 +69,9 @@ def frames_at(
 
 @cache
 def _load_decord() -> ModuleType:
-    """Import decord without the CUDA libraries that it loads for the whole process where it finds them.
+    """Import decord without the CUDA libraries that it would load for the whole process.
 
-    Among them is NVBLAS, which then takes torch's matrix products on the CPU over, and crashes without a GPU.
+    Among them is NVBLAS, which would take over torch's matrix products on the CPU, and crashes without a GPU.
     """
     found = sys.modules.pop(CUDA_PACKAGES, None)
     sys.modules[CUDA_PACKAGES] = None  # pyright: ignore[reportArgumentType] - how a module is declared missing
@@ -88,8 +88,9 @@ def _load_decord() -> ModuleType:
 CUDA_PACKAGES = "nvidia"
 
 
-def _has_honest_length(path: str) -> bool:
-    """Whether the header declares no more frames than the file has bytes: decord makes room for all of them at once.
+def _declares_plausible_length(path: str) -> bool:
+    """Whether the header declares no more frames than the file has bytes, since decord allocates memory for all of
+    them.
 
     Raises:
         MediaError: as `open_video`.
@@ -119,7 +120,7 @@ def _decoded_at(path: str, times_us: Sequence[int]) -> Iterator[np.ndarray]:
 
 
 def _decoded_from(path: str, time_us: int) -> Iterator[tuple[int, av.video.frame.VideoFrame]]:
-    """Presentation times and frames from the key frame before a time on, or from the start where that is not found."""
+    """Presentation times and frames from the last key frame before a time, or from the start if that is not found."""
     if time_us > 0:
         container, stream = open_video(path)
         with container:
@@ -159,9 +160,10 @@ def _read_one(reader: decord.VideoReader, index: int) -> np.ndarray:
 
 
 def _without_padding(frame: np.ndarray) -> np.ndarray:
-    """A decord frame as (H, W, 3): at widths of 16, 24, 32, 48, 96 and 144 px it takes rows' padding for channels.
+    """A decord frame as (H, W, 3): at widths of 16, 24, 32, 48, 96 and 144 px decord takes the rows' padding for
+    channels.
 
-    Seen in decord2 3.4.0, whose `get_batch` refuses such files; one frame at a time comes whole, and as fast.
+    Seen in decord2 3.4.0. Its `get_batch` refuses such files; reading single frames works, and is as fast.
     """
     height, width = frame.shape[:2]
     return frame if frame.shape[2] == 3 else frame.reshape(height, -1)[:, : 3 * width].reshape(height, width, 3)

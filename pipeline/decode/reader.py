@@ -1,4 +1,4 @@
-"""One-pass decoding through PyAV: frames in order, reduced as they stream past; codec errors become reasons."""
+"""Decoding in one pass through PyAV: frames in order, with their times; codec errors are counted, not raised."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NOMINAL_FPS = 25.0
 
 
 class MediaError(Exception):
-    """An input that cannot be used: `reason` is one word for the tables, `detail` what the decoder said."""
+    """An input that cannot be used: `reason` is one word for the tables, `detail` what the decoder reported."""
 
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)
@@ -57,13 +57,13 @@ def _best_stream(container: av.container.InputContainer) -> av.video.stream.Vide
         raise MediaError("no_video_stream", f"{len(container.streams)} streams, none of them video")
     if stream.codec_context is None:
         raise MediaError("unknown_codec", f"video stream {stream.index} is in no codec that FFmpeg knows")
-    if stream.codec_context.width and stream.codec_context.height:  # else FFmpeg has not found out yet
-        require_bearable_size(stream.codec_context.width, stream.codec_context.height)
+    if stream.codec_context.width and stream.codec_context.height:  # else FFmpeg does not know yet
+        require_readable_size(stream.codec_context.width, stream.codec_context.height)
     return stream
 
 
 def _refuse_playlist(path: str) -> None:
-    """A list that FFmpeg would follow to other files of this machine is no video, whatever it is called."""
+    """Refuse a playlist, which FFmpeg would follow to other files of this machine."""
     with open(path, "rb") as file:
         if file.read(len(PLAYLIST_MAGIC)) == PLAYLIST_MAGIC:
             raise MediaError("unreadable", "a list of files for FFmpeg's concat demuxer")
@@ -71,15 +71,15 @@ def _refuse_playlist(path: str) -> None:
 
 PLAYLIST_MAGIC = b"ffconcat version"
 MAX_SIDE_PX, MAX_PIXELS_PX = 32_767, 142_606_336
-"""The largest picture that is read: that of the highest level of H.265 (7.2, table A.8), and of any side what OpenCV's
-16-bit coordinates reach."""
+"""The largest picture that is read: as many pixels as the highest level of H.265 allows (7.2, table A.8), and sides
+within OpenCV's 16-bit coordinates."""
 MIN_SIDE_PX, MAX_ASPECT = 16, 16
-"""The smallest picture: one block of the usual codecs; and as much of its shorter side is left when the longer one is
-reduced to the 256 px that measures look at."""
+"""The smallest picture that is read: one block of the usual codecs. With this aspect, as much of the shorter side is
+left when the longer one is reduced to the 256 px that measures read."""
 
 
-def require_bearable_size(width: int, height: int) -> None:
-    """Refuse a picture so large that a few of them fill a machine's memory, or too small to measure.
+def require_readable_size(width: int, height: int) -> None:
+    """Refuse a picture that is so large that a few fill a machine's memory, or too small to measure.
 
     Raises:
         MediaError: `too_large` or `too_small`.
@@ -94,22 +94,22 @@ def require_bearable_size(width: int, height: int) -> None:
 
 @dataclass
 class FrameReader:
-    """Decoded frames in presentation order, with the packets that failed counted, never fatal.
+    """Decoded frames in presentation order; packets that the decoder refuses are counted and passed over.
 
-    `times_us` grows with every frame: strictly increasing presentation times.
+    `times_us` holds the presentation times of the frames so far, strictly increasing.
     """
 
     container: av.container.InputContainer
     stream: av.video.stream.VideoStream
     prefetch: bool = False
-    """Decode in a thread beside whoever takes the frames, some frames ahead."""
+    """Decode in a thread of its own, some frames ahead."""
     motion_vectors: bool = False
-    """Have the decoder hand its motion vectors on with the frames, which costs it about 7% (720p H.264)."""
+    """Export the codec's motion vectors with the frames, which costs the decoder about 7% (720p H.264)."""
     times_us: list[int] = field(default_factory=list)
     error_times_us: list[int] = field(default_factory=list)
     last_duration_us: int = 0
     packet_bytes: int = 0
-    """Size of the packet that held the frame read last; 0 where packets carry no time."""
+    """Size of the packet of the last frame read; 0 where packets carry no time."""
 
     def __post_init__(self) -> None:
         codec = self.stream.codec_context
@@ -150,7 +150,7 @@ class FrameReader:
                         del sizes[next(iter(sizes))]
                 for frame in packet.decode():
                     if isinstance(frame, av.video.frame.VideoFrame):
-                        require_bearable_size(frame.width, frame.height)
+                        require_readable_size(frame.width, frame.height)
                         num_bytes = 0 if frame.pts is None else sizes.pop(frame.pts, 0)
                         yield frame, *clock.read(frame), num_bytes
             except av.error.FFmpegError:
@@ -160,7 +160,7 @@ class FrameReader:
 
 
 class _Clock:
-    """Times of frames that grow whatever the stream says."""
+    """Times of frames, strictly increasing whatever the stream says."""
 
     def __init__(self, stream: av.video.stream.VideoStream) -> None:
         self._usual_us = round(MICROSECONDS / float(stream.average_rate or NOMINAL_FPS))
@@ -181,22 +181,23 @@ class _Clock:
 
 
 def divided(number: int, by: int) -> int:
-    """The nearest integer to a quotient, halves to the even one, as `round` does; a tenth of the time of a Fraction."""
+    """The nearest integer to a quotient, halves to even, like `round` of a Fraction but ten times as fast."""
     whole, rest = divmod(number, by)
     return whole + (2 * rest > by or (2 * rest == by and whole % 2))
 
 
 LARGE_PX = 1920 * 1088
-"""Pictures above take longer to decode than to measure, and FFmpeg's own threads share that; below they cost more than
-they give."""
+"""Larger pictures take longer to decode than to measure, so FFmpeg's own threads help; for smaller ones they cost more
+than they save."""
 MAX_AHEAD_FRAMES, MAX_AHEAD_BYTES = 24, 48 * 2**20
-"""How many decoded frames may wait: about five looks' worth, which take ten times as long as a frame between them."""
+"""Decoded frames that may wait. A sampled frame takes ten times as long to measure as one between samples; this covers
+about five samples."""
 MAX_WAITING_SIZES = 256
-"""Sizes of packets whose frame has not come; more than any codec reorders."""
+"""Most packets whose size is kept until their frame is decoded; more than any codec reorders."""
 
 
 MAX_DECODE_ERRORS = 10_000
-"""A stream that refuses more packets than this is given up; what decoded before stands."""
+"""After more refused packets decoding ends; what was decoded before is kept."""
 
 
 def rotation_turns(rotation_deg: int) -> int:

@@ -1,7 +1,7 @@
-"""Shots and clips: what lies between transitions, divided where it is long, and never lost.
+"""Shots and clips: a shot is the frames between two transitions, and is divided into clips where it is long.
 
-A clip holds frames of one shot only: those of a dissolve or a fade lie in no clip that is offered for training.
-Panda-70M (Chen et al. 2024) stitches shots that a cut divides but that look alike; so does `stitch`.
+A clip holds frames of one shot only: those of a dissolve or a fade are in no clip. `stitch` joins shots on both sides
+of a cut that look alike, as Panda-70M does (Chen et al. 2024).
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ def clip_spans(
 ) -> list[Span]:
     """Clips between transitions, in order; frames of gradual transitions lie in none.
 
-    However short a shot is, it has a clip: to reject it is the rules' affair. A video that is nothing but one
-    transition is one clip.
+    Every shot has a clip, however short it is; the rules may reject it. A video that is all one transition is one clip.
 
     Args:
-        transitions: in order, not overlapping, as detectors tell them.
+        transitions: in order, not overlapping, as detectors return them.
         times_us: when each frame is shown, strictly increasing.
         end_us: when the last one ends.
     """
@@ -43,10 +42,10 @@ def clip_spans(
 def stitch(
     transitions: Sequence[Transition], distance: Callable[[Transition], float | None], max_distance: float
 ) -> list[Transition]:
-    """Without the hard cuts whose sides look alike.
+    """The transitions without the hard cuts whose sides look alike.
 
     Args:
-        distance: of the frames just before and just after a hard cut, such as L2 between their unit embeddings; None
+        distance: between the frames just before and just after a hard cut, such as L2 of their unit embeddings; None
             keeps the cut.
     """
     kept = []
@@ -58,7 +57,7 @@ def stitch(
 
 
 def _shots(transitions: Sequence[Transition], num_frames: int) -> list[tuple[int, int]]:
-    """Frames [first, last) of each shot; empty ones, before a fade in at the start, are none."""
+    """Frames [first, last) of each shot; an empty one, such as before a fade in at the start, does not count."""
     starts = [0, *(transition.end for transition in transitions)]
     ends = [*(transition.first for transition in transitions), num_frames]
     return [(first, last) for first, last in zip(starts, ends, strict=True) if last > first]

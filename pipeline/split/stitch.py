@@ -1,7 +1,6 @@
-"""Stitching: shots of one scene that a cut divides, a jump cut or an occlusion, become one again (Panda-70M, Chen et
-al. 2024).
+"""Stitching: shots of one scene that a jump cut or an occlusion divides become one again (Panda-70M, Chen et al. 2024).
 
-The frames on both sides of a hard cut are read again, by random access, and embedded; where their unit vectors lie
+The frames on both sides of a hard cut are read again, by random access, and embedded. Where their unit vectors are
 close together, the cut is no boundary. Off unless the recipe gives a distance.
 """
 
@@ -20,9 +19,10 @@ from schemas.recipe.embedding import EmbeddingConfig
 from schemas.recipe.split import SplitConfig
 
 MAX_PIXELS_PX = 224 * 224
-"""What image towers look at."""
+"""The usual input size of image embedding models."""
 FRAMES_AWAY = 2
-"""How far from the cut, within their shots, the two frames are taken: those beside it may hold a trace of the other."""
+"""How far from the cut, within their shots, the two frames are taken: a frame beside the cut may hold a trace of the
+other shot."""
 
 
 def stitched(

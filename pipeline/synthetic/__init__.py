@@ -1,1 +1,1 @@
-"""The synthetic corpus: clips and videos made from a seed, whose truth is known because it was drawn."""
+"""The synthetic corpus: clips and videos drawn from a seed, so that what is true of them is known."""

@@ -1,8 +1,8 @@
-"""A script is a video before it is drawn: its shots, how each joins the next, its bars, overlays and frame times.
+"""A script describes a video to draw: its shots, how each joins the next, its bars, overlays and frame times.
 
-`frames` draws it one picture at a time, `video_truth` says what will be true of it. Every picture is a sum of layers,
-one for each shot on screen, weighted by the ramps at the shot's ends: two complementary ramps that overlap are a
-dissolve, two that follow each other are a fade through black, and no ramp is a cut.
+`frames` draws it one picture at a time; `video_truth` says what is true of it. Every picture is a sum of layers, one
+for each shot on screen, weighted by the ramps at the shot's ends: two complementary ramps that overlap are a dissolve,
+two that follow each other are a fade through black, and no ramp is a cut.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from pipeline.synthetic.truth import Cut, Overlay, ShotTruth, Transition, VideoT
 from pipeline.synthetic.world import Scene, detailed_caption, short_caption
 
 MIN_DURATION_S = 0.5
-"""A shot that is shown for less must be rejected."""
+"""A shorter shot must be rejected."""
 DARK_GAIN = 0.1
+"""Gain of shots that must be rejected as too dark."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Joint:
-    """How a shot gives way to the next: `cut`, `dissolve` or `fade`, the last two over `num_frames` of either shot."""
+    """How one shot joins the next: `cut`, `dissolve` or `fade`, the last two over `num_frames` of either shot."""
 
     kind: str = "cut"
     num_frames: int = 0
@@ -80,7 +81,7 @@ class Script:
         return [Fraction(tick, self.tick_fps) for tick in ticks]
 
     def ramps(self, index: int) -> tuple[int, int]:
-        """How many frames a shot takes to come and to go."""
+        """How many frames a shot takes to fade in and to fade out."""
         joints = (Joint(), *self.joints, Joint())
         return joints[index].num_frames, joints[index + 1].num_frames
 
@@ -113,7 +114,7 @@ def frames(script: Script) -> Iterator[np.ndarray]:
 
 
 def video_truth(script: Script, file: str, time_base: Fraction, **facts) -> VideoTruth:
-    """What will be true of the file that holds a script, its times rounded to the container's `time_base`."""
+    """What is true of the file of a script, its times rounded to the container's `time_base`."""
     num_frames = script.num_frames if script.num_frames_kept is None else script.num_frames_kept
     times_s = script.times_s()[: num_frames + 1]
     times_us = [round(round(time / time_base) * time_base * 1_000_000) for time in times_s]
@@ -178,7 +179,7 @@ def _verdict(script: Script, shot: Shot, duration_s: float) -> tuple[tuple[str, 
         must.append("duration_s")
     if shot.gain <= DARK_GAIN:
         must.append("brightness")
-        may.append("motion_px_s")  # in the dark, what moves is lost in the codec's noise
+        may.append("motion_px_s")  # in the dark, motion is lost in the codec's noise
     elif is_still(shot.scene) and not any(overlay.kind == "ticker" for overlay in script.overlays):
         must.append("motion_px_s")
     elif not moves_clearly(shot.scene):
@@ -194,7 +195,7 @@ def is_still(scene: Scene) -> bool:
 def moves_clearly(scene: Scene) -> bool:
     """The camera moves, or something large and quick does.
 
-    The flow of anything less, on a busy background, was seen to vanish among still pixels.
+    The flow of less motion, on a busy background, was seen to vanish among still pixels.
     """
     return scene.camera != "still" or any(
         t.direction != "still" and t.size == "large" and t.speed == "quickly" for t in scene.things

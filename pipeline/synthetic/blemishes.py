@@ -1,4 +1,4 @@
-"""Pictures spoilt in known ways, and recordings that are no footage: stimuli of the technical measures and the tells.
+"""Pictures degraded in known ways: test input for the technical measures and the tells.
 
 Frames are (H, W, 3) uint8 RGB, or (H, W) where only luma matters; lists of them are videos.
 """
@@ -46,7 +46,7 @@ def blurred(picture: np.ndarray, sigma_px: float) -> np.ndarray:
 
 
 def panned(picture: np.ndarray, num_frames: int, step_px: int) -> list[np.ndarray]:
-    """A window that slides over a picture by whole pixels a frame; it is narrower by all of the way."""
+    """A window that moves over a picture by whole pixels a frame; it is narrower by the whole distance."""
     width = picture.shape[1] - step_px * (num_frames - 1)
     return [np.ascontiguousarray(picture[:, step_px * i : step_px * i + width]) for i in range(num_frames)]
 
@@ -78,7 +78,7 @@ def flickering(frames: Sequence[np.ndarray], amplitude: float, period: int = 2) 
 
 
 def faded(frames: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """From black to full light, evenly."""
+    """From black to full brightness, evenly."""
     return [_gained(frame, i / (len(frames) - 1)) for i, frame in enumerate(frames)]
 
 

@@ -1,4 +1,4 @@
-"""Borders put around pictures: bars, plain colours, gradients, blurred fill-ins, each with the picture's true box."""
+"""Borders around pictures: bars, plain colours, gradients and blurred fill-ins, each with the picture's true box."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.synthetic.overlays import FONT
 
 STUDIO_BLACK = (0, 0, 0)
 SUBTITLE_WIDTH = 0.8
-"""Subtitles stay within this share of the frame's width, as title-safe areas ask."""
+"""Subtitles stay within this share of the frame's width, as in title-safe areas."""
 BLUR_FRAC = 0.03
 """Standard deviation of a fill-in's blur, as a share of the frame's longer side."""
 

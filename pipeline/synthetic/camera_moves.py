@@ -1,11 +1,11 @@
-"""A virtual camera over a still picture: clips whose camera motion is known because it was drawn.
+"""A virtual camera over a still picture: clips whose camera motion is known.
 
-The camera looks at a window of a larger picture. Its pose is a centre, a scale and an angle; a view pixel q, measured
+The camera shows a window of a larger picture. Its pose is a centre, a scale and an angle; a view pixel q, measured
 from the view's middle, shows the picture at c + R(angle) q / scale. A camera that pans right moves c to the right, so
 that the content moves left; one that zooms in raises the scale.
 
-Speeds are given at the picture's edge: pans and tilts move the content by that share of the view's longer side each
-second, zooms and rolls move so what lies half the longer side from the middle.
+Speeds are given at the picture's edge, as a share of the view's longer side a second: that of all content in pans and
+tilts, and in zooms and rolls that of points half the longer side from the middle.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ SHAKE_HZ = (2.3, 3.7, 5.9)
 class MovingObject:
     """A textured ellipse that crosses the view in front of the picture.
 
-    `area_frac` is its share of the view when whole inside it, `speed_frac` the share of the longer side it moves a
-    second; it starts so that it is in the view's middle at half time.
+    `area_frac` is its share of the view when all of it is inside, `speed_frac` the share of the longer side that it
+    moves a second. It is in the view's middle at half time.
     """
 
     area_frac: float
@@ -39,7 +39,7 @@ class MovingObject:
 
 @dataclass(frozen=True)
 class CameraMove:
-    """What the camera does for how long. `clockwise` is the way a roll turns the content."""
+    """What the camera does, and for how long. `clockwise` is how a roll turns the content."""
 
     kind: MoveKind
     speed_frac: float = 0.1
@@ -87,7 +87,7 @@ def pose_at(move: CameraMove, progress_s: float, long_side_px: int) -> Pose:
 
 
 def _shaken(move: CameraMove, progress_s: float, long_side_px: int) -> Pose:
-    """Sums of sinusoids with the root mean square speed asked for, half of its square on each axis."""
+    """Sums of sinusoids with the wanted root mean square speed, half of its square on each axis."""
     phases = np.random.default_rng(move.seed).uniform(0, 2 * np.pi, (2, len(SHAKE_HZ)))
     omega = 2 * np.pi * np.array(SHAKE_HZ)
     amplitude = move.speed_frac * long_side_px / np.sqrt(len(SHAKE_HZ)) / omega
@@ -111,8 +111,8 @@ def render(picture: np.ndarray, move: CameraMove, width: int, height: int) -> It
     """The clip's frames, (height, width, 3) uint8 RGB.
 
     Args:
-        picture: (H, W, 3) uint8 RGB; it is looked at from its middle, reduced beforehand where that lets the whole
-            move fit.
+        picture: (H, W, 3) uint8 RGB; the move is around its middle, and the picture is reduced if that lets the move
+            fit.
     Raises:
         ValueError: the move would leave the picture even at the smallest size at which it fills the view.
     """
@@ -135,7 +135,7 @@ def render(picture: np.ndarray, move: CameraMove, width: int, height: int) -> It
 
 
 LEAST_DETAIL = 0.5
-"""A picture pixel is blown up to at most two view pixels."""
+"""A picture pixel is enlarged to at most two view pixels."""
 MOST_DETAIL = 2.0
 """A view pixel covers at most two picture pixels, however large the picture."""
 
@@ -173,7 +173,7 @@ def _view(levels: list[np.ndarray], pose: Pose, zoom: float, width: int, height:
 
 @dataclass(frozen=True)
 class _Sprite:
-    """A moving object as drawn: its colours, its soft mask, and its way through the view."""
+    """A moving object to draw: its colours, its soft mask, and its path through the view."""
 
     colours: np.ndarray
     mask: np.ndarray
@@ -210,10 +210,10 @@ TEXTURES: tuple[Texture, ...] = ("grain", "clouds", "patches", "checker", "strip
 
 
 def draw_texture(kind: Texture, width: int, height: int, seed: int = 0) -> np.ndarray:
-    """A picture to look at, (height, width, 3) uint8 RGB, of fine noise, noise of all scales, flat patches and so on.
+    """A picture for the camera, (height, width, 3) uint8 RGB: fine noise, noise of all scales, flat patches and so on.
 
-    Checks and stripes have uneven widths and a shade of their own each: an even pattern that moves by its own period
-    looks like one that stands still, and no measure could tell.
+    Checks and stripes have uneven widths and different shades: an even pattern that moves by its period would look like
+    one that stands still.
     """
     rng = np.random.default_rng([seed, TEXTURES.index(kind)])
     match kind:
@@ -244,7 +244,7 @@ def _noise(rng: np.random.Generator, height: int, width: int, sigma_px: float) -
 
 
 def _bands(rng: np.random.Generator, length: int) -> np.ndarray:
-    """A row of bands of 8 to 40 px, each of a shade of its own, from -1 to 1, dark and light in turns."""
+    """A row of bands of 8 to 40 px, each with its own shade, from -1 to 1, dark and light in turns."""
     widths = rng.integers(8, 40, length // 8 + 1)
     shades = rng.uniform(0.2, 1.0, len(widths)) * np.where(np.arange(len(widths)) % 2, 1, -1)
     return np.repeat(shades, widths)[:length].astype(np.float32)

@@ -1,8 +1,8 @@
-"""Draw a corpus of real video files whose truth is known: `python -m pipeline.synthetic.corpus --out FOLDER`.
+"""Draw a corpus of video files whose truth is known: `python -m pipeline.synthetic.corpus --out FOLDER`.
 
 FOLDER/videos/        the files, whole and broken
 FOLDER/inputs.jsonl   one line a file: uri, title, alt_text, licence
-FOLDER/truth.json     what is true of them (`truth.py`), out of the way of whoever is to find it out
+FOLDER/truth.json     what is true of them (`truth.py`); the pipeline does not read it
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def draw_corpus(
     """Draw a corpus and write its list and its truth; a file of the same name is replaced.
 
     Args:
-        num_videos: how many different videos, through STYLES in order and then again with other scenes. Always
-            added: three copies of the first (the same bytes, encoded again, and in other colours), two images,
-            and five broken ones, and one that breaks off before its end.
+        num_videos: how many different videos, in the order of STYLES and then again with other scenes. Always added:
+            three copies of the first (the same bytes, encoded again, and in other colours), two images, five broken
+            files, and one that breaks off before its end.
     Raises:
         ValueError: `num_videos` is below 1.
     """
@@ -67,7 +67,7 @@ def draw_video(
 ) -> VideoTruth:
     """Draw one long mp4 with a hard cut every few seconds, of at least `duration_s`.
 
-    Six shots are drawn and encoded; their packets are then repeated, so ten minutes cost little more than one loop.
+    Six shots are drawn and encoded; then their packets are repeated, so ten minutes take little longer than six shots.
     """
     turns = num_turns(duration_s, LONG_SHOT_S * LONG_NUM_SHOTS)
     script = write_long_script(
@@ -122,7 +122,7 @@ class _Drawing:
         return _encode(path, script, style.encoding)
 
     def first_script(self, path: Path) -> tuple[Script, Path]:
-        """The first video's script, its shots marked as seen before, and where it lies."""
+        """The first video's script, its shots marked as near duplicates, and the path of its file."""
         script = write_script(self.first_style, f"{self.seed}-0")
         shots = tuple(replace(s, near_duplicate_of=f"{self.first_file}#{i}") for i, s in enumerate(script.shots))
         return replace(script, shots=shots), path.with_name(self.first_file)
@@ -162,7 +162,7 @@ class _Drawing:
         return replace(truth, shots=(shot,), fps=None, duration_us=None)
 
     def cut_short(self, path: Path) -> VideoTruth:
-        """A webm that breaks off within its second shot, though its header promises all of it."""
+        """A webm that breaks off within its second shot, though its header announces all of it."""
         script = write_script(CUT_SHORT_STYLE, self.seed)
         kept = script.starts[1] + script.shots[1].num_frames * 4 // 5
         encoding = CUT_SHORT_STYLE.encoding
@@ -198,7 +198,7 @@ def _numbered(index: int, style: Style) -> str:
 
 
 def _write_list(path: Path, videos_dir: Path, truth: Truth) -> None:
-    """One JSON object a line for every file, with the words that a web page might carry beside it."""
+    """One line of JSON for every file, with the words that a web page might have beside it."""
     lines = []
     for video in truth.videos:
         alt_text = video.shots[0].short_caption if video.shots else ""

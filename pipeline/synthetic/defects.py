@@ -1,4 +1,4 @@
-"""Files that are broken in the ways that downloads are, each with the reason that a probe must give."""
+"""Files that are broken as downloads are, each with the reason that a probe must give."""
 
 from __future__ import annotations
 
@@ -65,6 +65,6 @@ WITHOUT_SOURCE: dict[str, tuple[str, Callable[[Path], None]]] = {
 
 
 def _packet_spans(path: Path) -> list[tuple[int, int]]:
-    """Where each packet of the video lies in its file: (offset, size) in bytes."""
+    """Offset and size in bytes of each packet of the video in its file."""
     with av.open(str(path)) as container:
         return [(packet.pos or 0, packet.size) for packet in container.demux(video=0) if packet.size]

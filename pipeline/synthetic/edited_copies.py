@@ -1,7 +1,7 @@
-"""Copies of a clip as they are met in the wild: twelve edits, each a file, none of which makes another clip of it.
+"""Copies of a clip as they are found on the web: twelve edits, each a file, after which it is still the same clip.
 
 The kinds are those that copy-detection benchmarks try (Douze et al. 2009, "INRIA Copydays"; Jiang et al. 2014,
-"VCDB"; ThreatExchange's vPDQ), as far as they leave the whole picture on screen.
+"VCDB"; ThreatExchange's vPDQ), as far as the whole picture stays on screen.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NARROW, WIDE = Fraction(4, 3), Fraction(16, 9)
 
 @dataclass(frozen=True)
 class Footage:
-    """A clip as its decoded frames: `pictures` gives (H, W, 3) uint8 RGB anew at every call."""
+    """A clip as its decoded frames: every call of `pictures` gives them from the first, (H, W, 3) uint8 RGB."""
 
     pictures: Callable[[], Iterator[np.ndarray]]
     num_frames: int
@@ -97,12 +97,13 @@ def _rescale(factor: Fraction) -> Callable[[Path, Path], None]:
     return edit
 
 
-def _choose(times: Callable[[int], list[int]], rate: Fraction = Fraction(1)) -> Callable[[Path, Path], None]:
-    """Keep the frames that `times` numbers, out of the count of all; `rate` is that of the copy over the source's."""
+def _choose(kept_of: Callable[[int], list[int]], rate: Fraction = Fraction(1)) -> Callable[[Path, Path], None]:
+    """Keep the frames whose numbers `kept_of` gives for a number of frames; `rate` is the copy's rate over the
+    source's."""
 
     def edit(source: Path, path: Path) -> None:
         footage = Footage.of(source)
-        kept = times(footage.num_frames)
+        kept = kept_of(footage.num_frames)
         wanted = set(kept)
         pictures = (picture for index, picture in enumerate(footage.pictures()) if index in wanted)
         write_clip(path, pictures, len(kept), footage.fps * rate, Encoding())
@@ -128,7 +129,7 @@ def _every(step: Fraction) -> Callable[[int], list[int]]:
 
 
 def _letterboxed(picture: np.ndarray) -> np.ndarray:
-    """Black bars that bring a wide picture to 4:3, and any other to 16:9."""
+    """Black bars that make a wide picture 4:3, and any other 16:9."""
     height, width = picture.shape[:2]
     if Fraction(width, height) > NARROW:
         border = round((width / NARROW - height) / 4) * 2

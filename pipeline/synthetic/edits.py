@@ -1,7 +1,7 @@
 """Composed edits: shots of real and synthetic footage joined by cuts, dissolves and fades at known frames.
 
-What looks like a cut and is none is there too, at known frames: flashes, whip pans, things that cross the picture.
-An edit is planned from a seed and a pile of footage, then drawn picture by picture; its truth follows from the plan.
+They also have, at known frames, what looks like a cut and is not: flashes, whip pans, objects that cross the picture.
+An edit is planned from a seed and some footage, then drawn picture by picture; its truth follows from the plan.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.synthetic.edits_shots import EditShot, Flash, Look, Passer, Whip, picture
+from pipeline.synthetic.edits_shots import EditShot, Flash, Passer, View, Whip, picture
 from pipeline.synthetic.encode import Encoding, encode
 
 JointKind = Literal["cut", "dissolve", "fade"]
@@ -23,18 +23,20 @@ JointKind = Literal["cut", "dissolve", "fade"]
 WIDTH, HEIGHT = 320, 180
 FRAME_RATES = (24, 25, 30)
 SHOT_S = (0.8, 7.0)
-"""Shortest and longest shot, drawn evenly on a logarithmic scale."""
+"""Shortest and longest shot; lengths are evenly distributed on a logarithmic scale."""
 JOINTS = {"cut": 0.6, "dissolve": 0.22, "fade": 0.18}
+"""Share of each kind of joint."""
 DISSOLVE_FRAMES, FADE_FRAMES, HELD_FRAMES = (4, 48), (6, 30), (0, 12)
 FLASH_FRAMES, WHIP_FRAMES, PASSER_FRAMES = (1, 4), (5, 14), (4, 12)
 FLASH_SHARE, WHIP_SHARE, PASSER_SHARE = 0.2, 0.15, 0.15
-"""Shares of the shots in which such a thing happens."""
+"""Shares of the shots with a flash, a whip pan, a passer-by."""
 CLEARANCE_FRAMES = 8
-"""Between a transition and what is none, so that the truth of a detection near either is plain."""
+"""Least distance between a transition and something that only looks like one, so that a detection near either can be
+judged."""
 JUMP_CUT_SHARE = 0.15
-"""Of the cuts, those to another view of the same footage."""
+"""Share of the cuts that lead to another view of the same footage."""
 MIN_CHANGE = 8.0
-"""Mean difference, of 255, of the pictures on both sides of a joint: what is less is hardly seen."""
+"""Least mean difference, of 255, of the pictures on both sides of a joint; less is hardly seen."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,13 @@ class EditJoint:
 
     @property
     def frames_of_new(self) -> int:
-        """For how many of them the new shot runs already."""
+        """During how many of them the new shot plays already."""
         return self.out_frames if self.kind == "dissolve" else self.in_frames
 
 
 @dataclass(frozen=True)
 class Edit:
-    """Shots, how many frames each is seen alone, and the joints between them."""
+    """Shots, how many frames of each are seen alone, and the joints between them."""
 
     fps: int
     shots: tuple[EditShot, ...]
@@ -112,7 +114,7 @@ def plan_edit(seed: int, footage: Sequence[np.ndarray], duration_s: float) -> Ed
 
 
 def truth(edit: Edit) -> EditTruth:
-    """Where everything lies in the edit that `pictures` draws."""
+    """Where everything is in the edit that `pictures` draws."""
     transitions: list[TrueTransition] = []
     flashes: list[tuple[int, int]] = []
     fast: list[tuple[int, int]] = []
@@ -188,7 +190,7 @@ def _shot(rng: random.Random, footage: Sequence[np.ndarray]) -> EditShot:
     index = rng.randrange(len(footage))
     zoom = rng.uniform(1.0, 1.8)
     reach = (zoom - 1) / 2
-    look = Look(
+    view = View(
         zoom=zoom,
         start=(rng.uniform(-reach, reach), rng.uniform(-reach, reach)),
         drift=(rng.gauss(0, 0.001), rng.gauss(0, 0.001)),
@@ -197,7 +199,7 @@ def _shot(rng: random.Random, footage: Sequence[np.ndarray]) -> EditShot:
         gains=(rng.uniform(0.7, 1.2), rng.uniform(0.7, 1.2), rng.uniform(0.7, 1.2)),
         channels=(2, 1, 0) if rng.random() < 0.2 else (0, 1, 2),
     )
-    return EditShot(index, look, first_frame=rng.randrange(len(footage[index])))
+    return EditShot(index, view, first_frame=rng.randrange(len(footage[index])))
 
 
 def _next_shot(
@@ -209,8 +211,8 @@ def _next_shot(
     while True:
         new = _shot(rng, footage)
         if jumps:
-            look = replace(new.look, gains=old.look.gains, channels=old.look.channels, mirrored=old.look.mirrored)
-            new = replace(new, footage=old.footage, look=look, first_frame=rng.randrange(len(footage[old.footage])))
+            view = replace(new.view, gains=old.view.gains, channels=old.view.channels, mirrored=old.view.mirrored)
+            new = replace(new, footage=old.footage, view=view, first_frame=rng.randrange(len(footage[old.footage])))
         after = picture(new, footage[new.footage], 0, WIDTH, HEIGHT)
         if np.abs(after - before).mean() >= MIN_CHANGE:
             return new
@@ -218,7 +220,7 @@ def _next_shot(
 
 
 def _with_events(rng: random.Random, shot: EditShot, come: int, clear: int) -> EditShot:
-    """A shot in whose clear part a flash, a whip pan or a passer-by happens, where there is room."""
+    """A shot with a flash, a whip pan or a passer-by in its clear part, where there is room."""
 
     def placed(frames: tuple[int, int], share: float) -> tuple[int, int] | None:
         length = rng.randint(*frames)

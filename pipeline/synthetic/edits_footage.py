@@ -1,4 +1,4 @@
-"""Footage for composed edits: stretches of real files in which nothing cuts, and synthetic scenes."""
+"""Footage for composed edits: stretches of real files without a cut, and synthetic scenes."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pipeline.synthetic.render import render
 from pipeline.synthetic.world import draw_scene
 
 LONG_SIDE_PX = 400
-DRAWN_SIZE = (400, 225)
-DRAWN_FRAMES = 96
+SYNTHETIC_SIZE = (400, 225)
+SYNTHETIC_FRAMES = 96
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def read_stretches(folder: Path, stretches: Stretches) -> list[np.ndarray]:
     """The frames of each range, (T, h, w, 3) uint8 RGB, the longer side reduced to LONG_SIDE_PX.
 
     Raises:
-        pipeline.media.MediaError: the file cannot be read.
+        MediaError: the file cannot be read.
         ValueError: it ends before a range does.
     """
     container, stream = open_video(str(folder / stretches.file))
@@ -53,7 +53,7 @@ def read_stretches(folder: Path, stretches: Stretches) -> list[np.ndarray]:
 def draw_footage(seed: int) -> np.ndarray:
     """A synthetic scene that moves, (T, h, w, 3) uint8 RGB."""
     scene = draw_scene(HELD_OUT_SEED + random.Random(f"footage-{seed}").randrange(HELD_OUT_SEED))
-    return render(scene, *DRAWN_SIZE, DRAWN_FRAMES)
+    return render(scene, *SYNTHETIC_SIZE, SYNTHETIC_FRAMES)
 
 
 def _reduced(picture: np.ndarray, turns: int) -> np.ndarray:

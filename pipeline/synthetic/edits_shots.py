@@ -1,7 +1,7 @@
 """Shots for composed edits: how a stretch of footage without a cut is shown, one picture at a time.
 
-A shot looks at its footage through a window that drifts; on the way the window may be whipped aside, something large
-may cross it, and flashes may go off. All of these change pictures strongly, and none is a cut.
+A shot shows its footage through a window that drifts. The window may be moved aside quickly (a whip pan), something
+large may cross it, and flashes may light it. All of these change pictures strongly, and none is a cut.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import cv2
 import numpy as np
 
 BLUR_SAMPLES = 5
+"""Pictures whose mean is a smeared one."""
 BLUR_FROM = 0.03
 """Share of the width per frame from which a moving window smears the picture, as a shutter does."""
 
 
 @dataclass(frozen=True)
 class Whip:
-    """The window is thrown aside by `travel` frame widths and heights, within frames [first, end) of the shot."""
+    """A whip pan: the window moves by `travel` frame widths and heights within frames [first, end) of the shot."""
 
     first: int
     end: int
@@ -47,8 +48,8 @@ class Flash:
 
 
 @dataclass(frozen=True)
-class Look:
-    """How footage is shown: the window's size as a share of it, where it starts and drifts, and colours."""
+class View:
+    """How footage is shown: how far it is zoomed in, where the window starts and drifts, and the colours."""
 
     zoom: float = 1.0
     start: tuple[float, float] = (0.0, 0.0)
@@ -65,7 +66,7 @@ class EditShot:
     """One shot; `footage` numbers its source, `first_frame` is where that starts to play."""
 
     footage: int
-    look: Look
+    view: View
     first_frame: int = 0
     whips: tuple[Whip, ...] = ()
     passers: tuple[Passer, ...] = ()
@@ -76,17 +77,17 @@ def picture(shot: EditShot, footage: np.ndarray, frame: int, width: int, height:
     """The shot's `frame`-th picture, (height, width, 3) uint8 RGB.
 
     Args:
-        footage: (T, h, w, 3) uint8 RGB; it plays to and fro.
+        footage: (T, h, w, 3) uint8 RGB; it plays forwards and backwards in turns.
     """
-    source = footage[_played(shot.first_frame + frame * shot.look.speed, len(footage))]
+    source = footage[_played(shot.first_frame + frame * shot.view.speed, len(footage))]
     here, there = _window(shot, frame), _window(shot, frame + 1)
     samples = BLUR_SAMPLES if np.abs(np.subtract(there, here)).max() >= BLUR_FROM else 1
     views = [
-        _view(source, shot.look, np.add(here, np.subtract(there, here) * k / samples), width, height)
+        _shown(source, shot.view, np.add(here, np.subtract(there, here) * k / samples), width, height)
         for k in range(samples)
     ]
     shown = views[0] if samples == 1 else np.mean(views, axis=0).astype(np.uint8)
-    gained = shown[..., shot.look.channels] * np.array(shot.look.gains, np.float32)
+    gained = shown[..., shot.view.channels] * np.array(shot.view.gains, np.float32)
     shown = np.ascontiguousarray(np.clip(gained, 0, 255).astype(np.uint8))
     for passer in shot.passers:
         _cross(passer, frame, shown)
@@ -98,7 +99,7 @@ def picture(shot: EditShot, footage: np.ndarray, frame: int, width: int, height:
 
 
 def _played(position: float, num_frames: int) -> int:
-    """Frame at a position of footage that runs to its end, back again, and so on."""
+    """Frame at a position of footage that plays to its end, back again, and so on."""
     turn = max(2 * (num_frames - 1), 1)
     index = int(position) % turn
     return min(index, turn - index)
@@ -106,7 +107,7 @@ def _played(position: float, num_frames: int) -> int:
 
 def _window(shot: EditShot, frame: int) -> tuple[float, float]:
     """Where the window's centre is, in frame widths and heights off the footage's own."""
-    x, y = (a + b * frame for a, b in zip(shot.look.start, shot.look.drift, strict=True))
+    x, y = (a + b * frame for a, b in zip(shot.view.start, shot.view.drift, strict=True))
     for whip in shot.whips:
         done = min(max((frame - whip.first) / (whip.end - whip.first), 0.0), 1.0)
         eased = done * done * (3 - 2 * done)
@@ -114,11 +115,11 @@ def _window(shot: EditShot, frame: int) -> tuple[float, float]:
     return x, y
 
 
-def _view(source: np.ndarray, look: Look, window: np.ndarray, width: int, height: int) -> np.ndarray:
-    """What the window sees; footage goes on beyond its edges as its mirror image."""
+def _shown(source: np.ndarray, view: View, window: np.ndarray, width: int, height: int) -> np.ndarray:
+    """What the window shows; beyond its edges footage continues as its mirror image."""
     h, w = source.shape[:2]
-    scale = look.zoom * max(width / w, height / h)
-    flip = -1.0 if look.mirrored else 1.0
+    scale = view.zoom * max(width / w, height / h)
+    flip = -1.0 if view.mirrored else 1.0
     to_screen = np.array(
         [
             [flip * scale, 0, width / 2 - flip * scale * w / 2 - window[0] * width],

@@ -1,4 +1,4 @@
-"""Frames to real files through PyAV, one frame in memory at a time, with nothing in the bytes that varies by run."""
+"""Frames to files through PyAV, one frame in memory at a time; the same frames give the same bytes in every run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from av.container import OutputContainer
 from PIL import Image
 
 TIME_BASES = {".mp4": Fraction(1, 90_000), ".mkv": Fraction(1, 1000), ".webm": Fraction(1, 1000)}
-"""The tick of each container: 90 kHz holds every usual frame rate exactly, Matroska always counts milliseconds."""
+"""The tick of each container: 90 kHz fits every usual frame rate exactly, Matroska always counts milliseconds."""
 CODEC_OPTIONS = {
     "libx264": {"preset": "veryfast", "crf": "20"},
     "libx265": {"preset": "ultrafast", "crf": "22", "x265-params": "log-level=none:pools=none:frame-threads=1"},
@@ -32,7 +32,7 @@ BITEXACT = {"fflags": "+bitexact"}
 class Encoding:
     """How frames are stored. `options` go on top of the codec's in CODEC_OPTIONS.
 
-    `rotation_deg_ccw` is the turn that a player must make; the stored picture lies turned the other way.
+    `rotation_deg_ccw` is how far a player must turn the picture; it is stored turned the other way.
     `sample_aspect_ratio` above 1 squeezes the stored picture horizontally.
     """
 
@@ -120,7 +120,8 @@ def repeat_packets(source: Path, path: Path, num_times: int, duration_s: Fractio
 
 
 def _mux(container: OutputContainer, packets: Iterable[av.Packet], lasts: dict[int, int]) -> None:
-    """Write packets, each with its frame's own duration: the encoder gives all the same, which ends a file wrongly."""
+    """Write packets, each with its frame's own duration: the encoder gives all the same, so that the end would be
+    wrong."""
     for packet in packets:
         packet.duration = lasts[packet.pts or 0]
         container.mux(packet)

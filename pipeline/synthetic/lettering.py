@@ -1,8 +1,8 @@
-"""Writing and signs painted onto given frames, with their truth: what an overlay detector is to find.
+"""Text and logos painted onto given frames, with their truth: what an overlay detector is to find.
 
-Four kinds lie over the picture and stand still, or run, whatever moves beneath them: subtitles, tickers, watermarks and
-title cards; a logo is a sign without letters. Scene text is a board that travels through the picture. The letters
-are OpenCV's own, which has seven of the world's scripts built in.
+Four kinds of text are laid over the picture, whatever moves beneath: subtitles, tickers, watermarks and title cards. A
+logo is a sign without letters. Scene text is a board that moves through the picture. The letters are OpenCV's own,
+which has seven scripts built in.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Lettered:
 
     @property
     def area_frac(self) -> float:
-        """Largest share of the picture under the writing at a time."""
+        """Largest share of the picture under the text at a time."""
         height, width = self.frames.shape[1:3]
         return max((b[2] * b[3] for b in self.boxes if b), default=0) / (width * height)
 
@@ -52,7 +52,7 @@ class Lettered:
 def letter(
     frames: np.ndarray, times_s: Sequence[float], kind: str, script: str, size_px: int, seed: int | str
 ) -> Lettered:
-    """Paint one piece of writing of a kind, chosen from a seed, onto a copy of the frames.
+    """Paint text of a kind, chosen from a seed, onto a copy of the frames.
 
     Args:
         frames: (T, H, W, 3) uint8 RGB.
@@ -65,7 +65,7 @@ def letter(
 
 
 def stamp_logo(frames: np.ndarray, size_px: int, alpha: float, seed: int | str) -> Lettered:
-    """Paint a sign without letters, `size_px` across, into a corner of a copy of the frames."""
+    """Paint a logo without letters, `size_px` across, into a corner of a copy of the frames."""
     rng = random.Random(f"logo-{seed}")
     frames = frames.copy()
     sign = np.zeros((size_px, size_px), np.uint8)
@@ -132,7 +132,7 @@ def _watermark(frames: np.ndarray, times_s: list[float], script: str, size_px: i
 
 
 def _title_card(frames: np.ndarray, times_s: list[float], script: str, size_px: int, rng: random.Random) -> Lettered:
-    """Lines on a plain card that fills the frame, or all of it but a margin; large enough words also without a card."""
+    """Lines on a plain card that fills the frame, or all of it but a margin; large words also without a card."""
     height, width = frames.shape[1:3]
     fits = _phrases_within(script, size_px, 0.8 * width)
     bare = size_px >= height / 10 and rng.random() < 0.4
@@ -159,7 +159,7 @@ def _title_card(frames: np.ndarray, times_s: list[float], script: str, size_px: 
 
 
 def _scene_text(frames: np.ndarray, times_s: list[float], script: str, size_px: int, rng: random.Random) -> Lettered:
-    """A board that travels a fifth of the picture or more during the clip, and turns and grows a little."""
+    """A board that moves by a fifth of the picture or more during the clip, and turns and grows a little."""
     height, width = frames.shape[1:3]
     text = rng.choice(_phrases_within(script, size_px, 0.5 * width))
     mask = _text_mask(text, size_px, 700)
@@ -194,7 +194,7 @@ _PAINTERS = {
 
 
 def _text_mask(text: str, size_px: int, weight: int) -> np.ndarray:
-    """Coverage of the letters, cut to what is inked, (h, w) uint8."""
+    """Coverage of the letters, cut to their bounding box, (h, w) uint8."""
     paper = np.zeros((3 * size_px, (len(text) + 4) * size_px * 3 // 2, 3), np.uint8)
     cv2.putText(paper, text, (size_px, 2 * size_px), (255, 255, 255), cv2.FontFace("sans"), size_px, weight)
     x, y, w, h = cv2.boundingRect(paper[..., 0])

@@ -1,7 +1,7 @@
-"""Damage to files: what transfers, disks and hostile senders do to them. Each mutation is bytes to bytes, from a seed.
+"""Damage to files, as by transfers, disks and attackers. Each mutation turns bytes into bytes, from a seed.
 
-Blind damage hits anywhere; header damage looks for the fields that a reader trusts (ISO/IEC 14496-12 for mp4 boxes, RFC
-8794 for EBML sizes, RFC 9559 for Matroska's elements) and gives them extreme values.
+Blind damage is anywhere in the file; informed damage finds the fields that a reader trusts (ISO/IEC 14496-12 for mp4
+boxes, RFC 8794 for EBML sizes, RFC 9559 for Matroska's elements) and gives them extreme values.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def splice(data: bytes, other: bytes, rng: random.Random) -> bytes:
 
 
 def flip_bits(data: bytes, rng: random.Random) -> bytes:
-    """Turn single bits over: one, a few, or one in a hundred bytes."""
+    """Flip single bits: one, a few, or one in a hundred bytes."""
     out = bytearray(data)
     for _ in range(min(rng.choice((1, 4, 32, len(out) // 100 + 1)), 4096) if out else 0):
         out[rng.randrange(len(out))] ^= 1 << rng.randrange(8)
@@ -66,7 +66,7 @@ def flip_bits(data: bytes, rng: random.Random) -> bytes:
 
 
 def flip_header_bits(data: bytes, rng: random.Random) -> bytes:
-    """Turn bits over in the first 400 bytes, or in the last."""
+    """Flip bits in the first 400 bytes, or in the last."""
     if len(data) < 800:
         return flip_bits(data, rng)
     if rng.random() < 0.5:
@@ -75,7 +75,7 @@ def flip_header_bits(data: bytes, rng: random.Random) -> bytes:
 
 
 def zero_run(data: bytes, rng: random.Random) -> bytes:
-    """A run of zeros, as of a block that was never written."""
+    """A run of zeros, like a block that was never written."""
     start, end = _span(data, rng)
     return data[:start] + bytes(end - start) + data[end:]
 
@@ -124,7 +124,7 @@ def box_size(data: bytes, rng: random.Random) -> bytes:
 
 
 def box_name(data: bytes, rng: random.Random) -> bytes:
-    """Call a box of an mp4 by another's name, so that it nests where it must not."""
+    """Give a box of an mp4 another box's name, so that it is nested where it must not be."""
     at = _find(data, rng, BOX_NAMES)
     return data if at < 0 else _put(data, at, rng.choice(BOX_NAMES))
 
@@ -205,7 +205,7 @@ def _find(data: bytes, rng: random.Random, names: tuple[bytes, ...]) -> int:
 
 
 def _element(data: bytes, rng: random.Random) -> tuple[int, int, int]:
-    """Of some element of a Matroska file: where its length stands, how many bytes wide, and what it says; or -1."""
+    """Of a random element of a Matroska file: the offset, width in bytes and value of its length; or -1, 0, 0."""
     if not data.startswith(b"\x1a\x45\xdf\xa3"):
         return -1, 0, 0
     identifier = rng.choice(tuple(EBML_IDS.values()))

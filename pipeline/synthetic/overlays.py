@@ -1,4 +1,4 @@
-"""What broadcasters lay over a picture: a logo that stays and a ticker whose text runs."""
+"""What broadcasters lay over a picture: a logo that stays in place, and a ticker whose text moves."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.synthetic.truth import Overlay
 
 FONT = cv2.FONT_HERSHEY_SIMPLEX
 TICKER_WIDTHS_PER_S = 0.25
-"""How fast ticker text runs, in frame widths a second."""
+"""Speed of ticker text, in frame widths a second."""
 NEWS = (
     "DRAWN NEWS",
     "CIRCLES STILL ROUND",
@@ -37,7 +37,7 @@ def ticker(width: int, height: int, first: int = 0) -> Overlay:
 
 
 def paint(overlay: Overlay, frame: np.ndarray, time_s: Fraction) -> None:
-    """Draw an overlay as it looks at `time_s` into an (H, W, 3) uint8 RGB frame."""
+    """Draw an overlay at `time_s` into an (H, W, 3) uint8 RGB frame."""
     x, y, w, h = overlay.box
     band = frame[y : y + h, x : x + w]
     size = 0.55 * h / 22  # a capital of FONT is 22 px high at scale 1

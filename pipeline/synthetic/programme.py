@@ -20,10 +20,11 @@ DURATIONS_S = {"plain": (1.5, 4.0), "still": (1.8, 2.6), "dark": (1.8, 2.6), "sh
 """How long a shot of each role lasts, from and to."""
 TRANSITION_S = 0.5
 MIN_CONTRAST = 48
-"""Backgrounds on the two sides of a joint differ by this much in some channel, of 255, so that a cut can be seen."""
+"""Backgrounds on both sides of a joint differ by this in some channel, of 255, so that a cut can be seen."""
 
 NIGHT = Shot(Scene(things=(), background="black", light="dim"), 1, DARK_GAIN)
-"""The darkest shot there is. What contrasts with it can be followed by some dark shot; a black background does not."""
+"""The darkest shot there is. A shot before a dark one must contrast with this one, which a black background does
+not."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ STYLES = (
     Style("anamorphic", 240, 144, 20, Encoding(sample_aspect_ratio=Fraction(4, 3)), joints=("cut", "fade")),
     Style("single", 224, 128, 16, Encoding(".webm", "libvpx"), roles=("plain",), joints=()),
 )
-"""The corpus goes through these in order, so that the first few already differ in most ways."""
+"""In the order of the corpus: the first few already differ in most ways."""
 
 
 def write_script(style: Style, seed: int | str) -> Script:

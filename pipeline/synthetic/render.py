@@ -1,4 +1,4 @@
-"""Draw a scene as frames: a background canvas and one sprite an object, both seen through a moving camera.
+"""Draw a scene as frames: a background canvas and a sprite for each object, all seen through a moving camera.
 
 World coordinates are pixels of the frame at rest. A camera is the 2x3 affine map from world to screen at clip
 position u in [0, 1]; objects and background go through the same map, so parallax-free pans, tilts and zooms are exact.

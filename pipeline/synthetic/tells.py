@@ -1,4 +1,4 @@
-"""Recordings that are no footage: colour bars, countdown leaders, slideshows and recorded screens, as RGB frames."""
+"""Recordings that are not footage: colour bars, countdown leaders, slideshows and recorded screens, as RGB frames."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def colour_bars(height: int, width: int, *, amplitude: float = 0.75, top_frac: f
 
 
 def with_counter(picture: np.ndarray, number: int) -> np.ndarray:
-    """White figures on a black box in the middle of the picture's lower half."""
+    """White digits on a black box in the middle of the picture's lower half."""
     height, width = picture.shape[:2]
     counted = picture.copy()
     box = slice(height * 55 // 100, height * 80 // 100), slice(width * 35 // 100, width * 65 // 100)
@@ -45,7 +45,7 @@ def with_counter(picture: np.ndarray, number: int) -> np.ndarray:
 def countdown(
     height: int, width: int, num_frames: int, fps: int, *, first: int = 5, hairs: bool = True
 ) -> Iterator[np.ndarray]:
-    """A film leader: two circles and cross hairs on grey, a digit a second, and a dark sweep around it each second."""
+    """A film leader: two circles and cross hairs on grey, a new digit every second, and a dark sweep around it."""
     middle, short = (width // 2, height // 2), min(height, width)
     for index in range(num_frames):
         turn = index % fps / fps
@@ -77,7 +77,7 @@ def slideshow(
 ) -> Iterator[np.ndarray]:
     """Pictures one after the other, each zoomed to `zoom` and moved sideways by `drift_frac` while it is shown.
 
-    Pictures are larger than the frame where they drift or zoom (the effect named after Ken Burns).
+    Pictures are scaled beyond the frame where they drift or zoom (the Ken Burns effect).
     """
     hold, fade = round(hold_s * fps), round(dissolve_s * fps)
     for number, picture in enumerate(pictures):
@@ -94,7 +94,7 @@ def slideshow(
 def _framed(
     picture: np.ndarray, height: int, width: int, progress: float, zoom: float, drift_frac: float
 ) -> np.ndarray:
-    """The part of a picture that a still camera would show, after a share of its way."""
+    """The part of a picture that is shown when `progress` of its time has passed."""
     scale = max(height / picture.shape[0], width / picture.shape[1]) * (1.0 + abs(drift_frac)) * zoom**progress
     x = picture.shape[1] / 2 + drift_frac * (progress - 0.5) * width / scale
     y = picture.shape[0] / 2

@@ -1,5 +1,5 @@
-"""What people write about a synthetic clip: a prompt that asks for it, a title that came with it, and a caption that
-takes over what the title alone knows. All true by construction, or false on purpose.
+"""Texts about a synthetic clip: a prompt that asks for it, a title that came with it, and a caption that takes over
+what only the title says. All are true by construction, or false on purpose.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Prompt:
 
 
 def short_prompt(scene: Scene, rng: random.Random) -> Prompt:
-    """Ask for a scene in few words, some of its attributes left open."""
+    """Ask for a scene in a few words, with some of its attributes left open."""
     thing = scene.things[0]
     asked = {"shape": thing.shape}
     words = [thing.shape]
@@ -79,15 +79,16 @@ class Title:
 
 
 def made_up_name(rng: random.Random) -> str:
-    """A name that no list holds, so that taking it over has to be copying."""
+    """A name that is in no list, so that a model can only have it by copying."""
     syllables = [rng.choice("bdfgklmnprstvz") + rng.choice(("a", "e", "i", "o", "u")) for _ in range(rng.randint(2, 3))]
     return "".join([*syllables, rng.choice(("", "", "n", "s", "r"))]).capitalize()
 
 
 def title(scene: Scene, kind: TitleKind, rng: random.Random, *, made_up: bool = False) -> Title:
-    """A title of a kind; a false one is of another thing, and what it says else is of that thing too.
+    """A title of a kind; a false one is about an object that the scene does not have.
 
-    made_up: names of things and places are new ones and not of `NAMES` and `PLACES`.
+    Args:
+        made_up: use new names of objects and places instead of `NAMES` and `PLACES`.
     """
     thing = scene.things[0]
     if kind == "noise":
@@ -109,7 +110,7 @@ def title(scene: Scene, kind: TitleKind, rng: random.Random, *, made_up: bool = 
 
 
 def merged_caption(scene: Scene, came_with: Title) -> str:
-    """The true caption, and what only the title knows."""
+    """The true caption, with what only the title says."""
     return " ".join(filter(None, (detailed_caption(scene), came_with.adds)))
 
 
@@ -118,7 +119,7 @@ def _going(thing: Thing) -> str:
 
 
 def _other_thing(scene: Scene, rng: random.Random) -> Thing:
-    """A thing of another colour and another shape than any in the scene."""
+    """An object of another colour and another shape than any in the scene."""
     colours = sorted(set(COLOURS) - {t.colour for t in scene.things})
     shapes = sorted(set(SHAPES) - {t.shape for t in scene.things})
     return Thing(shape=rng.choice(shapes), colour=rng.choice(colours), direction=rng.choice(("left", "right", "up")))

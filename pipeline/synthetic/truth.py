@@ -1,4 +1,4 @@
-"""What is true of a synthetic corpus: the answer sheet that its probe, cuts, filters and captions are marked with.
+"""What is true of a synthetic corpus: what probing, cuts, rules and captions of its files are checked against.
 
 Frame indices are 0-based in presentation order and a span's end is one past its last frame; a cut is the first frame
 of the new shot (PySceneDetect counts the same way). Microseconds are presentation time as the container stores it.
@@ -45,8 +45,9 @@ class Overlay:
 class ShotTruth:
     """One shot as far as it can be seen in its file.
 
-    `rejects` are the measures (columns of the clips table) by which a rule must reject it; by `may_reject` it may or
-    may not, for the shot is near the line. Between `clear_start_frame` and `clear_end_frame` no transition touches it.
+    `rejects` are the columns of the clips table by which a rule must reject it; by those of `may_reject` it may or may
+    not, since the shot is near the threshold. Between `clear_start_frame` and `clear_end_frame` no transition touches
+    it.
     """
 
     index: int
@@ -68,7 +69,7 @@ class ShotTruth:
 
 @dataclass(frozen=True)
 class VideoTruth:
-    """One input file. Sizes are as displayed; a file whose status is `failed` has a `reason` and no facts."""
+    """One input file. Sizes are as displayed; a file with status `failed` has a `reason` and no other facts."""
 
     file: str
     status: str

@@ -1,4 +1,4 @@
-"""What can be drawn, how a scene is chosen from a seed, and the sentences that are true of it.
+"""What scenes consist of, how one is chosen from a seed, and the sentences that are true of it.
 
 A scene is a handful of words (shape, colour, motion, camera, ...). The same words give the picture
 (`render.py`), the short and the detailed caption, and the attribute table that a caption is scored against,
@@ -64,7 +64,7 @@ CAMERA_SENTENCES = {
 
 @dataclass(frozen=True)
 class Thing:
-    """One object. `centre` is where it is half-way through the clip, as shares of width and height."""
+    """One object. `centre` is its place half-way through the clip, as shares of width and height."""
 
     shape: str
     colour: str
@@ -94,8 +94,8 @@ class Scene:
 def draw_scene(seed: int, *, num_things: int | None = None) -> Scene:
     """Choose a scene from a seed.
 
-    A camera that travels or zooms does so over a textured background and past objects that stay where they are,
-    so that the motion in the picture has one cause and the caption one reading.
+    If the camera travels or zooms, the background is textured and the objects stay in place, so that the motion in the
+    picture has one cause and the caption one meaning.
     """
     rng = random.Random(f"scene-{seed}")
     camera = "still" if rng.random() < 0.45 else rng.choice(CAMERAS[1:])
@@ -170,8 +170,8 @@ _PLACE = re.compile(r"The background is (?P<pattern>\w+) (?P<background>\w+) in 
 def attributes(caption: str) -> dict[str, str]:
     """Read the attributes back out of a detailed caption, the first object's first.
 
-    A caption is scored by comparing what is read from it with what is read from the true one; what a caption does
-    not say is absent from the answer.
+    A caption is scored by comparing its attributes with those of the true caption; what a caption does not say is
+    absent.
     """
     found: dict[str, str] = {}
     objects = list(_OBJECT.finditer(caption))

@@ -127,7 +127,7 @@ class Tells:
     )
     slideshow: float | None = column(
         pa.float64(),
-        "share of samples in which the picture stands still, or drifts as one among other slides; null under two samples",
+        "share of samples in which the picture stands still, or drifts as one among other slides; null if under two",
     )
     screen_recording: float | None = column(
         pa.float64(),

@@ -1,1 +1,1 @@
-"""Shot detectors behind one seam, one algorithm a file."""
+"""Shot detectors behind one protocol, one algorithm in each file."""

@@ -1,6 +1,6 @@
 """PySceneDetect's adaptive detector: change between neighbouring frames, over its rolling average.
 
-Fast motion changes every frame much, so its average is high and no frame stands out.
+Fast motion changes every frame a lot, so the average is high and no frame stands out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pipeline.split.detectors.pyscenedetect import TimedCuts
 
 @dataclass(frozen=True)
 class AdaptiveConfig:
-    """Thresholds of the best run in PySceneDetect's own benchmark (mean F1 76.3)."""
+    """The thresholds that were best in PySceneDetect's own benchmark (mean F1 76.3)."""
 
     ratio: float = 3.5
     """Change of a frame over the mean change of its window."""

@@ -1,11 +1,11 @@
-"""The default detector: what is plainly a cut or plainly none is told cheaply, the rest goes to TransNet V2.
+"""The default detector: cheap comparisons decide what is clearly a cut or clearly not; TransNet V2 decides the rest.
 
-A cut is a change between two frames that stands out from the changes around it, covers much of the picture, and stays:
-motion does not stand out, a thing that appears covers little, a flash does not stay. Where nothing else stirs, a small
-change that stays is a cut too: the next slide. What stands out less goes to TransNet, which must agree.
+A cut is a change between two frames that stands out from the changes around it, covers much of the picture, and lasts.
+Motion does not stand out, an object that appears covers little, a flash does not last. Where nothing else changes, a
+small change that lasts is a cut too: the next slide. A change that stands out less is a cut only if TransNet agrees.
 
-Where one picture turns evenly into another (`gradual`), TransNet looks and says whether it is a dissolve or a fade, and
-from where to where.
+Where one picture turns evenly into another (`gradual.py`), TransNet decides whether it is a dissolve or a fade, and
+where it begins and ends.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from pipeline.split.detectors.thumbnails import Recent, Thumbnail
 from pipeline.split.detectors.transnet import TransNetConfig, transitions
 
 NEAR_FRAMES, FAR_FRAMES = 4, 12
-"""A cut must stand out from the changes of so many frames on either side. Where it does, but as much changes on both
-sides within the farther reach, frames may be held (animation, a low frame rate in a higher one): TransNet is asked."""
+"""A cut must stand out from the changes of NEAR_FRAMES frames on either side. Where it does, but as much changes on
+both sides within FAR_FRAMES, frames may be held (animation, a low frame rate in a higher one): TransNet is asked."""
 APART_FRAMES = (0, 2, 5)
 """How far from a cut, on either side, the two pictures must still differ: longer than a flash of four frames."""
 RECENT_FRAMES = 320
-"""Kept for TransNet: a span that is nominated, what is looked at around it, and the delay until it is closed."""
+"""Frames kept for TransNet: a nominated span, the frames that it needs around it, and the delay until it is scored."""
 BRIEF_FRAMES = 6
 """A gradual transition no longer than this that holds a plain cut is that cut."""
 
@@ -37,34 +37,36 @@ BRIEF_FRAMES = 6
 class CascadeConfig:
     """Changes are means over luma and chroma, of 255.
 
-    Chosen on composed edits of seed 1000 and the real videos of the bench (tests/bench/shots.py).
+    Tuned on composed edits of seed 1000 and on the real videos of the bench (tests/bench/shots.py).
     """
 
     min_change: float = 4.0
-    """Below, nothing is a cut but in stillness."""
+    """A smaller change is no cut, except in a still picture."""
     sure_ratio: float = 1.75
     """A plain cut changes this many times as much as any frame near it. In footage whose frames are partly dropped or
     doubled, motion reaches 1.7."""
     possible_ratio: float = 1.3
-    """From here on TransNet is asked."""
+    """From this ratio TransNet is asked."""
     noise: float = 0.3
-    """Added to the changes around: what grain and codec make of a still picture."""
+    """Added to the changes around: what grain and compression change in a still picture."""
     spread_level: int = 8
     min_spread: float = 0.2
-    """Share of the picture that a plain cut changes by more than `spread_level`. Things that appear reach 0.18."""
+    """Share of the picture that a plain cut changes by more than `spread_level`. Objects that appear reach 0.18."""
     possible_spread: float = 0.35
+    """The same for a possible cut, which TransNet is asked about."""
     still_level: float = 3.0
     """A picture is still while no value changes by more than this."""
     still_change: float = 1.0
     still_spread: float = 0.06
-    """The least change of a slide: the most alike in the real videos change a tenth of the picture."""
-    look_every: int = 3
-    """Frames between two looks for gradual transitions."""
+    """Least change from one slide to the next; the most similar ones in the real videos change a tenth of the
+    picture."""
+    gradual_every: int = 3
+    """Gradual transitions are searched for at every so many frames."""
     agreement: float = 0.3
     """TransNet's probability from which a possible cut is one."""
     gradual: GradualConfig = GradualConfig()
     net: TransNetConfig = TransNetConfig(within=0.4)
-    """Where the picture turns evenly, less than TransNet asks by itself will do."""
+    """Where the picture turns evenly, lower probabilities are enough than for TransNet alone."""
 
 
 class CascadeDetector:
@@ -81,7 +83,7 @@ class CascadeDetector:
 
     @property
     def num_nominated(self) -> int:
-        """Frames that TransNet has looked at."""
+        """Frames that TransNet has scored."""
         return self._nominations.num_scored
 
     def push(self, frame: StreamFrame) -> None:
@@ -90,12 +92,12 @@ class CascadeDetector:
         self._recent.append(thumbnail)
         self._change.append(thumbnail.change(before))
         self._greatest.append(thumbnail.greatest_change(before))
-        self._look(self._recent.num_frames - 1)
+        self._judge(self._recent.num_frames - 1)
 
     def finish(self) -> list[Transition]:
         num_frames = self._recent.num_frames
         for index in range(num_frames, num_frames + self._delay):
-            self._look(index)
+            self._judge(index)
         self._nominations.finish()
         middle, within = self._nominations.scores()
         return self._merged(middle, within)
@@ -104,14 +106,14 @@ class CascadeDetector:
     def _delay(self) -> int:
         return max(FAR_FRAMES, self._config.gradual.reach)
 
-    def _look(self, now: int) -> None:
+    def _judge(self, now: int) -> None:
         """Judge the frames whose surroundings are complete once frame `now` is there."""
         cut, centre = now - FAR_FRAMES, now - self._delay
         num_frames = self._recent.num_frames
         if 0 < cut < num_frames:
             self._judge_cut(cut)
-        if 0 <= centre < num_frames and centre % self._config.look_every == 0:
-            self._look_for_gradual(centre)
+        if 0 <= centre < num_frames and centre % self._config.gradual_every == 0:
+            self._judge_gradual(centre)
         self._nominations.close_before(centre - max(self._config.gradual.half_spans))
 
     def _judge_cut(self, cut: int) -> None:
@@ -136,14 +138,14 @@ class CascadeDetector:
             self._possible_cuts.append(cut)
             self._nominations.add(cut - FAR_FRAMES, cut + FAR_FRAMES)
 
-    def _look_for_gradual(self, centre: int) -> None:
+    def _judge_gradual(self, centre: int) -> None:
         for half in self._config.gradual.half_spans:
             if even_change(self._recent, centre, half, self._config.gradual):
                 self._gradual.append((centre - half, centre + half))
                 self._nominations.add(centre - half, centre + half + 1)
 
     def _merged(self, middle: np.ndarray, within: np.ndarray) -> list[Transition]:
-        """Plain cuts, possible ones to which TransNet agrees, and its gradual transitions where one was looked for."""
+        """Plain cuts, possible cuts that TransNet confirms, and its gradual transitions where one was nominated."""
         cuts = [
             *self._cuts,
             *(cut for cut in self._possible_cuts if middle[max(cut - 2, 0) : cut + 1].max() >= self._config.agreement),
@@ -160,6 +162,6 @@ class CascadeDetector:
 
 
 def _around(values: array, index: int, reach: int) -> tuple[float, float]:
-    """The greatest value within `reach` before and after; the first frame of a video has nothing to differ from."""
+    """The greatest value within `reach` before and after, without the first frame, which has nothing to differ from."""
     before, after = values[max(index - reach, 1) : index], values[index + 1 : index + reach + 1]
     return max(before, default=0.0), max(after, default=0.0)

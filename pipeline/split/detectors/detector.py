@@ -1,4 +1,4 @@
-"""The seam of shot detection: frames in, transitions out."""
+"""What a shot detector is: frames in, transitions out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TransitionKind = Literal["cut", "gradual"]
 
 @dataclass(frozen=True, order=True)
 class Transition:
-    """Where one shot gives way to the next: frames [first, end) belong to neither.
+    """Where one shot ends and the next begins: frames [first, end) belong to neither.
 
     A hard cut has `first == end`, the first frame of the new shot; a dissolve, fade or wipe has frames in between.
     """
@@ -26,7 +26,7 @@ class Transition:
 
 
 class Detector(Protocol):
-    """Takes every frame of a video in order, keeps a bounded number of them, and tells the transitions at the end."""
+    """Takes every frame of a video in order, keeps a bounded number of them, and returns the transitions at the end."""
 
     def push(self, frame: StreamFrame) -> None: ...
 

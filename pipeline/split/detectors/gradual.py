@@ -1,9 +1,9 @@
 """Where a stream may dissolve or fade: spans over which one picture turns evenly into another.
 
 In a dissolve every frame is a mixture of both ends, in proportion to its place (the linear model of Hanjalic 2002,
-doi:10.1109/76.988656). Under motion it is not; least of all where pictures are so coarse that small things and
-textures vanish, as the camera passes over them, and so the test is made on coarse pictures too. And across a
-transition more changes than just before it or just after.
+doi:10.1109/76.988656). Under motion it is not, and this shows most on pictures so coarse that small objects and
+textures vanish. So the test is made on coarse pictures too. Also, more changes across a transition than just before or
+after it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pipeline.split.detectors.thumbnails import Recent, Thumbnail
 
 @dataclass(frozen=True)
 class GradualConfig:
-    """Changes are means over luma and chroma, of 255. Chosen on composed edits of seed 1000 (tests/bench/shots.py)."""
+    """Changes are means over luma and chroma, of 255. Tuned on composed edits of seed 1000 (tests/bench/shots.py)."""
 
     half_spans: tuple[int, ...] = (3, 6, 12)
-    """Half the lengths, in frames, of the spans that are looked at; longer transitions are even over a part, too."""
+    """Half the lengths, in frames, of the spans that are tested; a longer transition is even over a part as well."""
     min_change: float = 8.0
     """Between the coarse pictures at both ends."""
     max_bend: float = 0.4
@@ -29,18 +29,18 @@ class GradualConfig:
 
     @property
     def reach(self) -> int:
-        """How many frames on either side of a span's centre are looked at."""
+        """How many frames on either side of a span's centre are needed."""
         return 3 * max(self.half_spans)
 
 
 NOISE = 0.5
-"""Added to a change that something is divided by, of 255."""
+"""Added to a change before dividing by it, of 255."""
 
 
 def even_change(recent: Recent, centre: int, half: int, config: GradualConfig) -> bool:
     """Whether frames `centre - half` to `centre + half` may be part of a dissolve or a fade."""
     before, after = recent[centre - half], recent[centre + half]
-    if before.change(after) < config.min_change:  # coarse pictures differ by less still
+    if before.change(after) < config.min_change:  # coarse pictures differ by even less
         return False
     inner = (-(half // 2), 0, half // 2)
     shares = [(half + place) / (2 * half) for place in inner]

@@ -9,7 +9,7 @@ from pipeline.split.detectors.pyscenedetect import TimedCuts
 
 @dataclass(frozen=True)
 class HashConfig:
-    """PySceneDetect's defaults, but for the shortest shot."""
+    """PySceneDetect's defaults, except for the shortest shot."""
 
     distance: float = 0.35
     """Share of differing bits from which a frame begins a shot."""

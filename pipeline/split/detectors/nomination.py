@@ -1,4 +1,4 @@
-"""Spans of a stream that TransNet shall look at: gathered while frames pass, scored once all around them is there."""
+"""Spans of a stream for TransNet to score: gathered as frames pass, scored once the frames around them are there."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pipeline.split.detectors.thumbnails import Recent
 from pipeline.split.detectors.transnet import load_net
 
 MARGIN_FRAMES = 16
-"""Looked at on either side of a span. The paper's windows have 25."""
+"""Frames that are scored on either side of a span. The paper's windows have 25."""
 GAP_FRAMES = 16
-"""Spans this close are one, for it costs no more."""
+"""Spans this close are joined, which costs no more."""
 LONGEST_FRAMES = 150
-"""Longer spans are scored in pieces, so that no more frames need be kept."""
+"""Longer spans are scored in pieces, so that fewer frames need to be kept."""
 
 
 class Nominations:
-    """Probabilities of every frame, 0 where nobody asked."""
+    """Probabilities of every frame; 0 where none was nominated."""
 
     def __init__(self, recent: Recent) -> None:
         self._recent = recent
@@ -27,7 +27,7 @@ class Nominations:
         self.num_scored = 0
 
     def add(self, first: int, end: int) -> None:
-        """Nominate frames [first, end); what lies outside the video is cut off when they are scored."""
+        """Nominate frames [first, end); what is outside the video is cut off when they are scored."""
         apart = []
         for span in self._open:
             if span[0] <= end + GAP_FRAMES and first <= span[1] + GAP_FRAMES:
@@ -37,7 +37,7 @@ class Nominations:
         self._open = sorted([*apart, (first, end)])
 
     def close_before(self, frame: int) -> None:
-        """Score what nothing that is nominated from `frame` on can make longer, and whole pieces of what goes on."""
+        """Score the spans that no later nomination, from `frame` on, can extend, and whole pieces of longer ones."""
         while self._open and self._open[0][1] + GAP_FRAMES < frame:
             self._score(*self._open.pop(0))
         while self._open and self._open[0][0] + LONGEST_FRAMES < frame:

@@ -1,4 +1,4 @@
-"""What PySceneDetect's algorithms need around them to be a Detector: colour frames in, hard cuts out."""
+"""An adapter that makes PySceneDetect's algorithms a Detector: colour frames in, hard cuts out."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 MICROSECOND = Fraction(1, 1_000_000)
 NOMINAL_FPS = 30.0
-"""PySceneDetect wants a rate beside every timecode; with presentation times it serves display only."""
+"""PySceneDetect wants a rate with every timecode; with presentation times it is only for display."""
 RECENT_FRAMES = 1024
-"""How far back an algorithm may place a cut; they wait for `min_shot_s` at most."""
+"""How many frames back an algorithm may place a cut; it waits for `min_shot_s` at most."""
 
 
 class TimedCuts:
-    """Feeds an algorithm frames with their presentation times, and turns the times of its cuts into frame numbers."""
+    """Gives an algorithm frames with their presentation times, and turns the times of its cuts into frame numbers."""
 
     def __init__(self, algorithm: SceneDetector) -> None:
         self._algorithm = algorithm

@@ -1,4 +1,4 @@
-"""PySceneDetect's threshold detector: a cut half-way between a fade out to black and the fade in that follows."""
+"""PySceneDetect's threshold detector: a cut half-way between a fade to black and the fade in that follows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ThresholdConfig:
 
 
 class ThresholdDetector:
-    """Counts frames in place of times: the algorithm halves the way between two of them by number."""
+    """Counts frames instead of times, since the algorithm places a cut half-way between two frame numbers."""
 
     def __init__(self, config: ThresholdConfig = ThresholdConfig()) -> None:
         from scenedetect import detectors

@@ -1,4 +1,4 @@
-"""Frames reduced until they are cheap to compare, and the last few hundred of them."""
+"""Frames reduced until they are cheap to compare, and a store of the last few hundred."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COARSE_WIDTH, COARSE_HEIGHT = 8, 5
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """Luma and both chroma planes of a small picture; `values` are all of them in a row, uint8."""
+    """Luma and both chroma planes of a small picture; `values` holds all three, one after the other, uint8."""
 
     values: np.ndarray
     shape: tuple[int, ...]
@@ -26,7 +26,7 @@ class Thumbnail:
 
     @classmethod
     def of(cls, frame: StreamFrame) -> Thumbnail:
-        """A frame whose planes are halved as often as TransNet's 48 x 27 pixels allow."""
+        """A frame with its planes halved as often as TransNet's 48 x 27 pixels allow."""
         luma, blue, red = frame.luma, frame.blue, frame.red
         while luma.shape[0] >= 2 * (TINY_HEIGHT + 1) and luma.shape[1] >= 2 * TINY_WIDTH:
             luma, blue, red = halved(luma), halved(blue), halved(red)
@@ -44,12 +44,12 @@ class Thumbnail:
 
     @property
     def tiny(self) -> np.ndarray:
-        """As TransNet takes a frame, (27, 48, 3) uint8 RGB."""
+        """The frame as TransNet takes it, (27, 48, 3) uint8 RGB."""
         return tiny_picture(*self.planes)
 
     @cached_property
     def coarse(self) -> Thumbnail:
-        """Of 8 x 5 pixels, in which textures and small things are gone."""
+        """The frame at 8 x 5 pixels, where textures and small objects are gone."""
         width, height = COARSE_WIDTH, COARSE_HEIGHT
         sizes = (width, height), (width // 2, (height + 1) // 2), (width // 2, (height + 1) // 2)
         reduced = (

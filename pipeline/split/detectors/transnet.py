@@ -1,4 +1,4 @@
-"""TransNet V2 as a stream: windows that overlap, of which the middle counts (Soucek & Lokoc 2020)."""
+"""TransNet V2 over a stream: windows that overlap, of which the middle counts (Soucek & Lokoc 2020)."""
 
 from __future__ import annotations
 
@@ -16,30 +16,31 @@ if TYPE_CHECKING:
     from pipeline.split.detectors.transnet_net import TransNet
 
 WINDOW_FRAMES, MARGIN_FRAMES = 200, 25
-"""A window, and what is only looked at on either side of it; the first and the last frame are repeated.
+"""Frames of a window, and those on either side of it whose scores are not used; the first and last frame are repeated.
 
-The paper's windows have 100 frames, of which the same 25 on either side are lost. Twice as long ones cost a third less,
-and differ by at most 0.06 in the probability of a middle (measured on 720 frames of a film trailer)."""
+The paper's windows have 100 frames, of which 25 on either side are not used either. Windows twice as long cost a third
+less, and change the probability of a middle by at most 0.06 (measured on 720 frames of a film trailer)."""
 
 
 @dataclass(frozen=True)
 class TransNetConfig:
-    """Probabilities. The paper reads the first head only; the second says better where a dissolve begins and ends."""
+    """Thresholds of probabilities. The paper uses the first head only; the second tells better where a dissolve begins
+    and ends."""
 
     middle: float = 0.4
-    """That a frame is the middle of a transition (cosmos-curate: 0.4; the paper: 0.5)."""
+    """A frame is the middle of a transition (cosmos-curate: 0.4; the paper: 0.5)."""
     within: float = 0.5
-    """That a frame lies within a transition; what stays below it everywhere is none."""
+    """A frame is within a transition; one that stays below this everywhere is none."""
     extent: float = 0.3
-    """That a frame belongs to a transition beside it."""
+    """A frame belongs to a transition beside it."""
     min_gradual_frames: int = 3
-    """What is shorter is a cut."""
+    """A shorter transition is a cut."""
     max_gap_frames: int = 12
-    """Nothing is shown in so few frames between two gradual transitions: they are one, as a fade out and in."""
+    """Two gradual transitions with so few frames between them are one, such as a fade out and in."""
 
 
 class TransNetDetector:
-    """Keeps the frames of a window, 4 kB each, and two numbers a frame."""
+    """Keeps the frames of one window, 4 kB each, and two numbers of every frame."""
 
     def __init__(self, config: TransNetConfig = TransNetConfig()) -> None:
         self._config = config
@@ -71,7 +72,7 @@ class TransNetDetector:
 
 @cache
 def load_net() -> TransNet:
-    """The network, once a process; torch is imported when it is first wanted.
+    """The network, loaded once in a process; torch is imported at the first call.
 
     Raises:
         ModuleNotFoundError: the package that carries the weights is not installed.
@@ -82,7 +83,7 @@ def load_net() -> TransNet:
 
 
 def transitions(middle: np.ndarray, within: np.ndarray, config: TransNetConfig) -> list[Transition]:
-    """Gradual transitions where frames lie within one; elsewhere cuts, which show as the last frame of the old shot.
+    """Gradual transitions where frames are within one; elsewhere cuts, which show in the last frame of the old shot.
 
     Args:
         middle, within: (T,) probabilities.

@@ -1,9 +1,9 @@
-"""TransNet V2 (Soucek & Lokoc 2020, arXiv:2008.04838): how likely each frame of a window lies in a transition.
+"""TransNet V2 (Soucek & Lokoc 2020, arXiv:2008.04838): how likely each frame of a window is in a transition.
 
-Three stacks of dilated (2+1)D convolutions look at frames of 48 x 27 pixels; beside their features go two bands of
-similarity, of each frame with the 50 before and the 50 after it, once of what the stacks see and once of colour
-histograms. Written for inference on a CPU: every convolution is a two-dimensional one, which is faster there, batch
-norms are folded into the temporal ones, and frames lie as (time, height, width, channel) throughout.
+Three stacks of dilated (2+1)D convolutions take frames of 48 x 27 pixels. To their features two bands of similarity are
+added, of each frame with the 50 before and the 50 after it: once of what the stacks see, once of colour histograms.
+Written for inference on a CPU: every convolution is two-dimensional, which is faster there, batch norms are folded into
+the temporal ones, and frames are stored as (time, height, width, channel).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HISTOGRAM_BITS = 3
 
 
 def weights_path() -> Path:
-    """Where the package's weights lie; the package itself is not imported, for it sets global seeds.
+    """Path of the package's weights; the package itself is not imported, since it sets global seeds.
 
     Raises:
         ModuleNotFoundError: the package is not installed.
@@ -42,7 +42,7 @@ def weights_path() -> Path:
 
 
 class TransNet:
-    """The network, loaded once. Calls do not touch its state, so that equal windows give equal numbers."""
+    """The network, loaded once. It has no state, so that equal windows give equal numbers."""
 
     def __init__(self) -> None:
         self._weights = torch.load(weights_path(), map_location="cpu", weights_only=True)
@@ -55,8 +55,8 @@ class TransNet:
         Args:
             tiny: (T, 27, 48, 3) uint8 RGB.
         Returns:
-            two (T,) float32 of [0, 1]: that the one middle frame of a transition is here (the first frame of the new
-            shot is the next), and that the frame lies in a transition at all.
+            two (T,) float32 in [0, 1]: that the frame is the middle of a transition (of a cut, the last frame of the
+            old shot), and that it is within a transition at all.
         """
         frames = torch.from_numpy(np.ascontiguousarray(tiny))
         x = (frames.float() / 255).permute(0, 3, 1, 2)

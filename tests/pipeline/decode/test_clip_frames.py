@@ -1,4 +1,4 @@
-"""Frames that models look at: the right ones by time, inside the content box, and failures in words."""
+"""Frames that models are shown: the right ones by time, inside the content box, and failures in words."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from pipeline.decode.reader import (
     FrameReader,
     MediaError,
     open_video,
-    require_bearable_size,
+    require_readable_size,
 )
 from pipeline.ingest.sandbox import IsolatedWorker
 from pipeline.synthetic.encode import Encoding, encode, save_image
@@ -110,15 +110,15 @@ def test_a_list_of_files_is_no_video(seeds: list[Path]) -> None:
 @pytest.mark.parametrize(("width", "height"), [(MAX_SIDE_PX + 1, 2), (16_384, 8_705), (65_535, 65_535)])
 def test_absurd_sizes_are_refused(width: int, height: int) -> None:
     assert MAX_PIXELS_PX == 16_384 * 8_704
-    require_bearable_size(16_384, 8_704)
-    require_bearable_size(MAX_SIDE_PX, 4_000)
+    require_readable_size(16_384, 8_704)
+    require_readable_size(MAX_SIDE_PX, 4_000)
     with pytest.raises(MediaError, match=f"too_large: {width} x {height} px"):
-        require_bearable_size(width, height)
+        require_readable_size(width, height)
 
 
 @pytest.mark.parametrize(("width", "height"), [(15, 15), (400, 15), (1040, 64)])
 def test_pictures_too_small_to_measure_are_refused(width: int, height: int, tmp_path: Path) -> None:
-    require_bearable_size(1024, 64)
+    require_readable_size(1024, 64)
     path = tmp_path / "a.png"
     for sides in ((width, height), (height, width)):
         save_image(path, np.zeros((*sides, 3), np.uint8))

@@ -21,7 +21,7 @@ from pipeline.split.detectors.catalogue import DETECTORS, make_detector
 from pipeline.split.detectors.detector import Transition
 from pipeline.synthetic.edits import Edit, EditJoint, pictures, truth
 from pipeline.synthetic.edits_footage import draw_footage
-from pipeline.synthetic.edits_shots import EditShot, Flash, Look, Passer, Whip
+from pipeline.synthetic.edits_shots import EditShot, Flash, Passer, View, Whip
 from schemas.recipe.split import SplitConfig
 
 WIDTH, HEIGHT = 128, 72
@@ -142,7 +142,7 @@ def footage() -> list[np.ndarray]:
 
 def test_the_cascade_finds_dissolves_and_fades_where_they_are(footage: list[np.ndarray]) -> None:
     joints = (EditJoint("dissolve", 16), EditJoint("fade", 10, 2, 10))
-    edit = Edit(25, (EditShot(0, Look()), EditShot(1, Look()), EditShot(0, Look())), (40, 40, 40), joints)
+    edit = Edit(25, (EditShot(0, View()), EditShot(1, View()), EditShot(0, View())), (40, 40, 40), joints)
     found = detect("cascade", pictures(edit, footage))
     known = truth(edit).transitions
     assert [t.kind for t in found] == ["gradual", "gradual"]
@@ -154,7 +154,7 @@ def test_the_cascade_finds_dissolves_and_fades_where_they_are(footage: list[np.n
 def test_the_cascade_takes_no_flash_and_no_fast_motion_for_a_cut(footage: list[np.ndarray]) -> None:
     shot = EditShot(
         2,
-        Look(zoom=1.4),
+        View(zoom=1.4),
         flashes=(Flash(20, 21, 0.9), Flash(40, 44, 0.8)),
         whips=(Whip(60, 68, (1.6, 0.0)), Whip(110, 116, (0.0, -0.9))),
         passers=(Passer(85, 91, 1.1, (230, 60, 60), True),),
@@ -163,7 +163,7 @@ def test_the_cascade_takes_no_flash_and_no_fast_motion_for_a_cut(footage: list[n
 
 
 def test_the_cascade_keeps_a_cut_beside_a_flash(footage: list[np.ndarray]) -> None:
-    shots_of = EditShot(0, Look(), flashes=(Flash(30, 32, 0.9),)), EditShot(1, Look())
+    shots_of = EditShot(0, View(), flashes=(Flash(30, 32, 0.9),)), EditShot(1, View())
     assert detect("cascade", pictures(Edit(25, shots_of, (40, 40), (EditJoint("cut"),)), footage)) == cuts(40)
 
 

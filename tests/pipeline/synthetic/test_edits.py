@@ -20,7 +20,7 @@ from pipeline.synthetic.edits import (
     truth,
 )
 from pipeline.synthetic.edits_footage import Stretches, draw_footage, read_stretches
-from pipeline.synthetic.edits_shots import EditShot, Flash, Look, Passer, Whip, picture
+from pipeline.synthetic.edits_shots import EditShot, Flash, Passer, View, Whip, picture
 
 RED, BLUE = 0, 1
 
@@ -40,7 +40,7 @@ def pile() -> list[np.ndarray]:
 
 
 def shot(footage: int, **events: tuple) -> EditShot:
-    return EditShot(footage, Look(), **events)
+    return EditShot(footage, View(), **events)
 
 
 def test_a_cut_is_where_the_truth_says(flat: list[np.ndarray]) -> None:
@@ -86,7 +86,7 @@ def test_flashes_and_fast_motion_are_counted_from_the_shots_first_frame(flat: li
 
 
 def test_a_whip_pan_moves_and_blurs_the_picture(pile: list[np.ndarray]) -> None:
-    still = EditShot(0, Look(speed=0.0), whips=(Whip(4, 12, (1.5, 0.0)),))
+    still = EditShot(0, View(speed=0.0), whips=(Whip(4, 12, (1.5, 0.0)),))
     views = [picture(still, pile[0], frame, 320, 180).astype(float) for frame in range(20)]
     moved = [np.abs(a - b).mean() > 1 for a, b in itertools.pairwise(views)]
     assert not any(moved[:3])

@@ -1,4 +1,4 @@
-"""Camera motion: what a virtual camera was drawn to do, over textures and over flow written down by hand."""
+"""Camera motion: labels of a virtual camera whose motion is known, and of flow written down by hand."""
 
 from __future__ import annotations
 

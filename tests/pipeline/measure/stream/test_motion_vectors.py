@@ -75,7 +75,7 @@ def painted(vectors: np.ndarray, width: int, height: int) -> np.ndarray:
 
 @pytest.mark.skipif(not (FOLDER / "peers_expected.json").is_file(), reason=f"no videos in {FOLDER}")
 def test_the_peers_published_scores() -> None:
-    """They look at the first half of the file, of which frames 12 to 120 carry vectors; we then look at the rest."""
+    """They read the first half of the file, of which frames 12 to 120 carry vectors; we read the rest too."""
     entries = json.loads((FOLDER / "peers_expected.json").read_text())["entries"]
     expected = next(entry for entry in entries if entry["op"].startswith("MotionVector"))["expected"]
     motion = read(FOLDER / "dev14_sintel_10s_subclip.mp4")
@@ -128,7 +128,7 @@ def test_a_frame_smaller_than_a_patch_has_a_mean_and_no_patches() -> None:
     assert patch_samples(np.ones((20, 60), np.float32), 480, 160).size == 0
 
 
-def test_a_span_without_a_looked_at_frame_gives_null(tmp_path: Path) -> None:
+def test_a_span_without_a_sampled_frame_gives_null(tmp_path: Path) -> None:
     motion = read(pan(tmp_path / "pan.mp4"))
     assert motion.scores(span(1, 9))["vector_motion"] is None
     assert motion.scores(span(1, 14))["vector_motion"] is not None

@@ -28,7 +28,7 @@ FILES = {
     "dev12": "dev12_corrupted_testpattern.mp4",
     "dev13": "dev13_portrait_hdr10_av1.mp4",
 }
-LOOK_US = 200_000
+SAMPLE_US = 200_000
 
 pytestmark = pytest.mark.skipif(not (FOLDER / "manifest.json").is_file(), reason=f"no videos in {FOLDER}")
 
@@ -41,7 +41,7 @@ def scores() -> dict[str, dict[str, Any]]:
 def _scores(path: Path) -> dict[str, Any]:
     """Of the whole file as one clip."""
     container, stream = open_video(str(path))
-    technical, tells, previous, looked_us = None, None, None, -LOOK_US
+    technical, tells, previous, sampled_us = None, None, None, -SAMPLE_US
     with container:
         reader = FrameReader(container, stream)
         for index, raw in enumerate(reader):
@@ -51,8 +51,8 @@ def _scores(path: Path) -> dict[str, Any]:
                 facts = VideoFacts(raw.width, raw.height, raw.width * raw.height, 25.0), MeasureConfig()
                 technical, tells = TechnicalMeasure(*facts), TellsMeasure(*facts)
             technical.push(frame, previous)
-            if time_us >= looked_us + LOOK_US:
-                looked_us = time_us
+            if time_us >= sampled_us + SAMPLE_US:
+                sampled_us = time_us
                 tells.push(frame, previous)
             previous = frame
         span = Span(0, 0, len(reader.times_us), reader.times_us[0], reader.times_us[-1])

@@ -1,4 +1,4 @@
-"""Each tell answers a recording drawn to show it, and stays silent on synthetic footage."""
+"""Each tell is found in a synthetic recording of it, and not in synthetic footage."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from schemas.tables.measures import Tells
 
 FPS = 10
 SAMPLE_EVERY = 2
-"""Frames between looks at five a second."""
+"""Frames between samples at five a second."""
 
 
 def stream_frame(picture: np.ndarray, index: int) -> StreamFrame:
