@@ -127,8 +127,11 @@ def test_failures_count_the_newest_row_of_each_input(connection: duckdb.DuckDBPy
     assert connection.execute("select video_id from videos where uri = '/videos/changed.mp4'").fetchall() == [("v6",)]
 
 
-def test_clips_stand_where_their_bytes_lie_now(video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow) -> None:
-    """Of two files that were replaced one has a copy, whose place its clips take; clips of the other are history."""
+def test_clips_are_in_the_files_that_hold_their_bytes_now(
+    video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow
+) -> None:
+    """Of two files that were replaced, one has a byte-identical duplicate, which has its clips now; those of the other
+    are left out."""
     replaced = [video_row(f"v{i}", uri=f"/videos/{i}.mp4", source='{"title": "old"}') for i in (0, 1)]
     copy = video_row("v0", uri="/videos/copy.mp4", duplicate_of="/videos/0.mp4", source='{"title": "copy"}')
     now = [video_row(f"new{i}", uri=f"/videos/{i}.mp4", modified_us=9) for i in (0, 1)]
@@ -145,7 +148,7 @@ def test_trainable_has_one_row_a_caption_and_the_words_of_the_original(connectio
     assert rows == [("c0", "cap1", '{"title": "first"}'), ("c3", "cap0", "{}"), ("c6", "cap0", "{}")]
 
 
-def test_the_newest_decision_on_a_caption_stands_unless_the_caption_is_newer(
+def test_the_newest_decision_on_a_caption_counts_unless_the_caption_is_newer(
     connection: duckdb.DuckDBPyConnection,
 ) -> None:
     rows = connection.execute("select clip_id, captioner, status, reasons from captions order by 1, 2").fetchall()

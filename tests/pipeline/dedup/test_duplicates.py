@@ -75,7 +75,7 @@ def test_a_container_change_alone_leaves_the_content_equal(edited: list[dict[str
     assert {each["group_size"] for each in content} == {2}
 
 
-def test_the_mirrored_copy_says_so_and_the_quick_one_its_rate(edited: list[dict[str, Any]]) -> None:
+def test_a_mirrored_copy_is_marked_and_a_faster_one_has_its_rate(edited: list[dict[str, Any]]) -> None:
     pair = [each for each in edited if each["clip_id"] in ("drawn040", "drawn040.mirror", "drawn040.faster")]
     rows = {each["clip_id"]: each for each in find_duplicates(as_table(pair), None, CONFIG, 0)}
     assert rows["drawn040.mirror"]["mirrored"]
@@ -83,13 +83,13 @@ def test_the_mirrored_copy_says_so_and_the_quick_one_its_rate(edited: list[dict[
     DUPLICATES.encode(rows.values())
 
 
-def test_parts_of_a_moving_shot_are_not_each_other(tmp_path: Path) -> None:
+def test_parts_of_a_moving_shot_are_not_duplicates(tmp_path: Path) -> None:
     parts = [part for number in SCENES for part in fingerprints(write_drawn_clip(tmp_path, number, size=SIZE), (0.5,))]
     assert len(parts) == 4
     assert near(parts) == {}
 
 
-def test_parts_of_a_shot_in_which_nothing_moves_are_the_same() -> None:
+def test_parts_of_a_shot_in_which_nothing_moves_are_duplicates() -> None:
     still = np.repeat(scene(1, 1), 8, axis=0)
     assert near([row("a", still), row("b", still.copy())]) == {"a": "a", "b": "a"}
 
@@ -114,7 +114,7 @@ def test_a_part_that_is_too_short_of_both_is_not_a_copy() -> None:
     assert near([row("a", contrasts[:14]), row("b", contrasts[8:])]) == {}
 
 
-def test_slow_change_is_told_from_a_copy() -> None:
+def test_slow_change_is_distinguished_from_a_copy() -> None:
     """The second half is near the first half's end, and a copy of neither."""
     one, other = scene(4, 2).astype(float)
     slow = np.linspace(one, one + (other - one) * 0.4, 24).astype(np.int8)
@@ -134,7 +134,7 @@ def test_images_are_held_to_a_stricter_distance_and_never_match_a_video() -> Non
     assert near([row("a", one[:1], **still), row("b", one)]) == {}
 
 
-def test_a_clip_without_fingerprint_is_in_no_group_and_harms_none() -> None:
+def test_a_clip_without_fingerprint_is_in_no_group_and_changes_none() -> None:
     contrasts = scene(6)
     empty = row("e", contrasts[:0]) | {"content_digest": None, "video_hash": None, "video_hash_times_us": None}
     rows = [row("a", contrasts), empty | {"video_hash_contrasts": None}, row("z", contrasts.copy())]
@@ -195,7 +195,7 @@ def test_the_preferred_clip_comes_first_and_ties_go_to_the_next_preference(keep:
     assert sorted(found.values()) == [0, 1, 2, 3]
 
 
-def test_only_survivors_take_a_place() -> None:
+def test_only_survivors_get_a_rank() -> None:
     rows = group_rows([Pair("a", other, NEAR, 0.9) for other in "bcd"], "g", 0)
     assert ranks(rows, CLIPS, "bd", "largest") == {"b": 0, "d": 1}
     assert ranks(rows, CLIPS, "d", "largest") == {"d": 0}
@@ -207,7 +207,7 @@ def test_every_group_keeps_one_clip_across_kinds() -> None:
     assert ranks(rows, CLIPS, "abcd", "largest") == {"a": 0, "b": 1, "d": 2}
 
 
-def test_groups_are_named_by_their_least_member_and_say_who_is_most_alike() -> None:
+def test_groups_are_named_by_their_smallest_member_and_name_the_closest_match() -> None:
     pairs = [Pair("b", "c", NEAR, 0.8), Pair("c", "d", NEAR, 0.95, mirrored=True, rate=2.0), Pair("x", "y", NEAR, 1.0)]
     rows = {each["clip_id"]: each for each in group_rows(pairs, "g", 7)}
     assert {name: each["group_id"] for name, each in rows.items()} == {"b": "b", "c": "b", "d": "b", "x": "x", "y": "x"}

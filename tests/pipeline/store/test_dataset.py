@@ -1,4 +1,4 @@
-"""Tables on disk: whole files only, names from content, keys, runs, and queries over them."""
+"""Tables on disk: complete files only, names from content, keys, runs, and queries over them."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_an_empty_data_set_has_every_table_and_view(dataset: Dataset) -> None:
         dataset.require()
 
 
-def test_a_place_that_cannot_hold_a_data_set_is_said_in_one_line(tmp_path: Path) -> None:
+def test_a_location_that_cannot_hold_a_data_set_is_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for location in ("/dev/null/x", str(tmp_path / "file" / "ds")):
         with pytest.raises(DatasetError, match="cannot be written") as caught:

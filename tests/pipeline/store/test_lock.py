@@ -63,7 +63,7 @@ def test_one_writer_at_a_time(dataset: Dataset) -> None:
         pass
 
 
-def test_a_job_that_fails_lets_go(dataset: Dataset) -> None:
+def test_a_job_that_fails_releases_the_lock(dataset: Dataset) -> None:
     with pytest.raises(KeyboardInterrupt), dataset.writing("curate"):
         raise KeyboardInterrupt
     with dataset.writing("curate"):
@@ -90,7 +90,7 @@ def test_what_is_left_of_a_lock_does_not_lock(tmp_path: Path) -> None:
             pass
 
 
-def test_a_store_forgets_a_holder_that_is_silent_or_gone() -> None:
+def test_on_a_store_a_lock_expires_when_it_is_old_or_its_holder_has_ended() -> None:
     filesystem, root = resolve(f"memory://lake-{uuid4().hex}/ds")
     mine = Holder.me("curate")
     elsewhere = replace(mine, machine="another", host="another")
@@ -127,7 +127,7 @@ def test_on_a_store_the_time_stamp_is_renewed(monkeypatch: pytest.MonkeyPatch) -
         assert now.token == first.token
 
 
-def test_on_a_store_the_last_to_write_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_a_store_the_last_to_write_holds_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two see no lock; both write; the first finds the other's name and gives way, leaving that in place."""
     filesystem, path = resolve(f"memory://lake-{uuid4().hex}/.lock")
     rival = Holder.me("rejudge")

@@ -83,7 +83,7 @@ def test_a_new_file_can_be_a_copy_of_one_done_before(
     assert copies(pending_inputs(dataset, files).inputs) == {"b": "a", "c": None, "d": None}
 
 
-def test_a_copy_whose_row_came_first_does_not_stand_for_its_original(
+def test_a_duplicate_whose_row_came_first_does_not_complete_its_original(
     dataset: Dataset, files: list[ListedInput], video_row: MakeRow, clip_row: MakeRow
 ) -> None:
     """Killed after the copy's row and the original's clips were written, before the original's row was."""

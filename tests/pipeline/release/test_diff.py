@@ -95,7 +95,7 @@ def test_nothing_changed(diary: Diary) -> None:
     assert (differences.counts, differences.num_same) == ({ADDED: 0, REMOVED: 0, CHANGED: 0}, 5)
 
 
-def test_a_clip_goes_by_a_decision_and_its_reasons_are_of_that_time(diary: Diary) -> None:
+def test_a_clip_is_removed_by_a_decision_with_the_reasons_of_that_time(diary: Diary) -> None:
     diary.decide(2, "c0", "rejected", "too_dark", "still")
     diary.decide(2, "c1", "failed", "overlay_text: broken")
     diary.decide(2, "c2", "pending", "unmeasured: overlay_text")
@@ -111,7 +111,7 @@ def test_a_clip_goes_by_a_decision_and_its_reasons_are_of_that_time(diary: Diary
     assert found.reason_counts(REMOVED)["rejected: too_dark"] == 1
 
 
-def test_a_clip_comes_back_that_was_rejected_when_it_was_scanned(diary: Diary) -> None:
+def test_a_clip_is_added_that_was_rejected_when_it_was_scanned(diary: Diary) -> None:
     diary.decide(2, "c5", "kept")
     diary.release(2, "b")
     found = compare(diary.dataset, "a", "b")
@@ -119,7 +119,7 @@ def test_a_clip_comes_back_that_was_rejected_when_it_was_scanned(diary: Diary) -
     assert reasons(compare(diary.dataset, "b", "a"), REMOVED) == {"c5": ["rejected: too_dark", "rejected: still"]}
 
 
-def test_a_clip_comes_with_a_video_scanned_later(diary: Diary, video_row: MakeRow, clip_row, caption_row) -> None:
+def test_a_clip_is_added_with_a_video_scanned_later(diary: Diary, video_row: MakeRow, clip_row, caption_row) -> None:
     diary.write(2, VIDEOS, video_row("v1"))
     diary.write(2, CLIPS, clip_row("new", "v1"))
     diary.write(2, CAPTIONS, caption_row("new"))
@@ -127,7 +127,7 @@ def test_a_clip_comes_with_a_video_scanned_later(diary: Diary, video_row: MakeRo
     assert reasons(compare(diary.dataset, "a", "b"), ADDED) == {"new": ["not scanned yet"]}
 
 
-def test_a_clip_comes_when_its_caption_does(tmp_path: Path, video_row, clip_row, caption_row) -> None:
+def test_a_clip_is_added_when_its_caption_is(tmp_path: Path, video_row, clip_row, caption_row) -> None:
     diary = Diary(tmp_path / "ds")
     diary.write(1, VIDEOS, video_row("v0"))
     diary.write(1, CLIPS, *(clip_row(f"c{i}", "v0", start_us=i) for i in range(4)))
@@ -144,7 +144,7 @@ def test_a_clip_comes_when_its_caption_does(tmp_path: Path, video_row, clip_row,
     }
 
 
-def test_a_clip_goes_and_comes_by_decisions_on_its_caption(diary: Diary, tmp_path: Path) -> None:
+def test_a_clip_is_removed_and_added_by_decisions_on_its_caption(diary: Diary, tmp_path: Path) -> None:
     """Each release is explained by the decisions of its time, in a copy too: decisions carry theirs."""
     diary.decide_caption(2, "c0", "rejected", "caption_padding", "caption_too_long")
     diary.release(2, "b")
@@ -160,7 +160,7 @@ def test_a_clip_goes_and_comes_by_decisions_on_its_caption(diary: Diary, tmp_pat
         assert reasons(compare(dataset, "b", "c"), REMOVED) == {"c1": ["caption rejected: caption_refuses"]}
 
 
-def test_a_clip_goes_by_the_condition_as_its_scores_were(diary: Diary) -> None:
+def test_a_clip_is_removed_by_the_condition_on_its_scores_of_that_time(diary: Diary) -> None:
     """c0 and c1 are too slow; c2 carries a measure that was taken later, which would let it pass."""
     where = "motion_px_s > 1.5 and coalesce(overlay_text_frac, 0) = 0"
     columns = dict.fromkeys(OverlayText.__dataclass_fields__)
@@ -178,20 +178,20 @@ def test_a_clip_goes_by_the_condition_as_its_scores_were(diary: Diary) -> None:
     assert reasons(compare(diary.dataset, "b", "c"), ADDED) == {"c2": outside}
 
 
-def test_a_condition_that_no_longer_fits_is_unknown(diary: Diary) -> None:
+def test_a_condition_that_cannot_be_evaluated_any_more_is_unknown(diary: Diary) -> None:
     diary.release(2, "b", "motion_px_s > 0.5")
     diary.change_facts("b", where="lost_column > 1")
     ((reason,),) = reasons(compare(diary.dataset, "a", "b"), REMOVED).values()
     assert reason.startswith("unknown: --where lost_column > 1 cannot be evaluated")
 
 
-def test_what_nothing_stood_against_was_not_drawn(diary: Diary) -> None:
+def test_what_nothing_else_explains_was_not_sampled(diary: Diary) -> None:
     diary.release(2, "b", "motion_px_s > 0.5")
     diary.change_facts("b", where="true")
     assert reasons(compare(diary.dataset, "a", "b"), REMOVED) == {"c0": ["not sampled"]}
 
 
-def test_a_data_set_that_was_made_anew_does_not_hold_the_clip(diary: Diary, video_row, clip_row, caption_row) -> None:
+def test_a_data_set_that_was_made_again_may_not_have_the_clip(diary: Diary, video_row, clip_row, caption_row) -> None:
     location = Path(diary.dataset.location)
     for folder in ("videos", "clips", "captions"):
         shutil.rmtree(location / folder)
@@ -203,7 +203,7 @@ def test_a_data_set_that_was_made_anew_does_not_hold_the_clip(diary: Diary, vide
     assert reasons(found, REMOVED) == {"c4": ["no longer in the data set"]}
 
 
-def test_a_clip_goes_when_its_file_gets_other_bytes(diary: Diary, video_row, clip_row, caption_row) -> None:
+def test_a_clip_is_removed_when_its_file_gets_other_bytes(diary: Diary, video_row, clip_row, caption_row) -> None:
     diary.write(2, VIDEOS, video_row("v1", uri="/videos/v0.mp4", modified_us=9))
     diary.write(2, CLIPS, clip_row("new", "v1", uri="/videos/v0.mp4"))
     diary.write(2, CAPTIONS, caption_row("new"))
@@ -237,7 +237,7 @@ def test_a_release_without_its_time_is_read_and_its_reasons_are_unknown(diary: D
     assert reasons(found, REMOVED) == {"c0": ["unknown: release b does not record when it was frozen"]}
 
 
-def test_a_changed_caption_and_box_are_told_with_both_values(diary: Diary, clip_row, caption_row) -> None:
+def test_a_changed_caption_and_box_are_listed_with_both_values(diary: Diary, clip_row, caption_row) -> None:
     diary.write(2, CAPTIONS, caption_row("c0", "cap1", short="another text"), caption_row("c1", "cap1"))
     letterbox = {"content_box": [0, 8, 160, 104], "short_side_px": None, "bars_frac": 0.1}
     letterbox |= {"border_kind": "black", "bars_change": False}

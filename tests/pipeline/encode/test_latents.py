@@ -52,7 +52,7 @@ def test_sides_are_multiples_of_16_near_the_aspect_ratio_and_the_budget(
     assert abs(height - max(16, box[1] * scale)) <= 8
 
 
-def test_what_cannot_be_read_is_said_in_words(clip_row: MakeRow, tmp_path) -> None:
+def test_what_cannot_be_read_gives_a_reason(clip_row: MakeRow, tmp_path) -> None:
     sampled = read_planned(clip_row("c", "v", uri=str(tmp_path / "gone.mp4")), EncodeConfig())
     assert sampled.frames.shape[0] == 0
     assert sampled.failure is not None

@@ -1,4 +1,4 @@
-"""Groupings of a data set: the newest stands, also one that finds nothing."""
+"""Groupings of a data set: the newest counts, also one that finds nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.conftest import MakeRow
 TIMES_US = [0, 500_000, 1_000_000, 1_500_000]
 
 
-def test_a_grouping_that_finds_nothing_stands_too(tmp_path: Path, video_row: MakeRow, clip_row: MakeRow) -> None:
+def test_a_grouping_that_finds_nothing_counts_too(tmp_path: Path, video_row: MakeRow, clip_row: MakeRow) -> None:
     dataset = Dataset(str(tmp_path))
     contrasts = np.random.default_rng(0).normal(0, 30, (len(TIMES_US), 64)).clip(-127, 127).astype(np.int8)
     noisy = (contrasts + np.random.default_rng(1).integers(-2, 3, contrasts.shape)).clip(-127, 127).astype(np.int8)

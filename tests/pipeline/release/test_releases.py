@@ -39,14 +39,14 @@ def dataset(tmp_path: Path, video_row: MakeRow, clip_row: MakeRow, caption_row: 
     return dataset
 
 
-def test_the_rare_kind_is_drawn_more_than_its_share(dataset: Dataset) -> None:
+def test_the_rare_kind_is_sampled_more_than_its_share(dataset: Dataset) -> None:
     drawn = [releases.select(dataset, "true", releases.Balance(40, seed))["clip_id"].to_pylist() for seed in range(5)]
     assert {len(clips) for clips in drawn} == {40}
     rare = np.mean([sum(clip.startswith("rare") for clip in clips) for clips in drawn])
     assert rare > 1.5 * 40 * NUM_RARE / (NUM_RARE + NUM_COMMON)
 
 
-def test_a_draw_is_frozen_with_its_seed(dataset: Dataset) -> None:
+def test_a_sample_is_frozen_with_its_seed(dataset: Dataset) -> None:
     first, is_new = releases.freeze(dataset, "even", "true", releases.Balance(10, seed=7))
     again, is_new_again = releases.freeze(dataset, "even", "true", releases.Balance(10, seed=7))
     assert (is_new, is_new_again) == (True, False)

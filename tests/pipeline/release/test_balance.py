@@ -19,7 +19,7 @@ def test_a_cluster_a_hundred_times_larger_gives_ten_times_the_clips() -> None:
     assert rare == pytest.approx(10, abs=2.5)  # binomial: standard deviation of the mean is 0.7
 
 
-def test_the_draw_follows_from_clips_and_seed_alone() -> None:
+def test_a_sample_depends_on_clips_and_seed_alone() -> None:
     first = balanced_sample(CLIPS, CLUSTERS, 50, 3)
     assert balanced_sample(CLIPS[::-1], CLUSTERS[::-1], 50, 3) == first
     assert balanced_sample(CLIPS, CLUSTERS, 50, 4) != first
@@ -32,6 +32,6 @@ def test_clusters_of_one_dense_region_are_one() -> None:
     assert merged[0] == merged[1] != merged[2] == merged[3] != merged[4] != merged[0]
 
 
-def test_no_more_is_drawn_than_there_is() -> None:
+def test_a_sample_has_no_more_clips_than_there_are() -> None:
     assert balanced_sample(["a", "b"], [0, 0], 5, 0) == {"a", "b"}
     assert balanced_sample([], [], 5, 0) == set()
