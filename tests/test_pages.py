@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from schemas.page import schema_page
+
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(path for path in ROOT.rglob("*.md") if not {".venv", "out"}.intersection(path.parts))
+PAGES = sorted(path for path in ROOT.rglob("*.md") if not {".venv", ".pytest_cache", "out"}.intersection(path.parts))
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 MODULE = re.compile(r"python -m ((?:jobs|schemas|tests)[\w.]*)")
 TARGET = re.compile(r"\bmake ([a-z]+)\b`|^    make ([a-z]+)\b", re.MULTILINE)
@@ -25,3 +27,7 @@ def test_what_a_page_names_is_there(page: Path) -> None:
     assert [name for name in MODULE.findall(text) if find_spec(name) is None] == []
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert {name for pair in TARGET.findall(text) for name in pair if name} <= targets
+
+
+def test_the_page_of_columns_is_that_of_the_declarations() -> None:
+    assert (ROOT / "schemas/README.md").read_text() == schema_page(), "python -m schemas.page > schemas/README.md"

@@ -15,7 +15,7 @@ from jobs.cli import COMMANDS, app
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for path in (ROOT / "infra").rglob("*") if path.is_file())
-PAGES = sorted(path for path in ROOT.rglob("*.md") if not {".venv", "out"}.intersection(path.parts))
+PAGES = sorted(path for path in ROOT.rglob("*.md") if not {".venv", ".pytest_cache", "out"}.intersection(path.parts))
 JOB = "|".join(COMMANDS)
 COMMAND = re.compile(rf"(?:(?<!`)\breelmill|python -m jobs\.)[ ]?({JOB})\b([^#\n`|;]*)")
 """Within backquotes a sentence names a command, and seldom all of its line."""
