@@ -151,7 +151,7 @@ def test_a_child_ends_with_its_parent_even_while_it_hangs() -> None:
     code = (
         "import threading, time\n"
         "from pipeline.ingest.sandbox import IsolatedWorker\n"
-        "from tests.pipeline import isolated_calls as functions\n"
+        "from tests.pipeline.ingest import isolated_calls as functions\n"
         "worker = IsolatedWorker()\n"
         "print(worker.call(functions.pid), flush=True)\n"
         "worker.call(functions.hold_the_lock)\n"
