@@ -1,19 +1,84 @@
-"""Rows to build hand-made data sets from, and the synthetic corpus that several files read."""
+"""What several files of tests share: rows for hand-made data sets, the synthetic corpus, a Ray cluster.
+
+`pytest -n 2 --dist loadgroup` runs the tests of a file in one worker, and all tests that use the cluster or vLLM in one
+worker each, so that there is one of either. What costs more than a second to make is made once for both workers.
+"""
 
 from __future__ import annotations
 
+import os
+import pickle
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
+from filelock import FileLock
 
+from pipeline.ingest.byte_identical import mark_duplicates
+from pipeline.ingest.inputs import list_inputs
+from pipeline.ray_graphs.cluster import connect
+from pipeline.scan.scan import ScanConfig, ScannedVideo, scan
 from pipeline.synthetic.corpus import draw_corpus
 from schemas import CAPTIONS, CLIPS, VIDEOS
+from schemas.recipe import load_recipe
+from tests.ray_cluster import RayCluster, two_nodes
 
 Row = dict[str, Any]
 MakeRow = Callable[..., Row]
+MakeOnce = Callable[[str, Callable[[Path], object]], Path]
+GROUPS = {"ray": ("ray_cluster", "two_cpus"), "vllm": ("vllm_engine", "vllm_url")}
+"""Tests that one worker runs, by the fixtures that they use. They take longest, so they are first."""
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def pytest_configure() -> None:
+    """One thread a process where there are several workers: they would fight over the same cores."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        for name in THREADS:
+            os.environ.setdefault(name, "1")
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(GROUPS)}
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(_group_of(item)))
+    items.sort(key=lambda item: order.get(_group_name(item), len(order)))
+
+
+def _group_of(item: pytest.Item) -> str:
+    used = set(getattr(item, "fixturenames", ()))
+    named = (group for group, fixtures in GROUPS.items() if used.intersection(fixtures))
+    return next(named, item.path.stem)
+
+
+def _group_name(item: pytest.Item) -> str:
+    marker = item.get_closest_marker("xdist_group")
+    assert marker is not None
+    return marker.args[0]
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """`made_once(name, fill)`: a folder that `fill` fills, in whichever worker of this run asks for it first."""
+    own = tmp_path_factory.getbasetemp()
+    of_all = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def make(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, done = of_all / name, of_all / f"{name}.done"
+        with FileLock(of_all / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                fill(folder)
+                done.touch()
+        return folder
+
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -89,16 +154,36 @@ def caption_row() -> MakeRow:
 
 
 @pytest.fixture(scope="session")
-def drawn_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def drawn_corpus(made_once: MakeOnce) -> Path:
     """A folder with a synthetic corpus of every kind of video, its list `inputs.jsonl` and `truth.json`."""
-    folder = tmp_path_factory.mktemp("drawn")
-    draw_corpus(folder)
-    return folder
+    return made_once("drawn", draw_corpus)
 
 
 @pytest.fixture(scope="session")
-def two_cpus() -> Iterator[str]:
-    """The address of a Ray of two logical CPUs, to which this process is connected."""
-    context = ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield context.address_info["gcs_address"]
+def scanned_corpus(made_once: MakeOnce, drawn_corpus: Path) -> dict[str, ScannedVideo]:
+    """Every file of the synthetic corpus, scanned by the recipe `demo`, by file name."""
+
+    def scan_all(folder: Path) -> None:
+        config = ScanConfig.of(load_recipe("demo"))
+        listed = mark_duplicates(list_inputs([str(drawn_corpus / "inputs.jsonl")]).inputs, [])
+        found = {Path(item.uri).name: scan(item, config) for item in listed}
+        (folder / "scanned.pickle").write_bytes(pickle.dumps(found))
+
+    return pickle.loads((made_once("scanned", scan_all) / "scanned.pickle").read_bytes())
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[RayCluster]:
+    """A cluster of two nodes with a logical CPU each, for all tests of the run."""
+    with two_nodes() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def two_cpus(ray_cluster: RayCluster) -> Iterator[str]:
+    """The address of the cluster, to which this process is connected: jobs that are called here run on it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ADDRESS", ray_cluster.address)
+        connect()
+    yield ray_cluster.address
     ray.shutdown()

@@ -7,24 +7,11 @@ out. A line gives a file, with its own reason if it fails; the lines below it, t
 
 from __future__ import annotations
 
-from collections import defaultdict
-from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
-from pipeline.dedup.dataset import group_duplicates
-from pipeline.ingest.byte_identical import mark_duplicates
-from pipeline.ingest.inputs import list_inputs
-from pipeline.rules.clips import judge_clips
-from pipeline.rules.decisions import write_decisions
-from pipeline.scan.scan import ScanConfig, scan
-from pipeline.store.dataset import Dataset
-from pipeline.store.views import connect
-from schemas import CLIPS, VIDEOS
-from schemas.recipe import Recipe, load_recipe
-
-FOOTAGE = Path(__file__).parents[4] / "shared" / "videos"
+from pipeline.scan.scan import ScannedVideo
+from schemas.recipe import load_recipe
+from tests.pipeline.scan.accounting import account, cheap
 
 DRAWN = """
 00_cuts:
@@ -153,37 +140,9 @@ dev14_sintel_10s_subclip:
 """
 
 
-def cheap(recipe: Recipe) -> Recipe:
-    """A recipe without the rules that need models."""
-    return replace(recipe, rules={name: rule for name, rule in recipe.rules.items() if name != "max_overlay_text"})
+def test_the_drawn_corpus(scanned_corpus: dict[str, ScannedVideo], tmp_path: Path) -> None:
+    assert account(scanned_corpus.values(), cheap(load_recipe("demo")), tmp_path / "ds") == DRAWN.strip()
 
 
-def account(inputs: list[str], recipe: Recipe, folder: Path) -> str:
-    """Curate as far as the rules go, and say in a line a file what became of it."""
-    dataset = Dataset(str(folder))
-    for listed in mark_duplicates(list_inputs(inputs).inputs, []):
-        scanned = scan(listed, ScanConfig.of(recipe))
-        dataset.write_part(CLIPS, scanned.clips)
-        dataset.write_part(VIDEOS, [scanned.video])
-    group_duplicates(dataset, recipe.duplicates)
-    write_decisions(dataset, judge_clips(dataset, recipe), recipe)
-    connection = connect(dataset)
-    clips = defaultdict(list)
-    for uri, reasons in connection.execute("select uri, reasons from clips order by uri, start_us").fetchall():
-        clips[uri].append(f"\n  {' '.join(reasons) or '-'}")
-    lines = []
-    videos = connection.execute("select uri, reason, duplicate_of from videos order by uri").fetchall()
-    for uri, reason, copy_of in videos:
-        fate = f" {reason}" if reason else f" copy of {Path(copy_of).name}" if copy_of else "".join(clips[uri])
-        lines.append(f"{Path(uri).name.partition('.')[0]}:{fate}")
-    return "\n".join(lines)
-
-
-def test_the_drawn_corpus(drawn_corpus: Path, tmp_path: Path) -> None:
-    found = account([str(drawn_corpus / "inputs.jsonl")], cheap(load_recipe("demo")), tmp_path / "ds")
-    assert found == DRAWN.strip()
-
-
-@pytest.mark.skipif(not (FOOTAGE / "manifest.json").is_file(), reason=f"no videos in {FOOTAGE}")
-def test_the_real_videos(tmp_path: Path) -> None:
-    assert account([str(FOOTAGE)], cheap(load_recipe("default")), tmp_path / "ds") == REAL.strip()
+def test_the_real_videos(scanned_footage: dict[str, ScannedVideo], tmp_path: Path) -> None:
+    assert account(scanned_footage.values(), cheap(load_recipe("default")), tmp_path / "ds") == REAL.strip()

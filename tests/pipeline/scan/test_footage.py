@@ -1,27 +1,21 @@
 """The decode pass over real videos, where a folder of them lies beside the repository: `../shared/videos`.
 
-Its manifest gives sizes, frame counts and hard cuts that a person has verified. The two-minute 1080p file is left out
-for its cost; a file is scanned once.
+Its manifest gives sizes, frame counts and hard cuts that a person has verified.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline.ingest.byte_identical import mark_duplicates
-from pipeline.ingest.inputs import list_inputs
-from pipeline.scan.scan import ScanConfig, ScannedVideo, scan
+from pipeline.scan.scan import ScannedVideo
 from schemas import CLIPS, VIDEOS
-from schemas.recipe import load_recipe
+from tests.pipeline.scan.conftest import FOOTAGE
 
-FOLDER = Path(__file__).parents[4] / "shared" / "videos"
-DEAR = "dev05_laion_slides_text_static.mp4"
 TOLERANCE_FRAMES = 2
 FAILURES = {
     "dev10_audio_only.mp4": "no_video_stream",
@@ -38,41 +32,32 @@ BEST_STREAM = {
 }
 """The manifest describes another stream of this file than FFmpeg's best; its note gives these figures for that one."""
 
-pytestmark = pytest.mark.skipif(not (FOLDER / "manifest.json").is_file(), reason=f"no videos in {FOLDER}")
-
 
 @pytest.fixture(scope="module")
-def facts() -> dict[str, dict[str, Any]]:
+def facts(scanned_footage: dict[str, ScannedVideo]) -> dict[str, dict[str, Any]]:
     """The manifest by file name."""
-    files = json.loads((FOLDER / "manifest.json").read_text())["files"]
-    return {f["file"]: f | BEST_STREAM.get(f["file"], {}) for f in files if f["file"] != DEAR}
-
-
-@pytest.fixture(scope="module")
-def scanned(facts: dict[str, dict[str, Any]]) -> dict[str, ScannedVideo]:
-    inputs = [listed for listed in list_inputs([str(FOLDER)]).inputs if not listed.uri.endswith(DEAR)]
-    config = ScanConfig.of(load_recipe("default"))
-    return {Path(listed.uri).name: scan(listed, config) for listed in mark_duplicates(inputs, [])}
+    files = json.loads((FOOTAGE / "manifest.json").read_text())["files"]
+    return {f["file"]: f | BEST_STREAM.get(f["file"], {}) for f in files}
 
 
 def test_every_file_is_a_row_and_failures_say_why(
-    facts: dict[str, dict[str, Any]], scanned: dict[str, ScannedVideo]
+    facts: dict[str, dict[str, Any]], scanned_footage: dict[str, ScannedVideo]
 ) -> None:
-    assert set(scanned) == set(facts)
-    VIDEOS.encode([result.video for result in scanned.values()])
-    CLIPS.encode([clip for result in scanned.values() for clip in result.clips])
-    failures = {name: r.video["reason"] for name, r in scanned.items() if r.video["status"] == "failed"}
+    assert set(scanned_footage) == set(facts)
+    VIDEOS.encode([result.video for result in scanned_footage.values()])
+    CLIPS.encode([clip for result in scanned_footage.values() for clip in result.clips])
+    failures = {name: r.video["reason"] for name, r in scanned_footage.items() if r.video["status"] == "failed"}
     assert failures == FAILURES
-    for name, result in scanned.items():
+    for name, result in scanned_footage.items():
         assert bool(result.clips) == (name not in FAILURES)
         if result.video["video_id"]:
             assert facts[name]["sha256"].startswith(result.video["video_id"])
 
 
 def test_sizes_frames_and_rotation_are_the_manifests(
-    facts: dict[str, dict[str, Any]], scanned: dict[str, ScannedVideo]
+    facts: dict[str, dict[str, Any]], scanned_footage: dict[str, ScannedVideo]
 ) -> None:
-    for name, result in scanned.items():
+    for name, result in scanned_footage.items():
         known, row = facts[name], result.video
         if name in FAILURES:
             continue
@@ -84,25 +69,29 @@ def test_sizes_frames_and_rotation_are_the_manifests(
             assert row["variable_frame_rate"] == known["variable_frame_rate"], name
 
 
-def test_a_refused_packet_is_counted_and_rejects_its_clip(scanned: dict[str, ScannedVideo]) -> None:
-    result = scanned["dev12_corrupted_testpattern.mp4"]
+def test_a_refused_packet_is_counted_and_rejects_its_clip(scanned_footage: dict[str, ScannedVideo]) -> None:
+    result = scanned_footage["dev12_corrupted_testpattern.mp4"]
     assert result.video["decode_errors"] == 1
     assert [clip["reasons"] for clip in result.clips] == [["corrupt", "blocky", "colour_bars"]]
 
 
-def test_permanent_bars_are_outside_the_content_box(scanned: dict[str, ScannedVideo]) -> None:
-    clips = [clip for clip in scanned["dev01_sintel_trailer_letterbox_fades.mp4"].clips if clip["status"] == "pending"]
+def test_permanent_bars_are_outside_the_content_box(scanned_footage: dict[str, ScannedVideo]) -> None:
+    clips = [
+        clip
+        for clip in scanned_footage["dev01_sintel_trailer_letterbox_fades.mp4"].clips
+        if clip["status"] == "pending"
+    ]
     assert len(clips) >= 3
     for clip in clips:
         assert np.abs(np.subtract(clip["content_box"], [0, 57, 854, 367])).max() <= 2
 
 
 def test_hard_cuts_are_found(
-    facts: dict[str, dict[str, Any]], scanned: dict[str, ScannedVideo], record_property: Any
+    facts: dict[str, dict[str, Any]], scanned_footage: dict[str, ScannedVideo], record_property: Any
 ) -> None:
     """A boundary on a listed fade or dissolve is no false alarm: something does change there."""
     num_cuts = num_found = num_boundaries = num_false = 0
-    for name, result in scanned.items():
+    for name, result in scanned_footage.items():
         cuts = facts[name].get("verified_cuts")
         if not result.clips or cuts is None:
             continue

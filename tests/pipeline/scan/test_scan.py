@@ -13,8 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.ingest.byte_identical import mark_duplicates
-from pipeline.ingest.inputs import ListedInput, list_inputs
+from pipeline.ingest.inputs import ListedInput
 from pipeline.scan.scan import ScanConfig, ScannedVideo, scan
 from pipeline.synthetic.truth import ShotTruth, Truth, VideoTruth
 from schemas import CLIPS, VIDEOS
@@ -31,16 +30,9 @@ def truth(drawn_corpus: Path) -> Truth:
 
 
 @pytest.fixture(scope="module")
-def scanned(drawn_corpus: Path) -> dict[str, ScannedVideo]:
-    """Every file of the corpus, scanned once, by file name."""
-    listed = mark_duplicates(list_inputs([str(drawn_corpus / "inputs.jsonl")]).inputs, [])
-    return {Path(item.uri).name: scan(item, DEMO) for item in listed}
-
-
-@pytest.fixture(scope="module")
-def pairs(truth: Truth, scanned: dict[str, ScannedVideo]) -> list[tuple[VideoTruth, ScannedVideo]]:
+def pairs(truth: Truth, scanned_corpus: dict[str, ScannedVideo]) -> list[tuple[VideoTruth, ScannedVideo]]:
     """Files with clips, beside their truth."""
-    return [(video, scanned[video.file]) for video in truth.videos if scanned[video.file].clips]
+    return [(video, scanned_corpus[video.file]) for video in truth.videos if scanned_corpus[video.file].clips]
 
 
 def judged(video: VideoTruth, result: ScannedVideo) -> list[tuple[ShotTruth, dict[str, Any]]]:
@@ -53,19 +45,19 @@ def boundaries(result: ScannedVideo) -> list[tuple[int, int]]:
     return [(a["start_frame"] + a["num_frames"], b["start_frame"]) for a, b in itertools.pairwise(result.clips)]
 
 
-def test_rows_fit_their_tables(scanned: dict[str, ScannedVideo]) -> None:
-    assert VIDEOS.encode([result.video for result in scanned.values()]).num_rows == len(scanned)
-    clips = [clip for result in scanned.values() for clip in result.clips]
+def test_rows_fit_their_tables(scanned_corpus: dict[str, ScannedVideo]) -> None:
+    assert VIDEOS.encode([result.video for result in scanned_corpus.values()]).num_rows == len(scanned_corpus)
+    clips = [clip for result in scanned_corpus.values() for clip in result.clips]
     assert len({clip["clip_id"] for clip in clips}) == CLIPS.encode(clips).num_rows > 30
 
 
 def test_every_file_has_the_status_and_the_reason_that_it_was_made_for(
-    truth: Truth, scanned: dict[str, ScannedVideo]
+    truth: Truth, scanned_corpus: dict[str, ScannedVideo]
 ) -> None:
-    found = {name: (result.video["status"], result.video["reason"]) for name, result in scanned.items()}
+    found = {name: (result.video["status"], result.video["reason"]) for name, result in scanned_corpus.items()}
     assert found == {video.file: (video.status, video.reason) for video in truth.videos}
     for video in truth.videos:
-        assert bool(scanned[video.file].clips) == (video.status == "probed" and video.duplicate_of is None)
+        assert bool(scanned_corpus[video.file].clips) == (video.status == "probed" and video.duplicate_of is None)
 
 
 def test_sizes_times_and_rotation(pairs: list[tuple[VideoTruth, ScannedVideo]]) -> None:
@@ -169,8 +161,10 @@ def test_thresholds_keep_the_distance_that_the_recipe_claims(pairs: list[tuple[V
                 assert clip["brightness"] > 0.08
 
 
-def test_an_image_is_one_frame_without_duration_or_motion(truth: Truth, scanned: dict[str, ScannedVideo]) -> None:
-    images = [scanned[video.file].clips for video in truth.videos if video.is_image]
+def test_an_image_is_one_frame_without_duration_or_motion(
+    truth: Truth, scanned_corpus: dict[str, ScannedVideo]
+) -> None:
+    images = [scanned_corpus[video.file].clips for video in truth.videos if video.is_image]
     assert len(images) == 2
     for (clip,) in images:
         assert (clip["is_image"], clip["start_us"], clip["end_us"], clip["num_frames"]) == (True, 0, 1, 1)
@@ -178,22 +172,22 @@ def test_an_image_is_one_frame_without_duration_or_motion(truth: Truth, scanned:
         assert (clip["status"], clip["reasons"]) == ("pending", ["unmeasured: overlay_text"])
 
 
-def test_ids_are_hashes_of_the_content(drawn_corpus: Path, scanned: dict[str, ScannedVideo]) -> None:
-    result = scanned["00_cuts.mp4"]
+def test_ids_are_hashes_of_the_content(drawn_corpus: Path, scanned_corpus: dict[str, ScannedVideo]) -> None:
+    result = scanned_corpus["00_cuts.mp4"]
     video_id = file_digest(drawn_corpus / "videos" / "00_cuts.mp4")[:ID_HEX_CHARS]
-    assert result.video["video_id"] == scanned["copy_exact.mp4"].video["video_id"] == video_id
+    assert result.video["video_id"] == scanned_corpus["copy_exact.mp4"].video["video_id"] == video_id
     for clip in result.clips:
         assert clip["clip_id"] == digest(video_id, clip["start_us"], clip["end_us"])
 
 
-def test_a_copy_points_at_its_original_and_has_no_clips_of_its_own(scanned: dict[str, ScannedVideo]) -> None:
-    original, copy = scanned["00_cuts.mp4"].video, scanned["copy_exact.mp4"].video
+def test_a_copy_points_at_its_original_and_has_no_clips_of_its_own(scanned_corpus: dict[str, ScannedVideo]) -> None:
+    original, copy = scanned_corpus["00_cuts.mp4"].video, scanned_corpus["copy_exact.mp4"].video
     assert copy["duplicate_of"] == original["uri"]
     assert (copy["width"], copy["height"], copy["codec"]) == (original["width"], original["height"], original["codec"])
 
 
-def test_what_the_list_says_travels_along(scanned: dict[str, ScannedVideo]) -> None:
-    source = json.loads(scanned["empty.mp4"].video["source"])
+def test_what_the_list_says_travels_along(scanned_corpus: dict[str, ScannedVideo]) -> None:
+    source = json.loads(scanned_corpus["empty.mp4"].video["source"])
     assert source["licence"] == "CC0-1.0"
     assert set(source) == {"title", "alt_text", "licence"}
 

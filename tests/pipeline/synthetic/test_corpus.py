@@ -21,10 +21,8 @@ from pipeline.synthetic.world import attributes
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("corpus")
-    draw_corpus(folder)
-    return folder
+def folder(drawn_corpus: Path) -> Path:
+    return drawn_corpus
 
 
 @pytest.fixture(scope="module")
