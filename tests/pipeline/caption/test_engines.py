@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import warnings
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,6 @@ import psutil
 import pytest
 import torch
 
-from model.readers.captioner_network import build_captioner, fit_tokenizer, save_captioner
 from pipeline.caption.backends.catalogue import load_engine
 from pipeline.caption.backends.checkpoints import BUILTIN_FOLDER
 from pipeline.caption.backends.guidance import grammar
@@ -38,10 +34,10 @@ from pipeline.caption.engine import (
     draw_seed,
 )
 from pipeline.synthetic.render import render
-from pipeline.synthetic.world import detailed_caption, draw_scene
+from pipeline.synthetic.world import draw_scene
 from schemas.recipe.caption import CaptionConfig
 from schemas.recipe.engine import EngineSettings
-from tests.pipeline.caption.serving import ScriptedServer, completion, vllm_server
+from tests.pipeline.caption.serving import ScriptedServer, completion, require_vllm, start_vllm
 
 ROOT = Path(__file__).parents[3]
 HELD_OUT_SEED = 1_000_000_000
@@ -58,46 +54,23 @@ GUIDED = Sampling(max_new_tokens=160)
 pytestmark = pytest.mark.filterwarnings("ignore:max_rollback_tokens is deprecated:DeprecationWarning")
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The builtin checkpoint, or while there is none a network with random weights."""
-    if (BUILTIN_FOLDER / "config.json").exists():
-        return BUILTIN_FOLDER
-    folder = tmp_path_factory.mktemp("captioner")
-    tokenizer = fit_tokenizer([detailed_caption(draw_scene(seed)) for seed in range(50)])
-    save_captioner(build_captioner(tokenizer, seed=0), tokenizer, folder)
-    return folder
-
-
-def needs_vllm() -> None:
-    if importlib.util.find_spec("vllm") is None:
-        pytest.skip("vllm is not installed")
+IN_VLLM = pytest.mark.xdist_group("vllm")
 
 
 @pytest.fixture(scope="module")
-def reference(checkpoint: Path) -> Engine:
-    return load_engine(EngineSettings(checkpoint=str(checkpoint), batch=4))
+def reference() -> Engine:
+    return load_engine(EngineSettings(checkpoint=str(BUILTIN_FOLDER), batch=4))
 
 
 @pytest.fixture(scope="module")
-def in_process(checkpoint: Path) -> Engine:
-    needs_vllm()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # those of vLLM's own imports
-        return load_engine(
-            EngineSettings(backend="vllm", checkpoint=str(checkpoint), engine_options={"max_model_len": 2048})
-        )
+def served(vllm_url: str) -> Engine:
+    return load_engine(EngineSettings(backend="openai", checkpoint=str(BUILTIN_FOLDER), url=vllm_url))
 
 
-@pytest.fixture(scope="module")
-def served(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    needs_vllm()
-    log = tmp_path_factory.mktemp("served") / "vllm.log"
-    with vllm_server(checkpoint, str(checkpoint), log) as url:
-        yield load_engine(EngineSettings(backend="openai", checkpoint=str(checkpoint), url=url))
-
-
-@pytest.fixture(scope="module", params=["reference", "in_process", "served"])
+@pytest.fixture(
+    scope="module",
+    params=["reference", pytest.param("vllm_engine", marks=IN_VLLM), pytest.param("served", marks=IN_VLLM)],
+)
 def engine(request: pytest.FixtureRequest) -> Engine:
     return request.getfixturevalue(request.param)
 
@@ -422,8 +395,9 @@ if __name__ == "__main__":
 """
 
 
+@IN_VLLM
 def test_a_killed_process_leaves_no_network_behind(tmp_path: Path) -> None:
-    needs_vllm()
+    require_vllm()
     (tmp_path / "killed.py").write_text(KILLED)
     command = [sys.executable, str(tmp_path / "killed.py")]
     done = subprocess.run(
@@ -438,10 +412,12 @@ def test_a_killed_process_leaves_no_network_behind(tmp_path: Path) -> None:
         time.sleep(0.1)
 
 
-def test_an_engine_whose_process_dies_says_so(in_process: Engine, requests: list[Request]) -> None:
-    """The last test of this engine."""
-    for process in psutil.Process().children():
-        if "EngineCore" in process.name():
-            process.kill()
+@IN_VLLM
+def test_an_engine_whose_process_dies_says_so(requests: list[Request]) -> None:
+    others = {process.pid for process in psutil.Process().children()}
+    engine = start_vllm()
+    networks = [p for p in psutil.Process().children() if p.pid not in others and "EngineCore" in p.name()]
+    assert len(networks) == 1
+    networks[0].kill()
     with pytest.raises(EngineLost):
-        in_process.answer(requests, GREEDY)
+        engine.answer(requests, GREEDY)
