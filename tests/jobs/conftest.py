@@ -1,13 +1,17 @@
-"""Small data sets: one whose release is encoded by the built-in models, and one of a single captioned clip."""
+"""Data sets that jobs start from: one whose release is encoded, one whose clips are captioned, one of a single clip."""
 
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from jobs.cli import main
 from jobs.steps.records import write_run
 from model.codec.causal import load_autoencoder
 from model.readers.text_encoder import load_text_encoder
@@ -15,6 +19,7 @@ from pipeline.encode.latents import OK
 from pipeline.release import releases
 from pipeline.release.releases import METADATA_KEY
 from pipeline.store.dataset import Dataset, to_parquet
+from pipeline.synthetic.encode import Encoding, encode
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import detailed_caption, draw_scene, short_caption
 from schemas import CAPTIONS, CLIPS, LATENTS, RELEASES, TEXT, VIDEOS
@@ -26,6 +31,31 @@ from schemas.tables.latents import text_id
 MakeRow = Callable[..., dict[str, Any]]
 SHAPES_THW = ((9, 64, 96), (5, 96, 64), (1, 64, 64), (9, 64, 96))
 FPS = 8.0
+NUM_CAPTIONED, NUM_FRAMES = 10, 16
+CAPTIONED = """
+name = "drawn"
+[overlay_text]
+enabled = false
+[embedding]
+model = "none"
+[caption]
+batch_clips = 2
+[caption_rules.min_words]
+column = "num_words"
+min = 3
+reason = "caption_too_short"
+"""
+"""The recipe of the captioned data set: several batches of captions, and nothing that takes long before them."""
+DrawVideo = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """A captioned data set, the videos that it was made of, and the command that made it."""
+
+    dataset: Dataset
+    videos: list[Path]
+    curate: list[str]
 
 
 def release_row(clip_id: str, seed: int) -> dict:
@@ -119,3 +149,41 @@ def tiny_dataset(place: Path, video_row: MakeRow, clip_row: MakeRow, caption_row
     dataset.write_part(CAPTIONS, [caption_row("c0"), caption_row("c0", "cap1")])
     releases.freeze(dataset, "frozen", "captioner = 'cap0'")
     return dataset
+
+
+@pytest.fixture(scope="session")
+def draw_video() -> DrawVideo:
+    """Writes a short synthetic video: `draw_video(path, seed)`, with `width` and `height` where others are wanted."""
+
+    def draw(path: Path, seed: int, width: int = 160, height: int = 120) -> None:
+        times_s = [Fraction(i, int(FPS)) for i in range(NUM_FRAMES + 1)]
+        pictures = render(draw_scene(seed), width, height, NUM_FRAMES)
+        encode(path, pictures, times_s, Fraction(int(FPS)), Encoding())
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def captioned_once(two_cpus: str, draw_video: DrawVideo, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `videos`, of one clip each, `recipe.toml`, and `ds`: what `reelmill curate` makes of them."""
+    folder = tmp_path_factory.mktemp("captioned")
+    (folder / "videos").mkdir()
+    (folder / "recipe.toml").write_text(CAPTIONED)
+    for seed in range(NUM_CAPTIONED):
+        draw_video(folder / "videos" / f"{seed:02}.mp4", seed)
+    assert main(_curate(folder, folder / "ds")) == 0
+    return folder
+
+
+@pytest.fixture
+def captioned(captioned_once: Path, tmp_path: Path) -> Iterator[Captioned]:
+    """A copy of the captioned data set for one test, which may change the videos too: they are put back afterwards."""
+    videos, kept = captioned_once / "videos", tmp_path / "kept"
+    shutil.copytree(videos, kept)
+    shutil.copytree(captioned_once / "ds", tmp_path / "ds")
+    yield Captioned(Dataset(str(tmp_path / "ds")), sorted(videos.iterdir()), _curate(captioned_once, tmp_path / "ds"))
+    shutil.copytree(kept, videos, dirs_exist_ok=True)
+
+
+def _curate(folder: Path, dataset: Path) -> list[str]:
+    return ["curate", str(folder / "videos"), "--out", str(dataset), "--recipe", str(folder / "recipe.toml")]

@@ -1,14 +1,13 @@
-"""The curate job on a local Ray of two logical CPUs: tables that add up, nothing done twice, and kill -9 halfway."""
+"""The curate job on a cluster of two logical CPUs: tables that add up, nothing done twice, and kill -9 halfway."""
 
 from __future__ import annotations
 
 import json
-import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +17,28 @@ import pytest
 
 from jobs.cli import main
 from model.builtin import BUILTIN_CAPTIONER
-from pipeline.measure import registry
 from pipeline.store.dataset import TEMPORARY, Dataset
-from pipeline.store.pending import pending_stream_measures
 from pipeline.store.views import connect
 from pipeline.synthetic.truth import Truth
-from schemas import CAPTIONS, CLIPS, EMBEDDINGS, MEASURES, VIDEOS
+from schemas import CAPTIONS, CLIPS, EMBEDDINGS, VIDEOS
 from schemas.columns import Table
-from schemas.recipe import load_recipe
 from schemas.tables.measures import STREAM_MEASURES
+from tests.ray_cluster import ROOT, RayCluster
 
-ROOT = Path(__file__).parents[2]
 SETTINGS = ["--recipe", "demo", "--set", "caption.backend=none", "--set", "embedding.model=none"]
 KILL_TIMEOUT_S = 240
+INTERRUPTED = (
+    "00_cuts.mp4",
+    "02_fade.mkv",
+    "07_rotated.mp4",
+    "copy_exact.mp4",
+    "cut_short.webm",
+    "empty.mp4",
+    "image.png",
+)
+SMALL = ("05_blink.mp4", "12_single.webm", "image.png")
+NO_CAPTIONS = ["--recipe", "demo", "--set", "caption.backend=none"]
+OLDER, UNTOUCHED = "a fingerprint of older code", 0.777
 
 
 def sorted_rows(dataset: Dataset, table: Table) -> list[dict[str, Any]]:
@@ -118,46 +126,59 @@ def test_another_split_wants_another_data_set(
     assert "split.max_clip_s = 60.0, not 9.0; use another --out" in capsys.readouterr().err
 
 
-def test_a_measure_that_changes_is_taken_again_without_touching_the_others(
-    drawn_corpus: Path, two_cpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture(scope="module")
+def scanned_once(drawn_corpus: Path, two_cpus: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first two of the small inputs, one of them kept, without captions."""
+    folder = tmp_path_factory.mktemp("small") / "ds"
+    assert main(["curate", *small_inputs(drawn_corpus)[:2], "--out", str(folder), *NO_CAPTIONS]) == 0
+    return folder
+
+
+@pytest.fixture
+def small(scanned_once: Path, tmp_path: Path) -> Dataset:
+    return Dataset(shutil.copytree(scanned_once, tmp_path / "ds"))
+
+
+def small_inputs(corpus: Path) -> list[str]:
+    return [str(corpus / "videos" / name) for name in SMALL]
+
+
+def test_a_measure_whose_code_has_changed_is_taken_again_without_touching_the_others(
+    small: Dataset, drawn_corpus: Path
 ) -> None:
-    dataset = Dataset(str(tmp_path / "ds"))
-    command = ["curate", str(drawn_corpus / "videos" / "12_single.webm"), "--out", dataset.location, *SETTINGS]
-    assert main(command) == 0
-    before = {folder: dataset.part_files(folder) for folder in ("videos", "clips", "measures/overlay_text")}
-    newer = [replace(k, version=k.version + 1) if "motion" in k.covers else k for k in registry.STREAM_KINDS]
-    monkeypatch.setattr(registry, "STREAM_KINDS", tuple(newer))
-    (pending,) = pending_stream_measures(dataset, registry.stream_fingerprints(load_recipe("demo").measure))
-    assert set(pending.measures) == {"motion", "camera"}
-    monkeypatch.undo()
-    assert main([*command, "--set", "measure.sample_hz=4.0"]) == 0
-    assert {folder: dataset.part_files(folder) for folder in before} == before
-    again = {name for name in STREAM_MEASURES if dataset.part_files(f"measures/{name}")}
-    assert again == set(STREAM_MEASURES)
-    (clip,) = connect(dataset).execute("select status, motion_px_s from clips").fetchall()
-    assert clip[0] == "kept"
-    assert clip[1] == dataset.read(MEASURES["motion"]).to_pylist()[0]["motion_px_s"]
+    """All scores of the clips are made wrong, and some are marked as older code's: only those are taken again."""
+    truth = {row["clip_id"]: row["motion_px_s"] for row in small.read(CLIPS).to_pylist()}
+    aged = [as_older_code_left_it(row) for row in small.read(CLIPS).to_pylist()]
+    for path in small.part_files(CLIPS.folder):
+        Path(path).unlink()
+    small.write_part(CLIPS, aged)
+    before = parts(small)
+    assert main(["curate", *small_inputs(drawn_corpus)[:2], "--out", small.location, *NO_CAPTIONS]) == 0
+    assert {path: parts(small).get(path) for path in before} == before
+    assert {name for name in STREAM_MEASURES if small.part_files(f"measures/{name}")} == {"motion", "camera"}
+    found = connect(small).execute("select clip_id, motion_px_s, brightness from clips").fetchall()
+    assert {clip_id: (motion, brightness) for clip_id, motion, brightness in found} == {
+        clip_id: (motion, pytest.approx(UNTOUCHED)) for clip_id, motion in truth.items()
+    }
 
 
-def test_only_new_inputs_are_read(curated: Dataset, drawn_corpus: Path, tmp_path: Path, two_cpus: str) -> None:
-    dataset = Dataset(str(tmp_path / "ds"))
-    videos = drawn_corpus / "videos"
-    first, then = str(videos / "12_single.webm"), str(videos / "image.png")
-    assert main(["curate", first, "--out", dataset.location, *SETTINGS]) == 0
-    parts = dataset.part_files("videos")
-    assert main(["curate", first, then, "--out", dataset.location, *SETTINGS]) == 0
-    assert set(parts) < set(dataset.part_files("videos"))
-    assert [run["stages"]["scan"]["rows"] for run in dataset.runs()] == [1, 1]
-    assert dataset.keys(CLIPS) < curated.keys(CLIPS)
+def as_older_code_left_it(row: dict[str, Any]) -> dict[str, Any]:
+    measured = json.loads(row["measured"]) | {"motion": OLDER, "camera": OLDER}
+    return row | {"measured": json.dumps(measured), "motion_px_s": 99.0, "brightness": UNTOUCHED}
+
+
+def parts(dataset: Dataset) -> dict[str, bytes]:
+    return {path: Path(path).read_bytes() for path in dataset.part_files("")}
 
 
 def test_a_killed_run_is_continued_to_the_same_tables(
-    curated: Dataset, inputs: str, two_cpus: str, tmp_path: Path
+    curated: Dataset, drawn_corpus: Path, ray_cluster: RayCluster, tmp_path: Path
 ) -> None:
-    dataset = Dataset(str(tmp_path / "ds"))
-    command = ["curate", inputs, "--out", dataset.location, *SETTINGS]
-    environment = os.environ | {"RAY_ADDRESS": two_cpus}
-    job = subprocess.Popen([sys.executable, "-m", "jobs.cli", *command], cwd=ROOT, env=environment)
+    dataset, some = Dataset(str(tmp_path / "ds")), tmp_path / "some.jsonl"
+    lines = (drawn_corpus / "inputs.jsonl").read_text().splitlines()
+    some.write_text("\n".join(line for line in lines if Path(json.loads(line)["uri"]).name in INTERRUPTED))
+    command = ["curate", str(some), "--out", dataset.location, *SETTINGS]
+    job = subprocess.Popen([sys.executable, "-m", "jobs.cli", *command], cwd=ROOT, env=ray_cluster.job_environment)
     deadline_s = time.monotonic() + KILL_TIMEOUT_S
     while not dataset.exists():
         assert job.poll() is None
@@ -166,27 +187,27 @@ def test_a_killed_run_is_continued_to_the_same_tables(
     job.send_signal(signal.SIGKILL)
     job.wait()
     half = dataset.read(VIDEOS).num_rows
-    assert 0 < half < curated.read(VIDEOS).num_rows
+    assert 0 < half < len(INTERRUPTED)
     time.sleep(1)  # the cluster ends the dead job's tasks
     assert main(command) == 0
     for table in (VIDEOS, CLIPS):
-        assert sorted_rows(dataset, table) == sorted_rows(curated, table)
+        whole = sorted_rows(curated, table)
+        assert sorted_rows(dataset, table) == [row for row in whole if Path(row["uri"]).name in INTERRUPTED]
         assert len(dataset.keys(table)) == dataset.read(table).num_rows
     assert [run["state"] for run in dataset.runs()] == ["running", "done"]
     assert not [path for path in Path(dataset.location).rglob("*") if TEMPORARY in path.name]
 
 
-def test_every_kept_clip_gets_a_caption_and_an_embedding_once(
-    drawn_corpus: Path, two_cpus: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_new_input_is_read_alone_and_every_kept_clip_gets_a_caption_and_an_embedding_once(
+    small: Dataset, drawn_corpus: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """First without captions, then with: the clips of the first run are captioned, and only they."""
-    dataset = Dataset(str(tmp_path / "ds"))
-    inputs = [str(drawn_corpus / "videos" / name) for name in ("05_blink.mp4", "12_single.webm", "image.png")]
-    plain = ["curate", *inputs, "--out", dataset.location, "--recipe", "demo"]
-    assert main([*plain[:3], *plain[4:], "--set", "caption.backend=none"]) == 0
-    assert main(plain) == 0
-    captions, points = dataset.read(CAPTIONS).to_pylist(), dataset.read(EMBEDDINGS).to_pylist()
-    kept = {clip_id for (clip_id,) in connect(dataset).execute("select clip_id from kept").fetchall()}
+    """What an earlier run kept without captions is captioned now, and is not read again."""
+    command = ["curate", *small_inputs(drawn_corpus), "--out", small.location, "--recipe", "demo"]
+    before = small.part_files("videos")
+    assert main(command) == 0
+    assert set(before) < set(small.part_files("videos"))
+    captions, points = small.read(CAPTIONS).to_pylist(), small.read(EMBEDDINGS).to_pylist()
+    kept = {clip_id for (clip_id,) in connect(small).execute("select clip_id from kept").fetchall()}
     assert {row["clip_id"] for row in captions} == {row["clip_id"] for row in points} == kept
     assert len(captions) == len(points) == len(kept) == 2
     for row in captions:
@@ -195,31 +216,24 @@ def test_every_kept_clip_gets_a_caption_and_an_embedding_once(
         assert row["num_words"] == len(row["detailed"].split()) > 3
         assert -1 <= row["text_video_similarity"] <= 1
     assert [np.linalg.norm(row["embedding"]) for row in points] == pytest.approx([1.0, 1.0], abs=1e-4)
-    runs = dataset.runs()
-    assert sorted(run["stages"]["scan"]["rows"] for run in runs) == [1, 2]
-    assert sum(run["stages"].get("caption", {"rows": 0})["rows"] for run in runs) == 2
+    runs = small.runs()
+    assert [run["stages"]["scan"]["rows"] for run in runs] == [2, 1]
+    assert [run["stages"]["clip measures"]["rows"] for run in runs] == [1, 1]
+    assert [run["stages"].get("caption", {"rows": 0})["rows"] for run in runs] == [0, 2]
     capsys.readouterr()
-    assert main([*plain, "--json"]) == 0
+    assert main([*command, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["stages"] == {}
-    _recaption(dataset, kept, capsys)
+    _recaption(small, kept, capsys)
 
 
 def _recaption(dataset: Dataset, kept: set[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Other settings make other captions beside the old ones; the same settings make none; a clip whose caption is
-    gone is the only one that is captioned again."""
+    """Other settings make other captions beside the old ones; the same settings make none."""
     again = ["recaption", dataset.location, "--set", "caption.max_new_tokens=180", "--json"]
     for num_captioned in (len(kept), 0):
         assert main(again) == 0
-        assert json.loads(capsys.readouterr().out)["captioned"] == num_captioned
+        summary = json.loads(capsys.readouterr().out)
+        assert summary["captioned"] == num_captioned
+        assert "scan" not in summary["stages"]
     rows = dataset.read(CAPTIONS).to_pylist()
     assert len({row["captioner"] for row in rows}) == 2
     assert len(rows) == 2 * len(kept)
-    lost = max(rows, key=lambda row: row["captioned_us"])
-    for path in dataset.part_files(CAPTIONS.folder):
-        Path(path).unlink()
-    dataset.write_part(CAPTIONS, [row for row in rows if row is not lost])
-    assert main(again) == 0
-    summary = json.loads(capsys.readouterr().out)
-    assert summary["captioned"] == 1
-    assert "scan" not in summary["stages"]
-    assert len(dataset.keys(CAPTIONS)) == len(rows)

@@ -1,7 +1,6 @@
-"""The train job under Ray, on two logical CPUs, killed and resumed, against the plain loop in this process."""
+"""The train job on a cluster, killed there and resumed on a Ray of its own, against the plain loop in this process."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -20,11 +19,12 @@ from pipeline.release import releases
 from schemas.errors import UsageError
 from schemas.recipe import load_recipe
 from schemas.recipe.train import TextMix, TrainConfig
+from tests.ray_cluster import ROOT
 
 SETTINGS = [
-    "train.steps=30",
+    "train.steps=16",
     "train.checkpoint_every=4",
-    "train.validate_every=10",
+    "train.validate_every=8",
     "train.tokens_per_pack=256",
     "train.model.width=48",
     "train.model.depth=2",
@@ -38,11 +38,11 @@ def train_command(dataset: str, run_dir: Path) -> list[str]:
     return [sys.executable, "-m", "jobs.train", dataset, "--release", "drawn", "--out", str(run_dir), *settings]
 
 
-def test_killed_and_resumed_under_ray_equals_the_plain_loop(encoded_dataset, tmp_path):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+def test_killed_and_resumed_under_ray_equals_the_plain_loop(encoded_dataset, tmp_path, ray_cluster):
+    one_thread = {"OMP_NUM_THREADS": "1"}
     command = train_command(encoded_dataset.location, tmp_path / "run")
     run = RunFolder(tmp_path / "run")
-    first = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    first = subprocess.Popen(command, env=ray_cluster.job_environment | one_thread, cwd=ROOT, stderr=subprocess.DEVNULL)
     give_up_s = time.monotonic() + PATIENCE_S
     while run.newest() is None and first.poll() is None and time.monotonic() < give_up_s:
         time.sleep(0.02)
@@ -50,10 +50,18 @@ def test_killed_and_resumed_under_ray_equals_the_plain_loop(encoded_dataset, tmp
     first.wait()
     assert run.newest() is not None, "it never came to a checkpoint"
 
-    second = subprocess.run([*command, "--json"], env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
+    second = subprocess.run(
+        [*command, "--json"],
+        env=ray_cluster.environment | one_thread,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
     assert second.returncode == 0, second.stderr
     summary = json.loads(second.stdout)
-    assert summary["steps"] == 30
+    assert summary["steps"] == 16
     assert summary["loss_end"] < summary["loss_start"]
 
     recipe = load_recipe("default", SETTINGS)
@@ -63,7 +71,7 @@ def test_killed_and_resumed_under_ray_equals_the_plain_loop(encoded_dataset, tmp
     plain = tmp_path / "plain"
     fit(samples, recipe.train, statistics, plain, text_dim=config.text_dim, release_hash=config.release_hash)
     found, truth = run.metrics(), RunFolder(plain).metrics()
-    assert [line["step"] for line in found] == list(range(1, 31))
+    assert [line["step"] for line in found] == list(range(1, 17))
     assert [line["loss"] for line in found] == pytest.approx([line["loss"] for line in truth], rel=1e-3)
 
     assert run_job("train", command[3:]) == 0  # there is nothing left to do

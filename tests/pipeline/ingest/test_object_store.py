@@ -14,28 +14,39 @@ from typing import Any
 import pytest
 from pyarrow import fs
 
+from jobs.cli import main
 from pipeline.decode.clip_frames import sample_clip, spread_times_us
 from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.inputs import list_inputs
 from pipeline.release import releases
 from pipeline.scan.scan import ScanConfig, scan
 from pipeline.store.dataset import Dataset, DatasetError
-from pipeline.store.pending import pending_inputs
 from pipeline.store.views import funnel
-from schemas import CAPTIONS, CLIPS, DECISIONS, VIDEOS
+from schemas import CAPTIONS, CLIPS, VIDEOS
 from schemas.recipe import load_recipe
+from tests.ray_cluster import STORE_KEYS
 
 MakeRow = Callable[..., dict[str, Any]]
 FILES = ("00_cuts.mp4", "copy_exact.mp4", "empty.mp4")
+STATUSES = ("probed", "probed", "failed")
+RECIPE = """
+name = "scan"
+[caption]
+backend = "none"
+[embedding]
+model = "none"
+[overlay_text]
+enabled = false
+"""
+pytestmark = pytest.mark.xdist_group("ray")  # one worker starts the store
 
 
 @pytest.fixture(scope="module")
 def query() -> Iterator[str]:
     """The query part of URIs that lead to a store with a bucket `lake`."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        for name, value in STORE_KEYS.items():
+            patch.setenv(name, value)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -88,32 +99,31 @@ def test_folders_globs_and_lists_name_the_same_objects(store: str) -> None:
     assert json.loads(listed[0].source) == {"title": FILES[0]}
 
 
-def test_curation_on_the_store(store: str, caption_row: MakeRow) -> None:
-    """Scan, write, resume, sample, query and release as the graph does, with inputs and tables on the store."""
+def test_curation_on_the_store(
+    store: str, two_cpus: str, tmp_path: Path, caption_row: MakeRow, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The curate job, with its inputs and its tables on the store; then sampling, queries and a release there."""
     dataset = Dataset(f"s3://lake/sets/one?{store}")
-    dataset.make_writable()
     with pytest.raises(DatasetError, match="no videos table here"):
         dataset.require()
-    inputs = list_inputs([f"s3://lake/in/list.jsonl?{store}"]).inputs
-    pending = pending_inputs(dataset, inputs)
-    assert [listed.duplicate_of is not None for listed in pending.inputs] == [False, True, False]
-
-    results = [scan(listed, ScanConfig.of(load_recipe("demo"))) for listed in pending.inputs]
-    assert [result.video["status"] for result in results] == ["probed", "probed", "failed"]
-    dataset.write_part(CLIPS, [clip for result in results for clip in result.clips])
-    dataset.write_part(VIDEOS, [result.video for result in results])
-    assert not pending_inputs(dataset.require(), inputs).inputs
+    recipe = tmp_path / "scan.toml"
+    recipe.write_text(RECIPE)
+    command = ["curate", f"s3://lake/in/list.jsonl?{store}", "--out", dataset.location]
+    command += ["--recipe", str(recipe), "--json"]
+    assert main(command) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["inputs"], summary["inputs_done_before"]) == (len(FILES), 0)
+    videos = {row["uri"].partition("?")[0].rpartition("/")[2]: row for row in dataset.read(VIDEOS).to_pylist()}
+    assert {name: row["status"] for name, row in videos.items()} == dict(zip(FILES, STATUSES, strict=True))
+    assert videos["copy_exact.mp4"]["duplicate_of"] == videos["00_cuts.mp4"]["uri"]
+    assert [(run["job"], run["state"]) for run in dataset.runs()] == [("curate", "done")]
 
     clips = dataset.read(CLIPS).to_pylist()
-    assert len(clips) == 3
+    assert len(clips) == summary["funnel"]["clips kept"] == 3
+    assert main(command) == 0
+    assert json.loads(capsys.readouterr().out)["stages"] == {}
     assert len(sample_clip(clips[0], spread_times_us(clips[0], 4), 128 * 128).frames) == 4
     dataset.write_part(CAPTIONS, [caption_row(clip["clip_id"]) for clip in clips])
-    dataset.write_run("20260101T000000Z-curate-aa", {"job": "curate"})
-    dataset.clear_temporaries()
-    assert dataset.runs() == [{"job": "curate"}]
-    assert funnel(dataset)["trainable"] == 0  # text has not been looked for
-    kept = {"rules_fingerprint": "g", "decided_us": 1, "status": "kept", "reasons": []}
-    dataset.write_part(DECISIONS, [kept | {"clip_id": clip["clip_id"]} for clip in clips])
     assert funnel(dataset)["trainable"] == 3
     release, is_new = releases.freeze(dataset, "v1", "num_frames > 0")
     assert is_new
