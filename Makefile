@@ -1,6 +1,7 @@
 # Everything here makes the environment first, in .venv, from nothing but Python 3.11 or newer.
 PYTHON ?= python3
 OUT ?= out/demo
+WORKERS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 
@@ -9,15 +10,13 @@ READY := .venv/.ready
 demo: $(READY)
 	$(BIN)/reelmill demo --out $(OUT) $(if $(INPUT),--input $(INPUT))
 
-test: $(READY)
-	$(BIN)/pytest
-
-check: $(READY)
+# All that must hold: style, types, layers, tests. Two workers fit two cores and 16 GB; more of either let WORKERS be more.
+test check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pyright
+	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench
