@@ -35,19 +35,19 @@ def train(
         out: Folder of the run.
     """
     # PyTorch takes seconds to import, for which help should not wait.
-    from jobs.training.run import machine_resources, prepare, require_resources, run_to_end, summarise
-    from jobs.training.run_config import write_run_config
+    from jobs.training.run import begin, machine_resources, prepare, require_resources, run_to_end, summarise
+    from model.transformer.transformer import count_parameters
 
     tables = Dataset(dataset).require()
     recipe = options.over(tables)
-    config, tokens, parameters = prepare(tables, release, recipe)
+    config, transformer, tokens = prepare(tables, release, recipe)
     if not os.environ.get("RAY_ADDRESS"):  # a cluster may yet grow, this machine will not
         require_resources(recipe.train, machine_resources())
     run_dir = out.resolve()
-    write_run_config(run_dir, config)
+    begin(run_dir, config, transformer)
     print(
         f"release {config.release}: {config.num_clips} clips, {tokens} tokens an epoch; "
-        f"transformer of {parameters:,} parameters",
+        f"transformer of {count_parameters(transformer):,} parameters",
         file=sys.stderr,
     )
     run_id = new_run_id("train")

@@ -30,12 +30,12 @@ def load_weights(folder: Path | str, model: nn.Module) -> None:
     """Load the weights in `folder` into `model`, in the model's own dtype.
 
     Raises:
-        ValueError: the file's tensors are not those of the model.
+        ValueError: the file is missing, or its tensors are not those of the model.
     """
     path = Path(folder) / WEIGHTS_FILE
     try:
         model.load_state_dict(load_file(path))
-    except RuntimeError as error:
+    except (OSError, RuntimeError) as error:
         raise ValueError(f"{path} does not hold the weights that {CONFIG_FILE} beside it describes: {error}") from error
 
 
@@ -43,9 +43,12 @@ def read_config(folder: Path | str) -> dict[str, Any]:
     """The config of a checkpoint folder.
 
     Raises:
-        FileNotFoundError: there is no checkpoint in `folder`.
+        ValueError: there is no checkpoint in `folder`.
     """
-    return read_json(Path(folder) / CONFIG_FILE)
+    try:
+        return read_json(Path(folder) / CONFIG_FILE)
+    except OSError as error:
+        raise ValueError(f"{folder} holds no checkpoint: {error}") from error
 
 
 def with_tuples(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from jobs.training.run_config import read_run_config
 from jobs.training.samples import load_samples
 from model.training.examples import LatentStatistics
 from model.training.loop import fit
-from model.training.step import Metrics, Worker
+from model.training.parallel import Worker
+from model.training.step import Metrics
 from pipeline.ray_graphs.cluster import connect
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset

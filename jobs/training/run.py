@@ -11,15 +11,15 @@ import torch
 
 from jobs.console.naming import naming
 from jobs.console.progress import live_progress
-from jobs.training.run_config import RunConfig, usual_clip
+from jobs.training.run_config import RunConfig, usual_clip, write_run_config
 from jobs.training.samples import Encoding, latent_shapes
 from model.codec.causal import load_autoencoder
-from model.packing.packing import num_tokens
+from model.packing.patches import num_tokens
 from model.readers.text_encoder import load_text_encoder
 from model.training.checkpoints import RunFolder
 from model.training.loop import check_config
-from model.training.step import transformer_config
-from model.transformer.transformer import count_parameters
+from model.training.step import require_same_model, transformer_config
+from model.transformer.transformer import TransformerConfig
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
@@ -27,11 +27,11 @@ from schemas.recipe import Recipe
 from schemas.recipe.train import TrainConfig
 
 
-def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunConfig, int, int]:
+def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunConfig, TransformerConfig, int]:
     """Check that the run can be done, before anything is written.
 
     Returns:
-        The run's config, tokens in an epoch, and parameters of the transformer.
+        The run's config, that of the transformer, and tokens in an epoch.
     Raises:
         UsageError: unknown release, nothing encoded, or settings that cannot work.
     """
@@ -44,8 +44,10 @@ def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunCon
     shapes = latent_shapes(dataset, release, encoding)
     with naming("train.model"):
         transformer = transformer_config(recipe.train.model, next(iter(shapes.values()))[0], text_encoder.dim)
-    with naming("train"):
+    try:
         check_config(list(shapes.values()), recipe.train, recipe.train.num_workers)
+    except ValueError as error:  # which names the key within the section
+        raise UsageError(f"train.{error}") from error
     config = RunConfig(
         dataset=dataset.location,
         release=release.name,
@@ -66,7 +68,22 @@ def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunCon
         train=recipe.as_dict()["train"],
     )
     tokens = sum(num_tokens(shape, transformer.patch) for shape in shapes.values())
-    return config, tokens, count_parameters(transformer)
+    return config, transformer, tokens
+
+
+def begin(run_dir: Path, config: RunConfig, transformer: TransformerConfig) -> None:
+    """Write the config of a new run, or check that the run in the folder can be continued with it.
+
+    Raises:
+        UsageError: that run has other data or another model, or another process is training there.
+    """
+    newest = RunFolder(run_dir).newest()
+    if newest is not None:
+        with naming("train.model"):
+            require_same_model(newest, transformer)
+    write_run_config(run_dir, config)
+    with naming("--out"), RunFolder(run_dir).exclusive():
+        pass  # the worker of rank 0 takes the folder for the run itself
 
 
 def machine_resources() -> dict[str, float]:

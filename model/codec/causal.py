@@ -191,7 +191,7 @@ def load_autoencoder(name: str = "builtin") -> Autoencoder:
     Args:
         name: `builtin`, or the path of a folder written by `save_autoencoder`.
     Raises:
-        FileNotFoundError: no checkpoint there.
+        ValueError: no checkpoint there.
     """
     folder = BUILTIN if name == "builtin" else Path(name)
     autoencoder = Autoencoder(AutoencoderConfig(**with_tuples(read_config(folder))))

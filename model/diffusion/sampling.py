@@ -17,7 +17,8 @@ from torch import Tensor
 from model.checkpoint import with_tuples
 from model.diffusion.guidance import guide
 from model.diffusion.samplers import euler, timesteps
-from model.packing.packing import Document, Pack, pack_documents, patchify, unpatchify
+from model.packing.packs import Document, Pack, pack_documents
+from model.packing.patches import patchify, unpatchify
 from model.training.checkpoints import RunFolder
 from model.training.examples import latent_shift
 from model.transformer.transformer import Transformer, TransformerConfig
@@ -39,11 +40,11 @@ def load_transformer(run_dir: Path | str) -> Transformer:
     """The averaged weights of a run's newest checkpoint, for inference.
 
     Raises:
-        FileNotFoundError: the run has no checkpoint.
+        ValueError: the run has no checkpoint.
     """
     checkpoint = RunFolder(run_dir).newest()
     if checkpoint is None:
-        raise FileNotFoundError(f"{run_dir} has no checkpoint: train it first")
+        raise ValueError(f"{run_dir} has no checkpoint: train it first")
     transformer = Transformer(TransformerConfig(**with_tuples(checkpoint.state()["transformer"])))
     transformer.load_state_dict(checkpoint.tensors("ema"))
     return transformer.eval().requires_grad_(False)

@@ -1,1 +1,1 @@
-"""Samples of any size packed into one token sequence, and the plan of which go together."""
+"""Samples of any size packed into one token sequence: patches, packs, and the plan of which samples go together."""

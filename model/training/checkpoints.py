@@ -20,7 +20,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from model.checkpoint import read_json, write_folder
-from schemas.errors import UsageError
 
 PREFIX = "step-"
 LOCK_WAIT_S = 60.0
@@ -59,7 +58,7 @@ class RunFolder:
         A run that was killed may leave a worker behind that takes a moment to notice, so this waits a while.
 
         Raises:
-            UsageError: another process is training here.
+            ValueError: another process is training here.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         give_up_s = time.monotonic() + LOCK_WAIT_S
@@ -70,7 +69,7 @@ class RunFolder:
                     break
                 except BlockingIOError:
                     if time.monotonic() > give_up_s:
-                        raise UsageError(f"run {self.path}: another process is training here") from None
+                        raise ValueError(f"another process is training in {self.path}") from None
                     time.sleep(0.2)
             yield
 

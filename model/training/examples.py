@@ -17,7 +17,8 @@ from torch import Tensor
 
 from model.diffusion.paths import draw_timestep, interpolate, size_shift, velocity
 from model.diffusion.tasks import draw_clean_frames
-from model.packing.packing import Document, Pack, Patch, grid_shape, pack_documents, packing_order, patchify
+from model.packing.packs import Document, Pack, pack_documents, packing_order
+from model.packing.patches import Patch, grid_shape, patchify
 from schemas.identity import digest
 
 
@@ -43,9 +44,6 @@ class LatentStatistics:
     def whiten(self, raw_CTHW: np.ndarray) -> Tensor:
         """Raw latent of any float type to float32 of about unit variance."""
         return (torch.from_numpy(raw_CTHW.astype(np.float32)) - self._column(self.mean)) / self._column(self.std)
-
-    def unwhiten(self, latent_CTHW: Tensor) -> Tensor:
-        return latent_CTHW * self._column(self.std) + self._column(self.mean)
 
     @staticmethod
     def _column(values: tuple[float, ...]) -> Tensor:

@@ -1,6 +1,6 @@
-"""The training loop: a run folder, a learner, and the steps between what is done and what is asked for.
+"""The training loop: from the newest checkpoint in a run folder to the last step of the recipe.
 
-It knows nothing of who started it; Ray, a cluster script or a test may.
+It does not know what started it: Ray, a cluster script or a test.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from pathlib import Path
 
 import torch
 
-from model.packing.packing import num_tokens
+from model.packing.patches import num_tokens
 from model.training.checkpoints import RunFolder
 from model.training.examples import LatentStatistics, Sample
-from model.training.step import ALONE, Learner, Metrics, Worker
-from schemas.recipe import RecipeError
+from model.training.parallel import ALONE, Worker
+from model.training.step import Metrics, TrainState
 from schemas.recipe.train import TrainConfig
 
 
@@ -43,46 +43,51 @@ def fit(
     Returns:
         The last step's metrics.
     Raises:
-        RecipeError: no samples, or settings that cannot work together.
+        ValueError: no samples, settings that cannot work together, or a run folder that another process or model uses.
         TrainingDiverged: the loss is not finite.
     """
     check_config([s.latent_CTHW.shape for s in samples], config, worker.num_workers)
     run = RunFolder(run_dir)
     with run.exclusive() if worker.rank == 0 else nullcontext():
         worker.sum(torch.zeros(1, device=worker.device))  # all wait until rank 0 has the folder
-        learner = Learner(samples, config, statistics, text_dim, worker)
-        return _fit_in(run, learner, config, release_hash, on_step or (lambda metrics: None))
+        state = TrainState(samples, config, statistics, text_dim, worker)
+        return _fit_in(run, state, config, release_hash, on_step or (lambda metrics: None))
 
 
 def _fit_in(
-    run: RunFolder, learner: Learner, config: TrainConfig, release_hash: str, on_step: Callable[[Metrics], None]
+    run: RunFolder, state: TrainState, config: TrainConfig, release_hash: str, on_step: Callable[[Metrics], None]
 ) -> Metrics:
-    start = learner.restore(run.newest())
-    leads = learner.worker.rank == 0
+    start = state.restore(run.newest())
+    leads = state.worker.rank == 0
     if leads:
         run.truncate_metrics(start.step)
     metrics: Metrics = (run.metrics() or [{}])[-1]
-    for place, packs in learner.steps_from(start, release_hash):
-        metrics = learner.step(place, packs)
-        last = place.step == config.steps
-        if last or place.step == 1 or place.step % config.validate_every == 0:
-            metrics |= learner.validate()
+    for progress, packs in state.steps_from(start, release_hash):
+        metrics = state.step(progress, packs)
+        last = progress.step == config.steps
+        if last or progress.step == 1 or progress.step % config.validate_every == 0:
+            metrics |= state.validate()
         if leads:
             run.log(metrics)
-            if last or place.step % config.checkpoint_every == 0:
-                run.save(place.step, learner.tensors(), learner.state(place), config.keep_checkpoints)
+            if last or progress.step % config.checkpoint_every == 0:
+                run.save(progress.step, state.tensors(), state.state(progress), config.keep_checkpoints)
         on_step(metrics)
     return metrics
 
 
 def check_config(latent_shapes: Sequence[tuple[int, ...]], config: TrainConfig, num_workers: int) -> None:
-    """Raise RecipeError unless latents of these shapes can be trained on like this."""
+    """Check that latents of these shapes can be trained on with this config.
+
+    Raises:
+        ValueError: they cannot; the message starts with the field of the config, or says that there are no latents.
+    """
     if not latent_shapes:
-        raise RecipeError("the release has no encoded samples: run `reelmill encode` first")
+        raise ValueError("there are no encoded samples to train on")
     if config.packs_per_step % num_workers:
-        raise RecipeError(
-            f"train.packs_per_step = {config.packs_per_step}: must be a multiple of {num_workers} workers"
-        )
-    longest = max(num_tokens(shape, config.model.patch) for shape in latent_shapes)
+        raise ValueError(f"packs_per_step = {config.packs_per_step}: must be a multiple of {num_workers} workers")
+    try:
+        longest = max(num_tokens(shape, config.model.patch) for shape in latent_shapes)
+    except ValueError as error:
+        raise ValueError(f"model.patch = {config.model.patch}: {error}") from None
     if longest > config.tokens_per_pack:
-        raise RecipeError(f"train.tokens_per_pack = {config.tokens_per_pack}: a sample has {longest} tokens")
+        raise ValueError(f"tokens_per_pack = {config.tokens_per_pack}: a sample has {longest} tokens")

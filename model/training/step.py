@@ -14,19 +14,20 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-import torch.distributed
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from model.checkpoint import with_tuples
-from model.packing.packing import Pack, num_tokens, plan_packs
+from model.packing.packs import Pack
+from model.packing.patches import num_tokens
+from model.packing.plan import plan_packs
 from model.training.averages import WeightAverage
 from model.training.checkpoints import Checkpoint
 from model.training.examples import LatentStatistics, Sample, document_losses, draw_example, pack_examples
+from model.training.parallel import Worker
 from model.training.validation import Validation, hold_out
 from model.transformer.transformer import Transformer, TransformerConfig
 from schemas.identity import digest
-from schemas.recipe import RecipeError
 from schemas.recipe.train import ModelConfig, TrainConfig
 
 BETAS = (0.9, 0.95)
@@ -40,24 +41,7 @@ class TrainingDiverged(ArithmeticError):
 
 
 @dataclass(frozen=True)
-class Worker:
-    """This process among those that train together, and where it computes."""
-
-    rank: int = 0
-    num_workers: int = 1
-    device: torch.device = torch.device("cpu")
-
-    def sum(self, tensor: Tensor) -> None:
-        """Add up a tensor over the workers, in place."""
-        if self.num_workers > 1:
-            torch.distributed.all_reduce(tensor)
-
-
-ALONE = Worker()
-
-
-@dataclass(frozen=True)
-class Place:
+class Progress:
     """How far a run has come: steps done, and where in which epoch the next step starts."""
 
     step: int = 0
@@ -70,16 +54,20 @@ def transformer_config(model: ModelConfig, latent_channels: int, text_dim: int) 
     """The recipe's model for these latents and texts.
 
     Raises:
-        RecipeError: sizes that do not fit together.
+        ValueError: sizes that do not fit together.
     """
-    try:
-        return TransformerConfig(**asdict(model), latent_channels=latent_channels, text_dim=text_dim)
-    except ValueError as error:
-        raise RecipeError(f"train.model: {error}") from None
+    return TransformerConfig(**asdict(model), latent_channels=latent_channels, text_dim=text_dim)
 
 
-class Learner:
-    """Model, optimizer and average of one run, and one step of it."""
+def require_same_model(checkpoint: Checkpoint, config: TransformerConfig) -> None:
+    """Raise ValueError if the checkpoint is one of another model."""
+    trained = TransformerConfig(**with_tuples(checkpoint.state()["transformer"]))
+    if trained != config:
+        raise ValueError(f"{checkpoint.folder} was trained with another model")
+
+
+class TrainState:
+    """Model, optimizer and weight average of one run."""
 
     def __init__(
         self,
@@ -110,30 +98,30 @@ class Learner:
             device=worker.device,
         )
 
-    def steps_from(self, place: Place, release_hash: str) -> Iterator[tuple[Place, list[list[str]]]]:
-        """The steps still to do, each with the place that it reaches and the packs that it uses."""
+    def steps_from(self, progress: Progress, release_hash: str) -> Iterator[tuple[Progress, list[list[str]]]]:
+        """The steps still to do, each with the progress that it makes and the packs that it uses."""
         counts = {i: num_tokens(s.latent_CTHW.shape, self.config.model.patch) for i, s in self.samples.items()}
-        step, epoch, cursor = place.step, place.epoch, place.cursor
+        step, epoch, cursor = progress.step, progress.epoch, progress.cursor
         while step < self.config.steps:
             key = digest(release_hash, self.config.seed, epoch)
             packs = plan_packs(counts, self.config.tokens_per_pack, key)
             while cursor < len(packs) and step < self.config.steps:
                 used = packs[cursor : cursor + self.config.packs_per_step]
                 step, cursor = step + 1, cursor + len(used)
-                yield Place(step, epoch, cursor), used
+                yield Progress(step, epoch, cursor), used
             epoch, cursor = epoch + 1, 0
 
-    def step(self, place: Place, packs: Sequence[Sequence[str]]) -> Metrics:
+    def step(self, progress: Progress, packs: Sequence[Sequence[str]]) -> Metrics:
         """One optimizer step on the mean loss of all samples in `packs`."""
         start_s = time.monotonic()
-        rate = self.config.learning_rate * min(1.0, place.step / max(self.config.warmup_steps, 1))
+        rate = self.config.learning_rate * min(1.0, progress.step / max(self.config.warmup_steps, 1))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         num_samples = sum(len(pack) for pack in packs)
         totals = torch.zeros(2, device=self.worker.device)
         self.optimizer.zero_grad(set_to_none=False)
         for ids in packs[self.worker.rank :: self.worker.num_workers]:
-            pack, target_NP = self._noised(ids, place.epoch)
+            pack, target_NP = self._noised(ids, progress.epoch)
             loss = document_losses(self._velocity(pack), target_NP, pack).sum() / num_samples
             loss.backward()
             totals += torch.stack([loss.detach(), torch.tensor(float(len(target_NP)), device=loss.device)])
@@ -141,9 +129,9 @@ class Learner:
         self.worker.sum(totals)
         loss, tokens = totals.tolist()
         if not math.isfinite(loss):
-            raise TrainingDiverged(f"the loss is {loss} at step {place.step}: lower train.learning_rate")
-        self.average.update(self.model, place.step)
-        metrics = {"step": place.step, "epoch": place.epoch, "loss": loss, "lr": rate, "grad_norm": grad_norm}
+            raise TrainingDiverged(f"the loss is {loss} at step {progress.step}: lower the learning rate")
+        self.average.update(self.model, progress.step)
+        metrics = {"step": progress.step, "epoch": progress.epoch, "loss": loss, "lr": rate, "grad_norm": grad_norm}
         return metrics | {"samples": num_samples, "tokens": int(tokens), "seconds": time.monotonic() - start_s}
 
     def validate(self) -> Metrics:
@@ -163,21 +151,24 @@ class Learner:
             },
         }
 
-    def state(self, place: Place) -> dict[str, Any]:
+    def state(self, progress: Progress) -> dict[str, Any]:
         """A checkpoint's `state.json`."""
-        return asdict(place) | {"transformer": asdict(self.model.config)}
+        return asdict(progress) | {"transformer": asdict(self.model.config)}
 
-    def restore(self, checkpoint: Checkpoint | None) -> Place:
-        """Continue from a checkpoint, or start."""
+    def restore(self, checkpoint: Checkpoint | None) -> Progress:
+        """Continue from a checkpoint, or start.
+
+        Raises:
+            ValueError: the checkpoint is one of another model.
+        """
         if checkpoint is None:
-            return Place()
-        state = checkpoint.state()
-        if TransformerConfig(**with_tuples(state.pop("transformer"))) != self.model.config:
-            raise RecipeError(f"train.model: {checkpoint.folder} was trained with another model; choose another --out")
+            return Progress()
+        require_same_model(checkpoint, self.model.config)
         self.model.load_state_dict(checkpoint.tensors("model"))
         self.average.load(checkpoint.tensors("ema"))
         load_optimizer(self.optimizer, self.model, checkpoint.tensors("optimizer"))
-        return Place(**state)
+        state = checkpoint.state()
+        return Progress(state["step"], state["epoch"], state["cursor"])
 
     def _noised(self, ids: Sequence[str], epoch: int) -> tuple[Pack, Tensor]:
         patch = self.model.config.patch
@@ -193,12 +184,7 @@ class Learner:
 
     def _apply_gradients(self) -> float:
         """Sum gradients over the workers, clip, and step; returns the norm before clipping."""
-        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        if self.worker.num_workers > 1:
-            flat = torch.cat([g.flatten() for g in gradients])
-            self.worker.sum(flat)
-            for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
-                gradient.copy_(part.view_as(gradient))
+        self.worker.sum_all(p.grad for p in self.model.parameters() if p.grad is not None)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
         self.optimizer.step()
         return float(norm)

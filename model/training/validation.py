@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from model.packing.packing import Pack, Patch, num_tokens
+from model.packing.packs import Pack
+from model.packing.patches import Patch, num_tokens
 from model.training.examples import (
     Example,
     LatentStatistics,

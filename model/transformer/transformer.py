@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.packing.packing import Pack, Patch
+from model.packing.packs import Pack
+from model.packing.patches import Patch
 from model.transformer.attention import AttentionPlan, CrossAttention, SelfAttention
 from model.transformer.conditioning import TextConditioning, TimestepEmbedding, modulate
 from model.transformer.positions import axis_dims, rotary_angles

@@ -12,13 +12,16 @@ import pytest
 from jobs.cli import run_job
 from jobs.training.run import prepare, require_resources
 from jobs.training.samples import load_samples
+from model.training import checkpoints
 from model.training.checkpoints import RunFolder
 from model.training.examples import LatentStatistics
 from model.training.loop import fit
 from pipeline.release import releases
+from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
-from schemas.recipe import load_recipe
+from schemas.recipe import Recipe, load_recipe
 from schemas.recipe.train import TextMix, TrainConfig
+from tests.jobs.training.runs import write_run
 from tests.ray_cluster import ROOT
 
 SETTINGS = [
@@ -76,6 +79,29 @@ def test_killed_and_resumed_under_ray_equals_the_plain_loop(encoded_dataset, tmp
 
     assert run_job("train", command[3:]) == 0  # there is nothing left to do
     assert run.metrics() == found
+
+
+def train_again(dataset: Dataset, run_dir: Path) -> int:
+    return run_job("train", [dataset.location, "--release", "drawn", "--out", str(run_dir)])
+
+
+def test_another_model_does_not_go_on_with_a_run(encoded_dataset, tmp_path, capsys):
+    config, _, _ = prepare(encoded_dataset, "drawn", Recipe())
+    write_run(tmp_path, **vars(config))  # whose checkpoint is of a smaller transformer
+    before = (tmp_path / "config.json").read_text()
+    assert train_again(encoded_dataset, tmp_path) == 2
+    error = capsys.readouterr().err
+    assert "train.model: " in error
+    assert "was trained with another model" in error
+    assert error.count("\n") == 1
+    assert (tmp_path / "config.json").read_text() == before
+
+
+def test_two_runs_do_not_train_in_one_folder(encoded_dataset, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(checkpoints, "LOCK_WAIT_S", 0.0)
+    with RunFolder(tmp_path).exclusive():
+        assert train_again(encoded_dataset, tmp_path) == 2
+    assert capsys.readouterr().err == f"reelmill train: --out: another process is training in {tmp_path}\n"
 
 
 @pytest.mark.parametrize(

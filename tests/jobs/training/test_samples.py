@@ -48,6 +48,27 @@ def test_texts_are_drawn_by_the_mix_from_what_a_clip_has(encoded_dataset, encodi
     assert len(first.texts_LE) == 1
 
 
+def test_a_text_that_the_mix_leaves_out_is_never_drawn_and_one_not_embedded_is_left_out(encoded_dataset, encoding):
+    """The clips have no medium text, and none with a title of its own."""
+    release = releases.read(encoded_dataset, "drawn")
+    (first, *_) = load_samples(encoded_dataset, release, encoding, TextMix(detailed=0.5, short=0.0, medium=0.5))
+    assert first.text_shares == (0.5,)
+    with pytest.raises(UsageError, match="no caption of clip clip-00"):
+        load_samples(encoded_dataset, release, encoding, TextMix(detailed=0.0, short=0.0))
+
+
+def test_the_rate_of_a_latent_is_that_at_which_its_clip_was_encoded(encoded_dataset, encoding):
+    release = releases.read(encoded_dataset, "drawn")
+    samples = load_samples(encoded_dataset, release, replace(encoding, fps=24.0), TextMix())
+    assert {sample.latent_fps for sample in samples} == {2.0}
+
+
+def test_samples_may_be_written_to(encoded_dataset, encoding):
+    (first, *_) = load_samples(encoded_dataset, releases.read(encoded_dataset, "drawn"), encoding, TextMix())
+    first.latent_CTHW[:] = 0.0
+    assert not first.latent_CTHW.any()
+
+
 def test_the_texts_of_a_clip_are_its_captions_and_its_source(encoded_dataset):
     row = releases.read(encoded_dataset, "drawn").clips.to_pylist()[0]
     assert list(training_texts(row)) == ["detailed", "short"]
@@ -82,10 +103,10 @@ def test_texts_of_another_encoder_are_not_read(encoded_dataset, encoding):
 
 
 def test_a_run_is_described_before_anything_is_written(encoded_dataset):
-    config, tokens, parameters = prepare(encoded_dataset, "drawn", Recipe())
+    config, transformer, tokens = prepare(encoded_dataset, "drawn", Recipe())
     assert (config.usual_width_px, config.usual_height_px, config.usual_num_frames) == (96, 64, 9)
     assert tokens == 6 * 3 * 4 * 6 + 3 * 2 * 6 * 4 + 3 * 1 * 4 * 4
-    assert parameters > 1_000_000
+    assert (transformer.width, transformer.latent_channels, transformer.text_dim) == (192, 16, config.text_dim)
     assert config.num_clips == 12
 
 

@@ -5,32 +5,71 @@ import torch
 
 from model.training import checkpoints
 from model.training.checkpoints import RunFolder
-from schemas.errors import UsageError
 
 
-def test_two_processes_do_not_train_in_one_folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "LOCK_WAIT_S", 0.1)
-    run = RunFolder(tmp_path)
-    with run.exclusive(), pytest.raises(UsageError, match="another process"), RunFolder(tmp_path).exclusive():
-        pass
-    with run.exclusive():
-        pass
+class Clock:
+    """Time that passes only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+def test_a_second_process_waits_a_minute_for_the_folder_and_is_then_refused(tmp_path, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(checkpoints, "time", clock)
+    with RunFolder(tmp_path / "runs" / "run").exclusive():
+        assert clock.now_s == 0.0
+        with pytest.raises(ValueError, match="another process"), RunFolder(tmp_path / "runs" / "run").exclusive():
+            pass
+    assert 60.0 <= clock.now_s <= 61.0
+
+
+def test_a_second_process_has_the_folder_as_soon_as_the_first_is_done(tmp_path, monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(checkpoints, "time", clock)
+    first = RunFolder(tmp_path).exclusive()
+    first.__enter__()
+
+    def let_go(seconds: float) -> None:
+        clock.now_s += seconds
+        first.__exit__(None, None, None)
+
+    monkeypatch.setattr(clock, "sleep", let_go)
+    with RunFolder(tmp_path).exclusive():
+        assert 0.0 < clock.now_s < 1.0
+
+
+def saved(run: RunFolder, *steps: int, keep: int) -> list[int]:
+    for step in steps:
+        run.save(step, {"model": {"w": torch.full((2,), float(step))}}, {"step": step}, keep)
+    return [checkpoint.step for checkpoint in run.checkpoints()]
 
 
 def test_the_newest_checkpoints_are_kept_whole(tmp_path):
     run = RunFolder(tmp_path)
-    for step in (2, 10, 100):
-        run.save(step, {"model": {"w": torch.full((2,), float(step))}}, {"step": step}, keep=2)
-    (tmp_path / "checkpoints" / "step-000200.partial").mkdir()
-    assert [c.step for c in run.checkpoints()] == [10, 100]
+    assert run.newest() is None
+    assert saved(run, 2, 3, 999_999, 1_000_000, keep=3) == [3, 999_999, 1_000_000]
+    (tmp_path / "checkpoints" / "step-2000000.partial").mkdir()
+    assert [checkpoint.step for checkpoint in run.checkpoints()] == [3, 999_999, 1_000_000]
     newest = run.newest()
     assert newest is not None
-    assert newest.tensors("model")["w"].tolist() == [100.0, 100.0]
-    assert newest.state() == {"step": 100}
+    assert newest.tensors("model")["w"].tolist() == [1e6, 1e6]
+    assert newest.state() == {"step": 1_000_000}
+
+
+@pytest.mark.parametrize("keep", [0, 1])
+def test_one_checkpoint_is_always_kept(tmp_path, keep):
+    assert saved(RunFolder(tmp_path), 1, 2, 3, keep=keep) == [3]
 
 
 def test_metrics_are_cut_at_a_step_and_at_a_half_line(tmp_path):
-    run = RunFolder(tmp_path)
+    run = RunFolder(tmp_path / "runs" / "run")
     assert run.metrics() == []
     run.truncate_metrics(0)
     for step in (1, 2, 3):
@@ -41,3 +80,4 @@ def test_metrics_are_cut_at_a_step_and_at_a_half_line(tmp_path):
     run.truncate_metrics(2)
     run.log({"step": 3, "again": True})
     assert run.metrics() == [{"step": 1}, {"step": 2}, {"step": 3, "again": True}]
+    assert [path.name for path in run.path.iterdir()] == ["metrics.jsonl"]

@@ -1,24 +1,12 @@
-"""Attention over groups equals dense attention under the mask that the layout's definition gives."""
+"""Layouts divide tokens into the groups of their definitions, and groups of equal length into one bucket."""
 
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
 
-from model.packing.packing import Geometry
-from model.transformer.attention import AttentionPlan
-from model.transformer.layouts import LAYOUTS, cross_attention_buckets, self_attention_buckets
+from model.packing.packs import Geometry
+from model.transformer.layouts import LAYOUTS, cross_attention_buckets, self_attention_buckets, split_groups
 
 GEOMETRY = Geometry(grids=((3, 4, 5), (1, 2, 2), (5, 9, 3), (3, 4, 5)), text_lengths=(4, 0, 7, 4))
-
-
-def random_heads(count: int, seed: int) -> torch.Tensor:
-    return torch.randn(count, 2, 8, generator=torch.Generator().manual_seed(seed))
-
-
-def masked_attention(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: np.ndarray) -> torch.Tensor:
-    q, k, v = (x.transpose(0, 1) for x in (q, k, v))
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=torch.from_numpy(mask)).transpose(0, 1)
 
 
 def may_attend(layout: str, a: np.ndarray, b: np.ndarray) -> bool:
@@ -38,36 +26,47 @@ def may_attend(layout: str, a: np.ndarray, b: np.ndarray) -> bool:
 
 
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
-def test_layout_equals_masked_attention(layout):
+def test_tokens_of_a_group_are_those_that_the_definition_relates(layout):
     coordinates = GEOMETRY.coordinates_N4
-    mask = np.array([[may_attend(layout, a, b) for b in coordinates] for a in coordinates])
-    q, k, v = (random_heads(len(coordinates), seed) for seed in range(3))
-    plan = AttentionPlan(GEOMETRY.self_buckets(layout), q.device)
-    torch.testing.assert_close(plan.attend(q, k, v), masked_attention(q, k, v, mask), rtol=1e-4, atol=1e-5)
+    expected = np.array([[may_attend(layout, a, b) for b in coordinates] for a in coordinates])
+    found = np.zeros_like(expected)
+    for bucket in GEOMETRY.self_buckets(layout):
+        for queries, keys in zip(bucket.queries_GL, bucket.keys_GK, strict=True):
+            found[np.ix_(queries, keys)] = True
+    assert np.array_equal(found, expected)
 
 
-def test_text_attention_equals_masked_attention():
-    document = GEOMETRY.coordinates_N4[:, 0]
-    text_document = np.array([0] * 4 + [2] * 7 + [3] * 4 + [1])  # the row after the texts serves the one without
-    mask = document[:, None] == text_document[None]
-    q, k, v = random_heads(len(document), 0), random_heads(16, 1), random_heads(16, 2)
-    plan = AttentionPlan(GEOMETRY.text_buckets(), q.device)
-    torch.testing.assert_close(plan.attend(q, k, v), masked_attention(q, k, v, mask), rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize(("layout", "size_thw"), [("window", (2, 3, 5)), ("shifted_window", (2, 4, 6))])
+def test_windows_may_have_any_size(layout, size_thw):
+    coordinates = Geometry(grids=((4, 6, 10),), text_lengths=(0,)).coordinates_N4
+    shift = np.array(size_thw) // 2 if layout == "shifted_window" else 0
+    boxes = (coordinates[:, 1:] + shift) // np.array(size_thw)
+    groups = LAYOUTS[layout](coordinates, size_thw)
+    assert np.array_equal(groups[:, 1:], boxes)
 
 
-def test_gradients_flow_through_scattered_groups():
-    q = random_heads(len(GEOMETRY.coordinates_N4), 0).requires_grad_()
-    AttentionPlan(GEOMETRY.self_buckets("temporal"), q.device).attend(q, q, q).square().sum().backward()
-    assert q.grad is not None
-    assert bool((q.grad.abs().sum(dim=(1, 2)) > 0).all())
+def test_groups_are_listed_by_first_appearance_with_their_tokens_in_order():
+    groups = np.array([[1, 5], [0, 9], [1, 5], [1, 4], [0, 9]])
+    assert [member.tolist() for member in split_groups(groups)] == [[0, 2], [1, 4], [3]]
 
 
 def test_groups_of_one_length_share_a_bucket():
     buckets = self_attention_buckets(LAYOUTS["joint"](GEOMETRY.coordinates_N4))
     assert sorted(b.queries_GL.shape for b in buckets) == [(1, 4), (1, 135), (2, 60)]
+    assert all(np.array_equal(b.queries_GL, b.keys_GK) for b in buckets)
 
 
-def test_a_token_left_out_is_an_error():
-    buckets = cross_attention_buckets([np.arange(0, 3), np.arange(4, 6)], [np.arange(2), np.arange(2)])
-    with pytest.raises(ValueError, match="exactly one group"):
-        AttentionPlan(buckets, torch.device("cpu"))
+def test_queries_and_keys_of_one_pair_of_lengths_share_a_bucket():
+    queries, keys = [np.arange(0, 2), np.arange(2, 4), np.arange(4, 6)], [np.arange(3), np.arange(3, 6), np.arange(2)]
+    first, second = cross_attention_buckets(queries, keys)
+    assert first.queries_GL.tolist() == [[0, 1], [2, 3]]
+    assert first.keys_GK.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert (second.queries_GL.tolist(), second.keys_GK.tolist()) == ([[4, 5]], [[0, 1]])
+
+
+def test_a_document_without_text_attends_to_the_row_after_the_texts():
+    pairs = {}
+    for bucket in GEOMETRY.text_buckets():
+        pairs |= {int(q[0]): (len(q), k.tolist()) for q, k in zip(bucket.queries_GL, bucket.keys_GK, strict=True)}
+    expected = {0: (60, [0, 1, 2, 3]), 60: (4, [15]), 64: (135, list(range(4, 11))), 199: (60, list(range(11, 15)))}
+    assert pairs == expected

@@ -12,26 +12,41 @@ def at(seconds: float, row: int, column: int, head_dim: int = 32) -> torch.Tenso
     return rotary_angles(torch.tensor([seconds]), torch.tensor([[0, row, column]]), head_dim)
 
 
-def test_axes_share_all_channels_evenly():
-    for head_dim in (6, 16, 32, 64, 128):
-        dims = axis_dims(head_dim)
-        assert sum(dims) == head_dim
-        assert all(d > 0 and d % 2 == 0 for d in dims)
+@pytest.mark.parametrize(
+    ("head_dim", "dims"), [(6, (2, 2, 2)), (16, (4, 6, 6)), (32, (8, 12, 12)), (64, (16, 24, 24)), (128, (32, 48, 48))]
+)
+def test_time_has_a_quarter_of_the_channels_and_height_and_width_have_equal_shares(head_dim, dims):
+    assert axis_dims(head_dim) == dims
 
 
-@pytest.mark.parametrize("head_dim", [4, 33])
+@pytest.mark.parametrize("head_dim", [4, 7, 33])
 def test_impossible_heads_are_refused(head_dim):
     with pytest.raises(ValueError, match="head dimension"):
         axis_dims(head_dim)
 
 
+def test_angles_are_positions_over_geometric_wavelengths():
+    """16 channels: 2 pairs for time, which counts quarters of a second, 3 for the row and 3 for the column."""
+    time = [4 * 1.5, 4 * 1.5 / 10_000 ** (1 / 2)]
+    row, column = ([place / 10_000 ** (i / 3) for i in range(3)] for place in (5, 7))
+    angles = at(1.5, 5, 7, head_dim=16)
+    assert angles.dtype == torch.float32
+    torch.testing.assert_close(angles, torch.tensor([[*time, *row, *column]]))
+
+
 def test_rotation_is_multiplication_by_a_complex_phase():
-    x = torch.randn(1, 1, 32, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(1, 3, 32, generator=torch.Generator().manual_seed(0))
     angles = at(1.5, 3, 7)
-    turned = rotate(x, angles)[0, 0]
-    for i, angle in enumerate(angles[0].tolist()):
-        expected = complex(x[0, 0, 2 * i], x[0, 0, 2 * i + 1]) * cmath.exp(1j * angle)
-        assert abs(complex(turned[2 * i], turned[2 * i + 1]) - expected) < 1e-5
+    turned = rotate(x, angles)
+    for head in range(3):
+        for i, angle in enumerate(angles[0].tolist()):
+            expected = complex(*x[0, head, 2 * i : 2 * i + 2]) * cmath.exp(1j * angle)
+            assert abs(complex(*turned[0, head, 2 * i : 2 * i + 2]) - expected) < 1e-5
+
+
+def test_half_precision_is_turned_in_float32_and_stays_half_precision():
+    x = torch.randn(1, 1, 32, generator=torch.Generator().manual_seed(0)).bfloat16()
+    assert torch.equal(rotate(x, at(1.5, 3, 7)), rotate(x.float(), at(1.5, 3, 7)).bfloat16())
 
 
 def test_scores_depend_on_differences_of_position():

@@ -1,21 +1,27 @@
-"""The transformer on packs: packed equals unpacked, clean frames are conditions, parameters count as by formula."""
+"""The transformer against one written out for a single document; packs, clean frames, and parameter counts."""
 
+import math
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-from model.packing.packing import Document, pack_documents
+from model.packing.packs import Document, pack_documents
+from model.packing.patches import patchify
 from model.transformer.conditioning import timestep_features
 from model.transformer.transformer import Transformer, TransformerConfig, count_parameters
 
 CONFIG = TransformerConfig(width=48, depth=3, num_heads=4, text_dim=10, layouts=("joint", "spatial", "temporal"))
 
 
-def random_transformer(config: TransformerConfig = CONFIG) -> Transformer:
+@pytest.fixture(scope="module")
+def transformer() -> Transformer:
     """Zero-initialised layers would hide everything, so all weights are random."""
     torch.manual_seed(0)
-    transformer = Transformer(config).eval().requires_grad_(False)
+    transformer = Transformer(CONFIG).eval().requires_grad_(False)
     for parameter in transformer.parameters():
         parameter.add_(torch.randn_like(parameter) * 0.1)
     return transformer
@@ -37,19 +43,101 @@ def random_documents() -> list[Document]:
     ]
 
 
-def test_packed_equals_unpacked():
-    transformer, documents = random_transformer(), random_documents()
-    together = transformer(pack_documents(documents, CONFIG.patch, CONFIG.text_dim))
-    alone = [transformer(pack_documents([d], CONFIG.patch, CONFIG.text_dim)) for d in documents]
-    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-5)
+def answer(transformer: Transformer, *documents: Document) -> Tensor:
+    return transformer(pack_documents(documents, CONFIG.patch, CONFIG.text_dim))
 
 
-def test_every_input_matters_to_its_own_document_only():
-    transformer, documents = random_transformer(), random_documents()
+class WrittenOut:
+    """The same network for one document: plain linear algebra on its weights, attention by a dense mask."""
 
-    def answers(changed: Document) -> list[torch.Tensor]:
-        pack = pack_documents([documents[0], changed, *documents[2:]], CONFIG.patch, CONFIG.text_dim)
-        return list(transformer(pack).split(pack.geometry.lengths))
+    def __init__(self, transformer: Transformer) -> None:
+        self.weights = transformer.state_dict()
+
+    def linear(self, name: str, x: Tensor) -> Tensor:
+        return x @ self.weights[f"{name}.weight"].T + self.weights[f"{name}.bias"]
+
+    def modulation(self, name: str, condition_ND: Tensor, parts: int) -> tuple[Tensor, ...]:
+        return self.linear(name, condition_ND).chunk(parts, dim=1)
+
+    def attention(self, name: str, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, turn) -> Tensor:
+        outputs = []
+        for q_h, k_h, v_h in zip(q.chunk(4, dim=1), k.chunk(4, dim=1), v.chunk(4, dim=1), strict=True):
+            q_h = turn(rms_norm(q_h) * self.weights[f"{name}.query_norm.weight"])
+            k_h = turn(rms_norm(k_h) * self.weights[f"{name}.key_norm.weight"])
+            scores = (q_h @ k_h.T / math.sqrt(12)).masked_fill(~mask, -math.inf)
+            outputs.append(scores.softmax(dim=1) @ v_h)
+        return self.linear(f"{name}.to_out", torch.cat(outputs, dim=1))
+
+    def block(self, i: int, x: Tensor, condition: Tensor, text: Tensor, mask: Tensor, turn) -> Tensor:
+        name = f"blocks.{i}"
+        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(f"{name}.modulation", condition, 6)
+        q, k, v = self.linear(f"{name}.attention.to_qkv", layer_norm(x) * (1 + scale1) + shift1).chunk(3, dim=1)
+        x = x + gate1 * self.attention(f"{name}.attention", q, k, v, mask, turn)
+        h = layer_norm(x) * self.weights[f"{name}.text_norm.weight"] + self.weights[f"{name}.text_norm.bias"]
+        q = self.linear(f"{name}.text_attention.to_q", h)
+        k, v = self.linear(f"{name}.text_attention.to_kv", text).chunk(2, dim=1)
+        everything = torch.ones(len(q), len(k), dtype=torch.bool)
+        x = x + self.attention(f"{name}.text_attention", q, k, v, everything, lambda part: part)
+        h = self.linear(f"{name}.mlp.0", layer_norm(x) * (1 + scale2) + shift2)
+        return x + gate2 * self.linear(f"{name}.mlp.2", F.gelu(h, approximate="tanh"))
+
+    def __call__(self, document: Document) -> Tensor:
+        _, T, H, W = document.latent_CTHW.shape
+        places = torch.tensor(list(product(range(T), range(H // 2), range(W // 2))))
+        null, text_LE = self.weights["text.null"], document.text_LE
+        if text_LE is None:
+            text, mean = null, null[0]
+        else:
+            normed = text_LE / (text_LE.square().mean(dim=1, keepdim=True) + 1e-6).sqrt()
+            text = self.linear("text.project", normed * self.weights["text.norm.weight"])
+            mean = text.mean(dim=0)
+        level = torch.where(document.clean_T, 0.0, document.timestep)[places[:, 0]]
+        hidden = F.silu(self.linear("timestep.layers.0", timestep_features(level)))
+        condition = F.silu(self.linear("timestep.layers.2", hidden) + self.linear("text.pool", mean))
+        seconds = places[:, 0] / document.latent_fps
+        frame, place = (places[:, None, :1] == places[:, :1])[..., 0], (places[:, None, 1:] == places[:, 1:]).all(dim=2)
+        masks = (torch.ones_like(frame), frame, place)
+        x = self.linear("embed", patchify(document.latent_CTHW, (1, 2, 2)))
+        for i, mask in enumerate(masks):
+            x = self.block(i, x, condition, text, mask, lambda part: turned(part, seconds, places))
+        shift, scale = self.modulation("final_modulation", condition, 2)
+        return self.linear("final", layer_norm(x) * (1 + scale) + shift)
+
+
+def rms_norm(x: Tensor) -> Tensor:
+    return x / (x.square().mean(dim=1, keepdim=True) + 1e-6).sqrt()
+
+
+def layer_norm(x: Tensor) -> Tensor:
+    return (x - x.mean(dim=1, keepdim=True)) / (x.var(dim=1, keepdim=True, unbiased=False) + 1e-6).sqrt()
+
+
+def turned(x_Nd: Tensor, seconds_N: Tensor, places_N3: Tensor) -> Tensor:
+    """Rotary positions of a head of 12 channels: two pairs each for time, row and column."""
+    axes = (4.0 * seconds_N, places_N3[:, 1].float(), places_N3[:, 2].float())
+    phase_Nr = torch.stack([axis / 10_000 ** (i / 2) for axis in axes for i in range(2)], dim=1)
+    pairs = torch.view_as_complex(x_Nd.unflatten(1, (-1, 2)).contiguous()) * torch.polar(torch.ones(()), phase_Nr)
+    return torch.view_as_real(pairs).flatten(1)
+
+
+@pytest.mark.parametrize("i", range(4))
+def test_a_document_is_answered_as_by_the_network_written_out(transformer, i):
+    document = random_documents()[i]
+    torch.testing.assert_close(answer(transformer, document), WrittenOut(transformer)(document), rtol=1e-3, atol=1e-4)
+
+
+def test_packed_equals_unpacked(transformer):
+    documents = random_documents()
+    alone = [answer(transformer, document) for document in documents]
+    torch.testing.assert_close(answer(transformer, *documents), torch.cat(alone), rtol=1e-4, atol=1e-5)
+
+
+def test_every_input_matters_to_its_own_document_only(transformer):
+    documents = random_documents()
+
+    def answers(changed: Document) -> list[Tensor]:
+        lengths = [4, 18, 16, 18]
+        return list(answer(transformer, documents[0], changed, *documents[2:]).split(lengths))
 
     before, document = answers(documents[1]), documents[1]
     for change in (
@@ -65,63 +153,79 @@ def test_every_input_matters_to_its_own_document_only():
             torch.testing.assert_close(before[i], after[i], rtol=1e-4, atol=1e-5)
 
 
-def test_clean_frames_are_seen_at_timestep_zero():
+def test_clean_frames_are_seen_at_timestep_zero(transformer):
     """A document whose frames are all clean is answered alike whatever its timestep."""
-    transformer, document = random_transformer(), random_documents()[1]
+    document = random_documents()[1]
     clean = replace(document, clean_T=torch.ones(3, dtype=torch.bool))
     noisy_at_zero = replace(document, clean_T=torch.zeros(3, dtype=torch.bool), timestep=0.0)
-    one, other, third = (
-        transformer(pack_documents([d], CONFIG.patch, CONFIG.text_dim))
-        for d in (clean, replace(clean, timestep=0.1), noisy_at_zero)
-    )
-    assert torch.equal(one, other)
-    torch.testing.assert_close(one, third)
+    assert torch.equal(answer(transformer, clean), answer(transformer, replace(clean, timestep=0.1)))
+    torch.testing.assert_close(answer(transformer, clean), answer(transformer, noisy_at_zero))
 
 
-def test_a_fresh_transformer_answers_zero():
-    pack = pack_documents(random_documents(), CONFIG.patch, CONFIG.text_dim)
-    assert not Transformer(CONFIG)(pack).any()
+def test_a_fresh_transformer_answers_zero_and_its_blocks_pass_tokens_on():
+    fresh = Transformer(CONFIG)
+    assert not answer(fresh, *random_documents()).any()
+    fresh.final.weight.data.normal_()
+    documents = random_documents()
+    tokens = torch.cat([patchify(d.latent_CTHW, CONFIG.patch) for d in documents])
+    torch.testing.assert_close(answer(fresh, *documents), fresh.final(layer_norm(fresh.embed(tokens))))
+
+
+def test_layouts_are_repeated_over_the_depth(transformer):
+    """Without layouts of frames or places in the second and third block, another answer."""
+    joint = Transformer(replace(CONFIG, layouts=("joint",))).requires_grad_(False)
+    joint.load_state_dict(transformer.state_dict())
+    longer = Transformer(replace(CONFIG, layouts=("joint", "spatial"))).requires_grad_(False)
+    longer.load_state_dict(transformer.state_dict())
+    image, clip = random_documents()[0], random_documents()[1]
+    assert not torch.allclose(answer(joint, clip), answer(transformer, clip), atol=1e-4)
+    assert not torch.allclose(answer(joint, clip), answer(longer, clip), atol=1e-4)
+    torch.testing.assert_close(answer(joint, image), answer(longer, image))  # one frame: all that is in it
+
+
+def test_the_default_is_a_small_transformer_for_the_built_in_encoders():
+    config = TransformerConfig()
+    assert (config.width, config.depth, config.num_heads, config.mlp_ratio) == (192, 6, 6, 4.0)
+    assert (config.patch, config.latent_channels, config.text_dim) == ((1, 2, 2), 16, 64)
 
 
 @pytest.mark.parametrize(
-    "config", [CONFIG, TransformerConfig(), TransformerConfig(width=128, depth=4, num_heads=2, patch=(2, 4, 4))]
+    "config",
+    [
+        CONFIG,
+        TransformerConfig(),
+        TransformerConfig(width=128, depth=4, num_heads=2, patch=(2, 4, 3), mlp_ratio=2.5, latent_channels=5),
+    ],
 )
 def test_parameters_are_counted_by_formula(config):
-    assert sum(p.numel() for p in Transformer(config).parameters()) == count_parameters(config)
+    with torch.device("meta"):
+        assert sum(p.numel() for p in Transformer(config).parameters()) == count_parameters(config)
 
 
-def test_dit_xl_block_arithmetic_matches_the_published_count():
-    """Without text attention, text and q/k norms, a DiT block is 18 D^2 + 15 D; XL/2 has 28 of them at D = 1152."""
-    D, depth = 1152, 28
-    with_text = TransformerConfig(width=D, depth=depth, num_heads=16)
-    shallower = TransformerConfig(width=D, depth=depth - 1, num_heads=16)
-    block = count_parameters(with_text) - count_parameters(shallower)
-    text_attention = 4 * (D * D + D) + 2 * D  # with its norm
-    norms = 4 * (D // 16)
-    assert block - text_attention - norms == 18 * D * D + 15 * D
-    positions, patch_embedding, labels = 256 * D, 4 * 4 * D + D, 1001 * D
-    timestep = (256 * D + D) + (D * D + D)
-    final = (2 * D * D + 2 * D) + (D * 32 + 32)
-    dit_xl_2 = depth * (18 * D * D + 15 * D) + positions + patch_embedding + labels + timestep + final
-    assert dit_xl_2 == 675_129_632  # as published
-
-
-def test_timestep_features_follow_the_formula():
-    features = timestep_features(torch.tensor([0.25]))[0]
-    frequency = 10_000.0 ** (-5 / 128)
-    assert features[5].item() == pytest.approx(torch.tensor(250.0 * frequency).cos().item(), abs=1e-4)
-    assert features[128 + 5].item() == pytest.approx(torch.tensor(250.0 * frequency).sin().item(), abs=1e-4)
+def test_dit_xl_has_its_published_number_of_parameters():
+    """DiT-XL/2 (Peebles & Xie 2023) is this network without texts and norms of queries and keys, and with a table of
+    positions, one of labels, and a second output for the variance."""
+    D = 1152
+    with torch.device("meta"):
+        transformer = Transformer(TransformerConfig(width=D, depth=28, num_heads=16, latent_channels=4))
+    ours_only = ("text.", ".text_attention.", ".text_norm.", ".query_norm.", ".key_norm.")
+    shared = sum(
+        p.numel() for name, p in transformer.named_parameters() if not any(part in f".{name}" for part in ours_only)
+    )
+    positions, labels, variance = 256 * D, 1001 * D, D * 16 + 16
+    assert shared + positions + labels + variance == 675_129_632
 
 
 def test_heads_that_do_not_divide_are_refused():
     with pytest.raises(ValueError, match="num_heads = 5"):
         TransformerConfig(width=48, num_heads=5)
+    with pytest.raises(ValueError, match="head dimension"):
+        TransformerConfig(width=48, num_heads=12)
 
 
-def test_bfloat16_autocast_is_close():
-    transformer, documents = random_transformer(), random_documents()
-    pack = pack_documents(documents, CONFIG.patch, CONFIG.text_dim)
-    full = transformer(pack)
+def test_bfloat16_autocast_is_close(transformer):
+    documents = random_documents()
+    full = answer(transformer, *documents)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        half = transformer(pack)
+        half = answer(transformer, *documents)
     assert (half.float() - full).square().mean() < 1e-3 * full.square().mean()

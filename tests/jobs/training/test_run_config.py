@@ -1,0 +1,74 @@
+"""A run's config comes back as it was written, and is not replaced by that of other data."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from jobs.training.run_config import read_run_config, usual_clip, write_run_config
+from jobs.training.samples import Encoding
+from schemas.errors import UsageError
+from tests.jobs.training.runs import run_config
+
+
+def test_a_config_comes_back(tmp_path):
+    config = run_config()
+    write_run_config(tmp_path / "a" / "run", config)
+    found = read_run_config(tmp_path / "a" / "run")
+    assert replace(found, train={}) == replace(config, train={})
+    assert found.train == json.loads(json.dumps(config.train))
+    assert found.encoding == Encoding("transform", config.autoencoder_fingerprint, config.text_encoder_fingerprint, 8.0)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"release_hash": "other"},
+        {"transform": "other"},
+        {"autoencoder_fingerprint": "other"},
+        {"text_encoder_fingerprint": "other"},
+        {"seed": 7},
+    ],
+)
+def test_a_run_is_not_resumed_on_other_data(tmp_path, changed):
+    config = run_config()
+    write_run_config(tmp_path, config)
+    (name,) = changed
+    with pytest.raises(UsageError, match=f"begun with {name} = "):
+        write_run_config(tmp_path, replace(config, **changed))
+    assert getattr(read_run_config(tmp_path), name) == getattr(config, name)
+
+
+def test_other_settings_may_change_when_a_run_is_resumed(tmp_path):
+    config = run_config()
+    write_run_config(tmp_path, config)
+    write_run_config(tmp_path, replace(config, train={"steps": 500}))
+    assert read_run_config(tmp_path).train == {"steps": 500}
+
+
+def test_the_usual_clip_has_the_most_frequent_size_and_the_longest_length():
+    shapes = {"a": (16, 2, 8, 12), "b": (16, 1, 8, 12), "c": (16, 5, 10, 4)}
+    assert usual_clip(shapes) == {"usual_width_px": 96, "usual_height_px": 64, "usual_num_frames": 17}
+    assert usual_clip({"a": (16, 1, 2, 2)})["usual_num_frames"] == 1
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", None])
+def test_a_folder_that_is_no_run_is_named(tmp_path, text):
+    if text is not None:
+        (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UsageError, match=str(tmp_path)):
+        read_run_config(tmp_path)
+
+
+def test_a_config_of_another_version_is_not_read(tmp_path):
+    write_run_config(tmp_path, run_config())
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(values | {"more": 1}))
+    with pytest.raises(UsageError, match="not one that this version writes"):
+        read_run_config(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_run_config(tmp_path / "file" / "run", run_config())

@@ -1,0 +1,109 @@
+"""Sampling with a stand-in for the transformer whose flow ends where the text says."""
+
+from collections.abc import Sequence
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from model.diffusion.sampling import Request, load_transformer, sample_latent
+from model.packing.packs import Pack
+from model.training.checkpoints import RunFolder
+from model.transformer.transformer import Transformer, TransformerConfig
+
+CONFIG = TransformerConfig(width=24, depth=1, num_heads=2, latent_channels=4, text_dim=3)
+SHAPE = (4, 3, 4, 6)
+TEXT = torch.full((2, 3), 5.0)
+
+
+class FlowToPoint(nn.Module):
+    """Answers the exact velocity of data at one point: the mean of the document's text, or -1 without text."""
+
+    def __init__(self, config: TransformerConfig = CONFIG) -> None:
+        super().__init__()
+        self.config = config
+        self.final = nn.Linear(1, 1)
+        self.packs: list[Pack] = []
+
+    def forward(self, pack: Pack) -> Tensor:
+        self.packs.append(pack)
+        texts = pack.text_ME.split(list(pack.geometry.text_lengths))
+        points = [text.mean() if len(text) else torch.tensor(-1.0) for text in texts]
+        parts = zip(pack.tokens_NP.split(pack.geometry.lengths), points, pack.timestep_B, strict=True)
+        return torch.cat([(x - point) / t for x, point, t in parts])
+
+
+class NoFlow(FlowToPoint):
+    def forward(self, pack: Pack) -> Tensor:
+        return torch.zeros_like(pack.tokens_NP)
+
+
+def levels(packs: Sequence[Pack]) -> list[float]:
+    return [pack.timestep_B[0].item() for pack in packs]
+
+
+@pytest.mark.parametrize(
+    ("text", "guidance", "end", "documents"), [(TEXT, 3.0, -1 + 3 * 6, 2), (TEXT, 1.0, 5, 1), (None, 3.0, -1, 1)]
+)
+def test_samples_end_where_the_guided_flow_ends(text, guidance, end, documents):
+    """Away from where the flow without text ends; without text or guidance the transformer is asked once a step."""
+    flow = FlowToPoint()
+    latent = sample_latent(flow, Request(text, SHAPE, 2.0), num_steps=3, guidance=guidance)
+    torch.testing.assert_close(latent, torch.full(SHAPE, float(end)), rtol=1e-4, atol=1e-4)
+    assert {len(pack.timestep_B) for pack in flow.packs} == {documents}
+
+
+def test_the_default_is_thirty_steps_with_guidance_four():
+    flow = FlowToPoint()
+    latent = sample_latent(flow, Request(TEXT, SHAPE, 2.0))
+    torch.testing.assert_close(latent, torch.full(SHAPE, -1.0 + 4 * 6), rtol=1e-3, atol=1e-3)
+    assert len(flow.packs) == 30
+
+
+def test_noise_levels_are_shifted_by_the_size_of_the_latent():
+    """3 latent frames of 2 x 3 tokens."""
+    flow = FlowToPoint()
+    sample_latent(flow, Request(None, SHAPE, 2.0), num_steps=4)
+    shift = (1 + 2 * (6 - 256) / (4096 - 256)) * 3**0.5
+    assert levels(flow.packs) == pytest.approx([shift * t / (1 + (shift - 1) * t) for t in (1.0, 0.75, 0.5, 0.25)])
+
+
+def test_a_sample_starts_from_the_noise_of_its_seed():
+    for seed in (0, 7):
+        noise = torch.randn(SHAPE, generator=torch.Generator().manual_seed(seed))
+        assert torch.equal(sample_latent(NoFlow(), Request(TEXT, SHAPE, 2.0, seed=seed)), noise)
+    assert Request(TEXT, SHAPE, 2.0).seed == 0
+
+
+def test_a_prefix_is_seen_clean_and_stays_as_given():
+    flow, prefix = FlowToPoint(), torch.randn(4, 2, 4, 6)
+    latent = sample_latent(flow, Request(TEXT, SHAPE, 2.5, prefix_CTHW=prefix), num_steps=2, guidance=2.0)
+    assert torch.equal(latent[:, :2], prefix)
+    torch.testing.assert_close(latent[:, 2:], torch.full((4, 1, 4, 6), -1.0 + 2 * 6), rtol=1e-4, atol=1e-4)
+    for pack in flow.packs:
+        assert pack.clean_N.tolist() == ([True] * 12 + [False] * 6) * 2
+        assert pack.seconds_N.unique().tolist() == pytest.approx([0.0, 1 / 2.5, 2 / 2.5])
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 4, 6), (4, 4, 4, 6), (4, 1, 4, 4), (3, 1, 4, 6)])
+def test_a_prefix_that_does_not_fit_is_refused(shape):
+    with pytest.raises(ValueError, match="does not start a latent"):
+        sample_latent(FlowToPoint(), Request(TEXT, SHAPE, 2.0, prefix_CTHW=torch.zeros(shape)))
+
+
+def test_the_averaged_weights_of_the_newest_checkpoint_are_loaded(tmp_path):
+    torch.manual_seed(0)
+    raw, average = Transformer(CONFIG).state_dict(), Transformer(CONFIG).state_dict()
+    state = {"transformer": vars(CONFIG)}
+    RunFolder(tmp_path).save(3, {"model": raw, "ema": raw}, state, keep=2)
+    RunFolder(tmp_path).save(4, {"model": raw, "ema": average}, state, keep=2)
+    transformer = load_transformer(tmp_path)
+    assert transformer.config == CONFIG
+    assert all(torch.equal(value, average[name]) for name, value in transformer.state_dict().items())
+    assert not transformer.training
+    assert not any(parameter.requires_grad for parameter in transformer.parameters())
+
+
+def test_a_run_without_a_checkpoint_is_named(tmp_path):
+    with pytest.raises(ValueError, match="has no checkpoint"):
+        load_transformer(tmp_path)

@@ -1,0 +1,131 @@
+"""From a sample to an example: whitening, noise, text, task and timestep, each with its own share of chance."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from model.packing.patches import patchify
+from model.training.examples import (
+    Example,
+    LatentStatistics,
+    Sample,
+    choose_text,
+    document_losses,
+    draw_example,
+    latent_shift,
+    noised_example,
+    pack_examples,
+)
+from tests.model.training.drawn import STATISTICS, TEXT_DIM, colour_samples
+
+PATCH = (1, 2, 2)
+TEXTS = [np.full((i + 1, 2), float(i), np.float32) for i in range(3)]
+
+
+def drawn(sample: Sample, *, epoch: int = 0, seed: int = 0, text_drop: float = 0.0) -> Example:
+    return draw_example(sample, STATISTICS, patch=PATCH, seed=seed, epoch=epoch, text_drop=text_drop)
+
+
+def chosen(sample: Sample, choice: float) -> int:
+    """The number of the text that is chosen: texts differ in length."""
+    text = choose_text(sample, choice)
+    assert text is not None
+    assert text.dtype == torch.float32
+    return len(text) - 1
+
+
+def test_latents_are_whitened_by_channel():
+    statistics = LatentStatistics(mean=(1.0, -2.0), std=(2.0, 0.5))
+    raw = np.array([[[[5.0]]], [[[0.0]]]], np.float16)
+    assert statistics.whiten(raw).flatten().tolist() == [2.0, 4.0]
+    assert statistics.whiten(raw).dtype == torch.float32
+
+
+def test_examples_depend_on_seed_sample_and_epoch_alone():
+    sample, other = colour_samples(2)
+    first, again = drawn(sample), drawn(sample)
+    assert torch.equal(first.document.latent_CTHW, again.document.latent_CTHW)
+    for example in (drawn(sample, epoch=1), drawn(other), drawn(sample, seed=1)):
+        assert example.document.timestep != first.document.timestep
+
+
+def test_texts_are_chosen_in_their_shares():
+    sample = Sample("clip", np.zeros((4, 1, 4, 4)), TEXTS, 2.0, text_shares=(0.6, 0.2, 0.0))
+    assert [chosen(sample, c) for c in (0.0, 0.74, 0.76, 0.999)] == [0, 0, 1, 1]
+    assert chosen(replace(sample, text_shares=(0.0, 0.2, 0.2)), 0.0) == 1
+    assert chosen(replace(sample, text_shares=(1.0, 1.0, 2.0)), 1.0) == 2
+    assert [chosen(replace(sample, text_shares=()), c) for c in (0.3, 0.4, 0.7)] == [0, 1, 2]
+    assert choose_text(replace(sample, texts_LE=[]), 0.5) is None
+
+
+def test_over_the_epochs_texts_are_drawn_in_their_shares_and_dropped():
+    sample = replace(colour_samples(1)[0], texts_LE=TEXTS, text_shares=(0.2, 0.0, 0.6))
+    texts = [drawn(sample, epoch=epoch, text_drop=0.3).document.text_LE for epoch in range(1000)]
+    counts = Counter(None if text is None else len(text) for text in texts)
+    assert counts.keys() == {None, 1, 3}
+    assert counts[None] / 1000 == pytest.approx(0.3, abs=0.04)
+    assert counts[1] / (counts[1] + counts[3]) == pytest.approx(0.25, abs=0.04)
+    assert all(drawn(sample, epoch=epoch).document.text_LE is not None for epoch in range(50))
+
+
+def test_timesteps_are_shifted_by_the_size_of_the_latent():
+    """One token a frame in 16 frames: the median ratio of noise to data is the shift instead of one."""
+    sample = Sample("clip", np.zeros((4, 16, 2, 2), np.float32), [], 2.0)
+    shift = (1 + 2 * (1 - 256) / (4096 - 256)) * 4
+    assert latent_shift((4, 16, 2, 2), PATCH) == pytest.approx(shift)
+    assert latent_shift((4, 4, 128, 128), PATCH) == pytest.approx(6.0)
+    timesteps = [drawn(sample, epoch=epoch).document.timestep for epoch in range(1000)]
+    assert np.median(timesteps) == pytest.approx(shift / (1 + shift), abs=0.02)
+
+
+def test_some_examples_have_clean_frames():
+    sample = colour_samples(2)[1]  # of three latent frames
+    given = [drawn(sample, epoch=epoch).document.clean_T for epoch in range(400)]
+    assert sum(bool(clean.any()) for clean in given) / 400 == pytest.approx(0.5, abs=0.08)
+    assert {int(clean.sum()) for clean in given} == {0, 1, 2}
+
+
+def test_clean_frames_carry_data_and_the_others_are_on_the_path():
+    data = torch.randn(4, 3, 4, 4)
+    noise = torch.randn(data.shape, generator=torch.Generator().manual_seed(0))
+    text = torch.randn(2, TEXT_DIM)
+    clean = torch.tensor([True, False, False])
+    example = noised_example(data, 2.5, text, clean, 0.3, torch.Generator().manual_seed(0))
+    document = example.document
+    assert torch.equal(document.latent_CTHW[:, 0], data[:, 0])
+    torch.testing.assert_close(document.latent_CTHW[:, 1:], (0.7 * data + 0.3 * noise)[:, 1:])
+    torch.testing.assert_close(example.velocity_CTHW, noise - data)
+    assert (document.latent_fps, document.timestep) == (2.5, 0.3)
+    assert document.text_LE is text
+    assert document.clean_T is clean
+
+
+def test_targets_follow_the_tokens_of_their_documents():
+    """Where nothing is clean, noisy data minus timestep times velocity is the data."""
+    generator = torch.Generator().manual_seed(0)
+    latents = [torch.randn(4, *shape) for shape in ((3, 4, 4), (1, 4, 4), (3, 4, 4), (1, 6, 2))]
+    examples = [
+        noised_example(data, 2.0, None, torch.zeros(data.shape[1], dtype=torch.bool), 0.2 * (i + 1), generator)
+        for i, data in enumerate(latents)
+    ]
+    pack, target_NP = pack_examples(examples, PATCH, TEXT_DIM)
+    timestep_N1 = pack.timestep_B.repeat_interleave(torch.tensor(pack.geometry.lengths))[:, None]
+    expected = torch.cat([patchify(latents[i], PATCH) for i in (1, 3, 0, 2)])  # equal shapes together
+    torch.testing.assert_close(pack.tokens_NP - timestep_N1 * target_NP, expected)
+
+
+def test_the_loss_of_a_document_is_the_mean_over_its_noisy_tokens():
+    generator = torch.Generator().manual_seed(0)
+    clean = [torch.tensor([False]), torch.tensor([True, False, False])]
+    examples = [noised_example(torch.randn(4, len(c), 4, 4), 2.0, None, c, 0.5, generator) for c in clean]
+    pack, target = pack_examples(examples, PATCH, TEXT_DIM)
+    answer = target.clone()
+    answer[pack.clean_N] += 100.0
+    assert document_losses(answer, target, pack).tolist() == [0.0, 0.0]
+    answer[:4] += 3.0
+    answer[8:12] += 2.0  # one of the two noisy frames of the second document
+    assert document_losses(answer, target, pack).tolist() == pytest.approx([9.0, 2.0])
+    assert document_losses(answer.bfloat16(), target, pack).dtype == torch.float32

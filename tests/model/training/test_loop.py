@@ -1,0 +1,172 @@
+"""Training: resumed equals uninterrupted, one process a folder, and the loss falls."""
+
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.diffusion.sampling import Request, load_transformer, sample_latent
+from model.training import checkpoints
+from model.training.checkpoints import RunFolder
+from model.training.loop import check_config
+from model.training.parallel import Worker
+from tests.model.training.drawn import CONFIG, changed, colour_samples, run_fit
+
+
+def logged(run_dir: Path, *names: str) -> list[tuple]:
+    names = names or ("step", "epoch", "loss", "val_loss", "tokens")
+    return [tuple(line.get(name) for name in names) for line in RunFolder(run_dir).metrics()]
+
+
+def saved_steps(run_dir: Path) -> list[int]:
+    return [checkpoint.step for checkpoint in RunFolder(run_dir).checkpoints()]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    """A run of six steps."""
+    run_dir = tmp_path_factory.mktemp("runs") / "whole"
+    run_fit(run_dir)
+    return run_dir
+
+
+@pytest.fixture
+def a_copy(whole, tmp_path) -> Path:
+    return Path(shutil.copytree(whole, tmp_path / "copy"))
+
+
+class Killed(Exception):
+    pass
+
+
+def kill_at(step: int) -> Callable[[dict], None]:
+    def kill(metrics: dict) -> None:
+        if metrics["step"] == step:
+            raise Killed
+
+    return kill
+
+
+def test_a_run_validates_and_saves_when_the_recipe_says_and_at_its_ends(whole):
+    validated = [step for step, loss in logged(whole, "step", "val_loss") if loss is not None]
+    assert validated == [1, 4, 6]
+    assert saved_steps(whole) == [4, 6]
+
+
+def test_resumed_equals_uninterrupted(whole, tmp_path):
+    with pytest.raises(Killed):
+        run_fit(tmp_path / "killed", on_step=kill_at(5))
+    assert [line[0] for line in logged(tmp_path / "killed")] == [1, 2, 3, 4, 5]
+    with (tmp_path / "killed" / "metrics.jsonl").open("a") as stream:
+        stream.write('{"step": 6, "lo')  # a line cut short by the kill
+    steps = []
+    run_fit(tmp_path / "killed", on_step=lambda metrics: steps.append(metrics["step"]))
+    assert steps == [5, 6]
+    assert logged(tmp_path / "killed") == logged(whole)
+    for name in ("model", "ema", "optimizer"):
+        one, other = (RunFolder(run).newest().tensors(name) for run in (whole, tmp_path / "killed"))
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_half_written_checkpoint_is_not_used(a_copy):
+    folder = RunFolder(a_copy).checkpoints_path
+    shutil.copytree(folder / "step-000004", folder / "step-000009.partial")
+    assert RunFolder(a_copy).newest().step == 6
+
+
+def test_a_finished_run_is_left_as_it_is_and_can_be_extended(a_copy):
+    before = RunFolder(a_copy).metrics()
+    assert run_fit(a_copy) == before[-1]
+    assert RunFolder(a_copy).metrics() == before
+    last = run_fit(a_copy, changed(steps=8, keep_checkpoints=1))
+    assert RunFolder(a_copy).metrics()[:6] == before
+    assert RunFolder(a_copy).metrics()[-1] == last
+    assert last["step"] == 8
+    assert saved_steps(a_copy) == [8]
+
+
+def test_the_order_of_samples_is_that_of_the_release(whole, tmp_path):
+    run_fit(tmp_path, changed(steps=1), release_hash="other")
+    assert logged(tmp_path, "loss")[0] != logged(whole, "loss")[0]
+
+
+def test_nobody_else_trains_in_the_folder_meanwhile(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "LOCK_WAIT_S", 0.0)
+
+    def intrude(metrics: dict) -> None:
+        with pytest.raises(ValueError, match="another process"), RunFolder(tmp_path).exclusive():
+            pass
+
+    run_fit(tmp_path, changed(steps=1), on_step=intrude)
+
+
+def test_workers_wait_until_the_first_has_the_folder(tmp_path, monkeypatch):
+    """The first message between workers is sent by the one who holds the lock, before anything is read."""
+    monkeypatch.setattr(checkpoints, "LOCK_WAIT_S", 0.0)
+    sizes, was_free = [], []
+
+    def all_reduce(tensor: torch.Tensor) -> None:
+        sizes.append(tensor.numel())
+        try:
+            with RunFolder(tmp_path).exclusive():
+                was_free.append(True)
+        except ValueError:
+            was_free.append(False)
+
+    monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
+    run_fit(tmp_path, changed(steps=1), worker=Worker(0, 2))
+    assert sizes[0] == 1
+    assert not was_free[0]
+
+
+def test_only_the_first_worker_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: None)
+    metrics = run_fit(tmp_path, changed(steps=1), worker=Worker(1, 2))
+    assert metrics["step"] == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_loss_falls_and_samples_follow_the_text(tmp_path):
+    run_fit(tmp_path, changed(steps=60, tokens_per_pack=512, packs_per_step=1, learning_rate=1e-2, ema_decay=0.9))
+    lines = RunFolder(tmp_path).metrics()
+    assert np.mean([line["loss"] for line in lines[-10:]]) < 0.3 * lines[0]["loss"]
+    validated = [line["val_loss"] for line in lines if "val_loss" in line]
+    assert validated[-1] < 0.3 * validated[0]
+    transformer = load_transformer(tmp_path)
+    for sample in colour_samples(2):
+        text = torch.from_numpy(sample.texts_LE[0])
+        latent = sample_latent(transformer, Request(text, (4, 2, 4, 4), 2.0), num_steps=12, guidance=2.0)
+        assert math.copysign(1.0, float(latent.mean())) == math.copysign(1.0, float(sample.latent_CTHW.mean() - 0.5))
+
+
+SHAPES = [(4, 1, 4, 4), (4, 3, 4, 6)]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "settings", "num_workers", "message"),
+    [
+        ([], {}, 1, "no encoded samples"),
+        (SHAPES, {"packs_per_step": 4}, 3, "packs_per_step = 4: must be a multiple of 3 workers"),
+        (SHAPES, {"tokens_per_pack": 17}, 1, "tokens_per_pack = 17: a sample has 18 tokens"),
+        ([(4, 1, 4, 5)], {}, 1, r"model.patch = \(1, 2, 2\): latent of"),
+    ],
+)
+def test_settings_that_cannot_work_are_named(shapes, settings, num_workers, message):
+    with pytest.raises(ValueError, match=message):
+        check_config(shapes, changed(**settings), num_workers)
+
+
+def test_settings_that_just_work_are_let_through():
+    check_config(SHAPES, changed(packs_per_step=6, tokens_per_pack=18), 3)
+
+
+def test_settings_are_checked_before_anything_is_written(tmp_path):
+    with pytest.raises(ValueError, match="tokens_per_pack"):
+        run_fit(tmp_path, changed(tokens_per_pack=4))
+    assert not list(tmp_path.iterdir())
+    assert CONFIG.tokens_per_pack == 48

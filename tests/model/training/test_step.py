@@ -1,0 +1,261 @@
+"""A step against AdamW written out sample by sample; plans of steps; what a checkpoint carries over."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from model.training.checkpoints import RunFolder
+from model.training.examples import draw_example, pack_examples
+from model.training.parallel import ALONE, Worker
+from model.training.step import Progress, TrainingDiverged, TrainState, require_same_model, transformer_config
+from model.training.validation import hold_out
+from model.transformer.transformer import Transformer
+from schemas.recipe.train import ModelConfig, TrainConfig
+from tests.model.training.drawn import CONFIG, STATISTICS, TEXT_DIM, changed, colour_samples
+
+EVERY_SETTING = changed(
+    steps=5, learning_rate=1e-2, warmup_steps=3, weight_decay=0.5, ema_decay=0.3, text_drop=0.5, seed=3
+)
+
+
+def new_state(config: TrainConfig = CONFIG, worker: Worker = ALONE, num_samples: int = 24) -> TrainState:
+    return TrainState(colour_samples(num_samples), config, STATISTICS, TEXT_DIM, worker)
+
+
+def randomised(state: TrainState) -> TrainState:
+    """Zero-initialised layers would hide most gradients, so all weights are random."""
+    generator = torch.Generator().manual_seed(1)
+    for parameter in state.model.parameters():
+        parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
+    return state
+
+
+def mean_loss(model: Transformer, config: TrainConfig, ids: list[str], epoch: int) -> tuple[Tensor, int]:
+    """The mean over samples, each alone in a pack, of the squared error of what is noisy; and all their tokens."""
+    samples = {sample.sample_id: sample for sample in colour_samples()}
+    losses, tokens = [], 0
+    for i in ids:
+        settings = {"seed": config.seed, "epoch": epoch, "text_drop": config.text_drop}
+        example = draw_example(samples[i], STATISTICS, patch=(1, 2, 2), **settings)
+        pack, target_NP = pack_examples([example], (1, 2, 2), TEXT_DIM)
+        losses.append((model(pack) - target_NP).square()[~pack.clean_N].mean())
+        tokens += len(target_NP)
+    return torch.stack(losses).mean(), tokens
+
+
+def clip_gradients(model: Transformer, limit: float) -> float:
+    """Scale gradients whose norm over all weights is above the limit down to it; the norm before."""
+    norm = sum(float(parameter.grad.square().sum()) for parameter in model.parameters()) ** 0.5
+    for parameter in model.parameters():
+        parameter.grad *= min(1.0, limit / norm)
+    return norm
+
+
+@pytest.mark.parametrize("grad_clip", [0.05, 100.0])
+def test_a_step_is_adamw_on_the_mean_over_samples(grad_clip):
+    """With warm-up, weight decay, clipping, and the average of the weights."""
+    config = replace(EVERY_SETTING, grad_clip=grad_clip)
+    state = randomised(new_state(config))
+    truth = copy.deepcopy(state.model)
+    average = {name: value.clone() for name, value in state.average.weights.items()}
+    optimizer = torch.optim.AdamW(truth.parameters(), betas=(0.9, 0.95), weight_decay=0.5)
+    for progress, packs in state.steps_from(Progress(), "release"):
+        ids = [i for pack in packs for i in pack]
+        loss, tokens = mean_loss(truth, config, ids, progress.epoch)
+        optimizer.zero_grad()
+        loss.backward()
+        norm = clip_gradients(truth, grad_clip)
+        rate = 1e-2 * {1: 1 / 3, 2: 2 / 3}.get(progress.step, 1.0)
+
+        metrics = state.step(progress, packs)
+        assert 0 < metrics.pop("seconds") < 60
+        expected = {"step": progress.step, "epoch": progress.epoch, "loss": loss.item(), "lr": rate}
+        expected |= {"grad_norm": norm, "samples": len(ids), "tokens": tokens}
+        assert metrics == pytest.approx(expected, rel=1e-4)
+        for parameter, other in zip(state.model.parameters(), truth.parameters(), strict=True):
+            torch.testing.assert_close(parameter.grad, other.grad, rtol=1e-3, atol=1e-5)
+            other.grad.copy_(parameter.grad)  # Adam makes a whole step of what rounding leaves of nothing
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.step()
+        decay = min(0.3, (1 + progress.step) / (10 + progress.step))
+        for name, other in truth.named_parameters():
+            torch.testing.assert_close(state.model.get_parameter(name), other)
+            average[name] = decay * average[name] + (1 - decay) * other.detach()
+            torch.testing.assert_close(state.average.weights[name], average[name])
+
+
+def test_without_warm_up_the_first_step_has_the_full_rate():
+    state = new_state(changed(warmup_steps=0))
+    progress, packs = next(state.steps_from(Progress(), ""))
+    assert state.step(progress, packs)["lr"] == CONFIG.learning_rate
+
+
+def test_held_out_samples_are_validated_on_and_never_trained_on():
+    state = new_state(changed(steps=100))
+    ids = {sample.sample_id for sample in colour_samples()}
+    held_out = hold_out(sorted(ids))
+    used = {i for _, packs in state.steps_from(Progress(), "") for pack in packs for i in pack}
+    assert used == ids - held_out
+    assert len(held_out) == 2
+    grids = {
+        (s.latent_CTHW.shape[1], *(side // 2 for side in s.latent_CTHW.shape[2:]))
+        for s in colour_samples()
+        if s.sample_id in held_out
+    }
+    assert {grid for pack, _ in state.validation.packs for grid in pack.geometry.grids} == grids
+    assert sum(len(pack.timestep_B) for pack, _ in state.validation.packs) == 2 * 8
+
+
+def test_a_single_sample_is_trained_and_validated_on():
+    state = new_state(num_samples=1)
+    assert list(state.samples) == ["clip-0"]
+    assert sum(len(pack.timestep_B) for pack, _ in state.validation.packs) == 8
+
+
+def test_weights_begin_as_the_seed_says():
+    def start(seed: int) -> dict[str, Tensor]:
+        return new_state(changed(seed=seed)).model.state_dict()
+
+    first, again, other = start(0), start(0), start(1)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["embed.weight"], other["embed.weight"])
+
+
+Step = tuple[Progress, list[list[str]]]
+
+
+def planned(config: TrainConfig, start: Progress = Progress(), release_hash: str = "") -> list[Step]:  # noqa: B008
+    return list(new_state(config).steps_from(start, release_hash))
+
+
+def epochs_of(steps: list[Step]) -> dict[int, list[list[str]]]:
+    packs: dict[int, list[list[str]]] = {}
+    for progress, used in steps:
+        packs.setdefault(progress.epoch, []).extend(used)
+    return packs
+
+
+def test_every_epoch_uses_every_sample_once_in_an_order_of_its_own():
+    steps = planned(changed(steps=30, packs_per_step=3))
+    assert [progress.step for progress, _ in steps] == list(range(1, 31))
+    epochs = epochs_of(steps)
+    assert len(epochs) > 3
+    orders = [[i for pack in epochs[epoch] for i in pack] for epoch in range(len(epochs) - 1)]
+    assert all(sorted(order) == sorted(new_state().samples) for order in orders)
+    assert len({tuple(order) for order in orders}) == len(orders)
+    assert {len(used) for _, used in steps} <= {1, 2, 3}
+    assert sum(len(used) < 3 for _, used in steps) <= len(epochs)  # only at the end of an epoch
+
+
+@pytest.mark.parametrize("done", range(13))
+def test_steps_go_on_wherever_a_run_was_left(done):
+    config = changed(steps=13)
+    steps = planned(config)
+    start = steps[done - 1][0] if done else Progress()
+    assert planned(config, start) == steps[done:]
+
+
+def test_the_order_follows_the_release_and_the_seed():
+    first = planned(CONFIG)
+    assert planned(CONFIG) == first
+    assert planned(CONFIG, release_hash="other") != first
+    assert planned(changed(seed=1)) != first
+
+
+def test_validation_is_of_the_averaged_weights():
+    """With an average of zeros the answer is zero, and the loss the mean square of the targets."""
+    state = randomised(new_state())
+    for weight in state.average.weights.values():
+        weight.zero_()
+    squares = [
+        part.square().mean().item()
+        for pack, target_NP in state.validation.packs
+        for part in target_NP.split(pack.geometry.lengths)
+    ]
+    before = state.model.state_dict()["embed.weight"].clone()
+    assert state.validate()["val_loss"] == pytest.approx(np.mean(squares), rel=1e-5)
+    assert torch.equal(state.model.state_dict()["embed.weight"], before)
+
+
+def after_steps(state: TrainState, count: int) -> Progress:
+    progress = Progress()
+    for progress, packs in list(state.steps_from(Progress(), ""))[:count]:
+        state.step(progress, packs)
+    return progress
+
+
+def test_a_checkpoint_carries_everything_over(tmp_path):
+    state, run = new_state(), RunFolder(tmp_path)
+    assert state.restore(None) == Progress(0, 0, 0)
+    progress = after_steps(state, 3)
+    run.save(progress.step, state.tensors(), state.state(progress), keep=1)
+    other = new_state(changed(seed=9))
+    assert other.restore(run.newest()) == progress
+    for name, tensors in state.tensors().items():
+        found = other.tensors()[name]
+        assert found.keys() == tensors.keys()
+        assert all(torch.equal(found[key], value) for key, value in tensors.items())
+    assert len(state.tensors()["optimizer"]) == 3 * len(state.tensors()["model"])  # step and two averages
+
+
+def test_another_model_does_not_go_on_from_a_checkpoint(tmp_path):
+    state, run = new_state(), RunFolder(tmp_path)
+    run.save(3, state.tensors(), state.state(Progress(3, 0, 6)), keep=1)
+    newest = run.newest()
+    assert newest is not None
+    require_same_model(newest, state.model.config)
+    with pytest.raises(ValueError, match="step-000003 was trained with another model"):
+        new_state(changed(model=replace(CONFIG.model, mlp_ratio=2.0))).restore(newest)
+
+
+def test_the_model_is_the_recipes_for_these_latents_and_texts():
+    config = transformer_config(ModelConfig(width=24, depth=1, num_heads=2, patch=(2, 2, 2)), 5, 7)
+    assert (config.width, config.depth, config.num_heads, config.patch) == (24, 1, 2, (2, 2, 2))
+    assert (config.latent_channels, config.text_dim) == (5, 7)
+    with pytest.raises(ValueError, match="num_heads = 5"):
+        transformer_config(ModelConfig(width=24, num_heads=5), 4, 6)
+
+
+def test_divergence_is_an_error_and_does_not_reach_the_average():
+    state = new_state(num_samples=1)
+    state.samples["clip-0"].latent_CTHW[:] = np.inf
+    before = {name: weight.clone() for name, weight in state.average.weights.items()}
+    with pytest.raises(TrainingDiverged, match="at step 1: lower the learning rate"):
+        state.step(Progress(1, 0, 1), [["clip-0"]])
+    assert all(torch.equal(weight, before[name]) for name, weight in state.average.weights.items())
+
+
+@pytest.fixture
+def messages(monkeypatch) -> Iterator[list[Tensor]]:
+    """What this worker sends to the others, who send nothing."""
+    sent: list[Tensor] = []
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: sent.append(tensor.clone()))
+    return sent
+
+
+def test_workers_share_the_packs_of_a_step_and_add_up_gradients_and_losses(messages):
+    packs = [["clip-1"], ["clip-2"], ["clip-3"], ["clip-4", "clip-5"]]
+    totals = []
+    for rank in (0, 1):
+        state = new_state(worker=Worker(rank, 2))
+        metrics = state.step(Progress(1, 0, 4), packs)
+        gradients, total = messages[-2:]
+        assert len(gradients) == sum(parameter.numel() for parameter in state.model.parameters())
+        assert total.tolist() == pytest.approx([metrics["loss"], metrics["tokens"]])
+        totals.append(total)
+    alone = new_state().step(Progress(1, 0, 4), packs)
+    assert sum(totals).tolist() == pytest.approx([alone["loss"], alone["tokens"]])
+    assert (alone["samples"], alone["tokens"]) == (5, 18 + 12 + 4 + 18 + 12)
+
+
+def test_a_worker_without_a_pack_sends_zeros(messages):
+    metrics = new_state(worker=Worker(1, 2)).step(Progress(1, 0, 1), [["clip-1"]])
+    gradients, total = messages
+    assert not gradients.any()
+    assert total.tolist() == [0.0, 0.0]
+    assert (metrics["loss"], metrics["samples"]) == (0.0, 1)
