@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from itertools import product
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from transformers import AutoProcessor, Qwen2_5_VLForConditionalGeneration
 
-from model.readers.captioner_heads import NO_LABEL, TokenHeads, covering_object, heads_loss
+from model.builtin import WEIGHTS
 from model.readers.captioner_network import (
     SPECIAL_TOKENS,
     build_captioner,
@@ -75,36 +80,50 @@ def test_a_saved_folder_holds_the_same_network_in_half_precision(net, folder):
         torch.testing.assert_close(value, net.state_dict()[name].half().float(), rtol=0, atol=0)
 
 
+def test_settings_are_those_of_the_checkpoint_in_the_repository(folder):
+    """The tokenizer numbers its special tokens after the words that it was fitted to; all else is the same."""
+
+    def settings(where: Path) -> dict[str, Any]:
+        return {
+            name: json.loads((where / name).read_text())
+            for name in ("config.json", "processor_config.json", "generation_config.json")
+        }
+
+    def without_numbers(tree: Any) -> Any:
+        if isinstance(tree, dict):
+            return {k: without_numbers(v) for k, v in tree.items() if not k.endswith(("token_id", "version"))}
+        return tree
+
+    assert without_numbers(settings(folder)) == without_numbers(settings(WEIGHTS / "captioner"))
+    assert (folder / "chat_template.jinja").read_text() == (WEIGHTS / "captioner" / "chat_template.jinja").read_text()
+
+
+def test_special_tokens_have_their_roles(folder, tokenizer):
+    config = json.loads((folder / "config.json").read_text())
+    numbers = {
+        config["image_token_id"]: "<|image_pad|>",
+        config["video_token_id"]: "<|video_pad|>",
+        config["vision_start_token_id"]: "<|vision_start|>",
+        config["vision_end_token_id"]: "<|vision_end|>",
+        config["text_config"]["bos_token_id"]: "<|endoftext|>",
+        config["text_config"]["eos_token_id"]: "<|im_end|>",
+        config["text_config"]["pad_token_id"]: "<|endoftext|>",
+    }
+    assert {tokenizer.convert_ids_to_tokens(number): None for number in numbers} == dict.fromkeys(numbers.values())
+    assert all(tokenizer.convert_ids_to_tokens(number) == token for number, token in numbers.items())
+    generation = json.loads((folder / "generation_config.json").read_text())
+    assert generation["eos_token_id"] == config["text_config"]["eos_token_id"]
+    assert tokenizer.model_max_length == 4096
+
+
+def test_a_vocabulary_of_at_most_1024_is_fitted():
+    words = ["".join(letters) for letters in product("abcdefghijkl", repeat=3)]
+    assert len(fit_tokenizer([" ".join(words)] * 3)) == 1024
+
+
 def test_the_same_seed_draws_the_same_weights(tokenizer, net):
     again = build_captioner(tokenizer, seed=0).state_dict()
     other = build_captioner(tokenizer, seed=1).state_dict()
     name = "model.visual.blocks.0.attn.qkv.weight"
     assert torch.equal(again[name], net.state_dict()[name])
     assert not torch.equal(other[name], again[name])
-
-
-def test_tokens_belong_to_the_object_over_them():
-    # A 3 x 3 grid of 16 px tokens; the first object over the top left token, the second over the bottom right one.
-    centres = torch.tensor([[[[8.0, 8.0], [40.0, 38.0]]]])
-    owner, offset = covering_object(centres, torch.tensor([[6.0, 6.0]]), (3, 3), 16)
-    assert owner[0, 0].tolist() == [0, -1, -1, -1, -1, -1, -1, -1, 1]
-    assert offset[0, 0, 8].tolist() == pytest.approx([0.0, -2 / 16])
-
-
-def test_an_object_that_is_not_there_owns_nothing():
-    centres = torch.tensor([[[[8.0, 8.0], [float("nan"), float("nan")]]]])
-    owner, _ = covering_object(centres, torch.tensor([[6.0, 0.0]]), (3, 3), 16)
-    assert (owner == 1).sum() == 0
-
-
-def test_questions_without_an_answer_do_not_count():
-    heads = TokenHeads({"object": 2, "shape": 3}, width=8)
-    tokens = torch.randn(1, 1, 4, 8, generator=torch.Generator().manual_seed(0))
-    labels = {"object": torch.tensor([[[1, 0, 0, 0]]]), "shape": torch.tensor([[[2, NO_LABEL, NO_LABEL, NO_LABEL]]])}
-    answers = heads(tokens)
-    loss, accuracy = heads_loss(answers, labels, torch.zeros(1, 1, 4, 2))
-    shape_loss = torch.nn.functional.cross_entropy(answers[0]["shape"][0, 0, :1], torch.tensor([2]))
-    object_loss = torch.nn.functional.cross_entropy(answers[0]["object"].flatten(0, 2), labels["object"].flatten())
-    offset_loss = torch.nn.functional.smooth_l1_loss(answers[1][0, 0, 0], torch.zeros(2))
-    torch.testing.assert_close(loss, (shape_loss + object_loss + offset_loss) / 3)
-    assert accuracy["shape"] in (0.0, 1.0)
