@@ -5,7 +5,7 @@ WORKERS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check bench weights clean
+.PHONY: demo test check mutants bench weights clean
 
 demo: $(READY)
 	$(BIN)/reelmill demo --out $(OUT) $(if $(INPUT),--input $(INPUT))
@@ -17,6 +17,13 @@ test check: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+
+# Do tests turn red when the code is wrong? ROOMS names tables in tests/mutants/rooms; COUNT mutants are drawn by SEED.
+ROOMS ?=
+SEED ?= 0
+COUNT ?= 300
+mutants: $(READY)
+	$(BIN)/python -m tests.mutants $(ROOMS) --seed $(SEED) --count $(COUNT)
 
 bench: $(READY)
 	$(BIN)/python -m tests.bench
