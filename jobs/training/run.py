@@ -130,11 +130,12 @@ def run_to_end(run_dir: Path, train: TrainConfig) -> None:
         lines = RunFolder(run_dir).metrics()
         return {"train": lines[-1]} if lines else {}
 
-    with live_progress(newest_metrics, lambda stages: _progress_line(stages, train.steps)):
+    with live_progress(newest_metrics, lambda stages: progress_line(stages, train.steps)):
         train_with_ray(run_dir, train)
 
 
-def _progress_line(stages: dict[str, dict[str, Any]], num_steps: int) -> str:
+def progress_line(stages: dict[str, dict[str, Any]], num_steps: int) -> str:
+    """The last step's metrics, for people."""
     if "train" not in stages:
         return "train: starting"
     line = stages["train"]

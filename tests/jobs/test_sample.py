@@ -1,6 +1,5 @@
 """Sampling from a run: exactly the size and length asked for, prefixes kept, bad usage in one line with exit 2."""
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 
-from jobs import sample as sample_job
+from jobs import sample as command
 from jobs.cli import run_job
-from jobs.sample import Shape, cut_to_shape, encoded_prefix, shape_of
+from jobs.sampling import clip
+from jobs.sampling.clip import Settings, Shape, cut_to_shape, encoded_prefix, shape_of
 from jobs.sampling.condition import Source, centre_box, last_frames, open_source
 from jobs.sampling.movie import write_frames
 from model.codec.causal import load_autoencoder
@@ -22,14 +22,20 @@ from model.readers.text_encoder import load_text_encoder
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import Scene, Thing
 from schemas.errors import UsageError
+from schemas.recipe.expand import ExpandConfig
 from tests.jobs.training.runs import SMALL, run_config, write_run
 
 MOVING = Scene(things=(Thing("circle", "red", direction="right", speed="quickly"),))
 
 
-def arguments(**given: Any) -> argparse.Namespace:
-    defaults = {"run": Path("run"), "size": None, "seconds": None, "output": Path("clip.mp4")}
-    return argparse.Namespace(**defaults | {"steps": 3, "guidance": 2.5, "seed": 5} | given)
+def shape(
+    size: str | None = None,
+    seconds: float | None = None,
+    start: Source | None = None,
+    is_image: bool = False,
+    **changes: Any,
+) -> Shape:
+    return shape_of(size, seconds, run_config(**changes), start, is_image=is_image)
 
 
 def source(width: int = 96, height: int = 64, frames: int = 17) -> Source:
@@ -38,11 +44,11 @@ def source(width: int = 96, height: int = 64, frames: int = 17) -> Source:
 
 def test_sampled_lengths_cover_what_is_asked_for():
     for num_frames in range(1, 20):
-        shape = Shape(100, 50, num_frames, grid_px=16)
-        assert (shape.latent_frames - 1) * 4 + 1 >= num_frames
-        assert (shape.latent_frames - 2) * 4 + 1 < num_frames
-        assert shape.sampled_size_px == (112, 64)
-        assert shape.latent_shape == (shape.latent_frames, 8, 14)
+        asked_for = Shape(100, 50, num_frames, grid_px=16)
+        assert (asked_for.latent_frames - 1) * 4 + 1 >= num_frames
+        assert (asked_for.latent_frames - 2) * 4 + 1 < num_frames
+        assert asked_for.sampled_size_px == (112, 64)
+        assert asked_for.latent_shape == (asked_for.latent_frames, 8, 14)
 
 
 @pytest.mark.parametrize(
@@ -52,43 +58,36 @@ def test_sampled_lengths_cover_what_is_asked_for():
         ({"seconds": 2.0}, (96, 64, 16)),
         ({"seconds": 0.01}, (96, 64, 1)),
         ({"size": "75x50"}, (75, 50, 9)),
-        ({"output": Path("still.png")}, (96, 64, 1)),
-        ({"output": Path("still.png"), "seconds": 0.5}, (96, 64, 4)),
+        ({"is_image": True}, (96, 64, 1)),
+        ({"is_image": True, "seconds": 0.5}, (96, 64, 4)),
     ],
 )
 def test_size_and_length_are_as_asked_for_or_usual(given, expected):
-    shape = shape_of(arguments(**given), run_config(), None)
-    assert (shape.width_px, shape.height_px, shape.num_frames) == expected
-    assert shape.grid_px == 16
+    found = shape(**given)
+    assert (found.width_px, found.height_px, found.num_frames) == expected
+    assert found.grid_px == 16
 
 
 def test_sides_are_multiples_of_the_larger_side_of_a_patch():
-    train = {"model": {"patch": (4, 1, 3)}}
-    assert shape_of(arguments(), run_config(train=train), None).grid_px == 24
+    assert shape(train={"model": {"patch": (4, 1, 3)}}).grid_px == 24
 
 
 def test_a_source_gives_the_shape_within_the_budget():
-    shape = shape_of(arguments(), run_config(), source(1920, 1080))
-    assert (shape.width_px, shape.height_px) == (112, 64)
-    assert shape_of(arguments(size="32x32"), run_config(), source(1920, 1080)).width_px == 32
+    found = shape(start=source(1920, 1080))
+    assert (found.width_px, found.height_px) == (112, 64)
+    assert shape("32x32", start=source(1920, 1080)).width_px == 32
 
 
 @pytest.mark.parametrize("size", ["96", "x64", "0x64", "96x064", "96x64x3", "96X64"])
 def test_a_size_must_be_two_positive_numbers(size):
     with pytest.raises(UsageError, match=f"--size {size}"):
-        shape_of(arguments(size=size), run_config(), None)
+        shape(size)
 
 
-@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan")])
-def test_a_length_must_be_above_nothing(seconds):
-    with pytest.raises(UsageError, match="must be above 0"):
-        shape_of(arguments(seconds=seconds), run_config(), None)
-
-
-def test_a_clip_that_goes_on_from_a_source_has_something_to_sample():
-    assert shape_of(arguments(seconds=2 / 8), run_config(), source()).latent_frames == 2
+def test_a_clip_that_continues_a_source_has_something_to_sample():
+    assert shape(seconds=2 / 8, start=source()).latent_frames == 2
     with pytest.raises(UsageError, match="1 frame leaves nothing to sample after clip"):
-        shape_of(arguments(seconds=1 / 8), run_config(), source())
+        shape(seconds=1 / 8, start=source())
 
 
 def test_a_picture_is_cut_from_the_middle_and_a_clip_from_its_start():
@@ -108,10 +107,10 @@ def test_at_most_half_of_a_clip_is_given(monkeypatch, latent_frames, given):
         seen.update(size_px=size_px, fps=fps, max_frames=max_frames)
         return render(MOVING, *size_px, max_frames)
 
-    monkeypatch.setattr(sample_job, "last_frames", frames)
+    monkeypatch.setattr(clip, "last_frames", frames)
     autoencoder = load_autoencoder()
-    shape = Shape(40, 30, (latent_frames - 1) * 4 + 1, grid_px=16)
-    latent = encoded_prefix(autoencoder, source(), shape, 8.0)
+    asked_for = Shape(40, 30, (latent_frames - 1) * 4 + 1, grid_px=16)
+    latent = encoded_prefix(autoencoder, source(), asked_for, 8.0)
     assert seen == {"size_px": (48, 32), "fps": 8.0, "max_frames": given}
     pixels = torch.from_numpy(render(MOVING, 48, 32, given)).permute(3, 0, 1, 2)[None] / 255 * 2 - 1
     expected = autoencoder.whiten(autoencoder.encode(pixels))[0]
@@ -133,13 +132,13 @@ def asked(monkeypatch) -> list[tuple[Request, dict[str, Any]]]:
         requests.append((request, settings))
         return torch.ones(request.latent_shape)
 
-    monkeypatch.setattr(sample_job, "sample_latent", sample_latent)
+    monkeypatch.setattr(clip, "sample_latent", sample_latent)
     return requests
 
 
-def frames_of(run_dir: Path, prompt: str = "a red circle", **given: Any) -> np.ndarray:
-    shape = Shape(75, 50, 5, grid_px=16)
-    return sample_job.sample_frames(arguments(run=run_dir, **given), prompt, run_config(), shape, None)
+def frames_of(run_dir: Path, prompt: str = "a red circle", **settings: Any) -> np.ndarray:
+    chosen = Settings(**{"steps": 3, "guidance": 2.5, "seed": 5} | settings)
+    return clip.sample_frames(run_dir, prompt, run_config(), Shape(75, 50, 5, grid_px=16), None, chosen)
 
 
 def test_the_transformer_is_asked_for_the_prompt_the_shape_and_the_settings(run_dir, asked):
@@ -242,7 +241,7 @@ def test_a_source_is_cut_to_the_shape_and_timed_at_the_rate(tmp_path):
         (["--size", "96", "-o", "clip.mp4"], "--size 96"),
         (["--seconds", "0", "-o", "clip.mp4"], "--seconds 0"),
         (["-o", "clip.avi"], "-o clip.avi"),
-        (["--seconds", "2", "-o", "clip.png"], "a png holds one frame"),
+        (["--seconds", "2", "-o", "clip.png"], "a png has one frame"),
         (["--image", "nowhere.png", "-o", "clip.mp4"], "nowhere.png"),
         (["--image", "a", "--video", "b", "-o", "clip.mp4"], "give one of them"),
         (["--steps", "0", "-o", "clip.mp4"], "--steps 0"),
@@ -296,14 +295,16 @@ def test_the_summary_says_what_was_made(run_dir, tmp_path, capsys):
     assert summary == expected | {"frames": 1, "fps": 8.0}
 
 
-def test_a_prompt_can_be_expanded_in_the_words_of_the_release(run_dir, tmp_path, capsys, monkeypatch, asked):
-    def expanded(prompt: str, config: object, captions: list[str], seed: int) -> str:
-        return f"{prompt}, as in {captions[0]}, {seed}"
+def test_a_prompt_can_be_expanded_in_the_words_of_the_release(encoded_dataset, tmp_path, capsys, monkeypatch, asked):
+    def expanded(prompt: str, config: ExpandConfig, captions: list[str], seed: int) -> str:
+        return f"{prompt}, {config.max_new_tokens}, {len(captions)}, {seed}"
 
-    monkeypatch.setattr(sample_job, "captions_of", lambda dataset, release: [f"{release} of {dataset}"])
-    monkeypatch.setattr(sample_job, "expanded", expanded)
+    monkeypatch.setattr(command, "expanded", expanded)
+    run_dir = write_run(tmp_path / "run", dataset=encoded_dataset.location)
     assert sample(run_dir, "--expand", "--seed", "3", "-o", tmp_path / "still.png") == 0
-    text = "a red circle, as in drawn of /data, 3"
+    text = f"a red circle, {ExpandConfig().max_new_tokens}, 12, 3"
     assert capsys.readouterr().out.startswith(f"{text}\n")
     expected = torch.from_numpy(load_text_encoder().encode([text])[0])
     torch.testing.assert_close(asked[0][0].text_LE, expected)
+    assert sample(run_dir, "--expand", "--set", "nosuch=1", "-o", tmp_path / "clip.mp4") == 2
+    assert "recipe drawn: unknown key nosuch" in capsys.readouterr().err

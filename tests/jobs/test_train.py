@@ -1,84 +1,24 @@
-"""The train job on a cluster, killed there and resumed on a Ray of its own, against the plain loop in this process."""
+"""What the train job checks before it starts, and what it says at its end."""
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from jobs.cli import run_job
-from jobs.training.run import prepare, require_resources
-from jobs.training.samples import load_samples
+from jobs.training import run
+from jobs.training.run import prepare, progress_line, require_resources, summarise
+from jobs.training.run_config import write_run_config
 from model.training import checkpoints
 from model.training.checkpoints import RunFolder
-from model.training.examples import LatentStatistics
-from model.training.loop import fit
-from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
 from schemas.recipe import Recipe, load_recipe
-from schemas.recipe.train import TextMix, TrainConfig
-from tests.jobs.training.runs import write_run
-from tests.ray_cluster import ROOT
+from schemas.recipe.train import TrainConfig
+from tests.jobs.training.runs import SMALL, write_run
 
-SETTINGS = [
-    "train.steps=16",
-    "train.checkpoint_every=4",
-    "train.validate_every=8",
-    "train.tokens_per_pack=256",
-    "train.model.width=48",
-    "train.model.depth=2",
-    "train.model.num_heads=4",
-]
-PATIENCE_S = 300
-
-
-def train_command(dataset: str, run_dir: Path) -> list[str]:
-    settings = [word for setting in SETTINGS for word in ("--set", setting)]
-    return [sys.executable, "-m", "jobs.train", dataset, "--release", "drawn", "--out", str(run_dir), *settings]
-
-
-def test_killed_and_resumed_under_ray_equals_the_plain_loop(encoded_dataset, tmp_path, ray_cluster):
-    one_thread = {"OMP_NUM_THREADS": "1"}
-    command = train_command(encoded_dataset.location, tmp_path / "run")
-    run = RunFolder(tmp_path / "run")
-    first = subprocess.Popen(command, env=ray_cluster.job_environment | one_thread, cwd=ROOT, stderr=subprocess.DEVNULL)
-    give_up_s = time.monotonic() + PATIENCE_S
-    while run.newest() is None and first.poll() is None and time.monotonic() < give_up_s:
-        time.sleep(0.02)
-    first.send_signal(signal.SIGKILL)
-    first.wait()
-    assert run.newest() is not None, "it never came to a checkpoint"
-
-    second = subprocess.run(
-        [*command, "--json"],
-        env=ray_cluster.environment | one_thread,
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
-    assert second.returncode == 0, second.stderr
-    summary = json.loads(second.stdout)
-    assert summary["steps"] == 16
-    assert summary["loss_end"] < summary["loss_start"]
-
-    recipe = load_recipe("default", SETTINGS)
-    config, _, _ = prepare(encoded_dataset, "drawn", recipe)
-    samples = load_samples(encoded_dataset, releases.read(encoded_dataset, "drawn"), config.encoding, TextMix())
-    statistics = LatentStatistics(config.latent_mean, config.latent_std)
-    plain = tmp_path / "plain"
-    fit(samples, recipe.train, statistics, plain, text_dim=config.text_dim, release_hash=config.release_hash)
-    found, truth = run.metrics(), RunFolder(plain).metrics()
-    assert [line["step"] for line in found] == list(range(1, 17))
-    assert [line["loss"] for line in found] == pytest.approx([line["loss"] for line in truth], rel=1e-3)
-
-    assert run_job("train", command[3:]) == 0  # there is nothing left to do
-    assert run.metrics() == found
+SETTINGS = ["train.steps=4", "train.model.width=32", "train.model.depth=1", "train.model.num_heads=2"]
+"""Of a finished run of the transformer in `runs`."""
 
 
 def train_again(dataset: Dataset, run_dir: Path) -> int:
@@ -137,3 +77,57 @@ def test_bad_usage_is_one_line_and_writes_nothing(encoded_dataset, tmp_path, cap
     assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def logged(run_dir: Path, num_steps: int) -> RunFolder:
+    """A run whose loss is the number of the step, validated at every fourth."""
+    folder = RunFolder(run_dir)
+    for step in range(1, num_steps + 1):
+        folder.log({"step": step, "loss": float(step)} | ({"val_loss": step / 10} if step % 4 == 1 else {}))
+    folder.save(num_steps, {}, {}, keep=1)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("num_steps", "start", "end"),
+    [(1, 1.0, 1.0), (9, 1.0, 9.0), (40, (1 + 4) / 2, (37 + 40) / 2), (400, (1 + 20) / 2, (381 + 400) / 2)],
+)
+def test_the_summary_has_the_mean_losses_of_the_first_and_last_tenth_of_at_most_twenty_steps(
+    tmp_path, num_steps, start, end
+):
+    logged(tmp_path, num_steps)
+    last_validated = (num_steps - 1) // 4 * 4 + 1
+    assert summarise(tmp_path, 1.26) == {
+        "run": str(tmp_path),
+        "steps": num_steps,
+        "loss_start": start,
+        "loss_end": end,
+        "val_loss_start": 0.1,
+        "val_loss_end": last_validated / 10,
+        "checkpoint": str(tmp_path / "checkpoints" / f"step-{num_steps:06d}"),
+        "seconds": 1.3,
+    }
+
+
+def test_a_finished_run_is_summarised_again_and_not_trained(encoded_dataset, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(run, "live_progress", None)  # which nothing but training needs
+    config, _, _ = prepare(encoded_dataset, "drawn", load_recipe("default", SETTINGS))
+    write_run_config(tmp_path, config)
+    folder = logged(tmp_path, 3)
+    folder.log({"step": 4, "loss": 2.0, "val_loss": 0.5})
+    folder.save(4, {}, {"transformer": vars(SMALL)}, keep=1)
+    settings = [word for setting in SETTINGS for word in ("--set", setting)]
+    command = [encoded_dataset.location, "--release", "drawn", "--out", str(tmp_path), *settings]
+    assert run_job("train", command) == 0
+    printed = capsys.readouterr()
+    checkpoint = tmp_path / "checkpoints" / "step-000004"
+    assert printed.out == f"4 steps; loss 1.000 -> 2.000, validation 0.100 -> 0.500; {checkpoint}\n"
+    assert f"release drawn: 12 clips, {6 * 72 + 3 * 48 + 3 * 16} tokens an epoch" in printed.err
+    assert run_job("train", [*command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["loss_end"] == 2.0
+
+
+def test_progress_is_a_line():
+    assert progress_line({}, 10) == "train: starting"
+    stages = {"train": {"step": 3, "loss": 0.25, "tokens": 100, "seconds": 0.5}}
+    assert progress_line(stages, 10) == "step 3/10 | loss 0.250 | 200 tokens/s"

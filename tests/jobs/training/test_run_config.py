@@ -34,7 +34,7 @@ def test_a_run_is_not_resumed_on_other_data(tmp_path, changed):
     config = run_config()
     write_run_config(tmp_path, config)
     (name,) = changed
-    with pytest.raises(UsageError, match=f"begun with {name} = "):
+    with pytest.raises(UsageError, match=f"started with {name} = "):
         write_run_config(tmp_path, replace(config, **changed))
     assert getattr(read_run_config(tmp_path), name) == getattr(config, name)
 
@@ -64,7 +64,7 @@ def test_a_config_of_another_version_is_not_read(tmp_path):
     write_run_config(tmp_path, run_config())
     values = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(values | {"more": 1}))
-    with pytest.raises(UsageError, match="not one that this version writes"):
+    with pytest.raises(UsageError, match="written by another version"):
         read_run_config(tmp_path)
 
 

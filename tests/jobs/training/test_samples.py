@@ -1,11 +1,12 @@
 """The loader finds exactly the latents and texts of a release, and says what is missing."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from jobs.train import prepare
+from jobs.training.run import prepare
 from jobs.training.samples import Encoding, latent_shapes, load_samples, training_texts
 from model.codec.causal import load_autoencoder
 from model.readers.text_encoder import load_text_encoder
@@ -86,6 +87,18 @@ def test_shapes_are_read_without_latents(encoded_dataset, encoding):
     assert set(shapes.values()) == {(16, 3, 8, 12), (16, 2, 12, 8), (16, 1, 8, 8)}
 
 
+def test_failed_latents_and_those_of_other_clips_are_not_read(encoded_dataset, encoding, tmp_path):
+    dataset = Dataset(str(shutil.copytree(encoded_dataset.location, tmp_path / "copy")))
+    release = releases.read(dataset, "drawn")
+    before = latent_shapes(dataset, release, encoding)
+    table = LATENTS.within(encoding.autoencoder)
+    stored = dataset.read(table).to_pylist()[0]
+    failed = stored | {"status": "failed", "reason": "no", "dtype": None, "shape": None, "data": None}
+    dataset.write_part(table, [failed, stored | {"clip_id": "of another release"}])
+    assert latent_shapes(dataset, release, encoding) == before
+    assert [s.sample_id for s in load_samples(dataset, release, encoding, TextMix())] == sorted(before)
+
+
 @pytest.mark.parametrize("other", [{"transform": "else"}, {"autoencoder": "0" * 16}])
 def test_latents_made_in_another_way_are_not_read(encoded_dataset, encoding, other):
     with pytest.raises(UsageError, match="reelmill encode"):
@@ -108,6 +121,18 @@ def test_a_run_is_described_before_anything_is_written(encoded_dataset):
     assert tokens == 6 * 3 * 4 * 6 + 3 * 2 * 6 * 4 + 3 * 1 * 4 * 4
     assert (transformer.width, transformer.latent_channels, transformer.text_dim) == (192, 16, config.text_dim)
     assert config.num_clips == 12
+    autoencoder, text_encoder = load_autoencoder(), load_text_encoder()
+    assert (config.latent_mean, config.latent_std) == (autoencoder.config.latent_mean, autoencoder.config.latent_std)
+    assert config.encoding == Encoding(
+        EncodeConfig().transform, autoencoder.fingerprint, text_encoder.fingerprint, EncodeConfig().fps
+    )
+    release = releases.read(encoded_dataset, "drawn")
+    assert (config.dataset, config.release, config.release_hash) == (
+        encoded_dataset.location,
+        "drawn",
+        release.content_hash,
+    )
+    assert (config.max_pixels_px, config.seed, config.text_dim) == (64 * 96, 0, text_encoder.dim)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,11 @@ def test_packs_are_filled_to_their_capacity():
     assert [len(pack.timestep_B) for pack, _ in validation(SAMPLES[1:2], 35).packs] == [1] * 8
 
 
+def test_a_sample_of_one_token_is_packed_too():
+    smallest = replace(SAMPLES[0], latent_CTHW=np.zeros((4, 1, 2, 2), np.float16))
+    assert [len(pack.timestep_B) for pack, _ in validation([smallest], 2).packs] == [2, 2, 2, 2]
+
+
 def test_the_noise_of_a_sample_is_its_own_and_the_same_at_every_level():
     """Data and noise of a level are token minus timestep times velocity, and that plus velocity."""
     noises = []

@@ -6,7 +6,7 @@ import pytest
 from model.packing.packs import Geometry
 from model.transformer.layouts import LAYOUTS, cross_attention_buckets, self_attention_buckets, split_groups
 
-GEOMETRY = Geometry(grids=((3, 4, 5), (1, 2, 2), (5, 9, 3), (3, 4, 5)), text_lengths=(4, 0, 7, 4))
+GEOMETRY = Geometry(grids=((3, 4, 5), (1, 2, 9), (5, 9, 3), (3, 4, 5)), text_lengths=(4, 0, 7, 4))
 
 
 def may_attend(layout: str, a: np.ndarray, b: np.ndarray) -> bool:
@@ -52,7 +52,7 @@ def test_groups_are_listed_by_first_appearance_with_their_tokens_in_order():
 
 def test_groups_of_one_length_share_a_bucket():
     buckets = self_attention_buckets(LAYOUTS["joint"](GEOMETRY.coordinates_N4))
-    assert sorted(b.queries_GL.shape for b in buckets) == [(1, 4), (1, 135), (2, 60)]
+    assert sorted(b.queries_GL.shape for b in buckets) == [(1, 18), (1, 135), (2, 60)]
     assert all(np.array_equal(b.queries_GL, b.keys_GK) for b in buckets)
 
 
@@ -68,5 +68,5 @@ def test_a_document_without_text_attends_to_the_row_after_the_texts():
     pairs = {}
     for bucket in GEOMETRY.text_buckets():
         pairs |= {int(q[0]): (len(q), k.tolist()) for q, k in zip(bucket.queries_GL, bucket.keys_GK, strict=True)}
-    expected = {0: (60, [0, 1, 2, 3]), 60: (4, [15]), 64: (135, list(range(4, 11))), 199: (60, list(range(11, 15)))}
+    expected = {0: (60, [0, 1, 2, 3]), 60: (18, [15]), 78: (135, list(range(4, 11))), 213: (60, list(range(11, 15)))}
     assert pairs == expected
