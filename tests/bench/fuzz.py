@@ -94,7 +94,7 @@ def read_damaged(worker: IsolatedWorker, path: Path) -> tuple[str, str]:
         return worker.call(read_file, str(path)), ""
     except ChildDied as death:
         return death.reason, death.detail
-    except Exception as error:  # noqa: BLE001 - whatever a file can make the readers raise is what is looked for
+    except Exception as error:  # noqa: BLE001 - any exception that a file causes is a finding
         return f"raised {type(error).__name__}", "\n".join([str(error), *getattr(error, "__notes__", [])])
 
 

@@ -104,15 +104,15 @@ class ClipFit:
         indices = self.rng.sample(range(len(self.scenes)), size)
         pixels = np.stack([self.frames[i, self.rng.randrange(FRAMES_PER_CLIP)] for i in indices])
         scenes = [self.scenes[i] for i in indices]
-        said: list[tuple[Scene, str]] = [(s, self.rng.choices(KINDS, KIND_WEIGHTS)[0]) for s in scenes]
-        said += [(one_word_wrong(s, kind, self.rng), kind) for s, kind in said[: self.config.wrong_texts]]
+        texts: list[tuple[Scene, str]] = [(s, self.rng.choices(KINDS, KIND_WEIGHTS)[0]) for s in scenes]
+        texts += [(one_word_wrong(s, kind, self.rng), kind) for s, kind in texts[: self.config.wrong_texts]]
         length = MODEL_CFG["text_cfg"]["context_length"]
-        ids = self.tokenizer([text_of(*pair) for pair in said], truncation=True, max_length=length)["input_ids"]
+        ids = self.tokenizer([text_of(*pair) for pair in texts], truncation=True, max_length=length)["input_ids"]
         return Batch(
             pixels_BCHW=self._shifted(normalised(pixels)),
             ids=ids,  # type: ignore[arg-type]
             scenes_BF=np.array([scene_facts(scene) for scene in scenes]),
-            texts_NF=np.array([said_facts(*pair) for pair in said]),
+            texts_NF=np.array([said_facts(*pair) for pair in texts]),
         )
 
     def _shifted(self, pixels_BCHW: Tensor) -> Tensor:
