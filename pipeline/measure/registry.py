@@ -1,8 +1,8 @@
 """The measures by name: how each is made, its code's version, and the settings that its numbers depend on.
 
 A new measure is its file, a row type under its name in `schemas/tables/measures.py`, and one entry here; a clip measure
-with settings has a section of its name in the recipe as well. Whoever asks here loads no model: what needs torch is
-imported when it is made.
+with settings has a section of its name in the recipe as well. Importing this loads no model: what needs torch is
+imported when a measure is made.
 """
 
 from __future__ import annotations

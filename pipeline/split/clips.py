@@ -21,7 +21,7 @@ VERSION = 2
 def clip_spans(
     transitions: Sequence[Transition], times_us: Sequence[int], end_us: int, config: SplitConfig
 ) -> list[Span]:
-    """Clips between transitions, in order; frames of gradual transitions lie in none.
+    """Clips between transitions, in order; frames of gradual transitions are in none.
 
     Every shot has a clip, however short it is; the rules may reject it. A video that is all one transition is one clip.
 

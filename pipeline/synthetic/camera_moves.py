@@ -21,7 +21,7 @@ MoveKind = Literal[
     "still", "pan left", "pan right", "tilt up", "tilt down", "zoom in", "zoom out", "roll", "shake", "complex"
 ]
 SHAKE_HZ = (2.3, 3.7, 5.9)
-"""Frequencies of a hand's tremor and of steps, in no simple ratio; energy of hand-held shake lies below about 8 Hz."""
+"""Frequencies of a hand's tremor and of steps, in no simple ratio; hand-held shake has its energy below about 8 Hz."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ MOST_DETAIL = 2.0
 
 
 def _largest_zoom(pose: Pose, shape: tuple[int, ...], width: int, height: int) -> float:
-    """How many picture pixels one view pixel may cover so that all of the view lies inside the picture."""
+    """How many picture pixels one view pixel may cover so that all of the view is inside the picture."""
     corners = np.array([[x, y] for x in (-0.5, 0.5) for y in (-0.5, 0.5)]) * (width, height)
     reach = np.abs(corners @ _rotation(pose.angle).T / pose.scale + (pose.x, pose.y)).max(axis=0)
     return float(min((shape[1] / 2 - 1) / reach[0], (shape[0] / 2 - 1) / reach[1]))

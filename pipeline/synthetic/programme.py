@@ -29,7 +29,7 @@ not."""
 
 @dataclass(frozen=True)
 class Style:
-    """One kind of video. `roles` are the shots', keys of DURATIONS_S; `joints` lie between them."""
+    """One kind of video. `roles` are the shots', keys of DURATIONS_S; `joints` are between them."""
 
     name: str
     width: int

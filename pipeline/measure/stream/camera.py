@@ -100,7 +100,7 @@ def fit_camera(flow: np.ndarray, before: np.ndarray, after: np.ndarray) -> Camer
 
 
 def _inside_bars(luma: np.ndarray) -> tuple[slice, slice]:
-    """What is inside black bars, whose edges stand still whatever the camera does, less a margin for those edges."""
+    """What is inside black bars, less a margin for their edges, which stand still even if the camera moves."""
     rows, columns = (_within(lines, size) for lines, size in zip(lit_area(luma, BAR_LUMA), luma.shape, strict=True))
     return rows, columns
 

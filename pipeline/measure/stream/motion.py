@@ -131,7 +131,7 @@ class MotionMeasure:
     def _compare(self, before: Sample, after: Sample) -> Comparison:
         interval_s = (after[1] - before[1]) / MICROSECONDS
         flow = self._flow.between(before[2], after[2])
-        # NumPy's own root: the last bit of cv2.magnitude depends on where an array lies in memory.
+        # NumPy's own root: the last bit of cv2.magnitude depends on where an array is in memory.
         px_s = np.sqrt((flow * flow).sum(axis=-1)) / interval_s
         fit = fit_camera(flow, before[2].luma, after[2].luma)
         speeds = float(px_s.mean(dtype=np.float64)), float((px_s > MOVING_PX_S).mean())

@@ -28,7 +28,7 @@ SAMPLE_HZ = 2.0
 PATCH_PX = 256
 """Side of the patches whose least motion is taken (cosmos-curate: 256)."""
 CELL_PX = 8
-"""Blocks lie on a grid of 8 px, and none is smaller."""
+"""Blocks are on a grid of 8 px, and none is smaller."""
 BLOCKS = ((8, 8), (16, 16), (16, 8), (8, 16))
 """Width and height of the blocks, in the order in which later ones cover earlier ones."""
 
@@ -39,7 +39,7 @@ def cell_motion(vectors: np.ndarray, width: int, height: int) -> np.ndarray:
     Where a block has two vectors, as in B frames, the later one counts.
 
     Args:
-        vectors: FFmpeg's AVMotionVector records; `dst` is a block's middle, which may lie outside of the frame.
+        vectors: FFmpeg's AVMotionVector records; `dst` is a block's middle, which may be outside of the frame.
     Returns:
         (ceil(height / 8), ceil(width / 8)) float32.
     """

@@ -5,9 +5,9 @@ With x and y from the picture's middle, in half longer sides, and c = (right, do
     u = right + zoom x - turn y,        v = down + zoom y + turn x.
 
 In these units each of the four is a displacement at the picture's edge, so they can be compared. Both fits minimise
-Geman and McClure's (1987) bounded error, which leaves alone what does not follow the model. They serve two ends:
-`fit_to_flow` takes a dense flow that is there anyway and finds what most of the picture does; `step_to_picture` moves
-the model towards what leaves the least difference in luma, by which a picture that moves as a whole is told.
+Geman and McClure's (1987) bounded error, so that parts which do not follow the model have little weight. They serve two
+purposes. `fit_to_flow` takes a dense flow that is there anyway and finds how most of the picture moves. For a picture
+that moves as a whole, `step_to_picture` improves a similarity until it leaves the least difference in luma.
 """
 
 from __future__ import annotations

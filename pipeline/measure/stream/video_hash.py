@@ -32,7 +32,7 @@ SIDE_PX = 32
 """The picture is squeezed to a square of this side, whatever its shape: a copy may have another aspect ratio."""
 SURROUND_PX = 13
 """Side of the square around each pixel whose mean it is compared with. Of 9, 13, 17 and 21, on twelve edits of real
-and synthetic clips, 13 kept copies closest for the distance at which other clips lie."""
+and synthetic clips, 13 kept copies closest compared with the distance of other clips."""
 MIN_BITS, MIN_CONTRAST = 4, 1.0
 """A frame with fewer bits set, or a smaller root mean square of contrasts, has too little detail to be told from others
 (flat, black, a fade), and is not kept."""

@@ -179,7 +179,7 @@ def _convinces(line: Line, side: int, chosen: Sequence[Line | None], frame: Fram
 
 
 def _share(segments: int, side: int, chosen: Sequence[Line | None], frame: Frame) -> float:
-    """Share of the segments that lie wholly between the lines of the two sides across, in which the line steps."""
+    """Share of the segments between the lines of the two sides across, counting whole ones, in which the line steps."""
     first, last = (LEFT, RIGHT) if side in (TOP, BOTTOM) else (TOP, BOTTOM)
     before, after = chosen[first], chosen[last]
     length = frame.side_px(first) / NUM_SEGMENTS

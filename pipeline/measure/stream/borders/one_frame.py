@@ -1,7 +1,7 @@
 """The borders of one frame, found while it passes, for measures that leave the borders out.
 
-A single frame cannot say for sure what is border: a night scene has dark margins too. So these are quick answers for
-one purpose each. What a clip's borders are is told by many frames together (`evidence.py`).
+A single frame does not show for sure what is border: a night scene has dark margins too. So these are quick answers,
+each for one purpose. The borders of a clip are found from many of its frames together (`evidence.py`).
 
 `lit_area` is what a frame shows between its first and last lines that are not dark. `find_bars` finds flat bars of any
 one level, which may carry a logo, and keeps to them while the picture beside them is too dark to show their edge.

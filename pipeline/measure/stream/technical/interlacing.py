@@ -30,7 +30,7 @@ def is_combed(strips: Sequence[np.ndarray], previous: Sequence[np.ndarray] | Non
 
     Args:
         strips: (rows, columns) uint8 full-size luma in stored orientation.
-        previous: the same strips of the frame before; None: whether the blocks changed is not asked.
+        previous: the same strips of the frame before; without them blocks need not have changed.
     """
     combed, num_blocks = 0, 0
     for index, strip in enumerate(strips):

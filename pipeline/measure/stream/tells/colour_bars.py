@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 HUES_DEG = {"yellow": 172.0, "cyan": -74.0, "green": -129.0, "magenta": 50.0, "red": 105.0, "blue": -7.0}
-"""Angle of (Cb, Cr), midway between BT.601's and BT.709's, which lie within 6 degrees of each other."""
+"""Angle of (Cb, Cr), midway between BT.601's and BT.709's, which differ by at most 6 degrees."""
 HUE_TOLERANCE_DEG = 18.0
 LEAST_CHROMA = 30.0
 """Length of (Cb, Cr) in levels; the weakest of 75% bars has 84."""

@@ -19,7 +19,7 @@ MAX_CHROMA_SPREAD = 8.0
 EDGE_LEVELS = 15.0
 """Luma step, of two pixels, that counts as an edge."""
 CIRCLE_FRAC, CIRCLE_RADII = 0.85, (0.35, 0.97)
-"""Share of the angles at which a circle shows its edge, and where its radius lies over half the shorter side."""
+"""Share of the angles at which a circle shows its edge, and the range of its radius over half the shorter side."""
 HAIR_LEVELS, HAIR_FRAC, NUM_HAIRS = 10.0, 0.75, 4
 """How far a hair differs from both sides, over what share of the radii, and at how many right angles."""
 SWEPT_LEVELS, SWEPT_FRAC, STILL_FRAC = 20.0, 0.8, 0.15
