@@ -62,10 +62,10 @@ def _require_same_split(dataset: Dataset, recipe: Recipe) -> None:
     Raises:
         UsageError: an earlier run used other settings; names the first key that differs.
     """
-    earlier = active_recipe(dataset)
-    if earlier is None:
+    active = active_recipe(dataset)
+    if active is None:
         return
-    difference = _first_difference(asdict(earlier.split), asdict(recipe.split), "split")
+    difference = _first_difference(asdict(active.split), asdict(recipe.split), "split")
     if difference:
         raise UsageError(f"data set {dataset.location} was curated with {difference}; use another --out")
 

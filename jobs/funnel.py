@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.cli import run_job
-from jobs.console.options import NO_CHANGES, DatasetLocation, Json, RecipeOptions, own_recipe
+from jobs.console.options import NO_CHANGES, DatasetLocation, Json, RecipeOptions
 from jobs.console.summary import print_funnel, print_json
 from pipeline.rules.effects import DatasetVerdicts, RuleEffect, judge_dataset, rule_effects
 from pipeline.rules.judging import Verdicts
-from pipeline.store.active_recipe import active_recipe
+from pipeline.store.active_recipe import active_recipe, require_active_recipe
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import funnel as funnel_counts
 from schemas.rules import Rule
@@ -33,10 +33,10 @@ def funnel(dataset: DatasetLocation, /, *, options: RecipeOptions = NO_CHANGES, 
     if active_recipe(tables) is None and not options.are_given:
         _show_without_rules(tables, json)
         return
-    own = own_recipe(tables)
+    active = require_active_recipe(tables)
     asked = options.over(tables)
-    before = judge_dataset(tables, own)
-    after = judge_dataset(tables, asked) if asked != own else before
+    before = judge_dataset(tables, active)
+    after = judge_dataset(tables, asked) if asked != active else before
     if json:
         print_json({"funnel": funnel_counts(tables), **_as_json(before, after)})
         return

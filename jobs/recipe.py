@@ -31,7 +31,7 @@ def show(
 
     Args:
         name: A built-in recipe or a TOML file; `default` if neither this nor --dataset is given.
-        dataset: Show the recipe that this data set was curated or judged by last.
+        dataset: Show the active recipe of this data set, by which it was curated or judged last.
     """
     if name and dataset:
         raise UsageError(f"{name} and --dataset {dataset}: give one of them")

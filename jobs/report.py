@@ -40,7 +40,7 @@ def report(
     """Write a page: funnel, rules, clips about each threshold, scores, captions side by side, timelines, releases.
 
     The page is one HTML file that holds its own pictures; it can be mailed, and opens without a network. Its rules are
-    those of the data set's own recipe.
+    those of the data set's active recipe.
 
     Args:
         out: Where the page goes; DATASET/report.html if not given.
@@ -82,7 +82,7 @@ def report(
 
 
 def _judged(dataset: Dataset) -> Judged | None:
-    """What the rules that the data set was judged by last make of its clips; None before the first time."""
+    """What the active recipe makes of the clips; None before the first run."""
     recipe = active_recipe(dataset)
     return Judged(recipe, judge_clips(dataset, recipe)) if recipe else None
 

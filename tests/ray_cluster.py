@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-END_TIMEOUT_S = 60
+START_TIMEOUT_S, END_TIMEOUT_S = 180, 60
 KEPT_WORKERS = 4
 """Idle processes that a node keeps. By default as many as it has CPUs, and every graph would start its own anew."""
 START = """
@@ -84,7 +84,8 @@ def _environment(folder: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ours = {"PATH": path, "PYTHONPATH": str(ROOT), "RAY_TMPDIR": folder, "RAY_USAGE_STATS_ENABLED": "0"}
-    return kept | ours | {"RAY_num_workers_soft_limit": str(KEPT_WORKERS)} | STORE_KEYS
+    of_ray = {"RAY_num_workers_soft_limit": str(KEPT_WORKERS), "RAY_raylet_start_wait_time_s": str(START_TIMEOUT_S)}
+    return kept | ours | of_ray | STORE_KEYS
 
 
 def _free_ports(number: int) -> list[int]:

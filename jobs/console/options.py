@@ -12,9 +12,8 @@ from cyclopts.completion import CompletionContext
 from cyclopts.validators import Number
 
 from pipeline.release import releases
-from pipeline.store.active_recipe import active_recipe
+from pipeline.store.active_recipe import require_active_recipe
 from pipeline.store.dataset import Dataset
-from schemas.errors import UsageError
 from schemas.recipe import Recipe, RecipeError, change_recipe, load_recipe, recipe_names
 from schemas.recipe.keys import RULE_NAME, RULE_SECTIONS, recipe_keys
 
@@ -69,9 +68,11 @@ Settings = Annotated[
 @Parameter(name="*")
 @dataclass(frozen=True)
 class RecipeOptions:
-    """The recipe of commands that work on a data set: its own one, with changes."""
+    """The recipe of commands that work on a data set: its active recipe, with changes."""
 
-    recipe: Annotated[str | None, RECIPE, Parameter(help="Use this recipe in place of the data set's own.")] = None
+    recipe: Annotated[
+        str | None, RECIPE, Parameter(help="Use this recipe in place of the data set's active recipe.")
+    ] = None
     settings: Settings = ()
 
     @property
@@ -79,28 +80,16 @@ class RecipeOptions:
         return bool(self.recipe or self.settings)
 
     def over(self, dataset: Dataset | None) -> Recipe:
-        """The data set's own recipe, or the one that is named in its place, with the changes.
+        """The active recipe of a data set, or the one that is named in its place, with the changes.
 
         Args:
-            dataset: without one, the recipe `default` takes the place of its own.
+            dataset: without one, the recipe `default` is changed.
         Raises:
             UsageError: none is named and the data set has not been curated, or a key or value is wrong.
         """
         if self.recipe or dataset is None:
             return load_recipe(self.recipe or "default", self.settings)
-        return change_recipe(own_recipe(dataset), self.settings)
+        return change_recipe(require_active_recipe(dataset), self.settings)
 
 
 NO_CHANGES = RecipeOptions()
-
-
-def own_recipe(dataset: Dataset) -> Recipe:
-    """The recipe that a data set was curated or judged by last.
-
-    Raises:
-        UsageError: it has not been curated.
-    """
-    recipe = active_recipe(dataset)
-    if recipe is None:
-        raise UsageError(f"{dataset.location}: has not been curated yet")
-    return recipe

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pipeline.store.dataset import Dataset
+from schemas.errors import UsageError
 from schemas.recipe import Recipe, decode_recipe
 
 JUDGES_CLIPS = ("curate", "rejudge")
@@ -19,6 +20,18 @@ def active_recipe(dataset: Dataset) -> Recipe | None:
     of_captions = [run["recipe"] for run in runs if run["job"] in JUDGES_CAPTIONS]
     rules = {"caption_rules": of_captions[-1].get("caption_rules", {})}
     return decode_recipe(recipes[-1] | rules, origin="of the data set")
+
+
+def require_active_recipe(dataset: Dataset) -> Recipe:
+    """The active recipe.
+
+    Raises:
+        UsageError: there has been no run.
+    """
+    recipe = active_recipe(dataset)
+    if recipe is None:
+        raise UsageError(f"{dataset.location}: has not been curated yet")
+    return recipe
 
 
 def last_run_broke_off(dataset: Dataset) -> bool:

@@ -136,7 +136,7 @@ def scanned_once(drawn_corpus: Path, two_cpus: str, tmp_path_factory: pytest.Tem
 
 @pytest.fixture
 def small(scanned_once: Path, tmp_path: Path) -> Dataset:
-    return Dataset(shutil.copytree(scanned_once, tmp_path / "ds"))
+    return Dataset(str(shutil.copytree(scanned_once, tmp_path / "ds")))
 
 
 def small_inputs(corpus: Path) -> list[str]:
