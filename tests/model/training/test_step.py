@@ -156,6 +156,7 @@ def test_every_epoch_uses_every_sample_once_in_an_order_of_its_own():
 def test_steps_go_on_wherever_a_run_was_left(done):
     config = changed(steps=13)
     steps = planned(config)
+    assert [progress.step for progress, _ in steps] == list(range(1, 14))
     start = steps[done - 1][0] if done else Progress()
     assert planned(config, start) == steps[done:]
 
