@@ -16,7 +16,7 @@ test check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
-	$(BIN)/pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -n $(WORKERS) --no-loadscope-reorder
 
 # Do tests turn red when the code is wrong? ROOMS names tables in tests/mutants/rooms; COUNT mutants are drawn by SEED.
 ROOMS ?=

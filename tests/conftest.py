@@ -1,6 +1,6 @@
 """What several files of tests share: rows for hand-made data sets, the synthetic corpus, a Ray cluster.
 
-`pytest -n 2 --dist loadgroup` runs the tests of a file in one worker, and all tests that use the cluster or vLLM in one
+`pytest -n 2` runs the tests of a file in one worker, and all tests that use the cluster or vLLM in one
 worker each, so that there is one of either. What costs more than a second to make is made once for both workers.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import ray
 from filelock import FileLock
+from xdist.scheduler import LoadScopeScheduling
 
 from pipeline.ingest.byte_identical import mark_duplicates
 from pipeline.ingest.inputs import list_inputs
@@ -29,8 +30,23 @@ from tests.ray_cluster import RayCluster, two_nodes
 Row = dict[str, Any]
 MakeRow = Callable[..., Row]
 MakeOnce = Callable[[str, Callable[[Path], object]], Path]
-GROUPS = {"ray": ("ray_cluster", "two_cpus"), "vllm": ("vllm_engine", "vllm_url")}
-"""Tests that one worker runs, by the fixtures that they use. They take longest, so they are first."""
+GROUPS = {
+    "ray": {
+        "tests/jobs/test_cluster.py",
+        "tests/jobs/test_curate.py",
+        "tests/jobs/test_demo.py",
+        "tests/jobs/test_dying_captioners.py",
+        "tests/jobs/test_encode.py",
+        "tests/jobs/test_recaption.py",
+        "tests/jobs/test_train_under_ray.py",
+        "tests/pipeline/ingest/test_object_store.py",
+    },
+    "vllm": {
+        "tests/pipeline/caption/test_captioner_backends.py",
+        "tests/pipeline/caption/test_engines.py",
+    },
+}
+"""Files that one worker runs, by what they share: a cluster; an engine and a server. They take longest, so come first."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -41,25 +57,30 @@ def pytest_configure() -> None:
             os.environ.setdefault(name, "1")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def group_of(nodeid: str) -> str:
+    """What a worker is given as a whole: a group, or a file."""
+    file = nodeid.partition("::")[0]
+    return next((name for name, files in GROUPS.items() if file in files), file)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order = {name: place for place, name in enumerate(GROUPS)}
     for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(_group_of(item)))
-    items.sort(key=lambda item: order.get(_group_name(item), len(order)))
+        uses_ray = "ray_cluster" in getattr(item, "fixturenames", ())
+        assert not uses_ray or group_of(item.nodeid) == "ray", f"{item.nodeid}: name its file in GROUPS"
+    order = {name: place for place, name in enumerate(GROUPS)}
+    items.sort(key=lambda item: order.get(group_of(item.nodeid), len(order)))
 
 
-def _group_of(item: pytest.Item) -> str:
-    used = set(getattr(item, "fixturenames", ()))
-    named = (group for group, fixtures in GROUPS.items() if used.intersection(fixtures))
-    return next(named, item.path.stem)
+class ByGroup(LoadScopeScheduling):
+    """Gives a worker whole groups. xdist 3.8 does so itself by marks, but by a field that pytest 9.2 no longer has."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
 
 
-def _group_name(item: pytest.Item) -> str:
-    marker = item.get_closest_marker("xdist_group")
-    assert marker is not None
-    return marker.args[0]
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByGroup:
+    return ByGroup(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-START_TIMEOUT_S, END_TIMEOUT_S = 180, 60
+TRIES, END_TIMEOUT_S = 3, 60
 KEPT_WORKERS = 4
 """Idle processes that a node keeps. By default as many as it has CPUs, and every graph would start its own anew."""
 START = """
@@ -63,20 +63,30 @@ class RayCluster:
 def two_nodes() -> Iterator[RayCluster]:
     # Paths of sockets may have 107 bytes, so Ray's folder cannot be in pytest's.
     folder = tempfile.mkdtemp(prefix="reelmill-ray-")
-    ports = _free_ports(3)
     environment = _environment(folder)
-    command = [sys.executable, "-c", START, *map(str, ports)]
     try:
-        with subprocess.Popen(
-            command, env=environment, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            address = process.stdout.readline().strip()
-            assert ":" in address, "the cluster did not start"
-            yield RayCluster(address, f"http://127.0.0.1:{ports[0]}", environment, process.pid)
+        process, address, dashboard = _started(environment)
+        with process:
+            yield RayCluster(address, dashboard, environment, process.pid)
             process.communicate(timeout=END_TIMEOUT_S)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _started(environment: dict[str, str]) -> tuple[subprocess.Popen[str], str, str]:
+    """The cluster's process and its two addresses. Ray gives a node 30 s, which a busy machine may not keep."""
+    for _ in range(TRIES):
+        ports = _free_ports(3)
+        command = [sys.executable, "-c", START, *map(str, ports)]
+        process = subprocess.Popen(
+            command, env=environment, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        if address:
+            return process, address, f"http://127.0.0.1:{ports[0]}"
+        process.communicate(timeout=END_TIMEOUT_S)
+    raise AssertionError(f"the cluster did not start, {TRIES} times")
 
 
 def _environment(folder: str) -> dict[str, str]:
@@ -84,8 +94,7 @@ def _environment(folder: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ours = {"PATH": path, "PYTHONPATH": str(ROOT), "RAY_TMPDIR": folder, "RAY_USAGE_STATS_ENABLED": "0"}
-    of_ray = {"RAY_num_workers_soft_limit": str(KEPT_WORKERS), "RAY_raylet_start_wait_time_s": str(START_TIMEOUT_S)}
-    return kept | ours | of_ray | STORE_KEYS
+    return kept | ours | {"RAY_num_workers_soft_limit": str(KEPT_WORKERS)} | STORE_KEYS
 
 
 def _free_ports(number: int) -> list[int]:

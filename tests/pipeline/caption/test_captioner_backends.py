@@ -33,9 +33,6 @@ MOVING = {"direction", "speed", "spin", "camera"}
 pytestmark = pytest.mark.filterwarnings("ignore:max_rollback_tokens is deprecated:DeprecationWarning")
 
 
-IN_VLLM = pytest.mark.xdist_group("vllm")
-
-
 @pytest.fixture(scope="module")
 def transformers() -> Captioner:
     return load_captioner(CaptionConfig())
@@ -60,7 +57,7 @@ def coca() -> Captioner:
 
 @pytest.fixture(
     scope="module",
-    params=["transformers", pytest.param("vllm", marks=IN_VLLM), pytest.param("openai", marks=IN_VLLM), "coca"],
+    params=["transformers", "vllm", "openai", "coca"],
 )
 def captioner(request: pytest.FixtureRequest) -> Captioner:
     return request.getfixturevalue(request.param)

@@ -54,9 +54,6 @@ GUIDED = Sampling(max_new_tokens=160)
 pytestmark = pytest.mark.filterwarnings("ignore:max_rollback_tokens is deprecated:DeprecationWarning")
 
 
-IN_VLLM = pytest.mark.xdist_group("vllm")
-
-
 @pytest.fixture(scope="module")
 def reference() -> Engine:
     return load_engine(EngineSettings(checkpoint=str(BUILTIN_FOLDER), batch=4))
@@ -69,7 +66,7 @@ def served(vllm_url: str) -> Engine:
 
 @pytest.fixture(
     scope="module",
-    params=["reference", pytest.param("vllm_engine", marks=IN_VLLM), pytest.param("served", marks=IN_VLLM)],
+    params=["reference", "vllm_engine", "served"],
 )
 def engine(request: pytest.FixtureRequest) -> Engine:
     return request.getfixturevalue(request.param)
@@ -395,7 +392,6 @@ if __name__ == "__main__":
 """
 
 
-@IN_VLLM
 def test_a_killed_process_leaves_no_network_behind(tmp_path: Path) -> None:
     require_vllm()
     (tmp_path / "killed.py").write_text(KILLED)
@@ -412,7 +408,6 @@ def test_a_killed_process_leaves_no_network_behind(tmp_path: Path) -> None:
         time.sleep(0.1)
 
 
-@IN_VLLM
 def test_an_engine_whose_process_dies_says_so(requests: list[Request]) -> None:
     others = {process.pid for process in psutil.Process().children()}
     engine = start_vllm()

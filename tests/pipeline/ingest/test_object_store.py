@@ -38,7 +38,6 @@ model = "none"
 [overlay_text]
 enabled = false
 """
-pytestmark = pytest.mark.xdist_group("ray")  # one worker starts the store
 
 
 @pytest.fixture(scope="module")
