@@ -46,7 +46,7 @@ GROUPS = {
         "tests/pipeline/caption/test_engines.py",
     },
 }
-"""Files that one worker runs, by what they share: a cluster; an engine and a server. They take longest and come first."""
+"""Files that one worker runs, by what they share: a cluster, or an engine and a server. The slowest, so the first."""
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
