@@ -1,1 +1,1 @@
-"""Video captioners, over an engine or a network of their own: clips in, a structured caption each out."""
+"""Captions of clips: captioners and their backends, prompts, checks of what they wrote; expansion of prompts."""

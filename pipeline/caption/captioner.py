@@ -27,7 +27,7 @@ class ClipFrames:
     timestamps_s: Sequence[float]
 
     def fault(self) -> str | None:
-        """Why this cannot be captioned, or None."""
+        """Why these frames cannot be captioned, or None."""
         if fault := frames_fault(self.frames):
             return fault
         if len(self.timestamps_s) != len(self.frames):
@@ -35,7 +35,7 @@ class ClipFrames:
         return None
 
     def fps(self, num_frames: int) -> float:
-        """Rate at which `num_frames` spread over these frames pass; 1 for an image, which has none."""
+        """Frames per second of `num_frames` spread over the clip; 1 for an image."""
         if len(self.timestamps_s) < 2:
             return 1.0
         first, last = self.timestamps_s[0], self.timestamps_s[-1]
@@ -51,7 +51,7 @@ class ClipFrames:
 
 @dataclass(frozen=True)
 class Caption:
-    """What was said of a clip. `failure` says why there is no caption; `answer` is what the engine wrote, if it did."""
+    """The caption of one clip; `failure` says why there is none, `answer` is what the model wrote, if it did."""
 
     structured: StructuredCaption | None = None
     answer: str | None = None
@@ -61,28 +61,28 @@ class Caption:
 
 
 Ask = Callable[[Sequence[ClipFrames], Sequence[str]], Sequence[Answer | Fault]]
-"""From windows and a hint for each to what is said of them."""
+"""Windows and a hint for each in, an answer or a fault for each out."""
 Rewrite = Callable[[Sequence[str], Sequence[str]], list[Answer | Fault]]
-"""From captions and a title for each to the two merged."""
+"""Captions and a title for each in, the two merged out."""
 
 
 class Captioner(Protocol):
-    """Says what clips show. A clip that it can say nothing of costs no other its caption."""
+    """Describes clips. One that cannot be described does not affect the others."""
 
     config: CaptionConfig
 
     @property
     def prompt(self) -> str:
-        """The words it is asked with, which no caption should repeat; empty where there are none."""
+        """The prompt, whose phrases no caption should repeat; empty for a captioner without one."""
         ...
 
     @property
     def rewrites(self) -> Rewrite | None:
-        """How captions are merged with what came with a clip; None where they are not."""
+        """Merges captions with the text that came with their clips; None for a captioner that does not."""
         ...
 
     def caption(self, clips: Sequence[ClipFrames], hints: Sequence[str], sampling: Sampling) -> list[Caption]:
-        """A caption of each clip, in order; one that has none says why in `failure`."""
+        """A `Caption` for each clip, in order."""
         ...
 
     @property
@@ -91,7 +91,7 @@ class Captioner(Protocol):
 
     @property
     def other(self) -> Sampling:
-        """For a second try: drawn, with twice the room."""
+        """For the second try: sampled at a temperature, with twice as many tokens."""
         return Sampling(2 * self.config.max_new_tokens, self.config.retry_temperature, seed=1)
 
 
@@ -102,11 +102,11 @@ def caption_by_windows(
     ask: Ask,
     read: Callable[[str], StructuredCaption],
 ) -> list[Caption]:
-    """One caption of what is said of each clip's windows; of a clip that cannot be shown nothing is asked.
+    """One caption for each clip, merged from the answers for its windows. Nothing is asked about faulty clips.
 
     Args:
-        num_frames: of a window, about.
-        read: raises ValueError with the reason if an answer is no caption.
+        num_frames: frames of a window, about.
+        read: makes a caption of an answer, or raises ValueError with the reason why it is none.
     """
     faults = [clip.fault() for clip in clips]
     windows = [[] if fault else clip.windows(num_frames) for clip, fault in zip(clips, faults, strict=True)]
@@ -119,7 +119,7 @@ def caption_by_windows(
 
 
 def _caption(answers: Sequence[Answer | Fault], read: Callable[[str], StructuredCaption]) -> Caption:
-    """One caption of the answers for a clip's windows."""
+    """The caption of one clip, from the answers for its windows."""
     said = [answer for answer in answers if isinstance(answer, Answer)]
     for answer in answers:
         if isinstance(answer, Fault):

@@ -1,7 +1,7 @@
-"""A user's short prompt turned into the kind of text that a model was trained on, and how near to it that comes.
+"""Expands a short prompt into the kind of text that a model was trained on, and measures how close that gets.
 
-Sora and DALL-E 3 expand prompts so, since a model trained on long descriptions answers long descriptions best (Betker
-et al. 2023). The examples that a large model is shown are captions of the release that it shall sound like.
+Sora and DALL-E 3 do this, since a model trained on long descriptions responds best to long descriptions (Betker et al.
+2023). A large language model is shown captions of the release as examples of the style.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ DEFAULT_WORDS = 60
 
 
 class ExpansionError(Exception):
-    """The engine gave no whole answer; the message says why."""
+    """The engine gave no complete answer; the message says why."""
 
 
 @dataclass(frozen=True)
 class Expander:
-    """Expands prompts into the style of `captions`, which may be none for a model that needs no examples."""
+    """Expands prompts into the style of `captions`; none are needed by a model that takes no examples."""
 
     config: ExpandConfig
     engine: Engine
@@ -43,7 +43,7 @@ class Expander:
         """A description of each prompt, in order.
 
         Raises:
-            ExpansionError: a prompt has no whole answer.
+            ExpansionError: a prompt has no complete answer.
         """
         sampling = Sampling(self.config.max_new_tokens, self.config.temperature, seed)
         answers = self.engine.answer([self._request(prompt) for prompt in prompts], sampling)
@@ -67,7 +67,7 @@ def load_expander(config: ExpandConfig, captions: Sequence[str] = ()) -> Expande
 
 
 def nearest_captions(prompt: str, captions: Sequence[str], count: int) -> list[str]:
-    """Captions that share most words with a prompt, the shorter of equals first."""
+    """The captions that share most words with a prompt; among equals the shorter first."""
     asked = set(words(prompt))
     shared = sorted(set(captions), key=lambda text: (-len(asked.intersection(words(text))), len(text), text))
     return shared[:count]
@@ -83,11 +83,11 @@ def _text(prompt: str, answer: object) -> str:
 
 @dataclass(frozen=True)
 class StyleDistance:
-    """How far texts are from references: each 0 where they are alike.
+    """How far texts are from references; each is 0 for equal texts.
 
-    words_ratio_log2: logarithm of the ratio of mean lengths in words, without sign; 1 is twice or half as long.
-    sentences: difference of the mean numbers of sentences.
-    vocabulary: Jensen-Shannon divergence of the words' frequencies, in bits, 1 for none in common.
+    words_ratio_log2: absolute logarithm of the ratio of mean lengths in words; 1 is twice or half as long.
+    sentences: absolute difference of the mean numbers of sentences.
+    vocabulary: Jensen-Shannon divergence of the word frequencies in bits; 1 if they share no word.
     """
 
     words_ratio_log2: float
@@ -96,7 +96,7 @@ class StyleDistance:
 
 
 def style_distance(texts: Sequence[str], references: Sequence[str]) -> StyleDistance:
-    """Compare two lists of texts, neither empty, as wholes."""
+    """Compare two lists of texts, neither of them empty."""
     lengths = [mean(num_words(words(text)) for text in some) for some in (texts, references)]
     sentences = [mean(len(re.findall(r"[.!?](?:\s|$)", text)) for text in some) for some in (texts, references)]
     counts = [Counter(word for text in some for word in words(text)) for some in (texts, references)]

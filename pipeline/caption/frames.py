@@ -1,4 +1,4 @@
-"""Which frames of a clip a captioner sees, and at what size: the whole of the clip, in its own shape."""
+"""Which frames of a clip a captioner sees, and at what size: spread over the whole clip, in its aspect ratio."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ def even_indices(num_have: int, num_want: int) -> list[int]:
 
 
 def size_within(width: int, height: int, max_pixels_px: int, grid_px: int) -> tuple[int, int]:
-    """The size on a grid, within a budget of pixels, that keeps a picture's shape best; the larger of equals.
+    """The size on a grid, within a budget of pixels, that keeps a picture's aspect ratio best.
 
-    How far a size is from the shape is the logarithm of the ratio of aspects, plus a quarter of the logarithm of the
-    budget left unused: a picture twice as wide as another is as wrong as one with a sixteenth of the pixels.
+    The cost of a size is the absolute logarithm of the change in aspect ratio, plus a quarter of the logarithm of the
+    share of the budget left unused: twice as wide costs as much as a sixteenth of the pixels.
 
     Args:
         width, height: of the picture, in pixels.
-        max_pixels_px: the budget; at least one grid square is given whatever it is.
-        grid_px: both sides of the answer are multiples of it.
+        max_pixels_px: the budget; the size is one grid square at least.
+        grid_px: both sides are multiples of it.
     Returns:
         (width, height) in pixels.
     """
     cells = max(max_pixels_px // grid_px**2, 1)
     wanted = math.log(width / height)
 
-    def badness(columns: int, rows: int) -> float:
+    def cost(columns: int, rows: int) -> float:
         return abs(math.log(columns / rows) - wanted) + 0.25 * math.log(cells / (columns * rows))
 
-    # For each number of rows the best number of columns is one of the two beside the exact one, or the most that fit.
+    # For each number of rows the best number of columns is the exact one rounded up or down, or the most that fit.
     options = set()
     for rows in range(1, cells + 1):
         exact = rows * width / height
         options |= {(min(max(c, 1), cells // rows), rows) for c in (math.floor(exact), math.ceil(exact))}
-    columns, rows = min(sorted(options), key=lambda size: badness(*size))
+    columns, rows = min(sorted(options), key=lambda size: cost(*size))
     return columns * grid_px, rows * grid_px
 
 
 def fit_frames(frames: np.ndarray, num_frames: int, max_pixels_px: int, grid_px: int) -> np.ndarray:
-    """`num_frames` of a clip's frames, brought to the captioner's size by area.
+    """`num_frames` of a clip's frames, resized to the captioner's size; by area if that is smaller.
 
     Args:
         frames: (T, H, W, 3) uint8, T >= 1.

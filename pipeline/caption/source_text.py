@@ -1,4 +1,4 @@
-"""What is known of a clip besides its pictures: the text that came with its source, and hints from measures."""
+"""What is known of a clip besides its frames: the text that came with its source, and hints from measures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from schemas.words import STOP_WORDS, stem, words
 
 TITLE_COLUMNS = ("title", "alt_text", "alt", "description", "caption", "text", "tags")
-"""Columns of an input list that are taken for text about the video, in this order."""
+"""Columns of an input list that are text about the video, in this order."""
 MIN_CAMERA_CONFIDENCE = 0.5
 CAMERA_WORDS = {
     "still": "the camera stands still",
@@ -36,7 +36,7 @@ def title_of(source: str) -> str:
 
 
 def hint_of(clip: Mapping[str, Any]) -> str:
-    """Measured facts of a `clips` row in words for a prompt; empty if nothing was measured for certain."""
+    """Measured facts of a `clips` row in words for a prompt; empty if none is certain enough."""
     facts = []
     label, confidence = clip.get("camera_motion"), clip.get("camera_confidence") or 0.0
     if label in CAMERA_WORDS and confidence >= MIN_CAMERA_CONFIDENCE:
@@ -47,11 +47,11 @@ def hint_of(clip: Mapping[str, Any]) -> str:
 
 
 def invented_words(merged: str, caption: str, title: str) -> list[str]:
-    """Words of a merged text that neither of the two has, in order, without those that only join.
+    """Words of a merged text that neither of the two has, in order; stop words and naming words do not count.
 
     Words are compared by their stems, so that `moves` is `moving`.
     """
-    joining = STOP_WORDS["en"] | NAMING_WORDS
+    ignored = STOP_WORDS["en"] | NAMING_WORDS
     known = {stem(word) for word in words(f"{caption} {title}")}
-    unknown = [word for word in words(merged) if word not in joining and stem(word) not in known]
+    unknown = [word for word in words(merged) if word not in ignored and stem(word) not in known]
     return list(dict.fromkeys(unknown))

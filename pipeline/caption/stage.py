@@ -1,8 +1,8 @@
-"""The caption half of the graph: frames, captions with their checks, tables. Callables for batches; no Ray here.
+"""The caption graph's callables: frames, captions with their checks, tables. No Ray here.
 
 Models are imported where they are loaded, in the actors, so that the driver stays light. Between stages a row carries
-the clip as JSON and its frames as bytes with a shape. A failure travels in the row, so every clip that goes in comes
-out with a caption or the reason why it has none.
+the clip as JSON, and its frames as bytes with a shape. A failure travels in the row, so every clip that goes in comes
+out with a caption or with the reason why it has none.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class FrameSampling:
-    """Add the frames of a clip to its row: so many for each window of the captioner."""
+    """Add the frames of a clip to its row, `caption.num_frames` for each window."""
 
     recipe: Recipe
     report: Reporter
@@ -67,8 +67,8 @@ def clip_ids_of(batch: pa.Table) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A clip as the captioner is given it: the `clips` row, the frames, and what was measured, in words."""
+class CaptionInput:
+    """One clip to caption: the `clips` row, its frames, and measured facts in words."""
 
     clip: Mapping[str, Any]
     frames: ClipFrames
@@ -76,9 +76,9 @@ class Shown:
 
 
 class Captioning:
-    """Loads the captioner and the text tower once; makes a whole row of `captions` of each clip.
+    """Loads captioner and text encoder once; makes a row of `captions` for each clip.
 
-    A caption that a rule rejects, or that is no JSON, is asked for once more in another way.
+    A caption that a rule rejects, or that is no JSON, is retried once with other sampling.
     """
 
     def __init__(self, recipe: Recipe, report: Reporter) -> None:
@@ -94,14 +94,14 @@ class Captioning:
     def __call__(self, batch: pa.Table) -> pa.Table:
         with timed(self._report, "caption") as work:
             clips = [json.loads(text) for text in batch["clip"].to_pylist()]
-            shown = [
-                Shown(clip, ClipFrames(frames, times_s), hint_of(clip) if self._recipe.caption.hints else "")
+            inputs = [
+                CaptionInput(clip, ClipFrames(frames, times_s), hint_of(clip) if self._recipe.caption.hints else "")
                 for clip, frames, times_s in zip(clips, frames_of(batch), batch["times_s"].to_pylist(), strict=True)
             ]
             failures = batch["failure"].to_pylist()
             rows: list[Row] = [self._failed(clip, why) for clip, why in zip(clips, failures, strict=True)]
             readable = [i for i, failure in enumerate(failures) if not failure]
-            for i, row in zip(readable, self.caption([shown[i] for i in readable]), strict=True):
+            for i, row in zip(readable, self.caption([inputs[i] for i in readable]), strict=True):
                 rows[i] = row
             for row in rows:
                 work.count("output tokens", row["num_output_tokens"])
@@ -109,39 +109,41 @@ class Captioning:
         return _with_rows(batch, rows)
 
     def without_captions(self, batch: pa.Table, why: str) -> pa.Table:
-        """A batch whose clips are given up, for one reason."""
+        """A batch all of whose clips failed, for one reason."""
         clips = [json.loads(text) for text in batch["clip"].to_pylist()]
         return _with_rows(batch, [self._failed(clip, why) for clip in clips])
 
-    def caption(self, shown: Sequence[Shown]) -> list[Row]:
-        """Rows of `captions`, in order, each at the first or the second try."""
+    def caption(self, inputs: Sequence[CaptionInput]) -> list[Row]:
+        """Rows of `captions`, in order, each from the first or the second try."""
         captioner = self._captioner
-        others = self._ask(shown, captioner.other) if self._recipe.caption.compare_samples else [None] * len(shown)
-        captions = self._ask(shown, captioner.greedy)
-        rows = self._rows(shown, captions, others)
+        others = self._ask(inputs, captioner.other) if self._recipe.caption.compare_samples else [None] * len(inputs)
+        captions = self._ask(inputs, captioner.greedy)
+        rows = self._rows(inputs, captions, others)
         again = [
             i
             for i, row in enumerate(rows)
             if row["status"] == REJECTED or (captions[i].answer is not None and not row["short"])
         ]
-        tried = [shown[i] for i in again]
+        tried = [inputs[i] for i in again]
         second = self._rows(tried, self._ask(tried, captioner.other), [others[i] for i in again])
         for i, row in zip(again, second, strict=True):
             spent = rows[i]["num_output_tokens"] + row["num_output_tokens"]
             chosen = row if row["status"] == OK or not rows[i]["short"] else rows[i]
             rows[i] = chosen | {"num_attempts": 2, "num_output_tokens": spent}
         if captioner.rewrites is not None:
-            self._merge(captioner.rewrites, shown, rows)
+            self._merge(captioner.rewrites, inputs, rows)
         return rows
 
-    def _ask(self, shown: Sequence[Shown], sampling: Sampling) -> list[Caption]:
-        return self._captioner.caption([s.frames for s in shown], [s.hint for s in shown], sampling)
+    def _ask(self, inputs: Sequence[CaptionInput], sampling: Sampling) -> list[Caption]:
+        return self._captioner.caption([one.frames for one in inputs], [one.hint for one in inputs], sampling)
 
-    def _rows(self, shown: Sequence[Shown], captions: Sequence[Caption], others: Sequence[Caption | None]) -> list[Row]:
+    def _rows(
+        self, inputs: Sequence[CaptionInput], captions: Sequence[Caption], others: Sequence[Caption | None]
+    ) -> list[Row]:
         rows = [
-            self._row(one.clip, caption, other) for one, caption, other in zip(shown, captions, others, strict=True)
+            self._row(one.clip, caption, other) for one, caption, other in zip(inputs, captions, others, strict=True)
         ]
-        self._add_similarities([one.clip for one in shown], rows)
+        self._add_similarities([one.clip for one in inputs], rows)
         for row in rows:
             if row["status"] == OK:
                 row["reasons"] = reasons_against(self._recipe.caption_rules, row)
@@ -166,7 +168,7 @@ class Captioning:
         return row | asdict(caption.structured) | texts | scores | facts
 
     def _failed(self, clip: Mapping[str, Any], why: str) -> Row:
-        """A row without a caption; its status stands for as long as nothing better is found."""
+        """A row without a caption, which is also the start of a row with one."""
         checkpoint = self._recipe.caption.checkpoint
         return dict.fromkeys(CAPTIONS.schema.names) | {
             "clip_id": clip["clip_id"],
@@ -181,7 +183,7 @@ class Captioning:
         }
 
     def _add_similarities(self, clips: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> None:
-        """The cosine of each caption with its clip's embedding, where there is one of the same model."""
+        """Add the cosine similarity of each caption with its clip's embedding, if that is by the same model."""
         if self._embedder is None:
             return
         from pipeline.measure.clip.embedding import text_video_similarity
@@ -196,9 +198,9 @@ class Captioning:
         for i, similarity in zip(pairs, text_video_similarity(texts, vectors).tolist(), strict=True):
             rows[i]["text_video_similarity"] = similarity
 
-    def _merge(self, rewrite: Rewrite, shown: Sequence[Shown], rows: Sequence[Row]) -> None:
-        """Merge accepted captions with the text that came with their source; what would invent anything is not used."""
-        titles = [title_of(one.clip["source"]) for one in shown]
+    def _merge(self, rewrite: Rewrite, inputs: Sequence[CaptionInput], rows: Sequence[Row]) -> None:
+        """Merge accepted captions with the text of their source; a merged text with invented words is not used."""
+        titles = [title_of(one.clip["source"]) for one in inputs]
         wanted = [i for i, row in enumerate(rows) if row["status"] == OK and titles[i]]
         answers = rewrite([rows[i]["detailed"] for i in wanted], [titles[i] for i in wanted])
         for i, answer in zip(wanted, answers, strict=True):

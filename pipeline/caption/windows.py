@@ -1,4 +1,4 @@
-"""One caption of the captions of a clip's windows: by rule, so that nothing is said that no window said."""
+"""Merges the captions of a clip's windows into one by fixed rules, which add nothing."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from schemas.structured_caption import ENDS, FIELDS, StructuredCaption
 
 JOINED = ("action", "camera", "on_screen_text")
-"""Fields that change in the course of a clip: what each window says, in order, without repeats. Of the others the
-window that says most speaks for all."""
+"""Fields that change during a clip: those of all windows are joined in order, without repeats. Of the other fields the
+longest is kept."""
 
 
 def merged(windows: Sequence[StructuredCaption]) -> StructuredCaption:
@@ -27,7 +27,7 @@ def _field(name: str, said: Sequence[str]) -> str:
 
 
 def _changes(parts: Iterable[str]) -> Iterable[str]:
-    """What is said, each run of the same once."""
+    """The parts that are not empty, without consecutive repeats."""
     last = ""
     for part in parts:
         if part and part != last:

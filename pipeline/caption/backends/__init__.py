@@ -1,1 +1,1 @@
-"""Language and vision-language models behind one seam: requests in, answers out, whatever runs them."""
+"""The captioner backends, one file each, and what they share. `catalogue.py` lists them and chooses one."""

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, so that calls of several threads share what is under way."""
+"""An event loop in a thread of its own, so that calls from several threads share requests in flight."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Captions by a CoCa of open_clip, as DALL-E 3's captioner recipe had it (Betker et al. 2023, section 2).
+"""Captions by a CoCa of open_clip, the kind of captioner behind DALL-E 3 (Betker et al. 2023, section 2).
 
-CoCa is asked nothing and says a sentence or two: they become the caption's subject, and so its short, medium and
-detailed text alike.
+CoCa takes no prompt and writes a sentence or two. They become the caption's subject, so that its short, medium and
+detailed text are the same.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ class CocaCaptioner(Captioner):
 
     def _answer(self, words: Words) -> Answer:
         text = sentences(self._coca.decode(words.ids))
-        # A caption of the web has no full stop; that the network ended it says that it is whole.
+        # CoCa learned captions without full stops; where it ended the sentence itself, the sentence is complete.
         stop = "" if words.cut or not text or text[-1] in ENDS else "."
         return Answer(text + stop, len(words.ids), words.cut)
 
 
 def _chosen_frames(window: ClipFrames, num_frames: int) -> np.ndarray:
-    """Frames spread evenly over the window; all of fewer, for pooling a frame twice would weigh it double."""
+    """Frames spread evenly over the window, none twice: pooling would count a repeated frame double."""
     count = len(window.frames)
     return window.frames[even_indices(count, min(num_frames, count))]
 

@@ -19,7 +19,7 @@ REWRITE_NAMES = ("caption", "title")
 
 @dataclass(frozen=True)
 class EngineCaptioner(Captioner):
-    """Asks an engine for captions, and for captions merged with what came with a clip."""
+    """Asks an engine for captions, and for captions merged with the text that came with their clips."""
 
     config: CaptionConfig
     engine: Engine
@@ -41,7 +41,7 @@ class EngineCaptioner(Captioner):
         return self._rewrite if self.rewrite_template else None
 
     def _rewrite(self, captions: Sequence[str], titles: Sequence[str]) -> list[Answer | Fault]:
-        """Each caption merged with a title, greedily."""
+        """Each caption merged with a title, by greedy decoding."""
         assert self.rewrite_template is not None
         requests = [
             Request(self.rewrite_template.fill(caption=caption, title=title), self.rewrite_template.system)

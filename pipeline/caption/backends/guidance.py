@@ -1,4 +1,4 @@
-"""The grammar that holds an answer to a JSON schema, the same text for every backend, so that greedy answers agree.
+"""The grammar that holds an answer to a JSON schema; the same for every engine, so that greedy answers agree.
 
 It admits what `json.dumps` writes: one line, `", "` and `": "` as separators, the fields in the schema's order.
 (XGrammar, Dong et al. 2024, arXiv:2411.15100; its EBNF is read by vLLM too.)
@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 BOUNDED_CHARACTER = r"[^\"\\\r\n]"
-"""What xgrammar 0.2.8 writes for a character of a string with a `maxLength`: it forgets other control characters."""
+"""What xgrammar 0.2.8 writes for a character of a string with a `maxLength`. It admits other control characters."""
 JSON_CHARACTER = r"[^\0-\x1f\"\\\r\n]"
 
 

@@ -1,8 +1,8 @@
-"""Answers by any server that speaks OpenAI's chat completions: many requests under way at once, a bounded number.
+"""Answers by any server with OpenAI's chat completions: a bounded number of requests in flight.
 
-Frames go to vLLM as one video of lossless pictures, which it does not sample (`video/jpeg` with a list of pictures, of
-any format, joined by commas). It must have been started with `--trust-request-mm-kwargs`, because how many frames there
-are, and their rate, is told by request. Other servers take them as images.
+vLLM is sent the frames as one video of lossless pictures, all of which it uses (`video/jpeg` with pictures of any
+format, joined by commas). Start it with `--trust-request-mm-kwargs`: each request states how many frames it has, and
+their rate. Other servers are sent images.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from pipeline.caption.engine import Answer, Fault, Request, Sampling, draw_seed,
 from schemas.recipe.engine import EngineSettings
 
 LONGEST_WAIT_S = 8.0
-"""The client waits 0.5 s before it asks again, twice as long each time up to this, up to a quarter less by chance."""
+"""The client retries after 0.5 s, then after twice as long each time, up to this, less up to a quarter at random."""
 WRONG_SERVER = (401, 404)
-"""Statuses that say that the key, the URL or the model's name is wrong, whatever the request."""
+"""Statuses of a wrong key, URL or model name, whatever the request is."""
 
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """What cannot be read from a server.
+    """What a server does not say of itself.
 
-    grid_px, told_fps: of the checkpoint, where it does not lie here to be read.
-    video_as: "video" is vLLM's way, and with it the grammar that other backends hold to, so that greedy answers agree;
-        "images" is OpenAI's: an image a frame, nothing of their rate, and a schema as `response_format`.
+    grid_px, told_fps: facts of the checkpoint, where it is no folder on this machine.
+    video_as: "video" is vLLM's way; the grammar of the other backends goes with it, so that greedy answers agree.
+        "images" is OpenAI's: an image for each frame, without their rate, and the schema as `response_format`.
     extra_body: fields added to every request, as they are.
     """
 
@@ -49,10 +49,10 @@ class ServerOptions:
 
 
 class OpenAIEngine:
-    """A model behind a server. What one request meets there is its own fault; what all meet is the server's."""
+    """A model behind a server. An error of one request is its own fault; an error of all is the server's."""
 
     def __init__(self, settings: EngineSettings) -> None:
-        """Nothing is sent yet. `answer` may be called by several threads at once; all keep to one `concurrency`.
+        """Sends nothing yet. Several threads may call `answer` at once and share the `concurrency`.
 
         Raises:
             ValueError: no URL, no key where one is named, or an option that is not of `ServerOptions`.
@@ -75,7 +75,7 @@ class OpenAIEngine:
         """An answer or a fault for each, in order.
 
         Raises:
-            ConnectionError: the server answered none, because it cannot be reached or does not know key or model.
+            ConnectionError: no request was answered: the server cannot be reached, or does not know key or model.
         """
         found = self._loop.run(self._answer_all(requests, sampling))
         lost = [answer for answer in found if isinstance(answer, ServerFault)]
@@ -93,7 +93,7 @@ class OpenAIEngine:
     async def _answer(self, client: AsyncOpenAI, request: Request, sampling: Sampling) -> Answer | Fault:
         if fault := request.fault(self.grid_px):
             return Fault(fault)
-        # A server that sends a byte now and then never meets the client's own timeout.
+        # The client's timeout is for each read: a server that sends a byte now and then would never reach it.
         patience_s = self.settings.attempts * (self.settings.timeout_s + LONGEST_WAIT_S)
         async with self._turn:
             try:
@@ -120,7 +120,7 @@ class OpenAIEngine:
         if request.frames is not None and self.options.video_as == "video":
             pictures = ",".join(map(_png, request.frames))
             content = [_part("video_url", f"data:video/jpeg;base64,{pictures}"), {"type": "text", "text": request.user}]
-            # Without these vLLM takes 32 frames and says that they were one a second.
+            # Without these vLLM takes 32 frames and states one a second.
             extra["media_io_kwargs"] = {"video": {"num_frames": -1, "fps": request.fps}}
         elif request.frames is not None:
             pictures = [_part("image_url", f"data:image/png;base64,{_png(frame)}") for frame in request.frames]
@@ -149,7 +149,7 @@ class ServerFault(Fault):
 
 
 def read_answer(body: str) -> Answer:
-    """The answer in the body of a chat completion. Tokens are counted by the server, less the end mark.
+    """The answer in the body of a chat completion. The server counts the tokens; the end mark is left out.
 
     Raises:
         ValueError: it holds none.

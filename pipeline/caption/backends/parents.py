@@ -1,7 +1,7 @@
-"""A plugin of vLLM, by which the processes of an engine end with the process that started it, however that ends.
+"""A plugin of vLLM that ends the processes of an engine when the process that started it ends, even if killed.
 
-vLLM loads it in all of them (entry point `vllm.general_plugins`). Without it a killed actor leaves its network behind,
-with all its memory.
+vLLM loads it in each of them (entry point `vllm.general_plugins`). Without it a killed actor leaves the network's
+process running, with all its memory.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import threading
 import time
 
 OWNER = "REELMILL_ENGINE_OWNER"
-"""Environment variable with the owner's process id; where it is not set, as in `vllm serve`, nothing is watched."""
+"""Environment variable with the owner's process id; without it, as in `vllm serve`, nothing is watched."""
 POLL_S = 1.0
 
 
 def end_with_parent() -> None:
-    """Watch the parent of this process from now on, unless this is the owner."""
+    """Start to watch the parent of this process, unless this process is the owner."""
     if os.environ.get(OWNER) not in (None, str(os.getpid())):
         threading.Thread(target=_watch, args=(os.getppid(),), name="parent watch", daemon=True).start()
 

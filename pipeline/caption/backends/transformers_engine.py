@@ -1,8 +1,8 @@
-"""Answers by transformers, in batches of equal frame sizes. The reference for other backends.
+"""Answers by transformers, in batches of equal frame sizes. The reference for the other engines.
 
-Of a video that lasts longer than its grid is wide (at Qwen2.5-VL's two steps a second: more seconds than half its rows
-or columns of patches), transformers 5 puts the text that follows at another position than vLLM 0.32, and what they say
-may differ.
+If a video lasts longer than its grid is wide (at Qwen2.5-VL's two steps a second: more seconds than half its rows or
+columns of patches), transformers 5 gives the text after it another position than vLLM 0.32 does, and answers may
+differ.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ class TransformersEngine:
         self.net.to(self.device).eval()
         self.grid_px, self.told_fps = grid_px(self.net.config), told_fps(self.net.config)
         self.text_config = self.net.config.get_text_config()
-        # A checkpoint's own taste in sampling (Qwen's repetition penalty) would make its answers differ from vLLM's.
+        # A checkpoint's own sampling settings (Qwen's repetition penalty) would make its answers differ from vLLM's.
         wanted = self.net.generation_config
         ends, pad = wanted.eos_token_id, self.processor.tokenizer.pad_token_id
         self.ends = set(ends if isinstance(ends, list) else [ends])
         self.net.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=pad)
 
     def answer(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer | Fault]:
-        """An answer or a fault for each, in order. Frames of one size and one schema go together, likest texts first.
+        """An answer or a fault for each, in order.
 
-        So only text is ever padded, on its left.
+        A batch has frames of one size and one schema, and texts of similar length, so that only text is padded.
         """
         alike: dict[tuple, list[int]] = {}
         for i, request in enumerate(requests):
@@ -69,7 +69,7 @@ class TransformersEngine:
         inputs = self._inputs(requests).to(self.device)
         num_asked, limit = inputs["input_ids"].shape[1], self.text_config.max_position_embeddings
         room = limit - num_asked
-        # As vLLM has it, an answer is cut where the context ends; one alone, so that padding takes no room.
+        # An answer is cut where the context ends, as by vLLM; it is asked for alone, so that padding takes no tokens.
         if room < 1 or (room < sampling.max_new_tokens and len(requests) > 1):
             raise ValueError(f"a question of {num_asked} tokens to a network that holds {limit}")
         logits_processor = LogitsProcessorList()
@@ -114,7 +114,7 @@ class TransformersEngine:
 
 
 class Draw(LogitsProcessor):
-    """Makes the greedy choice a draw, by Gumbel noise of a generator for each row: company changes no row's draw.
+    """Samples by adding Gumbel noise before the greedy choice, with a generator for each row: rows are independent.
 
     The largest of logits with Gumbel noise is a sample of their softmax (Maddison et al. 2014, arXiv:1411.0030).
     """

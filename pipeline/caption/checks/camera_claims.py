@@ -1,4 +1,4 @@
-"""What English words say of a camera's motion: patterns of the terms that film crews and captioners use."""
+"""What an English text says of the camera's motion, by patterns of the terms of film crews and captioners."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from schemas.words import plain
 
 _HOW = r"(?:(?:\w+ly|a|an|the|bit|little|to|towards?|back|and|then|also|slow|smooth|gentle) )*"
-"""What may stand between a motion and its way."""
+"""Words that can be between a motion and its direction."""
 _CAMERA = (
     r"(?:camera|drone|shot|view|frame|picture|image|perspective|lens|it)"
     r" (?:(?:\w+ly|then|also|and|is|that|which|starts to|begins to) )*"
@@ -91,7 +91,7 @@ _NEGATED = re.compile(rf"{_NOT} (?:\w+ )?{_TERM}(?:(?:,| or| and| nor)+ {_TERM})
 
 
 def claims(text: str) -> set[str]:
-    """What a text about the camera says of its motion: keys of `PATTERNS`, the vague only where no way is said."""
+    """Claims of a text about the camera's motion: keys of `PATTERNS`, the vague ones only if no direction is given."""
     text = _UNMOVED.sub(" static ", plain(text).replace("-", " "))
     text = _BOTH_WAYS.sub(" ", _NEGATED.sub(" ", text))
     found = {claim for claim, pattern in _CLAIMS.items() if pattern.search(text)}

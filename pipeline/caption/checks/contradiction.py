@@ -1,8 +1,9 @@
-"""Whether a caption says of the camera what the measured motion denies, in English.
+"""Whether what an English caption says of the camera contradicts the measured motion.
 
-Words give claims: "still", "shake", "roll", "moves" (some way), an axis ("pan"), or an axis and a way ("pan left").
-A claim is denied by the opposite way and, if it moves, by a still picture; a still one by a motion fast enough to be
-seen. Claims of another axis than the measured one are left undecided: a dolly past a wall is part pan and part zoom.
+Words give claims: "still", "shake", "roll", "moves" (in any direction), an axis ("pan"), or an axis and a direction
+("pan left"). The opposite direction contradicts a claim, and a still picture contradicts any motion. A motion that is
+fast enough to be seen contradicts "still". Claims about another axis than the measured one are not decided: a dolly
+past a wall is part pan and part zoom.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ OPPOSITE = {
     "zoom out": "zoom in",
 }
 DECIDABLE = frozenset(("still", "roll", *OPPOSITE))
-"""Labels that can deny: a complex motion may be called by any of its parts, and a shaken camera by what was meant."""
+"""Measured labels that can contradict. A complex motion can be named after any part, a shake after the intent."""
 _CAMERA = re.compile(r"(?<!toward )(?<!towards )(?<!to )(?<!at )(?<!into )(?<!facing )\bthe camera\b(?!'s)[^.;]*")
 _SHOT = re.compile(
     r"\b(?:static|stationary|tracking|hand-?held|shaky|panning|fixed) (?:\w+ )?(?:shot|camera|view)\b"
@@ -36,12 +37,13 @@ _SHOT = re.compile(
 
 
 def contradicts_camera(fields: Mapping[str, str], camera: Mapping[str, Any] | None, language: str) -> float | None:
-    """1 if what is said of the camera is denied and nothing else that is said agrees, 0 if something agrees.
+    """1 if a claim about the camera is contradicted and none agrees, 0 if one agrees.
 
-    None if nothing is said or decided, the motion is not measured, not sure, complex or a shake, or not in English.
+    None if no claim is made or decided, if the motion is not measured, uncertain, complex or a shake, or if the
+    language is not English.
 
     Args:
-        fields: the captioner's own words; those of "camera" are believed first, then sentences about the camera.
+        fields: the captioner's own words. "camera" counts first; only without claims there, sentences elsewhere do.
         camera: `camera_motion`, `camera_strength` in px/s at 256 px and `camera_confidence`, as `Camera` has them.
     """
     if language != "en" or camera is None or camera["camera_motion"] not in DECIDABLE:
@@ -52,13 +54,13 @@ def contradicts_camera(fields: Mapping[str, str], camera: Mapping[str, Any] | No
     said = claims(fields.get("camera", "")) or claims(". ".join(_elsewhere(fields)))
     if any(_agrees(claim, label) for claim in said):
         return 0.0
-    if any(_denied(claim, label, strength_px_s) for claim in said):
+    if any(_contradicts(claim, label, strength_px_s) for claim in said):
         return 1.0
     return None
 
 
 def _elsewhere(fields: Mapping[str, str]) -> Iterator[str]:
-    """What other fields say of the camera, not of cameras that are seen."""
+    """Phrases of other fields about the camera itself, not about cameras in the picture."""
     for name, text in fields.items():
         if name != "camera":
             for pattern in (_CAMERA, _SHOT):
@@ -69,7 +71,7 @@ def _agrees(claim: str, label: str) -> bool:
     return claim in (label, label.split()[0]) or (claim == "moves" and label != "still")
 
 
-def _denied(claim: str, label: str, strength_px_s: float) -> bool:
+def _contradicts(claim: str, label: str, strength_px_s: float) -> bool:
     if claim == "still":
         return label != "still" and strength_px_s >= LEAST_STRENGTH_PX_S
     if label == "still":

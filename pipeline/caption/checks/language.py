@@ -1,7 +1,7 @@
 """Whether a caption is in the language asked for: py3langid on the whole text, scripts on each field.
 
 py3langid 0.4 is Lui and Baldwin's langid.py (2012) with a model of 139 languages; its confidences are taken among the
-large written languages, since a caption is more often taken for a small relation of its language than written in one.
+large written languages, since captions are more often mistaken for a small related language than written in one.
 """
 
 from __future__ import annotations

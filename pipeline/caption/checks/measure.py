@@ -1,4 +1,4 @@
-"""All checks of a caption in one call: a row of `CaptionChecks`."""
+"""All checks of a caption in one call: the columns of `CaptionChecks`."""
 
 from __future__ import annotations
 

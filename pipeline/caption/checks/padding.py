@@ -1,4 +1,4 @@
-"""Words that tell nothing of the picture: talk of "the video", opinions, moods and guesses at a meaning."""
+"""Words that say nothing about the picture: phrases about "the video", opinions, moods, guesses at a meaning."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from schemas.words import plain, words
 
 _SOME = r"(?:[\w'-]+,? ){0,6}?"
-"""A few words between the ends of a phrase."""
+"""Up to six words between two parts of a phrase."""
 _MEDIUM = r"(?:video|clip|image|footage|frame|picture|scene|shot|sequence|photo|animation)"
 _TELLS = (
     r"(?:shows?|depicts?|features?|captures?|presents?|portrays?|showcases?|displays?|(?:begins?|opens?|starts?) with)"
@@ -81,7 +81,7 @@ _ANY = {code: re.compile("|".join(f"(?:{phrase})" for phrase in phrases)) for co
 
 
 def padding_frac(fields: Iterable[str], language: str) -> float | None:
-    """Share of the words that stand in such phrases; None for a language without a list, or no words."""
+    """Share of the words that are in such phrases; None without words, or for a language without a list."""
     text = plain(" ".join(fields))
     num_words = len(words(text))
     if language not in _ANY or not num_words:

@@ -1,4 +1,4 @@
-"""What of the prompt or of the chat's form has got into a caption."""
+"""Parts of the prompt, or of the chat format, that leaked into a caption."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from schemas.structured_caption import FIELDS
 from schemas.words import num_words, words
 
 MARK_WORDS = 20.0
-"""What a mark counts as: far above any run that a description shares with a prompt by chance."""
+"""The value for a mark of the format: far above any run of words that a description shares with a prompt by chance."""
 MOST_UNITS = 40
-"""Words or characters after which a run is followed no further."""
+"""Longest run that is looked for, in words or characters."""
 _FILLED_IN = re.compile(r"\{\w*\}")
 _TOKEN = re.compile(r"<\|\w+\|>|</?s>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_turn>|<(?:image|video)>|</?think>")
 _FORM = re.compile(
@@ -23,11 +23,12 @@ _FORM = re.compile(
 
 
 def prompt_leak(fields: Iterable[str], on_screen_text: str, prompt: str) -> float:
-    """Words of the longest run that a field has in common with the prompt, or MARK_WORDS if marks are left in one.
+    """Words of the longest run that a field shares with the prompt, or MARK_WORDS if a field has marks of the format.
 
     Args:
-        fields: the captioner's own words; what is on screen may show a chat or a program, but no tokens of a model.
-        prompt: the template, whose `{names}` have not been filled in, so that hints that are taken up are no leak.
+        fields: the captioner's own words.
+        on_screen_text: may quote a chat or a program, but not contain a model's control tokens.
+        prompt: the template before its `{names}` are filled in, so that a caption may repeat hints.
     """
     fields = list(fields)
     if any(_TOKEN.search(text) for text in (*fields, on_screen_text)) or any(_FORM.search(text) for text in fields):
@@ -38,7 +39,7 @@ def prompt_leak(fields: Iterable[str], on_screen_text: str, prompt: str) -> floa
 
 @lru_cache(maxsize=16)
 def _instructions(prompt: str) -> str:
-    """The words of the prompt between blanks, with a bar for whatever is filled in."""
+    """The words of the prompt, with a bar for each name that is filled in."""
     return " | ".join(f" {' '.join(words(part))} " for part in _FILLED_IN.split(prompt))
 
 

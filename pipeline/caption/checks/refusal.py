@@ -1,7 +1,7 @@
-"""Whether an answer refuses to describe, or speaks of itself as a model: phrases of the first person and of requests.
+"""Whether an answer refuses to describe, or speaks of itself as a model: phrases in the first person, and requests.
 
-Only phrases that no description needs: "a man cannot lift the box" is let pass, "I cannot" is not. Every language whose
-script occurs is looked for, whatever was asked for, since models often refuse in English.
+Only phrases that no description needs: "I cannot" counts, "a man cannot lift the box" does not. All languages whose
+script occurs in the answer are searched, whatever language was asked for: models often refuse in English.
 """
 
 from __future__ import annotations
@@ -172,6 +172,6 @@ _SCRIPT = {code: re.compile(f"[{SCRIPTS[code]}]") for code in PHRASES}
 
 
 def refusal(texts: Iterable[str]) -> float:
-    """1 if any of the texts refuses, else 0; what is quoted in them is left out."""
+    """1 if any of the texts refuses, else 0. Quotations in them are ignored."""
     text = "\n".join(plain(unquoted(text)).strip() for text in texts)
     return float(any(_SCRIPT[code].search(text) and _ANY[code].search(text) for code in PHRASES))

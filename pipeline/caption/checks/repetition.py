@@ -1,8 +1,8 @@
-"""Loops and copied fields: words in n-grams that were said before.
+"""Loops and copied fields: words in n-grams that occurred before.
 
 The share is that of words covered, no word twice (Gopher's filters, Rae et al. 2021, arXiv:2112.11446, table A1, count
-characters of duplicate n-grams so), and n is that of seq-rep-4 (Welleck et al. 2020, arXiv:1908.04319). The first time
-does not count, so that a field copied once counts in one place. The worst field speaks for all: a copy of a short
+characters of duplicate n-grams so), and n is that of seq-rep-4 (Welleck et al. 2020, arXiv:1908.04319). The first
+occurrence does not count, so that a field copied once counts in one place. The worst field decides: a copy of a short
 field, or a loop in one, is a fault however long the others are.
 """
 
@@ -14,11 +14,11 @@ from schemas.words import UNSPACED_PER_WORD, is_unspaced, words
 
 N = 4
 LEAST_NGRAMS = 4
-"""A field with fewer n-grams is too short to be judged by itself: "bright light" may well be said twice."""
+"""A field with fewer n-grams is too short to be judged by itself: "bright light" may well occur twice."""
 
 
 def repetition_frac(fields: Iterable[str]) -> float:
-    """Largest share of words that lie in n-grams said before: of all fields, or of any one of LEAST_NGRAMS or more."""
+    """Largest share of words in n-grams that occurred before: of all fields, or of one with LEAST_NGRAMS or more."""
     units = [words(text) for text in fields]
     n = N * UNSPACED_PER_WORD if is_unspaced([unit for field in units for unit in field]) else N
     seen: set[tuple[str, ...]] = set()
@@ -30,7 +30,7 @@ def repetition_frac(fields: Iterable[str]) -> float:
 
 
 def _num_repeated(units: tuple[str, ...], n: int, seen: set[tuple[str, ...]]) -> int:
-    """How many units lie in n-grams seen before; adds its own to them."""
+    """How many units are in n-grams of `seen`; adds the n-grams of these units to it."""
     count = covered_to = 0
     for start in range(len(units) - n + 1):
         ngram = units[start : start + n]

@@ -1,4 +1,4 @@
-"""The letters that languages are written with."""
+"""The letters of the large written languages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an answer ends before its end: cut at the limit of tokens, JSON that is not closed, a sentence left open."""
+"""Whether an answer is incomplete: cut at the limit of tokens, JSON that is not closed, an unfinished sentence."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ DANGLING: dict[str, str] = {
     "hi": " और या एक के की का में से पर ",
 }
 DANGLING_CHARACTERS: dict[str, str] = {"zh": "与在把并", "ja": "をはがとにで"}
-"""Words that no sentence of the language ends with, of a kind that is frequent within one."""
+"""Frequent words, and endings, with which no sentence of the language ends."""
 
 
 def truncated(answer: str, was_cut: bool, fields: Iterable[str], language: str) -> float:
-    """1 if the answer lacks its end, else 0.
+    """1 if the answer is incomplete, else 0.
 
     Args:
         answer: as the model gave it; text without an object of JSON must end as a sentence does.
         was_cut: whether the engine says that the limit of tokens ended it.
-        fields: of an answer that could be read; a field may lack a full stop, but not stop at "and the".
+        fields: of an answer that could be read; a field may lack a full stop, but not end with "and the".
     """
     if was_cut or any(_dangles(field, language) for field in fields):
         return 1.0
@@ -54,7 +54,7 @@ def _dangles(field: str, language: str) -> bool:
 
 
 def _closes(text: str) -> bool:
-    """Whether every brace and string opened in it is closed, be the rest valid JSON or not."""
+    """Whether every brace and string opened in it is closed, whether or not it is valid JSON."""
     depth = 0
     for part in _TOKENS.finditer(text):
         token = part.group()

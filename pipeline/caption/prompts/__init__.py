@@ -1,1 +1,1 @@
-"""Prompt templates: TOML files with a version, which is part of the captioner's fingerprint."""
+"""Prompt templates: TOML files with a version. A template is part of the captioner's fingerprint."""

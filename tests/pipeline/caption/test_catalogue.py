@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
 
+import pipeline.caption
 from pipeline.caption.backends.catalogue import BACKENDS, load_captioner
+from schemas.recipe import change_recipe, load_recipe
 from schemas.recipe.caption import CaptionConfig
 from schemas.recipe.engine import EngineSettings
 
@@ -33,3 +37,10 @@ def test_the_driver_names_a_captioner_without_loading_its_libraries() -> None:
     loaded = set(done.stdout.split())
     assert "pipeline.caption.backends.catalogue" in loaded
     assert not loaded & {"torch", "transformers", "vllm", "openai", "open_clip", "xgrammar"}
+
+
+def test_the_pages_command_for_servers_is_one_that_loads() -> None:
+    page = Path(*pipeline.caption.__path__, "README.md").read_text().replace("\\\n", " ")
+    (command,) = re.findall(r"reelmill recaption DATASET --recipe (\S+) (--set caption\.backend=openai.*)", page)
+    recipe = change_recipe(load_recipe(command[0]), re.findall(r"--set (\S+)", command[1]))
+    assert load_captioner(recipe.caption).config.backend == "openai"
