@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from pipeline.ingest.inputs import ListedInput
-from pipeline.measure.clip.overlay_text.measure import OverlayTextMeasure, sample_times_us
+from pipeline.measure.clip.overlay_text.measure import OverlayTextMeasure, pair_times_us
 from pipeline.scan.scan import ScanConfig, ScannedVideo, scan
 from pipeline.synthetic.encode import Encoding, encode
 from pipeline.synthetic.lettering import letter
@@ -152,5 +152,5 @@ def test_writing_in_the_scene_is_told_from_a_subtitle_over_it(pictures: np.ndarr
 
 def moments(shot: np.ndarray) -> tuple[np.ndarray, list[float]]:
     """The frames of a shot in which text is looked for, and their times in seconds."""
-    times_s = [t * 1e-6 for t in sample_times_us(0, round(len(shot) / FPS * 1e6), OverlayTextConfig())]
+    times_s = [t * 1e-6 for t in pair_times_us(0, round(len(shot) / FPS * 1e6), OverlayTextConfig())]
     return np.stack([shot[min(int(t * FPS), len(shot) - 1)] for t in times_s]), times_s
