@@ -14,7 +14,7 @@ import yaml
 from jobs.cli import COMMANDS, app
 
 ROOT = Path(__file__).parents[2]
-FILES = sorted(path for path in (ROOT / "infra").rglob("*") if path.is_file())
+FILES = sorted(path for path in (ROOT / "infra").rglob("*") if path.is_file() and path.suffix != ".png")
 PAGES = sorted(path for path in ROOT.rglob("*.md") if not {".venv", ".pytest_cache", "out"}.intersection(path.parts))
 JOB = "|".join(COMMANDS)
 COMMAND = re.compile(rf"(?:(?<!`)\breelmill|python -m jobs\.)[ ]?({JOB})\b([^#\n`|;]*)")
