@@ -27,12 +27,10 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.cli import main as reelmill
-from model.builtin import BUILTIN
-from pipeline.caption.backends.checkpoints import BUILTIN_FOLDER
 from pipeline.store.dataset import Dataset
 from pipeline.synthetic.corpus import draw_corpus
 from schemas import CAPTIONS
-from tests.pipeline.caption.serving import vllm_server
+from tests.pipeline.caption.serving import start_vllm, vllm_server
 
 BACKENDS = ("transformers", "vllm", "openai", "coca")
 SAME_WEIGHTS = BACKENDS[:3]
@@ -70,7 +68,7 @@ def captioned(backend: str, folder: Path) -> tuple[list[dict[str, Any]], float]:
     """The rows of `captions` of a copy of the data set, by clip, and the seconds of the job with its start."""
     location = folder / backend
     shutil.copytree(folder / "plain", location)
-    with settings_of(backend, folder) as settings:
+    with settings_of(backend) as settings:
         start_s = time.perf_counter()
         run(["recaption", str(location), *(word for setting in settings for word in ("--set", setting))])
         seconds = time.perf_counter() - start_s
@@ -79,12 +77,12 @@ def captioned(backend: str, folder: Path) -> tuple[list[dict[str, Any]], float]:
 
 
 @contextlib.contextmanager
-def settings_of(backend: str, folder: Path) -> Iterator[list[str]]:
+def settings_of(backend: str) -> Iterator[list[str]]:
     if backend != "openai":
         # The demo's recipe merges captions with titles, which CoCa cannot do.
         yield [f"caption.backend={backend}", *(["caption.rewrite="] if backend == "coca" else [])]
         return
-    with vllm_server(BUILTIN_FOLDER, BUILTIN, folder / "server.log") as url:
+    with vllm_server(start_vllm()) as url:
         yield ["caption.backend=openai", f"caption.url={url}"]
 
 

@@ -69,6 +69,7 @@ class FitSettings(Schedule):
     seed: int = 0
     num_clips: int = 12_000
     held_out_clips: int = 200
+    held_out_texts: int = 200
     batch: int = 32
     weight_decay: float = 0.01
     vision_only_frac: float = 0.4
@@ -272,10 +273,10 @@ def fit_captioner(out: Path, settings: FitSettings, start: Path | None = None) -
         if fit.done_frac > settings.vision_only_frac and fit.spent_s - checked_s > settings.check_every_s:
             checked_s = fit.spent_s
             save_captioner(fit.net, fit.tokenizer, out / "captioner")
-            _log(out, fit, {"held_out": held_out_scores(fit.net, fit.tokenizer, held_out)})
+            _log(out, fit, {"held_out": held_out_scores(fit.net, fit.tokenizer, held_out, settings.held_out_texts)})
     fit.save(state)
     save_captioner(fit.net, fit.tokenizer, out / "captioner")
-    scores = held_out_scores(fit.net, fit.tokenizer, held_out)
+    scores = held_out_scores(fit.net, fit.tokenizer, held_out, settings.held_out_texts)
     _log(out, fit, {"settings": asdict(settings), "held_out": scores})
     num_parameters = sum(p.numel() for p in fit.net.parameters())
     (out / "captioner" / "README.md").write_text(card(scores, num_parameters, _how_fitted(fit, start)))

