@@ -49,6 +49,8 @@ WALL_PER_CPU, SPARE_WALL_S = 10.0, 30.0
 """And if it takes this much longer by the clock: it waits for something, on a machine that may be busy."""
 BASELINE_CPU_S = 600.0
 POLL_S = 0.02
+FAILED = (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED, pytest.ExitCode.USAGE_ERROR)
+"""Of tests that pass without a mutant; the last where a conftest.py cannot be imported."""
 
 Fate = Literal["killed", "stuck", "survived"]
 
@@ -226,7 +228,7 @@ def _wait(busy: list[Slot]) -> list[tuple[Slot, Ended]]:
 def _outcome(mutant: Mutant, ended: Ended) -> Outcome:
     if ended.status == pytest.ExitCode.OK:
         return Outcome(mutant, "survived", "", ended.cpu_s)
-    if ended.status in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED):
+    if ended.status in FAILED:
         return Outcome(mutant, "killed", ended.said, ended.cpu_s)
     if ended.status == -1:
         return Outcome(mutant, "stuck", "", ended.cpu_s)

@@ -78,6 +78,12 @@ def test_mutants_are_killed_stuck_or_survive_and_the_sources_are_not_touched(pro
     assert (project / "model" / "counting.py").read_text() == SOURCE
 
 
+def test_a_mutant_that_no_conftest_can_import_is_killed(project):
+    (project / "tests" / "conftest.py").write_text("from model.counting import halves\n\nassert halves(8) == 3\n")
+    (doubled,) = [mutant for mutant in room(project).systematic if mutant.becomes == "count += 2"]
+    assert fates(project, (doubled,)) == {"count += 2": "killed"}
+
+
 def test_tests_that_fail_without_a_mutant_are_an_error(project):
     (project / "tests" / "test_counting.py").write_text(TESTS.replace("3", "4"))
     with pytest.raises(BrokenTests, match=r"tests/test_counting\.py fails without any mutant"):
