@@ -8,7 +8,6 @@ that allows none is an error that names the table, the column and the row.
 from __future__ import annotations
 
 import dataclasses
-import types
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -26,9 +25,7 @@ def column(arrow_type: pa.DataType, doc: str, *, unit: str = "") -> Any:
 
 
 def _allows_null(annotation: Any) -> bool:
-    return typing.get_origin(annotation) in (types.UnionType, typing.Union) and type(None) in typing.get_args(
-        annotation
-    )
+    return type(None) in typing.get_args(annotation)
 
 
 def arrow_fields(row_type: type) -> list[pa.Field]:

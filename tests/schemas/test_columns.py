@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from schemas import CAPTIONS, CLIPS, LATENTS, TABLES
+from schemas import CAPTIONS, CLIPS, DECISIONS, LATENTS, TABLES
 from schemas.columns import SchemaError, Table, arrow_fields
 from schemas.tables.measures import STREAM_MEASURES
 
@@ -81,6 +81,19 @@ def test_only_columns_declared_optional_take_null() -> None:
     nullable = {field.name for field in CLIPS.schema if field.nullable}
     scores = {field.name for row_type in STREAM_MEASURES.values() for field in arrow_fields(row_type)}
     assert nullable == scores | {"fps", "duration_s"}
+
+
+def test_parts_may_lack_a_former_name_as_they_may_lack_that_of_now() -> None:
+    schema = DECISIONS.stored_schema
+    assert schema.names == [*DECISIONS.schema.names, "gate"]
+    assert schema.field("gate").type == DECISIONS.schema.field("rules_fingerprint").type
+    assert schema.field("gate").nullable
+    assert not DECISIONS.schema.field("rules_fingerprint").nullable
+
+
+def test_tables_are_known_by_hash_also_those_with_former_names() -> None:
+    assert any(table.formerly for table in TABLES)
+    assert len({*TABLES, *TABLES}) == len(TABLES)
 
 
 def test_a_subfolder_keeps_the_table() -> None:
