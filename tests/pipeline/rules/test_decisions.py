@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -67,6 +68,15 @@ def test_a_decision_names_the_rules_behind_it_and_no_others(dataset: Dataset) ->
     assert len(rows) == 6
     assert prints == [prints[0]] * 2 + [prints[2]] * 2 + [prints[0]] * 2
     assert prints[0] != prints[2]
+
+
+def test_decisions_are_dated_in_microseconds(dataset: Dataset) -> None:
+    before_us = time.time_ns() // 1000
+    write_both(dataset, STRICTER)
+    after_us = time.time_ns() // 1000
+    times_us = [row["decided_us"] for row in dataset.read(DECISIONS).to_pylist()]
+    assert len(times_us) == 2
+    assert all(before_us <= time_us <= after_us for time_us in times_us)
 
 
 def test_what_a_recipe_makes_of_a_data_set_counts_accepted_captions_of_kept_clips(dataset: Dataset) -> None:

@@ -97,6 +97,32 @@ def test_duplicates_are_judged_among_the_clips_that_other_rules_leave() -> None:
     assert list(verdicts.rejected_by) == list(rules)
 
 
+def test_a_clip_that_failed_or_is_rejected_is_never_the_one_kept_of_its_duplicates() -> None:
+    """One whose measures are yet to be taken takes part, since it may be kept."""
+    asked = []
+
+    def rank(survivors: Sequence[str]) -> dict[str, int]:
+        asked.append(list(survivors))
+        return {clip_id: place for place, clip_id in enumerate(survivors)}
+
+    rules = {**RULES, "duplicates": Rule("duplicate_rank", "duplicate", max=0)}
+    table = scored({"failure_motion": "gone"}, {"brightness": 0.0}, {"has_motion": None}, {})
+    assert outcome(verdicts_on_clips(table, rules, WANTED, rank)) == [
+        ("failed", ["motion: gone"]),
+        ("rejected", ["too_dark"]),
+        ("pending", ["unmeasured: motion"]),
+        ("rejected", ["duplicate"]),
+    ]
+    assert asked == [["c", "d"]]
+
+
+def test_every_measure_that_failed_is_named() -> None:
+    table = scored({"failure_motion": "gone", "failure_overlay_text": "stuck", "has_technical": None})
+    assert outcome(verdicts_on_clips(table, RULES, WANTED, no_duplicates)) == [
+        ("failed", ["motion: gone", "overlay_text: stuck"])
+    ]
+
+
 def test_effects_count_what_a_rule_does_alone_and_what_stays_behind_it() -> None:
     table = scored({}, {"brightness": 0.0}, {"brightness": 0.0, "duration_s": 1.0}, {"motion_px_s": 0.1})
     effects = effects_of(verdicts_on_clips(table, RULES, WANTED, no_duplicates))

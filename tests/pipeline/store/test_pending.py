@@ -20,6 +20,7 @@ from pipeline.store.pending import (
     pending_texts,
     present_embeddings,
 )
+from pipeline.store.views import connect
 from schemas import CAPTIONS, CLIPS, EMBEDDINGS, LATENTS, MEASURES, TEXT, VIDEOS
 from schemas.identity import ID_HEX_CHARS, file_digest
 from schemas.recipe import Recipe
@@ -134,6 +135,18 @@ def test_a_measure_with_another_fingerprint_is_taken_again_and_only_that_one(
         ("/videos/v0.mp4", ["c0", "c1"], {"motion": "m2"}),
         ("/videos/v1.mp4", ["c3"], {"motion": "m2"}),
     ]
+
+
+def test_the_newest_scores_of_a_clip_count(dataset: Dataset, video_row: MakeRow, clip_row: MakeRow) -> None:
+    """Three times measured; the rows are in parts whose names do not tell which is newest."""
+    dataset.write_part(VIDEOS, [video_row("v0")])
+    dataset.write_part(CLIPS, [clip_row("c0", "v0", measured='{"motion": "m0"}', motion_px_s=0.0)])
+    for fingerprint, measured_us in (("m1", 1), ("m3", 3), ("m2", 2)):
+        row = measured("motion", "c0", fingerprint, motion_px_s=float(measured_us))
+        dataset.write_part(MEASURES["motion"], [row | {"measured_us": measured_us}])
+    scores = connect(dataset).execute("select has_motion, motion_px_s from scored").fetchall()
+    assert scores == [("m3", 3.0)]
+    assert pending_stream_measures(dataset, {"motion": "m3"}) == []
 
 
 def test_clips_that_are_not_rejected_get_the_clip_measures_that_they_lack(
