@@ -8,6 +8,7 @@ imported when a measure is made.
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 from model.builtin import clip_folder
 from pipeline.measure.clip.overlay_text import measure as overlay_text
@@ -48,10 +49,15 @@ def _safety(recipe: Recipe) -> ClipMeasure:
     return SafetyMeasure(recipe.safety)
 
 
-def _weights(model: str) -> str:
-    """A digest of a folder's files, or the name that a hub knows."""
+def _clip_weights(model: str) -> str:
+    """A digest of a folder's files, or the name that open_clip knows."""
     folder = clip_folder(model)
     return folder_digest(folder) if folder is not None else model
+
+
+def _classifier_weights(model: str) -> str:
+    """A digest of a folder's files, or the name that the hub of transformers knows."""
+    return folder_digest(model) if Path(model).is_dir() else model
 
 
 CLIP_KINDS: tuple[ClipKind, ...] = (
@@ -66,7 +72,7 @@ CLIP_KINDS: tuple[ClipKind, ...] = (
         "embedding",
         _embedding,
         version=1,
-        settings=lambda recipe: (_weights(recipe.embedding.model), asdict(recipe.frames)),
+        settings=lambda recipe: (_clip_weights(recipe.embedding.model), asdict(recipe.frames)),
     ),
     ClipKind(
         "aesthetic",
@@ -74,7 +80,7 @@ CLIP_KINDS: tuple[ClipKind, ...] = (
         version=1,
         settings=lambda recipe: (
             file_digest(recipe.aesthetic.head),
-            _weights(recipe.aesthetic.model),
+            _clip_weights(recipe.aesthetic.model),
             asdict(recipe.frames),
         ),
     ),
@@ -83,7 +89,7 @@ CLIP_KINDS: tuple[ClipKind, ...] = (
         _safety,
         version=1,
         settings=lambda recipe: (
-            _weights(recipe.safety.model),
+            _classifier_weights(recipe.safety.model),
             list(recipe.safety.unsafe_labels),
             asdict(recipe.frames),
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,13 +16,20 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from model.builtin import CLIP_CONFIG_NAME
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.ingest.inputs import ListedInput
 from pipeline.measure import clip_measures as clip_run
 from pipeline.measure import registry
 from pipeline.measure.clip_measures import ClipMeasureWriter, ClipModels, ClipReader
 from pipeline.measure.kinds import Clip, ClipKind, Sampling, StreamKind
-from pipeline.measure.registry import CLIP_KINDS, STREAM_KINDS, clip_measure_fingerprints, uses_gpu
+from pipeline.measure.registry import (
+    CLIP_KINDS,
+    STREAM_KINDS,
+    clip_measure_fingerprints,
+    stream_fingerprints,
+    uses_gpu,
+)
 from pipeline.scan.remeasure import remeasure
 from pipeline.scan.scan import ScanConfig, scan
 from pipeline.store.dataset import Dataset
@@ -72,6 +80,81 @@ def test_a_clip_measure_is_on_when_its_section_says_so() -> None:
     assert Recipe().clip_measures == ("overlay_text", "embedding")
     heads = replace(BARE, aesthetic=AestheticConfig(head="head.pth"), safety=SafetyConfig(model="folder"))
     assert heads.clip_measures == ("aesthetic", "safety")
+
+
+def test_a_stream_measure_is_known_by_its_name_its_version_and_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = stream_fingerprints(MeasureConfig())
+    assert list(before) == list(STREAM_MEASURES)
+    others = stream_fingerprints(MeasureConfig(sample_hz=4.0))
+    raised = [replace(kind, version=kind.version + 1) if "camera" in kind.covers else kind for kind in STREAM_KINDS]
+    monkeypatch.setattr(registry, "STREAM_KINDS", tuple(raised))
+    now = stream_fingerprints(MeasureConfig())
+    assert [name for name in before if now[name] != before[name]] == ["motion", "camera"]
+    all_known = {*before.values(), *others.values(), now["motion"], now["camera"]}
+    assert len(all_known) == 2 * len(before) + 2
+
+
+@pytest.fixture
+def all_on(tmp_path: Path) -> Recipe:
+    """Every clip measure is on, with models in folders of a small file each."""
+    for name in ("clip", "classifier"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights").write_bytes(name.encode())
+    (tmp_path / "clip" / CLIP_CONFIG_NAME).write_text("{}")
+    (tmp_path / "head.pth").write_bytes(b"head")
+    return Recipe(
+        embedding=EmbeddingConfig(model=str(tmp_path / "clip")),
+        aesthetic=AestheticConfig(head=str(tmp_path / "head.pth"), model=str(tmp_path / "clip")),
+        safety=SafetyConfig(model=str(tmp_path / "classifier")),
+    )
+
+
+def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    return [name for name in before if now[name] != before[name]]
+
+
+def test_a_clip_measure_is_known_by_its_version(all_on: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = clip_measure_fingerprints(all_on)
+    assert list(before) == list(CLIP_MEASURES)
+    for raised in CLIP_KINDS:
+        kinds = tuple(replace(kind, version=kind.version + (kind is raised)) for kind in CLIP_KINDS)
+        monkeypatch.setattr(registry, "CLIP_KINDS", kinds)
+        assert changed(before, clip_measure_fingerprints(all_on)) == [raised.name]
+
+
+def test_a_clip_measure_is_known_by_the_settings_that_it_depends_on(all_on: Recipe) -> None:
+    before = clip_measure_fingerprints(all_on)
+
+    def changed_by(**sections: Any) -> list[str]:
+        return changed(before, clip_measure_fingerprints(replace(all_on, **sections)))
+
+    assert changed_by(name="other") == []
+    assert changed_by(frames=replace(all_on.frames, num_frames=3)) == ["embedding", "aesthetic", "safety"]
+    assert changed_by(overlay_text=OverlayTextConfig(num_moments=3)) == ["overlay_text"]
+    assert changed_by(embedding=replace(all_on.embedding, model="ViT-B-32/openai")) == ["embedding"]
+    assert changed_by(embedding=replace(all_on.embedding, batch=1)) == []
+    assert changed_by(aesthetic=replace(all_on.aesthetic, model="ViT-B-32/openai")) == ["aesthetic"]
+    assert changed_by(safety=replace(all_on.safety, unsafe_labels=("porn",))) == ["safety"]
+    assert changed_by(safety=replace(all_on.safety, model="org/classifier")) == ["safety"]
+
+
+def test_a_model_in_a_folder_is_known_by_its_files_and_one_of_a_hub_by_its_name(all_on: Recipe, tmp_path: Path) -> None:
+    before = clip_measure_fingerprints(all_on)
+    shutil.copytree(tmp_path / "clip", tmp_path / "moved")
+    moved = replace(all_on, embedding=EmbeddingConfig(model=str(tmp_path / "moved")))
+    assert changed(before, clip_measure_fingerprints(moved)) == []
+    hub = [replace(all_on, safety=SafetyConfig(model=name)) for name in ("org/a", "org/b")]
+    assert changed(*(clip_measure_fingerprints(recipe) for recipe in hub)) == ["safety"]
+    (tmp_path / "clip" / "weights").write_bytes(b"fitted again")
+    assert changed(before, clip_measure_fingerprints(all_on)) == ["embedding", "aesthetic"]
+    (tmp_path / "classifier" / "weights").write_bytes(b"fitted again")
+    assert changed(before, clip_measure_fingerprints(all_on)) == ["embedding", "aesthetic", "safety"]
+
+
+def test_another_head_is_another_aesthetic_score(all_on: Recipe, tmp_path: Path) -> None:
+    before = clip_measure_fingerprints(all_on)
+    (tmp_path / "head.pth").write_bytes(b"fitted again")
+    assert changed(before, clip_measure_fingerprints(all_on)) == ["aesthetic"]
 
 
 def test_only_measures_that_are_on_ask_for_a_gpu() -> None:
