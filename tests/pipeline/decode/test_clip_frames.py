@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from pipeline.decode.clip_frames import sample_clip, sample_times_us, spread_times_us
+from pipeline.decode.clip_frames import (
+    frames_of,
+    limits_of,
+    sample_clip,
+    sample_isolated,
+    sample_times_us,
+    spread_times_us,
+)
+from pipeline.ingest import filesystems
+from pipeline.ingest.sandbox import Limits
 from pipeline.synthetic.render import render
 from pipeline.synthetic.truth import Truth
+from schemas.recipe.limits import LimitsConfig
 
 MakeRow = Callable[..., dict[str, Any]]
 
@@ -24,6 +37,30 @@ def truth(drawn_corpus: Path) -> Truth:
 def test_times_are_the_middles_of_equal_parts_of_the_whole_span() -> None:
     assert sample_times_us(1_000, 9_000, 4) == [2_000, 4_000, 6_000, 8_000]
     assert sample_times_us(0, 1, 1) == [0]
+    assert sample_times_us(5_000, 5_000, 2) == [5_000, 5_000]
+
+
+@pytest.mark.parametrize(("start_us", "end_us", "num_frames"), [(0, 9, 0), (0, 9, -1), (9, 8, 1)])
+def test_no_frames_and_a_span_that_ends_before_it_starts_are_refused(
+    start_us: int, end_us: int, num_frames: int
+) -> None:
+    with pytest.raises(ValueError, match=f"cannot take {num_frames} frames of the span {start_us}..{end_us} us"):
+        sample_times_us(start_us, end_us, num_frames)
+
+
+@pytest.mark.parametrize(
+    ("clip", "num_frames", "times_us"),
+    [
+        ({"is_image": False, "num_frames": 48}, 2, [1_500, 2_500]),
+        ({"is_image": False, "num_frames": 2}, 8, [1_500, 2_500]),
+        ({"is_image": True, "num_frames": 1}, 8, [2_000]),
+        ({"is_image": True, "num_frames": 0}, 8, [2_000]),
+    ],
+)
+def test_a_clip_is_shown_in_as_many_frames_as_it_has_at_most(
+    clip: dict[str, Any], num_frames: int, times_us: list[int]
+) -> None:
+    assert spread_times_us({"start_us": 1_000, "end_us": 3_000, **clip}, num_frames) == times_us
 
 
 @pytest.mark.parametrize("file", ["00_cuts.mp4", "06_variable.mp4", "07_rotated.mp4", "11_anamorphic.mp4"])
@@ -55,7 +92,11 @@ def test_only_the_content_box_is_shown(drawn_corpus: Path, truth: Truth, clip_ro
     assert shot.content_box is not None
     facts = {"start_us": shot.start_us, "end_us": shot.end_us, "width": 320, "height": 180}
     clip = clip_row("c", "v", uri=str(drawn_corpus / "videos" / video.file), content_box=[*shot.content_box], **facts)
-    frames = sample_clip(clip, spread_times_us(clip, 3), 80 * 34).frames
+    sampled = sample_clip(clip, spread_times_us(clip, 3), 80 * 34)
+    assert shot.start_us > 0
+    sixths_s = [place * (shot.end_us - shot.start_us) * 1e-6 / 6 for place in (1, 3, 5)]
+    assert sampled.times_s == pytest.approx(sixths_s, abs=1e-5)
+    frames = sampled.frames
     assert frames.shape == (3, 34, 80, 3)
     assert frames[:, (0, -1)].mean(axis=(0, 2, 3)).min() > 40
 
@@ -71,12 +112,53 @@ def test_an_image_is_one_frame(drawn_corpus: Path, truth: Truth, clip_row: MakeR
     assert sampled.times_s == [0.0]
 
 
+def test_a_clip_on_an_object_store_crosses_the_network_once(
+    drawn_corpus: Path, clip_row: MakeRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri, copies, copy = f"memory://frames-{uuid4().hex}/image.png", [], filesystems._copy
+    filesystem, path = filesystems.resolve(uri)
+    filesystem.create_dir(path.rpartition("/")[0])
+    with filesystem.open_output_stream(path) as stream:
+        stream.write((drawn_corpus / "videos" / "image.png").read_bytes())
+    monkeypatch.setattr(filesystems, "_copy", lambda *asked: copies.append(asked) or copy(*asked))
+    facts = {"is_image": True, "num_frames": 1, "width": 200, "height": 150, "content_box": [0, 0, 200, 150]}
+    clip = clip_row("c", "v", uri=uri, **facts)
+    first, second = (sample_clip(clip, [0], 200 * 150).frames for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    assert first.shape == (1, 150, 200, 3)
+    assert len(copies) == 1
+
+
 def test_what_cannot_be_read_is_said_in_words(tmp_path: Path, clip_row: MakeRow) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"not a video")
     for name in ("gone.mp4", "broken.mp4"):
         for is_image in (False, True):
             clip = clip_row("c", "v", uri=str(tmp_path / name), is_image=is_image)
-            sampled = sample_clip(clip, spread_times_us(clip, 8), 128 * 128)
-            assert sampled.frames.shape[0] == 0
+            sampled = sample_clip(clip, spread_times_us(clip, 8), 80 * 60)
+            assert sampled.frames.shape == (0, 60, 80, 3)
+            assert sampled.frames.dtype == np.uint8
+            assert sampled.times_s == []
             assert sampled.failure is not None
             assert sampled.failure.startswith("frames: ")
+
+
+def test_a_decoder_that_hangs_is_no_frames_and_a_failure(tmp_path: Path, clip_row: MakeRow) -> None:
+    """A pipe into which nobody writes is waited for without end."""
+    os.mkfifo(tmp_path / "pipe.mp4")
+    clip = clip_row("c", "v", uri=str(tmp_path / "pipe.mp4"))
+    sampled = sample_isolated(LimitsConfig(stall_s=0.5), clip, [0], 80 * 60)
+    assert (sampled.frames.shape[0], sampled.frames.shape[3], sampled.times_s) == (0, 3, [])
+    assert sampled.failure is not None
+    assert sampled.failure.startswith("frames: decoder_hung: ")
+
+
+def test_the_limits_of_a_recipe_count_memory_in_mebibytes() -> None:
+    assert limits_of(LimitsConfig(stall_s=1.0, call_s=2.0, memory_mib=1.5)) == Limits(1.0, 2.0, 1_572_864)
+
+
+def test_frames_come_back_from_the_bytes_and_the_shape_of_a_row() -> None:
+    first, none = np.arange(24, dtype=np.uint8).reshape(1, 2, 4, 3), np.zeros((0, 2, 2, 3), np.uint8)
+    batch = pa.table({"frames": [first.tobytes(), b""], "shape": [list(first.shape), list(none.shape)]})
+    found = frames_of(batch)
+    np.testing.assert_array_equal(found[0], first)
+    assert (found[1].shape, found[1].dtype) == (none.shape, np.uint8)
