@@ -143,6 +143,17 @@ def test_clips_are_in_the_files_that_hold_their_bytes_now(
     assert connection.execute("select rows from funnel where stage = 'clips'").fetchall() == [(2,)]
 
 
+def test_clips_wait_for_the_row_of_their_video_and_that_of_a_copy_is_none(
+    video_row: MakeRow, clip_row: MakeRow
+) -> None:
+    """A killed run has written the row of a copy, and some of the clips."""
+    copy = video_row("v0", uri="/videos/copy.mp4", duplicate_of="/videos/v0.mp4")
+    waiting = views_over([copy], [clip_row("c0", "v0")], [])
+    assert waiting.execute("select clip_id from scored").fetchall() == []
+    complete = views_over([copy, video_row("v0")], [clip_row("c0", "v0")], [])
+    assert complete.execute("select clip_id from scored").fetchall() == [("c0",)]
+
+
 def test_trainable_has_one_row_a_caption_and_the_words_of_the_original(connection: duckdb.DuckDBPyConnection) -> None:
     rows = connection.execute("select clip_id, captioner, source from trainable order by 1, 2").fetchall()
     assert rows == [("c0", "cap1", '{"title": "first"}'), ("c3", "cap0", "{}"), ("c6", "cap0", "{}")]
