@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from jobs.cli import main
+from jobs.sampling import clip
 from jobs.steps.records import write_run
 from model.codec.causal import load_autoencoder
+from model.diffusion.sampling import Request
 from model.readers.text_encoder import load_text_encoder
 from pipeline.encode.latents import OK
 from pipeline.release import releases
@@ -27,6 +29,8 @@ from schemas.identity import digest
 from schemas.recipe import Recipe
 from schemas.recipe.encode import EncodeConfig
 from schemas.tables.latents import text_id
+from tests.jobs.training.runs import SMALL
+from tests.jobs.training.runs import write_run as write_training_run
 
 MakeRow = Callable[..., dict[str, Any]]
 SHAPES_THW = ((9, 64, 96), (5, 96, 64), (1, 64, 64), (9, 64, 96))
@@ -108,6 +112,26 @@ def encoded_dataset(tmp_path_factory) -> Dataset:
     dataset.write_part(TEXT.within(text_encoder.fingerprint), embedded)
     write_run(dataset, "20260101T000000Z-curate", "curate", Recipe(name="drawn"), state="done")
     return dataset
+
+
+@pytest.fixture(scope="session")
+def run_dir(tmp_path_factory) -> Path:
+    """The folder of a run that can be sampled from."""
+    return write_training_run(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[tuple[Request, dict[str, Any]]]:
+    """What the transformer is asked for; it answers with ones."""
+    requests = []
+
+    def sample_latent(transformer, request: Request, **settings: Any) -> torch.Tensor:
+        assert transformer.config == SMALL
+        requests.append((request, settings))
+        return torch.ones(request.latent_shape)
+
+    monkeypatch.setattr(clip, "sample_latent", sample_latent)
+    return requests
 
 
 def write_release(dataset: Dataset, name: str, rows: list[dict]) -> None:
