@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from pipeline.decode.planes import reformatted
-from pipeline.decode.reader import MICROSECONDS, FrameReader, MediaError, open_video, rotation_turns
+from pipeline.decode.reader import MICROSECONDS, FrameReader, MediaError, divided, open_video, rotation_turns
 from pipeline.ingest.sandbox import heartbeat
 
 if TYPE_CHECKING:
@@ -48,7 +48,8 @@ def frames_at(
     Raises:
         MediaError: as `open_video`, or `no_frames`.
     """
-    if not _declares_plausible_length(path):
+    num_declared, first_us = _declared(path)
+    if num_declared > os.path.getsize(path):  # decord allocates memory for all of them
         return np.stack(_reduced(_decoded_at(path, times_us), box, displayed, size))
     decord = _load_decord()
     try:
@@ -56,7 +57,7 @@ def frames_at(
         starts_s = reader.get_frame_timestamp(range(len(reader)))[:, 0]
         if np.unique(starts_s).size < starts_s.size:
             raise RuntimeError("decord gives no times, as for MPEG program streams")
-        starts_us = np.round(starts_s * MICROSECONDS).astype(np.int64)
+        starts_us = first_us + np.round(starts_s * MICROSECONDS).astype(np.int64)
         order = np.argsort(starts_us, kind="stable")
         positions = np.searchsorted(starts_us[order], np.asarray(times_us) + TIME_SLACK_US, side="right") - 1
         wanted = order[np.clip(positions, 0, len(order) - 1)]
@@ -88,16 +89,18 @@ def _load_decord() -> ModuleType:
 CUDA_PACKAGES = "nvidia"
 
 
-def _declares_plausible_length(path: str) -> bool:
-    """Whether the header declares no more frames than the file has bytes, since decord allocates memory for all of
-    them.
+def _declared(path: str) -> tuple[int, int]:
+    """How many frames the header declares, and when the first is shown, in microseconds: decord counts from there.
 
     Raises:
         MediaError: as `open_video`.
     """
     container, stream = open_video(path)
     with container:
-        return stream.frames <= os.path.getsize(path)
+        if stream.start_time is None or stream.time_base is None:
+            return stream.frames, 0
+        unit = stream.time_base
+        return stream.frames, divided(stream.start_time * unit.numerator * MICROSECONDS, unit.denominator)
 
 
 def _decoded_at(path: str, times_us: Sequence[int]) -> Iterator[np.ndarray]:
