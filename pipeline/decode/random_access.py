@@ -60,7 +60,7 @@ def frames_at(
         starts_us = first_us + np.round(starts_s * MICROSECONDS).astype(np.int64)
         order = np.argsort(starts_us, kind="stable")
         positions = np.searchsorted(starts_us[order], np.asarray(times_us) + TIME_SLACK_US, side="right") - 1
-        wanted = order[np.clip(positions, 0, len(order) - 1)]
+        wanted = order[np.maximum(positions, 0)]
         unique, inverse = np.unique(wanted, return_inverse=True)
         frames = (_read_one(reader, int(index)) for index in unique)
         return np.stack(_reduced(frames, box, displayed, size))[inverse]

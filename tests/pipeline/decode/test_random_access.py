@@ -88,6 +88,13 @@ def test_frames_are_sought_and_what_lies_before_the_key_frame_is_not_decoded(
     assert [time_us for time_us, _ in decoded] == ([] if reader == "decord" else [200_000, 300_000, 400_000])
 
 
+def test_each_frame_that_is_read_counts_as_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, beats = write_greys(tmp_path / "greys.mp4"), []
+    monkeypatch.setattr(random_access, "heartbeat", lambda: beats.append(1))
+    assert shown_at(path, [0, TENTH_US, TENTH_US, 5 * TENTH_US]) == [0, 1, 1, 5]
+    assert len(beats) == 3
+
+
 def test_the_box_is_in_displayed_pixels_whatever_the_stored_ones_are(tmp_path: Path, reader: str) -> None:
     """Shown at 128 x 48, stored at 64 x 48: a bright box of 32 x 16 at (64, 8)."""
     picture = np.full((48, 128, 3), 20, np.uint8)
