@@ -71,6 +71,20 @@ def test_words_are_the_likeliest_of_the_whole_network_at_every_place(coca: Coca)
     assert words.cut
 
 
+def test_the_start_mark_is_no_choice_at_any_place() -> None:
+    model, _ = small_coca()
+    model.eval()
+    offered = []
+
+    def recorded(logits: torch.Tensor) -> int:
+        offered.append(logits[START].item())
+        return likeliest(logits)
+
+    with torch.inference_mode():
+        write(model, pooled(model, frame_tokens(model, PICTURES[:1])[:, None]), START, END, 3, [recorded])
+    assert offered == [-torch.inf] * 3
+
+
 def test_each_row_stops_at_its_own_end() -> None:
     """The end mark is made the likeliest after so many words, by the choice: rows are alone as they are in company."""
     model, _ = small_coca()

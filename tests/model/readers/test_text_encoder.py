@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from model.readers.clip import BUILTIN_FOLDER, load_clip
-from model.readers.text_encoder import TextEncoder, load_text_encoder
+from model.readers.text_encoder import TextEncoder, TransformersTextEncoder, load_text_encoder
 
 TEXTS = [
     "a red circle moves left",
@@ -150,6 +150,11 @@ def test_fingerprint_follows_the_weights(builtin: TextEncoder, t5: TextEncoder, 
     weights["ln_final.bias"] = weights["ln_final.bias"] + 1
     save_file(weights, tmp_path / "open_clip_model.safetensors")
     assert load_text_encoder(str(tmp_path)).fingerprint != builtin.fingerprint
+
+
+def test_the_fingerprint_of_a_model_of_transformers_covers_its_precision(t5: TextEncoder, t5_folder: Path) -> None:
+    assert load_text_encoder(str(t5_folder)).fingerprint == t5.fingerprint
+    assert TransformersTextEncoder(str(t5_folder), dtype="bfloat16").fingerprint != t5.fingerprint
 
 
 def test_card_is_not_part_of_the_fingerprint(builtin: TextEncoder, tmp_path: Path) -> None:
