@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from pipeline.caption.engine import Answer, Fault, Request, Sampling
 from schemas.structured_caption import StructuredCaption, to_json
 
-FINE, DEADLY, ENDLESS = (160, 120), (96, 160), (320, 64)
+FINE, DEADLY, ENDLESS, KILLED_ONCE = (160, 120), (96, 160), (320, 64), (304, 96)
 SILLY, REFUSED, REPEATED = (128, 128), (192, 108), (240, 96)
 """Sizes of clips in pixels, by what the engine makes of them."""
+KILLED = "REELMILL_TEST_KILLED"
+"""Environment variable with the file that tells that the captioner has been killed once."""
 REFUSAL = StructuredCaption(subject="I'm sorry, but I cannot describe this", action="as an AI language model")
 LOOP = StructuredCaption(subject="A dog", action="runs and runs and runs " * 20)
 GOOD = StructuredCaption(subject="A red circle", action="moves to the left")
@@ -29,6 +33,10 @@ class BreakingEngine:
         shapes = [_width_by_height(request) for request in requests]
         if any(shape < 0.8 for shape in shapes):
             os._exit(3)
+        killed = Path(os.environ[KILLED])
+        if any(2.8 < shape < 3.5 for shape in shapes) and not killed.exists():
+            killed.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
         if any(shape > 3.5 for shape in shapes):
             time.sleep(10_000)
         return [_answer(shape) for shape in shapes]
@@ -44,7 +52,7 @@ def _answer(shape: float) -> Answer:
         return Answer("Certainly! ```", num_tokens=4, cut=False)
     if 1.5 < shape < 2:
         return Answer(to_json(REFUSAL), num_tokens=30, cut=False)
-    if 2 < shape < 3:
+    if 2 < shape < 2.8:
         return Answer(to_json(LOOP), num_tokens=90, cut=False)
     return Answer(to_json(GOOD), num_tokens=20, cut=False)
 

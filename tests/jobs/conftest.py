@@ -1,7 +1,13 @@
-"""Data sets that jobs start from: one whose release is encoded, one whose clips are captioned, one of a single clip."""
+"""Data sets that jobs start from: a demo's, one that is captioned, one that is encoded, one of a single clip."""
 
+import contextlib
+import io
 import json
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -28,14 +34,20 @@ from schemas import CAPTIONS, CLIPS, LATENTS, RELEASES, TEXT, VIDEOS
 from schemas.identity import digest
 from schemas.recipe import Recipe
 from schemas.recipe.encode import EncodeConfig
+from schemas.structured_caption import StructuredCaption, to_json
 from schemas.tables.latents import text_id
 from tests.jobs.training.runs import SMALL
 from tests.jobs.training.runs import write_run as write_training_run
+from tests.pipeline.caption.serving import ScriptedServer, completion
+from tests.ray_cluster import ROOT, RayCluster
 
 MakeRow = Callable[..., dict[str, Any]]
 SHAPES_THW = ((9, 64, 96), (5, 96, 64), (1, 64, 64), (9, 64, 96))
 FPS = 8.0
 NUM_CAPTIONED, NUM_FRAMES = 10, 16
+FIRST_PART_TIMEOUT_S = 240.0
+DEMO_STEPS = 3
+SUBMIT_TIMEOUT_S = 400.0
 CAPTIONED = """
 name = "drawn"
 [overlay_text]
@@ -43,14 +55,37 @@ enabled = false
 [embedding]
 model = "none"
 [caption]
+backend = "openai"
+checkpoint = "scripted"
+url = "{url}"
 batch_clips = 2
 [caption_rules.min_words]
 column = "num_words"
 min = 3
 reason = "caption_too_short"
 """
-"""The recipe of the captioned data set: several batches of captions, and nothing that takes long before them."""
+"""The recipe of the captioned data set: several batches of captions, and nothing that takes long."""
 DrawVideo = Callable[..., None]
+
+
+@dataclass(frozen=True)
+class DemoRun:
+    """What `reelmill demo` has made of the synthetic corpus, after a first run that was killed."""
+
+    out: Path
+    printed: str
+    num_before_kill: int
+    """Videos that the killed run had written."""
+
+    @property
+    def dataset(self) -> Dataset:
+        return Dataset(str(self.out / "dataset"))
+
+    @property
+    def curate(self) -> list[str]:
+        """The command that made the data set."""
+        inputs = self.out / "corpus" / "inputs.jsonl"
+        return ["curate", str(inputs), "--out", self.dataset.location, "--recipe", "demo"]
 
 
 @dataclass(frozen=True)
@@ -188,24 +223,80 @@ def draw_video() -> DrawVideo:
 
 
 @pytest.fixture(scope="session")
-def captioned_once(two_cpus: str, draw_video: DrawVideo, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `videos`, of one clip each, `recipe.toml`, and `ds`: what `reelmill curate` makes of them."""
+def demo_run(
+    two_cpus: str, ray_cluster: RayCluster, drawn_corpus: Path, tmp_path_factory: pytest.TempPathFactory
+) -> DemoRun:
+    """The whole chain over the synthetic corpus, which is there already: curation killed halfway, then the demo."""
+    run = DemoRun(tmp_path_factory.mktemp("demo"), "", 0)
+    (run.out / "corpus").symlink_to(drawn_corpus)
+    num_before_kill = _killed_after_the_first_part(run, ray_cluster)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert main(["demo", "--out", str(run.out), "--steps", str(DEMO_STEPS)]) == 0
+    return DemoRun(run.out, printed.getvalue(), num_before_kill)
+
+
+def _killed_after_the_first_part(run: DemoRun, cluster: RayCluster) -> int:
+    """Curate until the first videos are written; returns how many are when the job has been killed."""
+    command = [sys.executable, "-m", "jobs.cli", *run.curate]
+    job = subprocess.Popen(command, cwd=ROOT, env=cluster.job_environment)
+    deadline_s = time.monotonic() + FIRST_PART_TIMEOUT_S
+    while not run.dataset.exists():
+        assert job.poll() is None
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    job.send_signal(signal.SIGKILL)
+    job.wait()
+    time.sleep(1)  # the cluster ends the dead job's tasks
+    return run.dataset.read(VIDEOS).num_rows
+
+
+@pytest.fixture(scope="session")
+def captioned_once(
+    ray_cluster: RayCluster, draw_video: DrawVideo, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Path, str]]:
+    """A folder with `videos`, of one clip each, `recipe.toml`, and `ds`: what a submitted `reelmill curate` makes of
+    them; and what the submission printed.
+
+    Captions come from a server that says of each clip what only its frames decide.
+    """
     folder = tmp_path_factory.mktemp("captioned")
     (folder / "videos").mkdir()
-    (folder / "recipe.toml").write_text(CAPTIONED)
     for seed in range(NUM_CAPTIONED):
         draw_video(folder / "videos" / f"{seed:02}.mp4", seed)
-    assert main(_curate(folder, folder / "ds")) == 0
-    return folder
+    with ScriptedServer(lambda asked, before: (200, completion(_said_of(asked)))).listening() as url:
+        (folder / "recipe.toml").write_text(CAPTIONED.format(url=url))
+        done = submit(ray_cluster, *_curate(folder, folder / "ds"))
+        assert done.returncode == 0, done.stdout + done.stderr
+        yield folder, done.stdout
+
+
+def _said_of(asked: str) -> str:
+    return to_json(StructuredCaption(subject=f"Ring number {asked[:12]}", action="moves to the left"))
+
+
+def submit(cluster: RayCluster, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command on the cluster as a person would who sits elsewhere."""
+    command = [sys.executable, "-m", "jobs.submit", "--address", cluster.dashboard, "--", *words]
+    return subprocess.run(
+        command,
+        env=cluster.environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=SUBMIT_TIMEOUT_S,
+        check=False,
+    )
 
 
 @pytest.fixture
-def captioned(captioned_once: Path, tmp_path: Path) -> Iterator[Captioned]:
+def captioned(captioned_once: tuple[Path, str], two_cpus: str, tmp_path: Path) -> Iterator[Captioned]:
     """A copy of the captioned data set for one test, which may change the videos too: they are put back afterwards."""
-    videos, kept = captioned_once / "videos", tmp_path / "kept"
+    folder, _ = captioned_once
+    videos, kept = folder / "videos", tmp_path / "kept"
     shutil.copytree(videos, kept)
-    shutil.copytree(captioned_once / "ds", tmp_path / "ds")
-    yield Captioned(Dataset(str(tmp_path / "ds")), sorted(videos.iterdir()), _curate(captioned_once, tmp_path / "ds"))
+    shutil.copytree(folder / "ds", tmp_path / "ds")
+    yield Captioned(Dataset(str(tmp_path / "ds")), sorted(videos.iterdir()), _curate(folder, tmp_path / "ds"))
     shutil.copytree(kept, videos, dirs_exist_ok=True)
 
 

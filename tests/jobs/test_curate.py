@@ -1,13 +1,9 @@
-"""The curate job on a cluster of two logical CPUs: tables that add up, nothing done twice, and kill -9 halfway."""
+"""The curate job on two logical CPUs, killed once and continued: tables that add up, and nothing done twice."""
 
 from __future__ import annotations
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,46 +13,27 @@ import pytest
 
 from jobs.cli import main
 from model.builtin import BUILTIN_CAPTIONER
+from pipeline.scan.scan import ScannedVideo
 from pipeline.store.dataset import TEMPORARY, Dataset
 from pipeline.store.views import connect
 from pipeline.synthetic.truth import Truth
 from schemas import CAPTIONS, CLIPS, EMBEDDINGS, VIDEOS
 from schemas.columns import Table
 from schemas.tables.measures import STREAM_MEASURES
-from tests.ray_cluster import ROOT, RayCluster
+from tests.jobs.conftest import DemoRun
 
-SETTINGS = ["--recipe", "demo", "--set", "caption.backend=none", "--set", "embedding.model=none"]
-KILL_TIMEOUT_S = 240
-INTERRUPTED = (
-    "00_cuts.mp4",
-    "02_fade.mkv",
-    "07_rotated.mp4",
-    "copy_exact.mp4",
-    "cut_short.webm",
-    "empty.mp4",
-    "image.png",
-)
-SMALL = ("05_blink.mp4", "12_single.webm", "image.png")
-NO_CAPTIONS = ["--recipe", "demo", "--set", "caption.backend=none"]
+AGED = ("05_blink.mp4", "12_single.webm")
 OLDER, UNTOUCHED = "a fingerprint of older code", 0.777
 
 
-def sorted_rows(dataset: Dataset, table: Table) -> list[dict[str, Any]]:
-    """All rows in the order of their keys."""
-    return sorted(dataset.read(table).to_pylist(), key=lambda row: repr(table.key_of(row)))
+def sorted_rows(table: Table, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As they are read from the table, in the order of their keys."""
+    return sorted(table.encode(rows).to_pylist(), key=lambda row: repr(table.key_of(row)))
 
 
-@pytest.fixture(scope="module")
-def inputs(drawn_corpus: Path) -> str:
-    return str(drawn_corpus / "inputs.jsonl")
-
-
-@pytest.fixture(scope="module")
-def curated(inputs: str, two_cpus: str, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    """The synthetic corpus, curated without interruption."""
-    dataset = Dataset(str(tmp_path_factory.mktemp("curated") / "ds"))
-    assert main(["curate", inputs, "--out", dataset.location, *SETTINGS]) == 0
-    return dataset
+@pytest.fixture
+def curated(demo_run: DemoRun) -> Dataset:
+    return demo_run.dataset
 
 
 def test_every_input_is_a_row_and_the_tables_add_up(curated: Dataset, drawn_corpus: Path) -> None:
@@ -69,33 +46,49 @@ def test_every_input_is_a_row_and_the_tables_add_up(curated: Dataset, drawn_corp
     assert set(dict(counts)) == {"pending", "rejected"}
     statuses = connect(curated).execute("select status, count(*) from clips group by 1").fetchall()
     assert set(dict(statuses)) == {"kept", "rejected"}
-    (run,) = curated.runs()
+    killed, run = curated.runs()[:2]
+    assert killed["state"] == "running"
     funnel = run["funnel"]
     assert (run["state"], funnel["videos in"]) == ("done", len(truth.videos))
     assert funnel["videos in"] == funnel["videos probed"] + funnel["videos failed"]
     assert funnel["clips"] == funnel["clips kept"] + funnel["clips rejected"] + funnel["clips failed"]
     assert run["recipe"]["name"] == "demo"
-    assert run["stages"]["scan"]["rows"] == len(truth.videos)
-    assert run["stages"]["scan"]["num_bytes"] == sum(row["file_bytes"] for row in rows.values())
 
 
-def test_keys_are_there_once(curated: Dataset) -> None:
-    for table in (VIDEOS, CLIPS):
-        assert len(curated.keys(table)) == curated.read(table).num_rows > 0
+def test_a_killed_run_is_continued_to_what_one_pass_over_each_video_gives(
+    demo_run: DemoRun, scanned_corpus: dict[str, ScannedVideo]
+) -> None:
+    """The second job scans what the first had not written; each row is there once, as the pure scan makes it."""
+    dataset, before = demo_run.dataset, demo_run.num_before_kill
+    assert 0 < before < len(scanned_corpus)
+    whole = {
+        VIDEOS: [scanned.video for scanned in scanned_corpus.values()],
+        CLIPS: [clip for scanned in scanned_corpus.values() for clip in scanned.clips],
+    }
+    for table, expected in whole.items():
+        found = dataset.read(table)
+        assert found.num_rows == len(dataset.keys(table)) > 0
+        assert sorted_rows(table, found.to_pylist()) == sorted_rows(table, expected)
+    scan = dataset.runs()[1]["stages"]["scan"]
+    written_later = dataset.read(VIDEOS).num_rows - before
+    assert scan["rows"] == written_later
+    assert not [path for path in Path(dataset.location).rglob("*") if TEMPORARY in path.name]
 
 
 def test_the_same_again_does_nothing(
-    curated: Dataset, inputs: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    demo_run: DemoRun, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("work was started")
 
-    before = {path: path.stat().st_mtime_ns for path in Path(curated.location).rglob("*")}
+    location = Path(demo_run.dataset.location)
+    before = {path: path.stat().st_mtime_ns for path in location.rglob("*")}
     monkeypatch.setattr("pipeline.ray_graphs.cluster.connect", refuse)
-    assert main(["curate", inputs, "--out", curated.location, *SETTINGS, "--json"]) == 0
+    assert main([*demo_run.curate, "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["inputs_done_before"] == summary["inputs"] == summary["funnel"]["videos in"]
-    assert {path: path.stat().st_mtime_ns for path in Path(curated.location).rglob("*")} == before
+    assert summary["stages"] == {}
+    assert {path: path.stat().st_mtime_ns for path in location.rglob("*")} == before
 
 
 def test_text_over_the_picture_and_edited_copies_are_rejected(curated: Dataset, drawn_corpus: Path) -> None:
@@ -118,48 +111,50 @@ def test_text_over_the_picture_and_edited_copies_are_rejected(curated: Dataset, 
     assert doubled <= {"00_cuts.mp4", "copy_reencoded.webm", "copy_retouched.mkv"}
 
 
-def test_another_split_wants_another_data_set(
-    curated: Dataset, inputs: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    changed = ["curate", inputs, "--out", curated.location, *SETTINGS, "--set", "split.max_clip_s=9"]
-    assert main(changed) == 2
+def test_every_kept_clip_has_a_caption_and_an_embedding_once(curated: Dataset) -> None:
+    captions, points = curated.read(CAPTIONS).to_pylist(), curated.read(EMBEDDINGS).to_pylist()
+    reasons = dict(connect(curated).execute("select clip_id, reasons from clips").fetchall())
+    kept = {clip_id for clip_id, found in reasons.items() if not found}
+    assert sorted(row["clip_id"] for row in captions) == sorted(kept)
+    embedded = {row["clip_id"] for row in points}
+    assert len(points) == len(embedded)
+    found_later = [set(reasons[clip_id]) for clip_id in embedded - kept]
+    assert embedded > kept
+    assert set().union(*found_later) == {"duplicate", "overlay_text"}
+    for row in captions:
+        assert row["captioner_name"] == BUILTIN_CAPTIONER
+        assert row["status"] == "ok", row
+        assert row["num_words"] == len(row["detailed"].split()) > 3
+        assert -1 <= row["text_video_similarity"] <= 1
+    assert [np.linalg.norm(row["embedding"]) for row in points] == pytest.approx([1.0] * len(points), abs=1e-4)
+
+
+def test_another_split_wants_another_data_set(demo_run: DemoRun, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*demo_run.curate, "--set", "split.max_clip_s=9"]) == 2
     assert "split.max_clip_s = 60.0, not 9.0; use another --out" in capsys.readouterr().err
 
 
-@pytest.fixture(scope="module")
-def scanned_once(drawn_corpus: Path, two_cpus: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first two of the small inputs, one of them kept, without captions."""
-    folder = tmp_path_factory.mktemp("small") / "ds"
-    assert main(["curate", *small_inputs(drawn_corpus)[:2], "--out", str(folder), *NO_CAPTIONS]) == 0
-    return folder
-
-
-@pytest.fixture
-def small(scanned_once: Path, tmp_path: Path) -> Dataset:
-    return Dataset(str(shutil.copytree(scanned_once, tmp_path / "ds")))
-
-
-def small_inputs(corpus: Path) -> list[str]:
-    return [str(corpus / "videos" / name) for name in SMALL]
-
-
 def test_a_measure_whose_code_has_changed_is_taken_again_without_touching_the_others(
-    small: Dataset, drawn_corpus: Path
+    demo_run: DemoRun, tmp_path: Path
 ) -> None:
-    """All scores of the clips are made wrong, and some are marked as older code's: only those are taken again."""
-    truth = {row["clip_id"]: row["motion_px_s"] for row in small.read(CLIPS).to_pylist()}
-    aged = [as_older_code_left_it(row) for row in small.read(CLIPS).to_pylist()]
-    for path in small.part_files(CLIPS.folder):
+    """Scores of two videos' clips are made wrong, and some marked as older code's: only those are taken again."""
+    dataset = Dataset(str(shutil.copytree(demo_run.dataset.location, tmp_path / "ds")))
+    rows = dataset.read(CLIPS).to_pylist()
+    truth = {row["clip_id"]: row["motion_px_s"] for row in rows if Path(row["uri"]).name in AGED}
+    for path in dataset.part_files(CLIPS.folder):
         Path(path).unlink()
-    small.write_part(CLIPS, aged)
-    before = parts(small)
-    assert main(["curate", *small_inputs(drawn_corpus)[:2], "--out", small.location, *NO_CAPTIONS]) == 0
-    assert {path: parts(small).get(path) for path in before} == before
-    assert {name for name in STREAM_MEASURES if small.part_files(f"measures/{name}")} == {"motion", "camera"}
-    found = connect(small).execute("select clip_id, motion_px_s, brightness from clips").fetchall()
-    assert {clip_id: (motion, brightness) for clip_id, motion, brightness in found} == {
-        clip_id: (motion, pytest.approx(UNTOUCHED)) for clip_id, motion in truth.items()
-    }
+    dataset.write_part(CLIPS, [as_older_code_left_it(row) if row["clip_id"] in truth else row for row in rows])
+    before = parts(dataset)
+    assert main(["curate", demo_run.curate[1], "--out", dataset.location, "--recipe", "demo"]) == 0
+    assert {path: parts(dataset).get(path) for path in before} == before
+    assert {name for name in STREAM_MEASURES if dataset.part_files(f"measures/{name}")} == {"motion", "camera"}
+    assert set(dataset.read(CAPTIONS)["clip_id"].to_pylist()) == set(
+        demo_run.dataset.read(CAPTIONS)["clip_id"].to_pylist()
+    )
+    found = connect(dataset).execute("select clip_id, motion_px_s, brightness from clips").fetchall()
+    aged = {clip_id: (motion, brightness) for clip_id, motion, brightness in found if clip_id in truth}
+    assert aged == {clip_id: (motion, pytest.approx(UNTOUCHED)) for clip_id, motion in truth.items()}
+    assert len(truth) >= 2
 
 
 def as_older_code_left_it(row: dict[str, Any]) -> dict[str, Any]:
@@ -169,71 +164,3 @@ def as_older_code_left_it(row: dict[str, Any]) -> dict[str, Any]:
 
 def parts(dataset: Dataset) -> dict[str, bytes]:
     return {path: Path(path).read_bytes() for path in dataset.part_files("")}
-
-
-def test_a_killed_run_is_continued_to_the_same_tables(
-    curated: Dataset, drawn_corpus: Path, ray_cluster: RayCluster, tmp_path: Path
-) -> None:
-    dataset, some = Dataset(str(tmp_path / "ds")), tmp_path / "some.jsonl"
-    lines = (drawn_corpus / "inputs.jsonl").read_text().splitlines()
-    some.write_text("\n".join(line for line in lines if Path(json.loads(line)["uri"]).name in INTERRUPTED))
-    command = ["curate", str(some), "--out", dataset.location, *SETTINGS]
-    job = subprocess.Popen([sys.executable, "-m", "jobs.cli", *command], cwd=ROOT, env=ray_cluster.job_environment)
-    deadline_s = time.monotonic() + KILL_TIMEOUT_S
-    while not dataset.exists():
-        assert job.poll() is None
-        assert time.monotonic() < deadline_s
-        time.sleep(0.01)
-    job.send_signal(signal.SIGKILL)
-    job.wait()
-    half = dataset.read(VIDEOS).num_rows
-    assert 0 < half < len(INTERRUPTED)
-    time.sleep(1)  # the cluster ends the dead job's tasks
-    assert main(command) == 0
-    for table in (VIDEOS, CLIPS):
-        whole = sorted_rows(curated, table)
-        assert sorted_rows(dataset, table) == [row for row in whole if Path(row["uri"]).name in INTERRUPTED]
-        assert len(dataset.keys(table)) == dataset.read(table).num_rows
-    assert [run["state"] for run in dataset.runs()] == ["running", "done"]
-    assert not [path for path in Path(dataset.location).rglob("*") if TEMPORARY in path.name]
-
-
-def test_a_new_input_is_read_alone_and_every_kept_clip_gets_a_caption_and_an_embedding_once(
-    small: Dataset, drawn_corpus: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """What an earlier run kept without captions is captioned now, and is not read again."""
-    command = ["curate", *small_inputs(drawn_corpus), "--out", small.location, "--recipe", "demo"]
-    before = small.part_files("videos")
-    assert main(command) == 0
-    assert set(before) < set(small.part_files("videos"))
-    captions, points = small.read(CAPTIONS).to_pylist(), small.read(EMBEDDINGS).to_pylist()
-    kept = {clip_id for (clip_id,) in connect(small).execute("select clip_id from kept").fetchall()}
-    assert {row["clip_id"] for row in captions} == {row["clip_id"] for row in points} == kept
-    assert len(captions) == len(points) == len(kept) == 2
-    for row in captions:
-        assert row["captioner_name"] == BUILTIN_CAPTIONER
-        assert row["status"] == "ok", row
-        assert row["num_words"] == len(row["detailed"].split()) > 3
-        assert -1 <= row["text_video_similarity"] <= 1
-    assert [np.linalg.norm(row["embedding"]) for row in points] == pytest.approx([1.0, 1.0], abs=1e-4)
-    runs = small.runs()
-    assert [run["stages"]["scan"]["rows"] for run in runs] == [2, 1]
-    assert [run["stages"]["clip measures"]["rows"] for run in runs] == [1, 1]
-    assert [run["stages"].get("caption", {"rows": 0})["rows"] for run in runs] == [0, 2]
-    capsys.readouterr()
-    assert main([*command, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["stages"] == {}
-    _recaption(small, kept, capsys)
-
-
-def _recaption(dataset: Dataset, kept: set[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Other settings make other captions beside the old ones; the same settings make none."""
-    again = ["recaption", dataset.location, "--set", "caption.max_new_tokens=180", "--json"]
-    for num_captioned in (len(kept), 0):
-        assert main(again) == 0
-        summary = json.loads(capsys.readouterr().out)
-        assert summary["captioned"] == num_captioned
-        assert "scan" not in summary["stages"]
-    rows = dataset.read(CAPTIONS).to_pylist()
-    assert len({row["captioner"] for row in rows}) == 2
-    assert len(rows) == 2 * len(kept)

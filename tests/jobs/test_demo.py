@@ -1,4 +1,4 @@
-"""`reelmill demo` in its smallest form: the whole chain, from videos that it draws to a sampled one and a page."""
+"""`reelmill demo`: the whole chain, from synthetic videos to a sampled one and a page."""
 
 from __future__ import annotations
 
@@ -8,32 +8,43 @@ import av
 import pytest
 
 from jobs.cli import main
-from pipeline.store.dataset import Dataset
 from pipeline.store.views import funnel
 from pipeline.synthetic.truth import Truth
+from tests.jobs.conftest import DemoRun
 
-STEPS = 3
 
-
-def test_the_demo_ends_with_a_funnel_a_sampled_video_and_a_page(
-    two_cpus: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "demo"
-    assert main(["demo", "--out", str(out), "--videos", "1", "--steps", str(STEPS)]) == 0
-    printed = capsys.readouterr().out
+def test_the_demo_ends_with_a_funnel_a_sampled_video_and_a_page(demo_run: DemoRun) -> None:
+    printed = demo_run.printed
     for job in ("curate", "release", "encode", "train", "sample", "report"):
         assert f"reelmill {job} " in printed
-    counts, truth = funnel(Dataset(str(out / "dataset"))), Truth.load(out / "corpus" / "truth.json")
+    counts, truth = funnel(demo_run.dataset), Truth.load(demo_run.out / "corpus" / "truth.json")
     assert counts["videos in"] == len(truth.videos)
     assert counts["trainable"] == counts["clips kept"] > 0
     for name in ("videos in", "trainable"):
         assert any(name in line and f" {counts[name]} " in line for line in printed.splitlines()), name
     assert "training loss: " in printed
 
-    with av.open(str(out / "sample.mp4")) as container:
+    with av.open(str(demo_run.out / "sample.mp4")) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert (len(frames), frames[0].shape) == (16, (64, 96, 3))
-    page = (out / "report.html").read_text()
+    page = (demo_run.out / "report.html").read_text()
     assert "data:video/mp4;base64," in page
     assert "overlay_text" in page
     assert page.rstrip().endswith("</html>")
+
+
+def test_a_demo_draws_its_videos_first_and_ends_with_the_first_job_that_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[list[str]] = []
+
+    def fail(words: list[str]) -> int:
+        begun.append(words)
+        return 7
+
+    monkeypatch.setattr("jobs.demo.main", fail)
+    assert main(["demo", "--out", str(tmp_path), "--videos", "1"]) == 7
+    inputs = tmp_path / "corpus" / "inputs.jsonl"
+    assert begun == [["curate", str(inputs), "--out", str(tmp_path / "dataset"), "--recipe", "demo"]]
+    drawn = Truth.load(tmp_path / "corpus" / "truth.json").videos
+    assert sorted(path.name for path in (tmp_path / "corpus" / "videos").iterdir()) == sorted(v.file for v in drawn)

@@ -1,4 +1,4 @@
-"""The encode job: two released clips through its graphs are what the pure functions make of them, and are made once."""
+"""The encode job: what its graphs store is what the pure functions make of a clip and a text, and is made once."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ import numpy as np
 import pytest
 
 from jobs.cli import main
+from jobs.demo import RELEASE
 from model.codec.causal import load_autoencoder
 from model.readers.text_encoder import load_text_encoder
+from pipeline.caption.source_text import title_of
 from pipeline.encode.latents import LatentEncoder, read_planned
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from schemas import LATENTS, TEXT
-from schemas.recipe.encode import EncodeConfig
-from tests.jobs.conftest import Captioned
+from schemas.recipe import load_recipe
+from tests.jobs.conftest import DemoRun
 
-NUM_RELEASED = 2
+NUM_COMPARED = 3
 ROUNDING = 2e-2
 """Latents and token states are of the order of 1 and stored as float16; threads add up in another order."""
 
@@ -28,34 +30,32 @@ def stored(row: dict[str, Any]) -> np.ndarray:
     return np.frombuffer(row["data"], row["dtype"]).reshape(row["shape"])
 
 
-def test_released_clips_and_texts_are_encoded_as_by_the_pure_functions(
-    captioned: Captioned, capsys: pytest.CaptureFixture[str]
-) -> None:
-    dataset, config = captioned.dataset, EncodeConfig()
-    uris = ", ".join(f"'{path}'" for path in captioned.videos[:NUM_RELEASED])
-    assert main(["release", dataset.location, "two", "--where", f"uri in ({uris})"]) == 0
-    encode = ["encode", dataset.location, "--release", "two", "--json"]
+def test_released_clips_and_texts_are_encoded_as_by_the_pure_functions(demo_run: DemoRun) -> None:
+    released = releases.read(demo_run.dataset, RELEASE).clips.to_pylist()
+    _compare_latents(demo_run.dataset, released)
+    _compare_texts(demo_run.dataset, released)
+
+
+def test_what_is_encoded_is_not_encoded_again(demo_run: DemoRun, capsys: pytest.CaptureFixture[str]) -> None:
+    (first,) = [run for run in demo_run.dataset.runs() if run["job"] == "encode"]
+    num_released = releases.read(demo_run.dataset, RELEASE).clips.num_rows
+    assert {name: first["stages"][name]["rows"] for name in ("latents", "frames")} == dict.fromkeys(
+        ("latents", "frames"), num_released
+    )
     capsys.readouterr()
-    assert main(encode) == 0
-    summary = json.loads(capsys.readouterr().out)
-    assert (summary["latents"], summary["encoded_now"], summary["failed"]) == (NUM_RELEASED, NUM_RELEASED, 0)
-    _compare_latents(dataset, config.autoencoder)
-    _compare_texts(dataset, config.text_encoder)
-
-    before = {name: stage["rows"] for name, stage in summary["stages"].items()}
-    assert before["latents"] == before["frames"] == NUM_RELEASED
-    assert main(encode) == 0
+    assert main(["encode", demo_run.dataset.location, "--release", RELEASE, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
-    assert (again["encoded_now"], again["stages"]) == (0, {})
+    assert (again["latents"], again["encoded_now"], again["failed"], again["stages"]) == (num_released, 0, 0, {})
 
 
-def _compare_latents(dataset: Dataset, autoencoder: str) -> None:
-    config, encoder = EncodeConfig(), LatentEncoder(autoencoder)
-    released = {row["clip_id"]: row for row in releases.read(dataset, "two").clips.to_pylist()}
-    rows = dataset.read(LATENTS.within(load_autoencoder(autoencoder).fingerprint)).to_pylist()
-    assert {row["clip_id"] for row in rows} == released.keys()
-    for row in rows:
-        sampled = read_planned(released[row["clip_id"]], config)
+def _compare_latents(dataset: Dataset, released: list[dict[str, Any]]) -> None:
+    config = load_recipe("demo").encode
+    encoder = LatentEncoder(config.autoencoder)
+    clips = {row["clip_id"]: row for row in released}
+    rows = dataset.read(LATENTS.within(load_autoencoder(config.autoencoder).fingerprint)).to_pylist()
+    assert {row["clip_id"] for row in rows} == clips.keys()
+    for row in sorted(rows, key=lambda row: row["clip_id"])[:NUM_COMPARED]:
+        sampled = read_planned(clips[row["clip_id"]], config)
         assert sampled.failure is None
         assert (row["status"], row["transform"], row["fps"]) == ("ok", config.transform, config.fps)
         expected = encoder(sampled.frames)
@@ -64,12 +64,13 @@ def _compare_latents(dataset: Dataset, autoencoder: str) -> None:
         np.testing.assert_allclose(stored(row), expected, atol=ROUNDING)
 
 
-def _compare_texts(dataset: Dataset, text_encoder: str) -> None:
-    encoder = load_text_encoder(text_encoder)
-    clips = releases.read(dataset, "two").clips.to_pylist()
+def _compare_texts(dataset: Dataset, released: list[dict[str, Any]]) -> None:
+    encoder = load_text_encoder(load_recipe("demo").encode.text_encoder)
     rows = {row["text"]: row for row in dataset.read(TEXT.within(encoder.fingerprint)).to_pylist()}
-    assert rows.keys() == {"", *(row[name] for row in clips for name in ("short", "medium", "detailed"))}
-    for text, expected in zip(rows, encoder.encode(list(rows)), strict=True):
+    written = {"", *(row[name] for row in released for name in ("short", "medium", "detailed"))}
+    assert rows.keys() == written | {title for row in released if (title := title_of(row["source"]))}
+    texts = sorted(rows)[:: len(rows) // NUM_COMPARED]
+    for text, expected in zip(texts, encoder.encode(texts), strict=True):
         np.testing.assert_allclose(stored(rows[text]), expected, atol=ROUNDING)
 
 

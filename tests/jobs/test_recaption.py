@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
 from schemas import CAPTIONS, CLIPS, VIDEOS
 from schemas.columns import Table
-from tests.jobs.conftest import Captioned, DrawVideo
+from tests.jobs.conftest import NUM_CAPTIONED, Captioned, DrawVideo
 
 
 def blank(paths: Sequence[Path]) -> None:
@@ -96,3 +97,19 @@ def _lose_captions(dataset: Dataset, clip_ids: set[str]) -> dict[str, bytes]:
         Path(path).unlink()
     dataset.write_part(CAPTIONS, [row for row in rows if row["clip_id"] not in clip_ids])
     return parts(dataset)
+
+
+def test_other_settings_make_other_captions_beside_the_old_ones_once(
+    captioned: Captioned, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = captioned.dataset
+    again = ["recaption", dataset.location, "--set", "caption.max_new_tokens=180", "--json"]
+    for num_captioned in (NUM_CAPTIONED, 0):
+        capsys.readouterr()
+        assert main(again) == 0
+        summary = json.loads(capsys.readouterr().out)
+        assert summary["captioned"] == num_captioned
+        assert "scan" not in summary["stages"]
+    rows = dataset.read(CAPTIONS).to_pylist()
+    assert sorted(Counter(row["captioner"] for row in rows).values()) == [NUM_CAPTIONED] * 2
+    assert sorted(Counter(row["clip_id"] for row in rows).values()) == [2] * NUM_CAPTIONED

@@ -18,6 +18,7 @@ from model.builtin import BUILTIN
 from pipeline.caption.backends.catalogue import load_engine
 from pipeline.caption.backends.checkpoints import BUILTIN_FOLDER
 from pipeline.caption.backends.vllm_engine import VllmEngine
+from schemas.identity import digest
 from schemas.recipe.engine import EngineSettings
 
 VLLM_OPTIONS = {
@@ -96,7 +97,10 @@ async def _wait(task: asyncio.Task[None]) -> None:
 
 
 class ScriptedServer:
-    """Chat completions answered by a function of the question asked and of how often it has been asked before."""
+    """Chat completions answered by a function of the question asked and of how often it has been asked before.
+
+    The question is the last message's text; of a message with pictures, a digest of all its parts.
+    """
 
     def __init__(self, reply: Callable[[str, int], Reply]) -> None:
         self.reply = reply
@@ -107,11 +111,12 @@ class ScriptedServer:
         self.lock = threading.Lock()
 
     def answer(self, body: dict) -> Reply:
-        question = body["messages"][-1]["content"]
+        content = body["messages"][-1]["content"]
+        question = content if isinstance(content, str) else digest(content)
         with self.lock:
             self.bodies.append(body)
-            before = self.asked.get(question if isinstance(question, str) else "", 0)
-            self.asked[question if isinstance(question, str) else ""] = before + 1
+            before = self.asked.get(question, 0)
+            self.asked[question] = before + 1
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
         try:
