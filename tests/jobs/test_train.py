@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobs.cli import run_job
-from jobs.training import run
+from jobs.training import ray_trainer, run
 from jobs.training.run import prepare
 from jobs.training.run_config import write_run_config
 from model.training import checkpoints
@@ -17,6 +17,16 @@ from tests.jobs.training.runs import SMALL, logged, write_run
 
 SETTINGS = ["train.steps=4", "train.model.width=32", "train.model.depth=1", "train.model.num_heads=2"]
 """Of a finished run of the transformer in `runs`."""
+
+
+@pytest.fixture(autouse=True)
+def no_training(monkeypatch) -> None:
+    """What should be refused or is finished must not start Ray, even where the code is wrong."""
+
+    def train(*_: object) -> None:
+        raise AssertionError("a training was started")
+
+    monkeypatch.setattr(ray_trainer, "train_with_ray", train)
 
 
 def train_again(dataset: Dataset, run_dir: Path) -> int:
