@@ -6,6 +6,7 @@ import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from types import ModuleType
 
 import av
 import numpy as np
@@ -197,6 +198,18 @@ def test_random_access_equals_one_pass_in_every_container(whole_files: list[Path
             assert int(np.argmin(errors)) == index, path.name
             assert errors[index] < MAX_CONVERSION_ERROR, path.name
     assert num_kinds >= 25
+
+
+@pytest.mark.parametrize("found", [None, ModuleType("nvidia")])
+def test_packages_that_decord_must_not_see_are_as_before_once_it_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, found: ModuleType | None
+) -> None:
+    monkeypatch.setitem(sys.modules, "nvidia", found or ModuleType("nvidia"))
+    if found is None:
+        del sys.modules["nvidia"]
+    random_access._load_decord.__wrapped__()
+    assert sys.modules.get("nvidia") is found
+    assert ("nvidia" in sys.modules) is (found is not None)
 
 
 def test_random_access_leaves_matrix_products_to_torch() -> None:
