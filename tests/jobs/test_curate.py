@@ -120,7 +120,7 @@ def test_every_kept_clip_has_a_caption_and_an_embedding_once(curated: Dataset) -
     assert len(points) == len(embedded)
     found_later = [set(reasons[clip_id]) for clip_id in embedded - kept]
     assert embedded > kept
-    assert set().union(*found_later) == {"duplicate", "overlay_text"}
+    assert found_later.count({"overlay_text"}) == len(found_later)  # which is found in the same pass
     for row in captions:
         assert row["captioner_name"] == BUILTIN_CAPTIONER
         assert row["status"] == "ok", row
