@@ -49,9 +49,13 @@ def test_what_cannot_be_loaded_is_named(tmp_path):
     with pytest.raises(ValueError, match="does not hold the weights"):
         load_weights(tmp_path, nn.Linear(3, 2))
     save_model(tmp_path, nn.Linear(3, 2), {}, dtype=torch.float32)
-    for other in (nn.Linear(3, 4), nn.Linear(3, 2, bias=False)):
-        with pytest.raises(ValueError, match="does not hold the weights"):
-            load_weights(tmp_path, other)
+    with pytest.raises(ValueError, match="does not hold the weights"):
+        load_weights(tmp_path, nn.Linear(3, 4))
+    with pytest.raises(ValueError, match="Unexpected key"):
+        load_weights(tmp_path, nn.Linear(3, 2, bias=False))
+    save_model(tmp_path, nn.Linear(3, 2, bias=False), {}, dtype=torch.float32)
+    with pytest.raises(ValueError, match="Missing key"):
+        load_weights(tmp_path, nn.Linear(3, 2))
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path):
@@ -60,7 +64,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     with pytest.raises(TypeError):
         write_json(path, {"step": object()})
     assert read_json(path) == {"step": 1}
-    assert path.read_text().endswith("}\n")
+    assert path.read_text() == '{\n  "step": 1\n}\n'
     assert [p.name for p in tmp_path.iterdir()] == ["state.json"]
 
 

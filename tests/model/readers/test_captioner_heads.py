@@ -26,6 +26,7 @@ def test_tokens_belong_to_the_object_over_them():
 def test_a_disc_must_reach_the_inner_half_of_a_token():
     """The token's centre is 16 px from the object's, and its inner half begins 4 px nearer."""
     assert owners([[24.0, 8.0]], [12.5], (1, 1))[0] == [0]
+    assert owners([[24.0, 8.0]], [12.0], (1, 1))[0] == [-1]
     assert owners([[24.0, 8.0]], [11.5], (1, 1))[0] == [-1]
 
 
@@ -79,7 +80,7 @@ def test_the_loss_is_the_mean_of_questions_and_of_the_offsets_of_what_is_there()
 
 
 def test_a_question_without_any_answer_does_not_count():
-    labels = {"object": HERE, "shape": torch.full((1, 1, 3), NO_LABEL)}
+    labels = {"shape": torch.full((1, 1, 3), NO_LABEL), "object": HERE}
     loss, accuracy = heads_loss(ANSWERS, labels, OFFSETS)
     alone, _ = heads_loss(ANSWERS, {"object": HERE}, OFFSETS)
     torch.testing.assert_close(loss, alone)

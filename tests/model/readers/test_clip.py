@@ -5,10 +5,11 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from model.builtin import clip_folder
-from model.readers.clip import BUILTIN_FOLDER, load_clip, text_states
+from model.readers.clip import BUILTIN_FOLDER, _weights_digest, load_clip, text_states
 from model.readers.text_encoder import ClipTextEncoder
 
 TINY = {
@@ -51,6 +52,31 @@ def test_fingerprint_of_a_downloaded_model_follows_its_weights(tiny_name: str, t
     weights["logit_scale"] = weights["logit_scale"] + 1
     save_file(weights, tmp_path / "weights.safetensors")
     assert load_clip(tiny_name).fingerprint != before.fingerprint
+
+
+def test_equal_numbers_under_other_names_are_other_weights() -> None:
+    numbers = torch.arange(4.0)
+    first, second = (torch.nn.ParameterDict({name: numbers.clone()}) for name in ("first", "second"))
+    assert _weights_digest(first) != _weights_digest(second)
+    assert _weights_digest(first) == _weights_digest(torch.nn.ParameterDict({"first": numbers}))
+
+
+@pytest.mark.parametrize("name", ["no-such-architecture/openai", "ViT-B-32/no-such-tag", "ViT-B-32", "no-such-folder"])
+def test_a_name_that_is_neither_a_folder_nor_known_to_open_clip_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"'{name}' is no folder with .* and no open_clip ARCHITECTURE/TAG"):
+        load_clip(name)
+
+
+def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "open_clip_config.json").write_bytes((BUILTIN_FOLDER / "open_clip_config.json").read_bytes())
+    with pytest.raises(ValueError, match=f"'{tmp_path}' could not be loaded"):
+        load_clip(str(tmp_path))
+
+
+def test_a_picture_of_the_right_size_is_only_normalised() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    expected = (torch.from_numpy(pixels).permute(2, 0, 1) / 255 - 0.45) / 0.25
+    torch.testing.assert_close(load_clip("builtin").transform(Image.fromarray(pixels)), expected)
 
 
 def test_text_states_under_the_tokenizer_of_open_clip(tiny_name: str) -> None:

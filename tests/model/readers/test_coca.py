@@ -18,6 +18,7 @@ from model.readers.coca import (
     pooled,
     pooled_with_summary,
     sentences,
+    start_decoder,
     write,
 )
 from tests.model.readers.small_coca import save_small_coca, small_coca
@@ -71,20 +72,6 @@ def test_words_are_the_likeliest_of_the_whole_network_at_every_place(coca: Coca)
     assert words.cut
 
 
-def test_the_start_mark_is_no_choice_at_any_place() -> None:
-    model, _ = small_coca()
-    model.eval()
-    offered = []
-
-    def recorded(logits: torch.Tensor) -> int:
-        offered.append(logits[START].item())
-        return likeliest(logits)
-
-    with torch.inference_mode():
-        write(model, pooled(model, frame_tokens(model, PICTURES[:1])[:, None]), START, END, 3, [recorded])
-    assert offered == [-torch.inf] * 3
-
-
 def test_each_row_stops_at_its_own_end() -> None:
     """The end mark is made the likeliest after so many words, by the choice: rows are alone as they are in company."""
     model, _ = small_coca()
@@ -100,6 +87,36 @@ def test_each_row_stops_at_its_own_end() -> None:
         alone = [write(model, seen[i : i + 1], START, END, 9, [ending_after(n)])[0] for i, n in enumerate((4, 0, 20))]
     assert together == alone
     assert [(len(words.ids), words.cut) for words in together] == [(4, False), (0, False), (9, True)]
+
+
+def test_the_start_mark_is_never_said_again(coca: Coca) -> None:
+    scores: list[list[float]] = []
+
+    def least_likely(logits: torch.Tensor) -> int:
+        scores.append(logits.tolist())
+        return int(logits.nan_to_num(neginf=torch.inf).argmin())
+
+    coca.describe([frames(0)], 3, [least_likely])
+    assert [[word for word, score in enumerate(row) if score == -np.inf] for row in scores] == [[coca.start]] * 3
+
+
+def test_marks_are_not_read_out(coca: Coca) -> None:
+    words = [10, 20]
+    assert coca.decode([coca.start, *words, coca.end]) == coca.decode(words) != ""
+
+
+def test_a_model_without_a_decoder_is_refused() -> None:
+    with pytest.raises(ValueError, match="'builtin' is no CoCa"):
+        load_coca("builtin")
+
+
+def test_a_fresh_decoder_keeps_the_variance_of_what_it_projects() -> None:
+    """Over 32 channels the deviation is 1 / sqrt(32)."""
+    model, _ = small_coca()
+    torch.manual_seed(0)
+    start_decoder(model)
+    weight = model.get_parameter("text_decoder.text_projection").detach()
+    assert weight.std().item() == pytest.approx(32**-0.5, rel=0.05)
 
 
 def test_no_more_words_than_the_context_holds(coca: Coca) -> None:
