@@ -187,7 +187,6 @@ def save_captioner(net: Qwen2_5_VLForConditionalGeneration, tokenizer: Qwen2Toke
     half.to(torch.float16)
     half.load_state_dict({name: value.to(torch.float16) for name, value in net.state_dict().items()})
     half.config.dtype = torch.float16
-    half.generation_config.eos_token_id = token_id(tokenizer, END)
     half.generation_config.pad_token_id = token_id(tokenizer, PAD)
     half.generation_config.do_sample = False
     half.save_pretrained(folder)

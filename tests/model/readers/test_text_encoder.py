@@ -93,6 +93,36 @@ def test_any_text_has_finite_states(name: str, request: pytest.FixtureRequest) -
     assert encoder.encode([]) == []
 
 
+class Recorded(TextEncoder):
+    """A token a letter, whose state is the number of letters in its text; keeps the shape of every batch."""
+
+    dim, fingerprint = 1, "recorded"
+
+    def __init__(self, batch: int) -> None:
+        super().__init__("cpu", batch)
+        self.shapes: list[tuple[int, ...]] = []
+
+    def _tokens(self, texts: list[str]) -> list[list[int]]:
+        return [[ord(letter) for letter in text] for text in texts]
+
+    def _states(self, ids_BL: torch.Tensor, mask_BL: torch.Tensor) -> torch.Tensor:
+        self.shapes.append(tuple(ids_BL.shape))
+        return mask_BL.sum(dim=1)[:, None, None].expand(*ids_BL.shape, 1)
+
+
+def test_texts_of_like_length_share_a_batch_and_each_is_read_once() -> None:
+    encoder = Recorded(batch=2)
+    states = encoder.encode(["four", "a", "three", "to", "six"])
+    assert encoder.shapes == [(2, 2), (2, 4), (1, 5)]
+    assert [state.tolist() for state in states] == [[[n]] * n for n in (4, 1, 5, 2, 3)]
+
+
+def test_a_batch_is_one_text_at_least() -> None:
+    assert [state.tolist() for state in Recorded(batch=1).encode(["a"])] == [[[1.0]]]
+    with pytest.raises(ValueError, match="batch must be at least 1, not 0"):
+        Recorded(batch=0)
+
+
 def test_builtin_states_lead_to_the_embedding_of_open_clip(builtin: TextEncoder) -> None:
     """The last token's state, projected, is what open_clip's own padded text encoding returns."""
     clip = load_clip("builtin")
