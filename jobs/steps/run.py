@@ -24,8 +24,11 @@ class Run:
     job: str
     recipe: Recipe
     stages: Stages = field(default_factory=dict)
+    """Totals of the graphs that have ended."""
 
     _run_id: str | None = None
+    _statistics: Any = None
+    """The actor to which the graphs of the run report; one for all, as each takes seconds to start."""
     _start_s: float = field(default_factory=time.perf_counter)
 
     def begin(self) -> None:
@@ -45,11 +48,13 @@ class Run:
 
         self.begin()
         cluster.connect()
-        statistics = cluster.start_statistics()
-        graph = make(cluster.ActorReporter(statistics))
-        with live_progress(lambda: cluster.read_statistics(statistics), describe):
+        if self._statistics is None:
+            self._statistics = cluster.start_statistics()
+        statistics = self._statistics
+        graph, before = make(cluster.ActorReporter(statistics)), self.stages
+        with live_progress(lambda: _since(before, cluster.read_statistics(statistics)), describe):
             cluster.drain(graph)
-        self._add(cluster.read_statistics(statistics))
+        self.stages = cluster.read_statistics(statistics)
 
     def end(self, **facts: Any) -> None:
         """Record that the run is done, with facts about it, if it has begun."""
@@ -61,10 +66,12 @@ class Run:
     def has_begun(self) -> bool:
         return self._run_id is not None
 
-    def _add(self, stages: Stages) -> None:
-        for stage, totals in stages.items():
-            known = self.stages.setdefault(stage, {"rows": 0, "seconds": 0.0, "num_bytes": 0, "counts": {}})
-            for name in ("rows", "seconds", "num_bytes"):
-                known[name] += totals[name]
-            for name, number in totals["counts"].items():
-                known["counts"][name] = known["counts"].get(name, 0) + number
+
+def _since(before: Stages, now: Stages) -> Stages:
+    """What totals have grown by."""
+    return {stage: _grown(before[stage], totals) if stage in before else totals for stage, totals in now.items()}
+
+
+def _grown(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    counts = {name: number - before["counts"].get(name, 0) for name, number in now["counts"].items()}
+    return {name: now[name] - before[name] for name in ("rows", "seconds", "num_bytes")} | {"counts": counts}

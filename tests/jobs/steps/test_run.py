@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from jobs.steps.progress_lines import clip_measure_line, scan_line
-from jobs.steps.run import Run
+from jobs.steps.run import Run, Stages
 from pipeline.ingest.inputs import list_inputs
 from pipeline.measure.clip_measures import ClipMeasureWriter
 from pipeline.ray_graphs import cluster
@@ -44,7 +46,12 @@ def test_a_run_has_one_record_that_says_whether_it_ended(run: Run) -> None:
 
 def test_totals_of_graphs_are_added_and_each_line_sees_its_own(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """With statistics in this process in place of Ray's."""
-    described = []
+    described: list[str] = []
+
+    @contextmanager
+    def shown_at_the_end(read: Callable[[], Stages], describe: Callable[[Stages], str]) -> Iterator[None]:
+        yield
+        described.append(describe(read()))
 
     def make(report: RunStatistics) -> RunStatistics:
         report.add("scan", 2, 1.5, 100, {"clips": 4})
@@ -55,7 +62,8 @@ def test_totals_of_graphs_are_added_and_each_line_sees_its_own(run: Run, monkeyp
     monkeypatch.setattr(cluster, "start_statistics", RunStatistics)
     monkeypatch.setattr(cluster, "ActorReporter", lambda statistics: statistics)
     monkeypatch.setattr(cluster, "read_statistics", RunStatistics.totals)
-    monkeypatch.setattr(cluster, "drain", lambda graph: described.append(scan_line(2)(graph.totals())))
+    monkeypatch.setattr(cluster, "drain", lambda graph: None)
+    monkeypatch.setattr("jobs.steps.run.live_progress", shown_at_the_end)
     for _ in range(2):
         run.graph(make, scan_line(2))
     assert run.has_begun
