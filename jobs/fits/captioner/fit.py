@@ -48,6 +48,7 @@ from model.readers.captioner_network import (
     patchify,
     save_captioner,
 )
+from model.training.muon import Muon
 from pipeline.caption.prompts.templates import load_prompt
 from pipeline.synthetic.texts import TITLE_KINDS, merged_caption, short_prompt, title
 from pipeline.synthetic.world import draw_scene, structured_caption
@@ -153,7 +154,7 @@ def build_optimizers(
     taken = {id(p) for p in hidden}
     rest = [p for _, p in named if id(p) not in taken]
     return [
-        torch.optim.Muon(hidden, lr=0.0, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"),
+        Muon(hidden, lr=0.0, weight_decay=weight_decay, like_adamw=True),
         torch.optim.AdamW(rest, lr=0.0, betas=(0.9, 0.98), weight_decay=weight_decay),
     ]
 

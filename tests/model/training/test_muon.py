@@ -44,6 +44,31 @@ def test_a_step_is_nesterov_momentum_made_orthogonal(shape):
         torch.testing.assert_close(parameter.detach(), expected)
 
 
+@pytest.mark.parametrize("shape", [(24, 8), (8, 24)])
+def test_steps_like_adamws_are_those_of_torch(shape):
+    """Whose Muon computes in bfloat16, of eight bits."""
+    ours, theirs = (random_matrix(*shape, seed=9).requires_grad_() for _ in range(2))
+    options = {"lr": 0.1, "weight_decay": 0.5}
+    optimizers = [
+        Muon([ours], like_adamw=True, **options),
+        torch.optim.Muon([theirs], adjust_lr_fn="match_rms_adamw", **options),
+    ]
+    start = ours.detach().clone()
+    for seed in range(3):
+        ours.grad, theirs.grad = random_matrix(*shape, seed), random_matrix(*shape, seed)
+        for optimizer in optimizers:
+            optimizer.step()
+    assert (ours - start).square().mean().sqrt() > 0.1
+    torch.testing.assert_close(ours.detach(), theirs.detach(), rtol=0, atol=0.01)
+
+
+def test_a_parameter_without_a_gradient_stays():
+    parameter = random_matrix(3, 4).requires_grad_()
+    before = parameter.detach().clone()
+    Muon([parameter], lr=0.1, weight_decay=0.5).step()
+    assert torch.equal(parameter.detach(), before)
+
+
 def test_it_solves_a_least_squares_problem_over_a_kernel():
     target = random_matrix(6, 36, seed=1).view(6, 4, 3, 3)
     kernel = torch.zeros_like(target).requires_grad_()
