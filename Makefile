@@ -15,7 +15,7 @@ test check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
-	$(BIN)/pyright
+	$(BIN)/pyrefly check
 	$(BIN)/pytest -n $(WORKERS) --no-loadscope-reorder
 
 # Do tests turn red when the code is wrong? ROOMS names tables in tests/mutants/rooms; COUNT mutants are drawn by SEED.

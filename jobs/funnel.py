@@ -43,9 +43,9 @@ def funnel(dataset: DatasetLocation, /, *, options: RecipeOptions = NO_CHANGES, 
     print_funnel(tables, reasons=False)
     earlier = None if after is before else before
     if asked.rules:
-        print_rules("rules", asked.rules, after.clips, earlier and earlier.clips)
+        print_rules("rules", asked.rules, after.clips, earlier.clips if earlier else None)
     if after.captions.keys and asked.caption_rules:
-        print_rules("caption rules", asked.caption_rules, after.captions, earlier and earlier.captions)
+        print_rules("caption rules", asked.caption_rules, after.captions, earlier.captions if earlier else None)
     if earlier:
         _print_changes(earlier, after)
 

@@ -43,13 +43,14 @@ def train_with_ray(run_dir: Path, train: TrainConfig) -> None:
     trainer = ray.train.torch.TorchTrainer(
         train_worker,
         train_loop_config={"run_dir": str(run_dir), "train": asdict(train), "num_threads": _threads_asked_for()},
-        scaling_config=ray.train.ScalingConfig(
+        # Which of its two versions' classes `ray.train` names is decided as it is imported.
+        scaling_config=ray.train.ScalingConfig(  # pyrefly: ignore
             num_workers=train.num_workers, use_gpu=train.use_gpu, resources_per_worker=_worker_resources(train)
         ),
-        run_config=ray.train.RunConfig(
+        run_config=ray.train.RunConfig(  # pyrefly: ignore
             name="ray",
             storage_path=str(run_dir.resolve()),
-            failure_config=ray.train.FailureConfig(max_failures=WORKER_FAILURES),
+            failure_config=ray.train.FailureConfig(max_failures=WORKER_FAILURES),  # pyrefly: ignore
         ),
     )
     trainer.fit()

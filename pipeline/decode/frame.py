@@ -76,10 +76,10 @@ class StreamFrame:
         """The codec's motion vectors in stored pixels, as FFmpeg's AVMotionVector fields; None if it exports none."""
         try:
             # Not `raw.side_data`, which makes a reference cycle, so that pictures would wait for the garbage collector.
-            data = SideDataContainer(self.raw).get("MOTION_VECTORS")  # pyright: ignore[reportCallIssue]
+            data = SideDataContainer(self.raw).get("MOTION_VECTORS")  # pyrefly: ignore
         except ValueError:  # PyAV 18 refuses all side data if it does not know one kind, such as a photo's EXIF
             return None
-        return None if data is None else data.to_ndarray()  # pyright: ignore[reportAttributeAccessIssue]
+        return None if data is None else data.to_ndarray()  # pyrefly: ignore
 
 
 def tiny_picture(luma: np.ndarray, blue: np.ndarray, red: np.ndarray) -> np.ndarray:

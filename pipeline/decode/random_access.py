@@ -75,7 +75,7 @@ def _load_decord() -> ModuleType:
     Among them is NVBLAS, which would take over torch's matrix products on the CPU, and crashes without a GPU.
     """
     found = sys.modules.pop(CUDA_PACKAGES, None)
-    sys.modules[CUDA_PACKAGES] = None  # pyright: ignore[reportArgumentType] - how a module is declared missing
+    sys.modules[CUDA_PACKAGES] = None  # pyrefly: ignore - how a module is declared missing
     try:
         import decord
     finally:

@@ -24,8 +24,7 @@ VERSION = 2
 
 def grouping_of(config: DuplicatesConfig) -> str:
     """Fingerprint of what decides which clips are grouped; which of them is kept is decided later."""
-    settings = dataclasses.asdict(config)
-    del settings["keep"], settings["kinds"]
+    settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in ("keep", "kinds")}
     return digest("duplicates", VERSION, settings)
 
 

@@ -56,7 +56,7 @@ def connect() -> None:
 
 
 def _initialize() -> None:
-    address = os.environ.get("RAY_ADDRESS")
+    address, failure = os.environ.get("RAY_ADDRESS"), ""
     for _ in range(NUM_TRIES):
         try:
             if address:

@@ -107,7 +107,7 @@ def freeze(dataset: Dataset, name: str, where: str, balance: Balance | None = No
             raise UsageError(f"release {name}: exists with other content, and releases are frozen; choose another name")
         return frozen, False
     facts = {"name": name, "hash": release.content_hash, "where": where, "frozen_us": frozen_us}
-    facts["balance"] = asdict(balance) if balance else None
+    facts |= {"balance": asdict(balance) if balance else None}
     metadata = {**(clips.schema.metadata or {}), METADATA_KEY: json.dumps(facts).encode()}
     dataset.write_bytes(_file(name), to_parquet(clips.replace_schema_metadata(metadata)))
     return release, True

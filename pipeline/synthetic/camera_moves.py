@@ -233,14 +233,14 @@ def draw_texture(kind: Texture, width: int, height: int, seed: int = 0) -> np.nd
             luma = slanted + _bands(rng, width + height)[(x - y + height).astype(int)]
         case "dots":
             luma = _dots(rng, height, width)
-    grey = cv2.normalize(np.asarray(luma, np.float32), None, 20, 235, cv2.NORM_MINMAX)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    grey = cv2.normalize(np.asarray(luma, np.float32), None, 20, 235, cv2.NORM_MINMAX)  # pyrefly: ignore
     tint = rng.uniform(0.75, 1.0, 3)
     return np.rint(grey[..., None] * tint).astype(np.uint8)
 
 
 def _noise(rng: np.random.Generator, height: int, width: int, sigma_px: float) -> np.ndarray:
     noise = cv2.GaussianBlur(rng.standard_normal((height, width)).astype(np.float32), (0, 0), sigma_px)
-    return cv2.normalize(noise, None, 0, 255, cv2.NORM_MINMAX)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    return cv2.normalize(noise, None, 0, 255, cv2.NORM_MINMAX)  # pyrefly: ignore
 
 
 def _bands(rng: np.random.Generator, length: int) -> np.ndarray:

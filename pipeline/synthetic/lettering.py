@@ -179,8 +179,8 @@ def _scene_text(frames: np.ndarray, times_s: list[float], script: str, size_px: 
         there = cv2.warpAffine(np.full_like(inside, 255), turn, (width, height))
         picture = cv2.warpAffine(board, turn, (width, height))
         frame[:] = np.where(there[..., None] > 127, picture, frame)
-        shown = cv2.boundingRect(cv2.warpAffine(inside, turn, (width, height)))
-        boxes.append(shown if shown[2] * shown[3] else None)
+        x, y, w, h = cv2.boundingRect(cv2.warpAffine(inside, turn, (width, height)))
+        boxes.append((x, y, w, h) if w * h else None)
     return Lettered(frames, "scene text", (text,), tuple(boxes))
 
 

@@ -101,7 +101,7 @@ def composed_part(path: Path, seed: int, part: int) -> dict[str, Any]:
 
 def report(part: dict[str, Any], detectors: list[str]) -> dict[str, Any]:
     """Decode a file once for all detectors: for each, its transitions and the seconds of one core that it took."""
-    made = {name: make_detector(SplitConfig(detector=name)) for name in detectors}  # pyright: ignore[reportArgumentType]
+    made = {name: make_detector(SplitConfig(detector=name)) for name in detectors}
     seconds: dict[str, float] = defaultdict(float)
     num_frames = 0
     for frame in stream(part["path"]):

@@ -49,7 +49,7 @@ def test_a_compiler_is_where_triton_needs_one_and_nowhere_else() -> None:
 
 
 def test_the_image_has_the_python_that_the_code_is_checked_against() -> None:
-    assert stage("base")[0] == f"FROM python:{PYPROJECT['tool']['pyright']['pythonVersion']}-slim"
+    assert stage("base")[0] == f"FROM python:{PYPROJECT['tool']['pyrefly']['python-version']}-slim"
 
 
 def test_what_is_copied_is_there_and_is_sent_to_the_builder() -> None:

@@ -166,7 +166,8 @@ class Fit:
         self.settings, self.tokenizer = settings, tokenizer
         self.net: Any = build_captioner(tokenizer, settings.seed)
         torch.manual_seed(settings.seed)
-        self.heads = TokenHeads(QUESTIONS, self.net.config.vision_config.out_hidden_size)
+        vision: Any = self.net.config.vision_config
+        self.heads = TokenHeads(QUESTIONS, vision.out_hidden_size)
         self.optimizers = build_optimizers([self.net, self.heads], settings.weight_decay)
         self.step, self.spent_s = 0, 0.0
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -103,11 +104,12 @@ def one_word_wrong(scene: Scene, kind: str, rng: random.Random) -> Scene:
 def with_wrong(scene: Scene, name: str, rng: random.Random) -> Scene:
     """The scene with another value of one of `THING_FACTS` (of one object) or `PLACE_FACTS`."""
     if name in PLACE_FACTS:
-        return replace(scene, **{name: _other(PLACE_FACTS[name], getattr(scene, name), rng)})
+        place: dict[str, Any] = {name: _other(PLACE_FACTS[name], getattr(scene, name), rng)}
+        return replace(scene, **place)
     things = list(scene.things)
     index = rng.randrange(len(things))
-    wrong = _other(THING_FACTS[name], getattr(things[index], name), rng)
-    things[index] = replace(things[index], **{name: wrong})
+    wrong: dict[str, Any] = {name: _other(THING_FACTS[name], getattr(things[index], name), rng)}
+    things[index] = replace(things[index], **wrong)
     return replace(scene, things=tuple(things))
 
 

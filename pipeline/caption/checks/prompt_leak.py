@@ -44,7 +44,7 @@ def _instructions(prompt: str) -> str:
 
 
 def _longest_run(units: Sequence[str], instructions: str) -> float:
-    longest = 0
+    longest, run = 0, units[:0]
     for start in range(len(units)):
         while (
             longest < MOST_UNITS

@@ -69,7 +69,7 @@ class Flow:
 
     def between(self, before: FlowPicture, after: FlowPicture) -> np.ndarray:
         """(h, w, 2) float32, how far each pixel of `before` goes."""
-        flow = self._dis.calc(before.luma, after.luma, None)  # pyright: ignore[reportCallIssue, reportArgumentType]
+        flow = self._dis.calc(before.luma, after.luma, None)  # pyrefly: ignore
         return flow * before.factors
 
 

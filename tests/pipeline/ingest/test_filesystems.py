@@ -52,7 +52,7 @@ def put(data: bytes, uri: str = "") -> str:
     """Store an object in memory; where it is."""
     uri = uri or f"memory://{uuid4().hex}/video.mp4"
     with fsspec.open(uri, "wb") as file:
-        file.write(data)  # pyright: ignore[reportAttributeAccessIssue]
+        file.write(data)
     return uri
 
 

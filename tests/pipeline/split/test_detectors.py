@@ -60,7 +60,7 @@ def stream(drawn: Iterable[np.ndarray], intervals_us: Sequence[int] = (40_000,))
 
 
 def detect(name: str, drawn: Iterable[np.ndarray], intervals_us: Sequence[int] = (40_000,)) -> list[Transition]:
-    detector = make_detector(SplitConfig(detector=name))  # pyright: ignore[reportArgumentType]
+    detector = make_detector(SplitConfig(detector=name))
     for frame in stream(drawn, intervals_us):
         detector.push(frame)
     return detector.finish()
@@ -121,7 +121,7 @@ def test_no_pictures_pile_up(name: str, monkeypatch: pytest.MonkeyPatch) -> None
 
     for module in (transnet, nomination):
         monkeypatch.setattr(module, "load_net", lambda: unsure)
-    detector = make_detector(SplitConfig(detector=name))  # pyright: ignore[reportArgumentType]
+    detector = make_detector(SplitConfig(detector=name))
     drawn = shots(*[20] * 5)
     held = []
     gc.collect()

@@ -89,7 +89,7 @@ def test_the_drawn_corpus_logo_and_ticker(measure: OverlayTextMeasure, width: in
     for overlay, kind in ((logo(width, height), "watermark"), (ticker(width, height), "ticker")):
         frames = scene_frames(PAN, width, height)
         for frame, time_s in zip(frames, TIMES_S, strict=True):
-            paint(overlay, frame, time_s)  # pyright: ignore[reportArgumentType]
+            paint(overlay, frame, time_s)
         row = measure.measure(frames, TIMES_S)
         assert row["overlay_kind"] == kind
         assert kind == "ticker" or row["overlay_texts"] == ["REEL"]

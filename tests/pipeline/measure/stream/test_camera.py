@@ -21,7 +21,7 @@ def label(case: Case, stills: dict[str, np.ndarray] | None = None) -> str:
 
 
 def moving(kind: MoveKind, speed_frac: float = 0.1, **changes: object) -> CameraMove:
-    return CameraMove(kind, speed_frac, fps=24.0, duration_s=1.5, **changes)  # pyright: ignore[reportArgumentType]
+    return CameraMove(kind, speed_frac, fps=24.0, duration_s=1.5, **changes)
 
 
 @pytest.mark.parametrize("kind", KINDS)

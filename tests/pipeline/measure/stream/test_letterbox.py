@@ -191,7 +191,7 @@ def test_real_bars_are_found_and_real_darkness_is_not(name: str) -> None:
     spans = [Span(number, first, last, first, last) for number, (first, last, _) in enumerate(FOOTAGE[name])]
     measure = None
     with av.open(str(VIDEOS / name)) as container:
-        for index, raw in enumerate(container.decode(container.streams.best("video"))):  # pyright: ignore[reportArgumentType]
+        for index, raw in enumerate(container.decode(container.streams.best("video"))):
             if index >= spans[-1].last:
                 break
             if measure is None:

@@ -20,7 +20,7 @@ FPS = 20.0
 def texture(height: int, width: int) -> np.ndarray:
     noise = np.random.default_rng(0).integers(0, 256, (height, width)).astype(np.float32)
     smooth = cv2.GaussianBlur(noise, (0, 0), 4)
-    return cv2.normalize(smooth, None, 40, 220, cv2.NORM_MINMAX).astype(np.uint8)  # pyright: ignore[reportCallIssue, reportArgumentType]
+    return cv2.normalize(smooth, None, 40, 220, cv2.NORM_MINMAX).astype(np.uint8)
 
 
 def shifted(shifts_px: Sequence[float], height: int = 144, width: int = 256) -> list[np.ndarray]:
