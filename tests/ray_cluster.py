@@ -25,7 +25,8 @@ import sys
 from ray.cluster_utils import Cluster
 port, client_port, agent_port = map(int, sys.argv[1:])
 head = {"num_cpus": 1, "include_dashboard": True, "dashboard_port": port, "ray_client_server_port": client_port}
-cluster = Cluster(initialize_head=True, head_node_args=head | {"dashboard_agent_listen_port": agent_port})
+head |= {"dashboard_agent_listen_port": agent_port, "include_log_monitor": False}
+cluster = Cluster(initialize_head=True, head_node_args=head)
 cluster.add_node(num_cpus=1)
 print(cluster.address, flush=True)
 sys.stdin.read()

@@ -30,6 +30,9 @@ from schemas.errors import JobError
 SMALL_DECODE_CPU, SMALL_CPU, WRITER_CPU = 0.5, 0.25, 0.1
 LARGE_CLUSTER_CPUS = 4
 MAX_BLOCKS = 10_000
+MIN_KEPT_WORKERS = 4
+"""Idle processes that a cluster of our own keeps. By default as many as there are CPUs: on two, each graph would start
+its tasks' processes anew, at three seconds of CPU each."""
 NUM_TRIES = 2
 """Tries to reach or start Ray: on a machine under load its processes can take longer than it waits for them."""
 
@@ -62,7 +65,13 @@ def _initialize() -> None:
             if address:
                 ray.init(log_to_driver=False, logging_level=logging.ERROR)
             else:
-                ray.init("local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+                ray.init(
+                    "local",
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    _system_config={"num_workers_soft_limit": max(MIN_KEPT_WORKERS, os.cpu_count() or 1)},
+                )
             return
         except Exception as error:  # noqa: BLE001 - Ray raises bare exceptions when its processes do not come up
             failure = " ".join(str(error).split()) or type(error).__name__
