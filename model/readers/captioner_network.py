@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import (
     PreTrainedTokenizerBase,
     Qwen2_5_VLConfig,
@@ -87,8 +87,6 @@ def fit_tokenizer(sentences: Iterable[str]) -> Qwen2Tokenizer:
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
-    bpe.decoder = decoders.ByteLevel()
-    bpe.post_processor = processors.ByteLevel(trim_offsets=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     room = VOCABULARY - len(SPECIAL_TOKENS)
     bpe.train_from_iterator(
@@ -152,7 +150,6 @@ def captioner_config(tokenizer: PreTrainedTokenizerBase) -> Qwen2_5_VLConfig:
         vision_start_token_id=token_id(tokenizer, VISION_START),
         vision_end_token_id=token_id(tokenizer, VISION_END),
         **ours,
-        tie_word_embeddings=True,
     )
 
 
@@ -186,7 +183,6 @@ def save_captioner(net: Qwen2_5_VLForConditionalGeneration, tokenizer: Qwen2Toke
     half: Any = Qwen2_5_VLForConditionalGeneration(net.config)
     half.to(torch.float16)
     half.load_state_dict({name: value.to(torch.float16) for name, value in net.state_dict().items()})
-    half.config.dtype = torch.float16
     half.generation_config.pad_token_id = token_id(tokenizer, PAD)
     half.generation_config.do_sample = False
     half.save_pretrained(folder)

@@ -73,6 +73,26 @@ def test_any_text_survives_the_tokenizer_and_special_tokens_are_single(tokenizer
         assert tokenizer(token).input_ids == [token_id(tokenizer, token)]
 
 
+def test_words_are_learnt_within_the_splits_of_qwen_and_in_composed_letters():
+    tokenizer = fit_tokenizer(["half-dark cafe\u0301, it's 42 m"] * 3)
+    assert [tokenizer.decode(i) for i in tokenizer("half-dark caf\u00e9, it's 42 m").input_ids] == [
+        "half",
+        "-dark",
+        " caf\u00e9",
+        ",",
+        " it",
+        "'s",
+        " ",
+        "4",
+        "2",
+        " m",
+    ]
+
+
+def test_words_and_their_scores_share_their_weights(net):
+    assert net.lm_head.weight is net.get_input_embeddings().weight
+
+
 def test_a_saved_folder_holds_the_same_network_in_half_precision(net, folder):
     loaded = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     assert sum(p.numel() for p in loaded.parameters()) < 4_000_000
@@ -100,19 +120,20 @@ def test_settings_are_those_of_the_checkpoint_in_the_repository(folder):
 
 def test_special_tokens_have_their_roles(folder, tokenizer):
     config = json.loads((folder / "config.json").read_text())
-    numbers = {
-        config["image_token_id"]: "<|image_pad|>",
-        config["video_token_id"]: "<|video_pad|>",
-        config["vision_start_token_id"]: "<|vision_start|>",
-        config["vision_end_token_id"]: "<|vision_end|>",
-        config["text_config"]["bos_token_id"]: "<|endoftext|>",
-        config["text_config"]["eos_token_id"]: "<|im_end|>",
-        config["text_config"]["pad_token_id"]: "<|endoftext|>",
-    }
-    assert {tokenizer.convert_ids_to_tokens(number): None for number in numbers} == dict.fromkeys(numbers.values())
-    assert all(tokenizer.convert_ids_to_tokens(number) == token for number, token in numbers.items())
     generation = json.loads((folder / "generation_config.json").read_text())
-    assert generation["eos_token_id"] == config["text_config"]["eos_token_id"]
+    roles = [
+        (config["image_token_id"], "<|image_pad|>"),
+        (config["video_token_id"], "<|video_pad|>"),
+        (config["vision_start_token_id"], "<|vision_start|>"),
+        (config["vision_end_token_id"], "<|vision_end|>"),
+        (config["text_config"]["bos_token_id"], "<|endoftext|>"),
+        (config["text_config"]["eos_token_id"], "<|im_end|>"),
+        (config["text_config"]["pad_token_id"], "<|endoftext|>"),
+        (generation["eos_token_id"], "<|im_end|>"),
+        (generation["pad_token_id"], "<|endoftext|>"),
+    ]
+    for number, token in roles:
+        assert tokenizer.convert_ids_to_tokens(number) == token
     assert tokenizer.model_max_length == 4096
 
 
