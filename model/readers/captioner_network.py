@@ -183,7 +183,6 @@ def save_captioner(net: Qwen2_5_VLForConditionalGeneration, tokenizer: Qwen2Toke
     half: Any = Qwen2_5_VLForConditionalGeneration(net.config)
     half.to(torch.float16)
     half.load_state_dict({name: value.to(torch.float16) for name, value in net.state_dict().items()})
-    half.generation_config.pad_token_id = token_id(tokenizer, PAD)
     half.generation_config.do_sample = False
     half.save_pretrained(folder)
     build_processor(tokenizer).save_pretrained(folder)

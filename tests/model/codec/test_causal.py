@@ -116,6 +116,7 @@ def test_whitening_takes_mean_and_deviation_off_each_channel():
 
 
 def test_saved_weights_come_back_and_name_themselves(random_autoencoder, tmp_path):
+    assert random_autoencoder.fingerprint == ""
     save_autoencoder(tmp_path / "a", random_autoencoder)
     loaded = load_autoencoder(str(tmp_path / "a"))
     assert loaded.config == random_autoencoder.config
