@@ -44,10 +44,10 @@ def render(scene: Scene, width: int, height: int, num_frames: int) -> np.ndarray
 def render_at(scene: Scene, width: int, height: int, positions: Sequence[float]) -> Iterator[np.ndarray]:
     """Draw one (H, W, 3) uint8 RGB frame per clip position in [0, 1]; frame times need not be even."""
     canvas = _background(scene, width, height)
-    sprites = [_sprite(thing) for thing in scene.things]
-    offset = np.array([[1, 0, -MARGIN * width], [0, 1, -MARGIN * height], [0, 0, 1]])
+    sprites = [sprite(thing) for thing in scene.things]
+    offset = canvas_to_world(width, height)
     for u in positions:
-        camera = _camera(scene, width, height, u)
+        camera = camera_map(scene, width, height, u)
         frame = cv2.warpAffine(
             canvas,
             (camera @ offset)[:2],
@@ -55,8 +55,8 @@ def render_at(scene: Scene, width: int, height: int, positions: Sequence[float])
             flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REFLECT,
         )
-        for thing, sprite in zip(scene.things, sprites, strict=True):
-            _paste(frame, sprite, camera @ _placement(thing, width, height, u))
+        for thing, picture in zip(scene.things, sprites, strict=True):
+            _paste(frame, picture, camera @ placement(thing, width, height, u))
         yield frame if scene.light == "bright" else (frame * np.float32(LIGHTS[scene.light])).astype(np.uint8)
 
 
@@ -65,13 +65,18 @@ def object_centres_px(scene: Scene, width: int, height: int, positions: Sequence
     middle = np.array([SPRITE_PX / 2, SPRITE_PX / 2, 1.0])
     return np.array(
         [
-            [(_camera(scene, width, height, u) @ _placement(t, width, height, u) @ middle)[:2] for t in scene.things]
+            [(camera_map(scene, width, height, u) @ placement(t, width, height, u) @ middle)[:2] for t in scene.things]
             for u in positions
         ]
     )
 
 
-def _camera(scene: Scene, width: int, height: int, u: float) -> np.ndarray:
+def canvas_to_world(width: int, height: int) -> np.ndarray:
+    """Map from pixels of the canvas behind the objects to the world (3x3)."""
+    return np.array([[1, 0, -MARGIN * width], [0, 1, -MARGIN * height], [0, 0, 1]])
+
+
+def camera_map(scene: Scene, width: int, height: int, u: float) -> np.ndarray:
     """World-to-screen map at clip position `u` (3x3)."""
     shift = {
         "pan left": (PAN_FRAC * width, 0.0),
@@ -90,7 +95,7 @@ def _camera(scene: Scene, width: int, height: int, u: float) -> np.ndarray:
     return np.array([[zoom, 0, cx - zoom * cx + dx], [0, zoom, cy - zoom * cy + dy], [0, 0, 1]])
 
 
-def _placement(thing: Thing, width: int, height: int, u: float) -> np.ndarray:
+def placement(thing: Thing, width: int, height: int, u: float) -> np.ndarray:
     """Sprite-to-world map at clip position `u` (3x3)."""
     ux, uy = DIRECTIONS.get(thing.direction, (0.0, 0.0))
     travel = SPEEDS[thing.speed] * (u - 0.5)
@@ -122,7 +127,7 @@ def _paste(frame: np.ndarray, sprite: np.ndarray, to_screen: np.ndarray) -> None
     region[:] = (region * (1 - alpha) + patch[..., :3] * alpha + 0.5).astype(np.uint8)
 
 
-def _sprite(thing: Thing) -> np.ndarray:
+def sprite(thing: Thing) -> np.ndarray:
     """(SPRITE_PX, SPRITE_PX, 4) uint8 RGBA picture of an object, 90% of the sprite across."""
     n = SPRITE_PX
     mask = np.zeros((n, n), np.uint8)
@@ -177,22 +182,44 @@ def _outline(shape: str) -> np.ndarray:
 
 def _background(scene: Scene, width: int, height: int) -> np.ndarray:
     """The canvas behind the objects, larger than the frame by MARGIN on each side, (H', W', 3) uint8."""
-    h, w = round(height * (1 + 2 * MARGIN)), round(width * (1 + 2 * MARGIN))
-    base = np.array(BACKGROUND_COLOURS[scene.background], np.float32)
-    ys, xs = np.mgrid[:h, :w].astype(np.float32)
-    cell = max(min(width, height) / 7, 2.0)
-    if scene.pattern == "plain":
-        gain = np.ones((h, w), np.float32)
-    elif scene.pattern == "gradient":
-        gain = 0.55 + 0.8 * ys / h
-    elif scene.pattern == "checkered":
-        gain = np.where((xs // cell + ys // cell) % 2 > 0, 1.25, 0.75)
-    elif scene.pattern == "striped":
-        gain = np.where(((xs + ys) // cell) % 2 > 0, 1.25, 0.75)
-    elif scene.pattern == "speckled":
-        rng = np.random.default_rng(scene.seed)
-        coarse = rng.random((max(int(h / cell * 3), 2), max(int(w / cell * 3), 2)), np.float32)
-        gain = np.where(cv2.resize(coarse, (w, h), interpolation=cv2.INTER_NEAREST) > 0.72, 1.45, 0.85)
+    if scene.pattern == "speckled":
+        h, w = _canvas_size(width, height)
+        cells = speckle_cells(scene.seed, width, height).astype(np.uint8)
+        gain = np.where(cv2.resize(cells, (w, h), interpolation=cv2.INTER_NEAREST) > 0, 1.45, 0.85)
     else:
-        raise ValueError(f"unknown background pattern {scene.pattern!r}")
-    return np.clip(base * gain[..., None], 0, 255).astype(np.uint8)
+        gain = background_gain(scene.pattern, width, height)
+    base = np.array(BACKGROUND_COLOURS[scene.background], np.float32)
+    return np.clip(base * gain[..., None].astype(np.float32), 0, 255).astype(np.uint8)
+
+
+def background_gain(pattern: str, width: int, height: int) -> np.ndarray:
+    """How bright the canvas is at each place, for the patterns that no seed changes, (H', W') float32."""
+    h, w = _canvas_size(width, height)
+    ys, xs = np.mgrid[:h, :w].astype(np.float32)
+    cell = _cell_px(width, height)
+    if pattern == "plain":
+        return np.ones((h, w), np.float32)
+    if pattern == "gradient":
+        return 0.55 + 0.8 * ys / h
+    if pattern == "checkered":
+        return np.where((xs // cell + ys // cell) % 2 > 0, 1.25, 0.75).astype(np.float32)
+    if pattern == "striped":
+        return np.where(((xs + ys) // cell) % 2 > 0, 1.25, 0.75).astype(np.float32)
+    raise ValueError(f"unknown background pattern {pattern!r}")
+
+
+def speckle_cells(seed: int, width: int, height: int) -> np.ndarray:
+    """Which of the speckles' cells on the canvas are bright, (rows, columns) bool."""
+    h, w = _canvas_size(width, height)
+    cell = _cell_px(width, height)
+    rng = np.random.default_rng(seed)
+    return rng.random((max(int(h / cell * 3), 2), max(int(w / cell * 3), 2)), np.float32) > 0.72
+
+
+def _canvas_size(width: int, height: int) -> tuple[int, int]:
+    """Height and width of the canvas."""
+    return round(height * (1 + 2 * MARGIN)), round(width * (1 + 2 * MARGIN))
+
+
+def _cell_px(width: int, height: int) -> float:
+    return max(min(width, height) / 7, 2.0)
