@@ -18,20 +18,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.synthetic.render import (
-    MARGIN,
     SPRITE_PX,
     background_gain,
     camera_map,
     canvas_to_world,
     placement,
     speckle_cells,
-    sprite,
+    draw_sprite,
 )
 from pipeline.synthetic.world import BACKGROUND_COLOURS, COLOURS, LIGHTS, PATTERNS, SHAPES, TEXTURES, Scene, Thing
 
 REDUCED = 4
 """Sprites are drawn from pictures reduced so far, as `render` does at these sizes."""
-MAX_SIDE_PX = 160
+MAX_SIDE_PX = 150
 """Of the shorter side: larger frames would show sprites at more than half of their size, which are drawn otherwise."""
 MAX_THINGS = 2
 
@@ -95,14 +94,12 @@ def plan(scenes: Sequence[Scene], width: int, height: int, num_frames: int) -> P
 
 def draw(planned: Plan, device: str | torch.device = "cpu") -> Tensor:
     """The clips of a plan, (B, 3, T, H, W) float32 of whole grey levels in [0, 255]."""
-    on = {
-        f.name: torch.from_numpy(getattr(planned, f.name)).to(device) for f in fields(Plan) if f.name != "size"
-    }
+    on = {f.name: torch.from_numpy(getattr(planned, f.name)).to(device) for f in fields(Plan) if f.name != "size"}
     width, height = planned.size
-    frames = _sampled(_canvas(on, width, height), on["canvas_maps"], width, height).round()
+    frames = _sampled(_canvas(planned, on), on["canvas_maps"], width, height).round()
     atlas = _atlas(str(device))
     for k in range(MAX_THINGS):
-        (who,) = torch.nonzero(on["sprites"][:, k] >= 0, as_tuple=True)
+        who = torch.from_numpy(np.flatnonzero(planned.sprites[:, k] >= 0)).to(device)
         if len(who):
             seen = _sampled(atlas[on["sprites"][who, k]], on["sprite_maps"][who, k], width, height).round()
             alpha = seen[:, 3:] / 255
@@ -110,13 +107,14 @@ def draw(planned: Plan, device: str | torch.device = "cpu") -> Tensor:
     return (frames * on["lights"].view(-1, 1, 1, 1, 1)).floor()
 
 
-def _canvas(on: dict[str, Tensor], width: int, height: int) -> Tensor:
+def _canvas(planned: Plan, on: dict[str, Tensor]) -> Tensor:
     """What is behind the objects, (B, 3, h, w)."""
-    fixed = torch.from_numpy(_gains(width, height)).to(on["cells"])
+    fixed = torch.from_numpy(_gains(*planned.size)).to(on["cells"])
     gain_BHW = fixed[on["patterns"]]
-    (who,) = torch.nonzero(on["patterns"] == PATTERNS.index("speckled"), as_tuple=True)
+    who = torch.from_numpy(np.flatnonzero(planned.patterns == PATTERNS.index("speckled"))).to(fixed.device)
     if len(who):
-        rows, columns = (_nearest(big, small) for big, small in zip(fixed.shape[1:], on["cells"].shape[1:], strict=True))
+        sizes = zip(fixed.shape[1:], on["cells"].shape[1:], strict=True)
+        rows, columns = (_nearest(big, small) for big, small in sizes)
         cells = on["cells"][who][:, rows.to(fixed.device)][:, :, columns.to(fixed.device)]
         gain_BHW[who] = torch.where(cells > 0, 1.45, 0.85)
     return (on["colours"][:, :, None, None] * gain_BHW[:, None]).clamp(0, 255).floor()
@@ -163,7 +161,7 @@ def _atlas(device: str) -> Tensor:
     """Every sprite, reduced: (number, 4, SPRITE_PX / REDUCED, SPRITE_PX / REDUCED)."""
     pictures = [
         cv2.resize(
-            sprite(Thing(shape, colour, texture=texture)),
+            draw_sprite(Thing(shape, colour, texture=texture)),
             (SPRITE_PX // REDUCED, SPRITE_PX // REDUCED),
             interpolation=cv2.INTER_AREA,
         )

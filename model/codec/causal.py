@@ -1,4 +1,4 @@
-"""A small causal 3D variational autoencoder: video to latents of stride 4x8x8, and back.
+"""A small causal 3D autoencoder: video to latents of stride 4x8x8, and back.
 
 Frames are taken in groups of four, the first frame standing for a whole group of its own (as in MAGVIT-v2, Yu et al.
 2024), so T = 4k + 1 frames give k + 1 latent frames and an image is a video of one frame. Every layer looks at its own
@@ -6,7 +6,8 @@ group and earlier ones only and no norm mixes time, so the latents of a prefix a
 Patches are folded into channels before the first layer and unfolded after the last, which leaves the convolutions
 few positions to visit: the network is meant for two CPU cores.
 
-Shapes: B batch, C channels, T frames, H and W pixels, or their counts of latents.
+Shapes: B batch, C channels, T frames, H and W pixels, or their counts of latents. Channels are last inside, where a
+convolution in time is one product of matrices.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from torch import Tensor, nn
 
 from model.builtin import WEIGHTS
 from model.checkpoint import load_weights, read_config, save_model, with_tuples
-from model.codec.bottlenecks import DiagonalGaussian
 from schemas.identity import folder_digest
 
 STRIDE_T, STRIDE_HW = 4, 8
@@ -31,44 +31,56 @@ BUILTIN = WEIGHTS / "autoencoder"
 class AutoencoderConfig:
     """Sizes of the network, and the statistics of its latents over the clips it was fitted on."""
 
-    latent_channels: int = 16
-    fine_channels: int = 64
+    latent_channels: int = 8
+    fine_channels: int = 128
     """Width at 1/4 of the frame size."""
-    coarse_channels: int = 128
+    coarse_channels: int = 192
     """Width at 1/8 of the frame size, where the latents live."""
-    detail_channels: int = 24
+    detail_channels: int = 48
     """Width of the decoder's last layers, at 1/2 of the frame size and the full frame rate."""
-    encoder_blocks: tuple[int, int] = (1, 2)
+    encoder_blocks: tuple[int, int] = (2, 2)
     """Blocks at 1/4, 1/8."""
-    decoder_blocks: tuple[int, int, int] = (3, 2, 1)
+    decoder_blocks: tuple[int, int, int] = (3, 3, 2)
     """Blocks at 1/8, 1/4, 1/2."""
-    latent_mean: tuple[float, ...] = (0.0,) * 16
-    latent_std: tuple[float, ...] = (1.0,) * 16
+    latent_mean: tuple[float, ...] = (0.0,) * 8
+    latent_std: tuple[float, ...] = (1.0,) * 8
 
 
-class ChannelRMSNorm(nn.Module):
-    """Root-mean-square norm over the channels of each position; mixes neither time nor space."""
+class NormSiLU(nn.Module):
+    """Root-mean-square norm over the channels of each position, which mixes neither time nor space; then SiLU."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
 
-    def forward(self, x_BCTHW: Tensor) -> Tensor:
-        scale = torch.rsqrt(x_BCTHW.pow(2).mean(dim=1, keepdim=True) + 1e-6)
-        return x_BCTHW * scale * self.weight.view(1, -1, 1, 1, 1)
+    def forward(self, x_BTHWC: Tensor) -> Tensor:
+        x = x_BTHWC.float()
+        scale = torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + 1e-6)
+        return F.silu(x * scale * self.weight).to(x_BTHWC.dtype)
 
 
-class CausalTimeConv(nn.Module):
-    """Convolution over the present and the two frames before it; the first frame is repeated into its past."""
+class SpaceConv(nn.Conv2d):
+    """3 x 3 convolution within each frame."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, x_BTHWC: Tensor) -> Tensor:
+        frames = super().forward(x_BTHWC.flatten(0, 1).permute(0, 3, 1, 2))
+        return frames.permute(0, 2, 3, 1).unflatten(0, x_BTHWC.shape[:2])
+
+
+class CausalTimeConv(nn.Linear):
+    """Convolution over the two frames before and the present one; the first frame is repeated into its past."""
 
     def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv3d(channels, channels, (3, 1, 1))
-        nn.init.zeros_(self.conv.weight)  # a block starts as the identity
+        super().__init__(3 * channels, channels)
+        nn.init.zeros_(self.weight)  # a block starts as the identity
 
-    def forward(self, x_BCTHW: Tensor) -> Tensor:
-        past = x_BCTHW[:, :, :1].expand(-1, -1, 2, -1, -1)
-        return self.conv(torch.cat([past, x_BCTHW], dim=2))
+    def forward(self, x_BTHWC: Tensor) -> Tensor:
+        frames = x_BTHWC.shape[1]
+        seen = torch.cat([x_BTHWC[:, :1], x_BTHWC[:, :1], x_BTHWC], dim=1)
+        return super().forward(torch.cat([seen[:, :frames], seen[:, 1:-1], seen[:, 2:]], dim=-1))
 
 
 class Block(nn.Module):
@@ -77,30 +89,25 @@ class Block(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            ChannelRMSNorm(channels),
-            nn.SiLU(),
-            nn.Conv3d(channels, channels, (1, 3, 3), padding=(0, 1, 1)),
-            ChannelRMSNorm(channels),
-            nn.SiLU(),
-            CausalTimeConv(channels),
+            NormSiLU(channels), SpaceConv(channels, channels), NormSiLU(channels), CausalTimeConv(channels)
         )
 
-    def forward(self, x_BCTHW: Tensor) -> Tensor:
-        return x_BCTHW + self.layers(x_BCTHW)
+    def forward(self, x_BTHWC: Tensor) -> Tensor:
+        return x_BTHWC + self.layers(x_BTHWC)
 
 
-def fold(x_BCTHW: Tensor, t: int, hw: int) -> Tensor:
-    """Move t x hw x hw patches into the channels: (B, C, T, H, W) to (B, C*t*hw*hw, T/t, H/hw, W/hw)."""
-    B, C, T, H, W = x_BCTHW.shape
-    x = x_BCTHW.reshape(B, C, T // t, t, H // hw, hw, W // hw, hw)
-    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(B, C * t * hw * hw, T // t, H // hw, W // hw)
+def fold(x_BTHWC: Tensor, t: int, hw: int) -> Tensor:
+    """Move t x hw x hw patches into the channels: (B, T, H, W, C) to (B, T/t, H/hw, W/hw, C*t*hw*hw)."""
+    B, T, H, W, C = x_BTHWC.shape
+    x = x_BTHWC.reshape(B, T // t, t, H // hw, hw, W // hw, hw, C)
+    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(B, T // t, H // hw, W // hw, C * t * hw * hw)
 
 
-def unfold(x_BCTHW: Tensor, t: int, hw: int) -> Tensor:
+def unfold(x_BTHWC: Tensor, t: int, hw: int) -> Tensor:
     """The inverse of `fold`."""
-    B, C, T, H, W = x_BCTHW.shape
-    x = x_BCTHW.reshape(B, C // (t * hw * hw), t, hw, hw, T, H, W)
-    return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(B, -1, T * t, H * hw, W * hw)
+    B, T, H, W, C = x_BTHWC.shape
+    x = x_BTHWC.reshape(B, T, H, W, C // (t * hw * hw), t, hw, hw)
+    return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(B, T * t, H * hw, W * hw, -1)
 
 
 class Autoencoder(nn.Module):
@@ -116,54 +123,54 @@ class Autoencoder(nn.Module):
         fine, coarse, detail = config.fine_channels, config.coarse_channels, config.detail_channels
         self.encoder = nn.ModuleDict(
             {
-                "enter": nn.Conv3d(3 * STRIDE_T * 16, fine, 1),
+                "enter": nn.Linear(3 * STRIDE_T * 16, fine),
                 "fine": nn.Sequential(*[Block(fine) for _ in range(config.encoder_blocks[0])]),
-                "down": nn.Conv3d(4 * fine, coarse, 1),
+                "down": nn.Linear(4 * fine, coarse),
                 "coarse": nn.Sequential(*[Block(coarse) for _ in range(config.encoder_blocks[1])]),
-                "leave": nn.Sequential(ChannelRMSNorm(coarse), nn.Conv3d(coarse, 2 * config.latent_channels, 1)),
+                "leave": nn.Sequential(NormSiLU(coarse), nn.Linear(coarse, config.latent_channels)),
             }
         )
         self.decoder = nn.ModuleDict(
             {
-                "enter": nn.Conv3d(config.latent_channels, coarse, (1, 3, 3), padding=(0, 1, 1)),
+                "enter": SpaceConv(config.latent_channels, coarse),
                 "coarse": nn.Sequential(*[Block(coarse) for _ in range(config.decoder_blocks[0])]),
-                "up": nn.Conv3d(coarse, 4 * fine, 1),
+                "up": nn.Linear(coarse, 4 * fine),
                 "fine": nn.Sequential(*[Block(fine) for _ in range(config.decoder_blocks[1])]),
-                "unroll": nn.Conv3d(fine, 4 * STRIDE_T * detail, 1),
+                "unroll": nn.Linear(fine, 4 * STRIDE_T * detail),
                 "detail": nn.Sequential(*[Block(detail) for _ in range(config.decoder_blocks[2])]),
-                "leave": nn.Conv3d(detail, 3 * 4, (1, 3, 3), padding=(0, 1, 1)),
+                "leave": SpaceConv(detail, 3 * 4),
             }
         )
         self.register_buffer("latent_mean", _per_channel(config.latent_mean), persistent=False)
         self.register_buffer("latent_std", _per_channel(config.latent_std), persistent=False)
 
-    def posterior(self, video_BCTHW: Tensor) -> DiagonalGaussian:
-        """Distribution of the latents of a video; see `encode` for shapes."""
-        check_video_shape(video_BCTHW.shape)
-        first = video_BCTHW[:, :, :1].expand(-1, -1, STRIDE_T - 1, -1, -1)
-        net = self.encoder
-        x = net["fine"](net["enter"](fold(torch.cat([first, video_BCTHW], dim=2), STRIDE_T, 4)))
-        x = net["coarse"](net["down"](fold(x, 1, 2)))
-        return DiagonalGaussian.from_moments(net["leave"](x))
-
     def encode(self, video_BCTHW: Tensor) -> Tensor:
-        """Raw latents (the posterior's mode) of a video.
+        """Raw latents of a video.
 
         Args:
             video_BCTHW: (B, 3, 4k+1, H, W) in [-1, 1]; H and W multiples of 8.
         Returns:
-            (B, 16, k+1, H/8, W/8).
+            (B, latent_channels, k+1, H/8, W/8).
         Raises:
             ValueError: the shape is not of this form.
         """
-        return self.posterior(video_BCTHW).mode()
+        check_video_shape(video_BCTHW.shape)
+        first = video_BCTHW[:, :, :1].expand(-1, -1, STRIDE_T - 1, -1, -1)
+        video_BTHWC = torch.cat([first, video_BCTHW], dim=2).permute(0, 2, 3, 4, 1)
+        net = self.encoder
+        x = net["fine"](net["enter"](fold(video_BTHWC, STRIDE_T, 4)))
+        x = net["leave"](net["coarse"](net["down"](fold(x, 1, 2))))
+        return x.permute(0, 4, 1, 2, 3)
 
     def decode(self, latent_BCTHW: Tensor) -> Tensor:
-        """The video of raw latents: (B, 16, k+1, h, w) to (B, 3, 4k+1, 8h, 8w), near [-1, 1] but not clipped."""
+        """The video of raw latents: (B, latent_channels, k+1, h, w) to (B, 3, 4k+1, 8h, 8w), near [-1, 1] but not
+        clipped."""
         net = self.decoder
-        x = unfold(net["up"](net["coarse"](net["enter"](latent_BCTHW))), 1, 2)
-        x = unfold(net["unroll"](net["fine"](x)), STRIDE_T, 2)
-        return unfold(net["leave"](net["detail"](x)), 1, 2)[:, :, STRIDE_T - 1 :]
+        x = net["coarse"](net["enter"](latent_BCTHW.permute(0, 2, 3, 4, 1)))
+        x = net["fine"](unfold(net["up"](x), 1, 2))
+        x = net["detail"](unfold(net["unroll"](x), STRIDE_T, 2))
+        video_BTHWC = unfold(net["leave"](x), 1, 2)[:, STRIDE_T - 1 :]
+        return video_BTHWC.permute(0, 4, 1, 2, 3)
 
     def whiten(self, latent_BCTHW: Tensor) -> Tensor:
         """Raw latents to ones of about zero mean and unit variance per channel."""

@@ -44,7 +44,7 @@ def render(scene: Scene, width: int, height: int, num_frames: int) -> np.ndarray
 def render_at(scene: Scene, width: int, height: int, positions: Sequence[float]) -> Iterator[np.ndarray]:
     """Draw one (H, W, 3) uint8 RGB frame per clip position in [0, 1]; frame times need not be even."""
     canvas = _background(scene, width, height)
-    sprites = [sprite(thing) for thing in scene.things]
+    sprites = [draw_sprite(thing) for thing in scene.things]
     offset = canvas_to_world(width, height)
     for u in positions:
         camera = camera_map(scene, width, height, u)
@@ -127,7 +127,7 @@ def _paste(frame: np.ndarray, sprite: np.ndarray, to_screen: np.ndarray) -> None
     region[:] = (region * (1 - alpha) + patch[..., :3] * alpha + 0.5).astype(np.uint8)
 
 
-def sprite(thing: Thing) -> np.ndarray:
+def draw_sprite(thing: Thing) -> np.ndarray:
     """(SPRITE_PX, SPRITE_PX, 4) uint8 RGBA picture of an object, 90% of the sprite across."""
     n = SPRITE_PX
     mask = np.zeros((n, n), np.uint8)
