@@ -381,22 +381,23 @@ def _card(
     where = torch.cuda.get_device_name() if args.device != "cpu" else "a CPU"
     return f"""# A small causal 3D autoencoder
 
-{num_parameters:,} parameters, stride 4x8x8, {autoencoder.config.latent_channels} latent channels, stored as fp16. Code: `model/codec/causal.py`.
+{num_parameters:,} parameters, stride 4x8x8, {autoencoder.config.latent_channels} latent channels, stored as fp16.
+Code: `model/codec/causal.py`.
 
 Fitted by `python -m jobs.fits.autoencoder --minutes {args.minutes:g} --seed {args.seed} --device {args.device}`
 ({fit.step:,} steps, {fit.num_clips:,} clips, {where}) on synthetic clips (`pipeline/synthetic`) only.{start} It is not
 meant for footage: reconstructed real video is recognisable at best.
 
-Reconstruction of {args.clips} synthetic clips of each shape with seeds that are never used for fitting, PSNR in dB: of all
-pixels, of pixels that change by more than 8 levels from frame to frame, and of all with noise of standard deviation
-{MAX_NOISE} on the whitened latents.
+Reconstruction of {args.clips} synthetic clips of each shape with seeds that are never used for fitting, PSNR in dB:
+of all pixels, of pixels that change by more than 8 levels from frame to frame, and of all with noise of standard
+deviation {MAX_NOISE} on the whitened latents.
 
 | frames x size | all | moving | noised |
 |---|---|---|---|
 {rows}
 
-What a program (`jobs/fits/plain_world.py`) reads rightly of {4 * args.clips} held-out clips of one large plain object on a plain
-ground, in %:
+What a program (`jobs/fits/plain_world.py`) reads rightly of {4 * args.clips} held-out clips of one large plain object
+on a plain ground, in %:
 
 | | shape | colour | direction | background | all at once |
 |---|---|---|---|---|---|

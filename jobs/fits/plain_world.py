@@ -12,7 +12,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from pipeline.synthetic.render import SPRITE_PX, render, sprite
+from pipeline.synthetic.render import SPRITE_PX, draw_sprite, render
 from pipeline.synthetic.world import BACKGROUND_COLOURS, COLOURS, DIRECTIONS, SHAPES, SIZES, SPEEDS, Scene, Thing
 
 ATTRIBUTES = ("shape", "colour", "direction", "background")
@@ -115,4 +115,4 @@ def _overlap(mask: np.ndarray, shape: str, centre: np.ndarray, width: int, heigh
 
 @cache
 def _shape_mask(shape: str) -> np.ndarray:
-    return sprite(Thing(shape, "red"))[..., 3]
+    return draw_sprite(Thing(shape, "red"))[..., 3]

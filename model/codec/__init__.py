@@ -1,1 +1,1 @@
-"""Video to latents and back: the causal autoencoder and its bottleneck."""
+"""Video to latents and back: the causal autoencoder."""

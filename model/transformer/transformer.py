@@ -37,7 +37,7 @@ class TransformerConfig:
     num_heads: int = 6
     patch: Patch = (1, 2, 2)
     mlp_ratio: float = 4.0
-    latent_channels: int = 16
+    latent_channels: int = 8
     text_dim: int = 64
     layouts: tuple[str, ...] = ("joint",)
     """Attention layouts of the blocks, repeated over the depth."""

@@ -67,7 +67,7 @@ class LatentEncoder:
         self.fingerprint: str = self._autoencoder.fingerprint
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
-        """(T, H, W, 3) uint8 RGB to the raw posterior mode, (C, T', H', W') float16."""
+        """(T, H, W, 3) uint8 RGB to raw latents, (C, T', H', W') float16."""
         with self._torch.inference_mode():
             video_THWC = self._torch.from_numpy(np.array(frames)).to(self._device)
             video_BCTHW = (video_THWC.permute(3, 0, 1, 2)[None].float() / 127.5) - 1.0

@@ -39,7 +39,7 @@ RELEASES = Table(ReleaseClip, "releases", key=("clip_id",))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Latent:
-    """A clip through the autoencoder: raw (unwhitened) posterior mode, shape (C, T, H, W)."""
+    """A clip through the autoencoder: raw (unwhitened) latents, shape (C, T, H, W)."""
 
     clip_id: str = column(pa.string(), "the clip")
     transform: str = column(pa.string(), "fingerprint of frame rate, size and crop settings")

@@ -15,7 +15,7 @@ from model.training.checkpoints import RunFolder
 from model.transformer.transformer import Transformer, TransformerConfig
 from schemas.recipe import Recipe
 
-SMALL = TransformerConfig(width=32, depth=1, num_heads=2, latent_channels=16, text_dim=128)
+SMALL = TransformerConfig(width=32, depth=1, num_heads=2, latent_channels=8, text_dim=128)
 
 
 def run_config(**changes: Any) -> RunConfig:

@@ -119,7 +119,7 @@ def test_a_run_is_described_before_anything_is_written(encoded_dataset):
     config, transformer, tokens = prepare(encoded_dataset, "drawn", Recipe())
     assert (config.usual_width_px, config.usual_height_px, config.usual_num_frames) == (96, 64, 9)
     assert tokens == 6 * 3 * 4 * 6 + 3 * 2 * 6 * 4 + 3 * 1 * 4 * 4
-    assert (transformer.width, transformer.latent_channels, transformer.text_dim) == (192, 16, config.text_dim)
+    assert (transformer.width, transformer.latent_channels, transformer.text_dim) == (192, 8, config.text_dim)
     assert config.num_clips == 12
     autoencoder, text_encoder = load_autoencoder(), load_text_encoder()
     assert (config.latent_mean, config.latent_std) == (autoencoder.config.latent_mean, autoencoder.config.latent_std)

@@ -23,6 +23,23 @@ def test_directions_stay_and_singular_values_go_through_the_polynomial_five_time
     torch.testing.assert_close(orthogonalise(matrix), u @ values.diag() @ v, rtol=1e-3, atol=1e-4)
 
 
+def test_each_matrix_of_a_stack_is_taken_by_itself():
+    stack = torch.stack([random_matrix(6, 4), 100 * random_matrix(6, 4, seed=1)])
+    torch.testing.assert_close(orthogonalise(stack), torch.stack([orthogonalise(one) for one in stack]))
+
+
+def test_matrices_of_one_shape_and_of_others_are_stepped_as_each_alone():
+    shapes = [(6, 4), (6, 4), (4, 6)]
+    together = [random_matrix(*shape, seed=i).requires_grad_() for i, shape in enumerate(shapes)]
+    alone = [parameter.detach().clone().requires_grad_() for parameter in together]
+    for i, (one, other) in enumerate(zip(together, alone, strict=True)):
+        one.grad = other.grad = random_matrix(*shapes[i], seed=10 + i)
+        Muon([other], lr=0.1).step()
+    Muon(together, lr=0.1).step()
+    for one, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_nothing_stays_nothing():
     assert not orthogonalise(torch.zeros(3, 4)).any()
 

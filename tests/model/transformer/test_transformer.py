@@ -186,7 +186,7 @@ def test_layouts_are_repeated_over_the_depth(transformer):
 def test_the_default_is_a_small_transformer_for_the_built_in_encoders():
     config = TransformerConfig()
     assert (config.width, config.depth, config.num_heads, config.mlp_ratio) == (192, 6, 6, 4.0)
-    assert (config.patch, config.latent_channels, config.text_dim) == ((1, 2, 2), 16, 64)
+    assert (config.patch, config.latent_channels, config.text_dim) == ((1, 2, 2), 8, 64)
     assert TransformerConfig(patch=(2, 4, 3), latent_channels=5).patch_values == 5 * 2 * 4 * 3
 
 
