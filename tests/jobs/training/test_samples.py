@@ -84,7 +84,7 @@ def test_the_texts_of_a_clip_are_its_captions_and_its_source(encoded_dataset):
 def test_shapes_are_read_without_latents(encoded_dataset, encoding):
     shapes = latent_shapes(encoded_dataset, releases.read(encoded_dataset, "drawn"), encoding)
     assert len(shapes) == 12
-    assert set(shapes.values()) == {(16, 3, 8, 12), (16, 2, 12, 8), (16, 1, 8, 8)}
+    assert set(shapes.values()) == {(8, 3, 8, 12), (8, 2, 12, 8), (8, 1, 8, 8)}
 
 
 def test_failed_latents_and_those_of_other_clips_are_not_read(encoded_dataset, encoding, tmp_path):

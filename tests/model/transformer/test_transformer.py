@@ -33,7 +33,7 @@ def random_documents() -> list[Document]:
     texts = [5, None, 2, 7]
     return [
         Document(
-            torch.randn((16, *shape), generator=generator),
+            torch.randn((8, *shape), generator=generator),
             torch.arange(shape[0]) < i % 2,
             timestep=0.2 * (i + 1),
             latent_fps=1.5 + i,
