@@ -17,8 +17,8 @@ import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from multiprocessing.queues import Queue
 from pathlib import Path
-from queue import Queue
 from typing import Any
 
 import torch
@@ -226,7 +226,8 @@ class Fit:
             optimizer.step()
         with torch.no_grad():
             decay = min(AVERAGE_DECAY, (1 + self.step) / (10 + self.step))
-            averages, values = list(self.average.values()), list(self.network.parameters())
+            averages: list[Tensor] = list(self.average.values())
+            values: list[Tensor] = list(self.network.parameters())
             torch._foreach_lerp_(averages, values, 1 - decay)
         self.step += 1
         self.num_clips += len(clips)
