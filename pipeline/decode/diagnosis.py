@@ -14,7 +14,8 @@ import av
 import av.error
 import av.logging
 
-from pipeline.decode.reader import MediaError, require_readable_size
+from pipeline.decode.sizes import require_readable_size
+from pipeline.ingest.failures import MediaError
 
 NUM_PACKETS = 16
 """Packets that are tried; most often all are refused for the same reason."""

@@ -9,22 +9,22 @@ import av.video.frame
 import cv2
 import numpy as np
 from av.sidedata.sidedata import SideDataContainer
-from av.video.reformatter import ColorRange
 
+from pipeline.decode.orientation import Orientation
 from pipeline.decode.planes import displayed_luma, halved, reduce_planes
-from pipeline.decode.reader import rotation_turns
 
 TINY_WIDTH, TINY_HEIGHT = 48, 27
 """Size of the frames that TransNetV2 takes (Soucek & Lokoc 2020)."""
+AS_STORED = Orientation()
 
 
 @dataclass
 class StreamFrame:
     """A decoded frame on its way through the pass.
 
-    `luma` is (h, w) uint8, `blue` and `red` (h/2, w/2) uint8 (Cb, Cr), upright, halved to about the work side
-    (`measure.work_side_px`); `packet_bytes` is the size of the frame's packet. Views of full-size pixels are valid as
-    long as the frame is.
+    `luma` is (h, w) uint8, 16 for black and 235 for white, `blue` and `red` (h/2, w/2) uint8 (Cb, Cr), upright, halved
+    to about the work side (`measure.work_side_px`); `packet_bytes` is the size of the frame's packet. Views of
+    full-size pixels are valid as long as the frame is.
     """
 
     index: int
@@ -32,10 +32,9 @@ class StreamFrame:
     luma: np.ndarray
     blue: np.ndarray
     red: np.ndarray
-    full_range: bool
     packet_bytes: int
     raw: av.video.frame.VideoFrame
-    rotation_deg: int
+    orientation: Orientation
 
     @classmethod
     def of(
@@ -45,16 +44,14 @@ class StreamFrame:
         time_us: int,
         *,
         work_side_px: int = 256,
-        rotation_deg: int = 0,
+        orientation: Orientation = AS_STORED,
         packet_bytes: int = 0,
     ) -> StreamFrame:
         """Reduce a decoded frame and turn it upright."""
         luma, blue, red = reduce_planes(raw, work_side_px)
-        turns = rotation_turns(rotation_deg)
-        if turns:
-            luma, blue, red = (np.ascontiguousarray(np.rot90(plane, turns)) for plane in (luma, blue, red))
-        full_range = raw.format.name.startswith("yuvj") or raw.color_range == ColorRange.JPEG
-        return cls(index, time_us, luma, blue, red, full_range, packet_bytes, raw, rotation_deg)
+        if orientation != AS_STORED:
+            luma, blue, red = (np.ascontiguousarray(orientation.upright(plane)) for plane in (luma, blue, red))
+        return cls(index, time_us, luma, blue, red, packet_bytes, raw, orientation)
 
     @cached_property
     def colour(self) -> np.ndarray:
@@ -69,7 +66,7 @@ class StreamFrame:
     @cached_property
     def full_luma(self) -> np.ndarray:
         """Luma at full size, as stored pixels turned upright, (H, W) uint8."""
-        return displayed_luma(self.raw, self.rotation_deg)
+        return displayed_luma(self.raw, self.orientation)
 
     @cached_property
     def motion_vectors(self) -> np.ndarray | None:

@@ -2,50 +2,44 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 import av
 import av.codec.context
 import av.container
 import av.error
+import av.format
+import av.packet
 import av.video.frame
 import av.video.stream
 
+from pipeline.decode.clock import Clock
+from pipeline.decode.pictures import require_whole_picture
+from pipeline.decode.planes import fitted
 from pipeline.decode.prefetch import prefetch
+from pipeline.decode.sizes import require_readable_size
+from pipeline.ingest.failures import MediaError, one_line
 from pipeline.ingest.sandbox import heartbeat
-
-MICROSECONDS = 1_000_000
-NOMINAL_FPS = 25.0
-"""Frame rate assumed for a stream that declares none and whose frames carry no time."""
-
-
-class MediaError(Exception):
-    """An input that cannot be used: `reason` is one word for the tables, `detail` what the decoder reported."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return f"{self.reason}: {self.detail}"
 
 
 def open_video(path: str) -> tuple[av.container.InputContainer, av.video.stream.VideoStream]:
-    """Open a file and choose its video stream as FFmpeg and decord do (the best one).
+    """Open a file and choose its video stream as FFmpeg does (the best one), but never a cover picture.
 
     Raises:
-        MediaError: `unreadable`, `no_video_stream`, `unknown_codec`, `too_large` or `too_small`.
+        OSError: the file cannot be read.
+        MediaError: `unreadable`, `playlist`, `no_video_stream`, `unknown_codec`, `too_large`, `too_small` or
+            `truncated`.
     """
     try:
-        _refuse_playlist(path)
-        container = av.open(path)
+        container = av.open(path, options={"format_whitelist": _formats_of_one_file()})
     except (av.error.FFmpegError, ValueError, OSError) as error:
-        raise MediaError("unreadable", one_line(error)) from error
+        raise _refused(path, error) from error
     try:
-        return container, _best_stream(container)
+        stream = _best_stream(container)
+        require_whole_picture(path, container.format.name)
+        return container, stream
     except MediaError:
         container.close()
         raise
@@ -55,6 +49,11 @@ def _best_stream(container: av.container.InputContainer) -> av.video.stream.Vide
     stream = container.streams.best("video")
     if not isinstance(stream, av.video.stream.VideoStream):
         raise MediaError("no_video_stream", f"{len(container.streams)} streams, none of them video")
+    if _is_cover(stream):
+        films = [other for other in container.streams.video if not _is_cover(other)]
+        if not films:
+            raise MediaError("no_video_stream", f"{len(container.streams)} streams, the only picture is a cover")
+        stream = films[0]
     if stream.codec_context is None:
         raise MediaError("unknown_codec", f"video stream {stream.index} is in no codec that FFmpeg knows")
     if stream.codec_context.width and stream.codec_context.height:  # else FFmpeg does not know yet
@@ -62,41 +61,60 @@ def _best_stream(container: av.container.InputContainer) -> av.video.stream.Vide
     return stream
 
 
-def _refuse_playlist(path: str) -> None:
-    """Refuse a playlist, which FFmpeg would follow to other files of this machine."""
-    with open(path, "rb") as file:
-        if file.read(len(PLAYLIST_MAGIC)) == PLAYLIST_MAGIC:
-            raise MediaError("unreadable", "a list of files for FFmpeg's concat demuxer")
+def _is_cover(stream: av.video.stream.VideoStream) -> bool:
+    return bool(stream.disposition & av.stream.Disposition.attached_pic)
 
 
-PLAYLIST_MAGIC = b"ffconcat version"
-MAX_SIDE_PX, MAX_PIXELS_PX = 32_767, 142_606_336
-"""The largest picture that is read: as many pixels as the highest level of H.265 allows (7.2, table A.8), and sides
-within OpenCV's 16-bit coordinates."""
-MIN_SIDE_PX, MAX_ASPECT = 16, 16
-"""The smallest picture that is read: one block of the usual codecs. With this aspect, as much of the shorter side is
-left when the longer one is reduced to the 256 px that measures read."""
+PLAYLIST_FORMATS = frozenset(
+    {
+        "concat",
+        "concatf",
+        "dash",
+        "hls",
+        "imf",
+        "image2pipe",
+        "lavfi",
+        "mpjpeg",
+        "rtp",
+        "rtsp",
+        "sap",
+        "sdp",
+        "vapoursynth",
+    }
+    | {"avisynth", "ffmetadata", "tedcaptions", "webm_dash_manifest"}
+)
+"""What FFmpeg reads that is no film itself, but names other files, hosts or programs that it would open."""
 
 
-def require_readable_size(width: int, height: int) -> None:
-    """Refuse a picture that is so large that a few fill a machine's memory, or too small to measure.
+@cache
+def _formats_of_one_file() -> str:
+    """The container formats that hold all they show, as FFmpeg's option takes them."""
+    return ",".join(sorted(av.format.formats_available - PLAYLIST_FORMATS))
+
+
+def _refused(path: str, error: BaseException) -> MediaError:
+    """Why a file does not open: FFmpeg says of a format that it may not read no more than that a value is invalid.
 
     Raises:
-        MediaError: `too_large` or `too_small`.
+        OSError: the file cannot be read at all.
     """
-    if max(width, height) > MAX_SIDE_PX or width * height > MAX_PIXELS_PX:
-        limits = f"{MAX_SIDE_PX} px a side, {MAX_PIXELS_PX} px in all"
-        raise MediaError("too_large", f"{width} x {height} px; limits: {limits}")
-    if min(width, height) < max(MIN_SIDE_PX, max(width, height) / MAX_ASPECT):
-        limits = f"{MIN_SIDE_PX} px a side, {MAX_ASPECT}:1"
-        raise MediaError("too_small", f"{width} x {height} px; limits: {limits}")
+    with open(path, "rb") as file:
+        start = file.read(PLAYLIST_BYTES).lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith(PLAYLIST_STARTS) or b"<MPD" in start:
+        return MediaError("playlist", "a list of other files, which are not opened: give the files themselves")
+    return MediaError("unreadable", one_line(error))
+
+
+PLAYLIST_BYTES = 1024
+PLAYLIST_STARTS = (b"#EXTM3U", b"ffconcat version", b"v=0")
 
 
 @dataclass
 class FrameReader:
-    """Decoded frames in presentation order; packets that the decoder refuses are counted and passed over.
+    """Decoded frames in presentation order, by one clock; packets that do not decode are counted and passed over.
 
-    `times_us` holds the presentation times of the frames so far, strictly increasing.
+    `times_us` holds the times of the frames so far from the first one, strictly increasing. All frames come in the size
+    of the first: a stream may change its size, and is then fitted into it.
     """
 
     container: av.container.InputContainer
@@ -105,13 +123,22 @@ class FrameReader:
     """Decode in a thread of its own, some frames ahead."""
     motion_vectors: bool = False
     """Export the codec's motion vectors with the frames, which costs the decoder about 7% (720p H.264)."""
+    first_us: int | None = None
+    """The container's time of the first presented frame, where reading starts behind it."""
     times_us: list[int] = field(default_factory=list)
     error_times_us: list[int] = field(default_factory=list)
+    """When packets were refused, gave no frame, or gave a damaged one."""
+    num_refused: int = 0
+    num_size_changes: int = 0
     last_duration_us: int = 0
     packet_bytes: int = 0
     """Size of the packet of the last frame read; 0 where packets carry no time."""
 
     def __post_init__(self) -> None:
+        self.clock = Clock(self.container, self.stream, self.first_us)
+        self._unseen: dict[int, int] = {}
+        self._first_size: tuple[int, int] | None = None
+        self._latest_size: tuple[int, int] | None = None
         codec = self.stream.codec_context
         if self.prefetch and codec.width * codec.height > LARGE_PX:
             self.stream.thread_type = "AUTO"
@@ -136,54 +163,58 @@ class FrameReader:
     def _decoded(self) -> Iterator[tuple[av.video.frame.VideoFrame, int, int, int]]:
         """Frames with their time, their duration and the size of their packet."""
         packets = self.container.demux(self.stream)
-        clock = _Clock(self.stream)
-        sizes: dict[int, int] = {}
+        packet = None
         while True:
             try:
                 packet = next(packets, None)
                 if packet is None:
-                    return
+                    break
                 heartbeat()
-                if packet.pts is not None:
-                    sizes[packet.pts] = packet.size
-                    if len(sizes) > MAX_WAITING_SIZES:
-                        del sizes[next(iter(sizes))]
+                self.clock.enter(packet)
+                self._expect(packet)
                 for frame in packet.decode():
                     if isinstance(frame, av.video.frame.VideoFrame):
-                        require_readable_size(frame.width, frame.height)
-                        num_bytes = 0 if frame.pts is None else sizes.pop(frame.pts, 0)
-                        yield frame, *clock.read(frame), num_bytes
+                        packet_bytes = 0 if frame.pts is None else self._unseen.pop(frame.pts, 0)
+                        time_us, duration_us = self.clock.read(frame)
+                        if frame.is_corrupt:
+                            self.error_times_us.append(time_us)
+                        yield self._in_first_size(frame), time_us, duration_us, packet_bytes
             except av.error.FFmpegError:
-                self.error_times_us.append(clock.latest_us or 0)
-                if len(self.error_times_us) > MAX_DECODE_ERRORS:
-                    return
+                self.num_refused += 1
+                self.error_times_us.append(self.clock.latest_us or 0)
+                if packet is not None:
+                    self.clock.refuse(packet)
+                    self._unseen.pop(packet.pts, None)  # pyrefly: ignore - a packet without a time is not among them
+                if self.num_refused > MAX_DECODE_ERRORS:
+                    break
+        for pts in list(self._unseen):
+            self._count_lost(pts)
 
+    def _in_first_size(self, frame: av.video.frame.VideoFrame) -> av.video.frame.VideoFrame:
+        size = frame.width, frame.height
+        if size != self._latest_size:
+            require_readable_size(*size)
+            self.num_size_changes += self._latest_size is not None
+            self._first_size, self._latest_size = self._first_size or size, size
+        first = self._first_size or size
+        return frame if size == first else fitted(frame, *first)
 
-class _Clock:
-    """Times of frames, strictly increasing whatever the stream says."""
+    def _expect(self, packet: av.packet.Packet) -> None:
+        """Remember a packet's size until its frame comes; one that waits for too long has lost it."""
+        if packet.pts is None or not packet.size or packet.is_discard:
+            return
+        self._unseen[packet.pts] = packet.size
+        if len(self._unseen) > MAX_WAITING:
+            pts = next(iter(self._unseen))
+            del self._unseen[pts]
+            self._count_lost(pts)
 
-    def __init__(self, stream: av.video.stream.VideoStream) -> None:
-        self._usual_us = round(MICROSECONDS / float(stream.average_rate or NOMINAL_FPS))
-        self.latest_us: int | None = None
-
-    def read(self, frame: av.video.frame.VideoFrame) -> tuple[int, int]:
-        """Presentation time and duration in microseconds."""
-        time_us, duration_us = None, self._usual_us
-        if frame.pts is not None and frame.time_base is not None:
-            unit = frame.time_base.numerator * MICROSECONDS, frame.time_base.denominator
-            time_us = divided(frame.pts * unit[0], unit[1])
-            if frame.duration:
-                duration_us = divided(frame.duration * unit[0], unit[1])
-        if time_us is None or (self.latest_us is not None and time_us <= self.latest_us):
-            time_us = 0 if self.latest_us is None else self.latest_us + duration_us
-        self.latest_us = time_us
-        return time_us, duration_us
-
-
-def divided(number: int, by: int) -> int:
-    """The nearest integer to a quotient, halves to even, like `round` of a Fraction but ten times as fast."""
-    whole, rest = divmod(number, by)
-    return whole + (2 * rest > by or (2 * rest == by and whole % 2))
+    def _count_lost(self, pts: int) -> None:
+        """A packet without a frame is an error in codecs that have a frame in each, if it is not before the first
+        frame, where a stream that was cut has pictures that lack the one they refer to."""
+        time_us = self.clock.time_of(pts)
+        if self.stream.codec_context.name in ONE_FRAME_A_PACKET and time_us > 0:
+            self.error_times_us.append(time_us)
 
 
 LARGE_PX = 1920 * 1088
@@ -192,33 +223,8 @@ than they save."""
 MAX_AHEAD_FRAMES, MAX_AHEAD_BYTES = 24, 48 * 2**20
 """Decoded frames that may wait. A sampled frame takes ten times as long to measure as one between samples; this covers
 about five samples."""
-MAX_WAITING_SIZES = 256
-"""Most packets whose size is kept until their frame is decoded; more than any codec reorders."""
-
-
+MAX_WAITING = 256
+"""Most packets that are remembered until their frame is decoded; more than any codec reorders."""
+ONE_FRAME_A_PACKET = frozenset({"h264", "hevc", "mpeg1video", "mpeg2video", "prores", "dnxhd", "mjpeg", "ffv1"})
 MAX_DECODE_ERRORS = 10_000
 """After more refused packets decoding ends; what was decoded before is kept."""
-
-
-def rotation_turns(rotation_deg: int) -> int:
-    """Quarter turns counter-clockwise that bring a stored frame upright."""
-    return round(rotation_deg / 90) % 4
-
-
-def displayed_size(width: int, height: int, rotation_deg: int, sample_aspect_ratio: float) -> tuple[int, int]:
-    """Width and height in square pixels after sample aspect ratio and rotation."""
-    if sample_aspect_ratio >= 1:
-        width = round(width * sample_aspect_ratio)
-    else:
-        height = round(height / sample_aspect_ratio)
-    return (height, width) if rotation_turns(rotation_deg) % 2 else (width, height)
-
-
-def fit_to_budget(width: int, height: int, max_pixels_px: int, multiple: int = 2) -> tuple[int, int]:
-    """A size of about the same aspect ratio and pixel budget; each side is rounded to the nearest `multiple`."""
-    scale = min(1.0, math.sqrt(max_pixels_px / (width * height)))
-    return tuple(max(multiple, multiple * math.floor(side * scale / multiple + 0.5)) for side in (width, height))  # type: ignore[return-value]
-
-
-def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

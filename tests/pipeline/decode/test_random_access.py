@@ -1,37 +1,18 @@
-"""Frames read at given times, through decord or without it, are those that PyAV decodes in one pass."""
+"""Frames read at given times: which are on screen, what is cut out of them, and what is skipped to reach them."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 
-import av
 import numpy as np
 import pytest
 
-from pipeline.decode import random_access
-from pipeline.decode.random_access import frames_at
-from pipeline.decode.reader import FrameReader, MediaError, open_video
+from pipeline.decode import reader as decode_reader
+from pipeline.decode.random_access import SKIPPED_S, TimedFrames, frames_at
+from pipeline.ingest.failures import MediaError
 from pipeline.synthetic.encode import Encoding, encode, save_image
-from pipeline.synthetic.render import render
-from pipeline.synthetic.world import draw_scene
-from tests.bench.fuzz_seeds import FOREIGN, make_seeds
-
-NUM_FRAMES, FPS = 12, 12
-MAX_CONVERSION_ERROR = 3.0
-"""Levels of 255 by which decord's and swscale's ways to RGB may differ on average, where chroma is subsampled."""
-
-
-@pytest.fixture(params=["decord", "PyAV"])
-def reader(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What reads frames; both show the same."""
-    if request.param == "PyAV":
-        monkeypatch.setattr(random_access, "_declared", lambda path: (1 << 60, 0))
-    return request.param
-
+from tests.numbered_videos import HEIGHT, WIDTH, draw_number, read_number
 
 GREYS = (30, 70, 110, 150, 190, 230)
 TENTH_US = 100_000
@@ -53,50 +34,74 @@ def shown_at(path: str, times_us: list[int]) -> list[int]:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_the_frame_on_screen_is_the_last_that_has_started(tmp_path: Path, reader: str, suffix: str) -> None:
-    """A millisecond early counts as on time, since containers round."""
+def test_the_frame_on_screen_is_the_last_that_has_started(tmp_path: Path, suffix: str) -> None:
     path = write_greys(tmp_path / f"greys{suffix}")
     assert shown_at(path, [index * TENTH_US for index in range(6)]) == [0, 1, 2, 3, 4, 5]
-    assert shown_at(path, [150_000, 199_000, 200_000, 298_999, 299_000]) == [1, 2, 2, 2, 3]
+    assert shown_at(path, [150_000, 199_999, 200_000, 299_999, 300_000]) == [1, 1, 2, 2, 3]
     assert shown_at(path, [450_000]) == [4]
-    assert shown_at(path, [98_999]) == [0]
+    assert shown_at(path, [99_999]) == [0]
 
 
-def test_before_the_first_frame_it_is_shown_and_after_the_last_that_is(tmp_path: Path, reader: str) -> None:
+def test_times_count_from_the_first_frame_and_the_last_one_stays(tmp_path: Path) -> None:
     path = write_greys(tmp_path / "greys.mkv", start_s=Fraction(2))
-    assert shown_at(path, [0, 1, 1_999_000, 2_050_000, 2_100_000]) == [0, 0, 0, 0, 1]
-    assert shown_at(path, [1]) == [0]
-    assert shown_at(path, [2_500_000, 9_000_000]) == [5, 5]
+    assert shown_at(path, [0, 1, 50_000, 100_000]) == [0, 0, 0, 1]
+    assert shown_at(path, [500_000, 9_000_000]) == [5, 5]
     assert shown_at(path, [9_000_000]) == [5]
 
 
-def test_a_frame_may_be_asked_for_many_times(tmp_path: Path, reader: str) -> None:
+def test_a_frame_may_be_asked_for_many_times(tmp_path: Path) -> None:
     path = write_greys(tmp_path / "greys.mp4")
     assert shown_at(path, [TENTH_US] * 3 + [110_000, 4 * TENTH_US, 4 * TENTH_US]) == [1, 1, 1, 1, 4, 4]
 
 
-def test_frames_are_sought_and_what_lies_before_the_key_frame_is_not_decoded(
-    tmp_path: Path, reader: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every second frame is a key frame."""
-    path, decoded = tmp_path / "greys.mp4", []
-    pictures = (np.full((48, 64, 3), grey, np.uint8) for grey in GREYS)
-    times_s = [Fraction(index, 10) for index in range(len(GREYS) + 1)]
-    encode(path, pictures, times_s, Fraction(10), Encoding(options=(("g", "2"),)))
-    timed = random_access._timed
-    monkeypatch.setattr(random_access, "_timed", lambda frames: (decoded.append(x) or x for x in timed(frames)))
-    assert shown_at(str(path), [350_000]) == [3]
-    assert [time_us for time_us, _ in decoded] == ([] if reader == "decord" else [200_000, 300_000, 400_000])
+def write_long(path: Path, num_frames: int, **options: str) -> str:
+    """A video of numbered frames, ten a second, with a key frame every second."""
+    times_s = [Fraction(index, 10) for index in range(num_frames + 1)]
+    encoding = Encoding(path.suffix, options=(("g", "10"), *options.items()))
+    encode(path, map(draw_number, range(num_frames)), times_s, Fraction(10), encoding)
+    return str(path)
+
+
+def numbers_at(path: str, times_us: list[int], *, regular: bool) -> tuple[list[int], int]:
+    """Which numbered frames are on screen, and how many were decoded to tell."""
+    whole = WIDTH, HEIGHT
+    with TimedFrames(path, regular=regular) as frames:
+        numbers = [read_number(shown.cut((0, 0, *whole), whole, whole)) for shown in frames.at(times_us)]
+        return numbers, frames.num_decoded
+
+
+def test_a_long_gap_is_skipped_in_a_file_whose_clock_is_right(tmp_path: Path) -> None:
+    """What is decoded: the first frames, and from the key frame before the time to the frame after it."""
+    path = write_long(tmp_path / "long.mp4", 200)
+    wanted = [0, 15_450_000, 15_450_000, 15_700_000]
+    numbers, num_decoded = numbers_at(path, wanted, regular=True)
+    assert numbers == [0, 154, 154, 157]
+    assert num_decoded <= 2 + 10
+    numbers, num_decoded = numbers_at(path, wanted, regular=False)
+    assert numbers == [0, 154, 154, 157]
+    assert num_decoded == 159
+
+
+def test_a_short_gap_is_decoded(tmp_path: Path) -> None:
+    path = write_long(tmp_path / "long.mp4", 100)
+    assert numbers_at(path, [0, round(SKIPPED_S * 1e6), 9_000_000], regular=True) == ([0, 80, 90], 92)
+
+
+def test_where_there_is_no_key_frame_to_skip_to_all_is_decoded(tmp_path: Path) -> None:
+    path = write_long(tmp_path / "long.mp4", 150, g="1000", keyint_min="1000", sc_threshold="0")
+    numbers, num_decoded = numbers_at(path, [0, 12_000_000, 14_000_000], regular=True)
+    assert numbers == [0, 120, 140]
+    assert num_decoded >= 142
 
 
 def test_each_frame_that_is_read_counts_as_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, beats = write_greys(tmp_path / "greys.mp4"), []
-    monkeypatch.setattr(random_access, "heartbeat", lambda: beats.append(1))
+    monkeypatch.setattr(decode_reader, "heartbeat", lambda: beats.append(1))
     assert shown_at(path, [0, TENTH_US, TENTH_US, 5 * TENTH_US]) == [0, 1, 1, 5]
-    assert len(beats) == 3
+    assert len(beats) >= 6
 
 
-def test_the_box_is_in_displayed_pixels_whatever_the_stored_ones_are(tmp_path: Path, reader: str) -> None:
+def test_the_box_is_in_displayed_pixels_whatever_the_stored_ones_are(tmp_path: Path) -> None:
     """Shown at 128 x 48, stored at 64 x 48: a bright box of 32 x 16 at (64, 8)."""
     picture = np.full((48, 128, 3), 20, np.uint8)
     picture[8:24, 64:96] = 220
@@ -151,69 +156,3 @@ def test_a_file_in_which_nothing_decodes_is_refused(tmp_path: Path) -> None:
     path.write_bytes(data[:start] + bytes(end - start) + data[end:])
     with pytest.raises(MediaError, match="no_frames: nothing decodes"):
         frames_at(str(path), [0], (0, 0, 64, 48), (64, 48), (64, 48))
-
-
-@pytest.mark.parametrize(("suffix", "rotation_deg_ccw"), [(".mp4", 0), (".mp4", -90), (".mkv", 0)])
-@pytest.mark.parametrize("width", [32, 48, 96, 100, 144, 160, 192])
-def test_random_access_equals_one_pass(
-    tmp_path: Path, reader: str, width: int, suffix: str, rotation_deg_ccw: int
-) -> None:
-    path, height = tmp_path / f"a{suffix}", 64
-    times = [Fraction(index, FPS) for index in range(NUM_FRAMES + 1)]
-    drawn = render(draw_scene(3), width, height, NUM_FRAMES)
-    encode(path, drawn, times, Fraction(FPS), Encoding(suffix, rotation_deg_ccw=rotation_deg_ccw))
-    with av.open(str(path)) as container:
-        decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    wanted = [2, 2, 7, 11]
-    whole = (width, height)
-    got = frames_at(str(path), [round(times[i] * 1_000_000) for i in wanted], (0, 0, *whole), whole, whole)
-    expected = np.stack([np.rot90(decoded[i], rotation_deg_ccw // 90) for i in wanted])
-    np.testing.assert_array_equal(got, expected)
-
-
-@pytest.fixture(scope="module")
-def whole_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A small file of each kind that there is, but no still pictures."""
-    files = make_seeds(tmp_path_factory.mktemp("seeds"))
-    return [path for path in files if path.name in FOREIGN or path.name[0].isdigit()]
-
-
-def test_random_access_equals_one_pass_in_every_container(whole_files: list[Path]) -> None:
-    """Some count from a time other than zero, tell no times until they are decoded, or cannot be sought in."""
-    num_kinds = 0
-    for path in whole_files:
-        container, stream = open_video(str(path))
-        with container:
-            reader = FrameReader(container, stream)
-            decoded = [np.rot90(f.to_ndarray(format="rgb24"), int(f.rotation) // 90) for f in reader]
-        if len(decoded) < 2:
-            continue  # an animation in a format that FFmpeg does not decode
-        num_kinds += 1
-        height, width = decoded[0].shape[:2]
-        wanted = [len(decoded) * 2 // 3, len(decoded) - 1]
-        times_us = [reader.times_us[index] for index in wanted]
-        got = frames_at(str(path), times_us, (0, 0, width, height), (width, height), (width, height))
-        for index, frame in zip(wanted, got, strict=True):
-            errors = [float(np.abs(frame.astype(int) - other).mean()) for other in decoded]
-            assert int(np.argmin(errors)) == index, path.name
-            assert errors[index] < MAX_CONVERSION_ERROR, path.name
-    assert num_kinds >= 25
-
-
-@pytest.mark.parametrize("found", [None, ModuleType("nvidia")])
-def test_packages_that_decord_must_not_see_are_as_before_once_it_is_loaded(
-    monkeypatch: pytest.MonkeyPatch, found: ModuleType | None
-) -> None:
-    monkeypatch.setitem(sys.modules, "nvidia", found or ModuleType("nvidia"))
-    if found is None:
-        del sys.modules["nvidia"]
-    random_access._load_decord.__wrapped__()
-    assert sys.modules.get("nvidia") is found
-    assert ("nvidia" in sys.modules) is (found is not None)
-
-
-def test_random_access_leaves_matrix_products_to_torch() -> None:
-    """decord would load NVIDIA's libraries for the whole process, and one of them takes CPU products over."""
-    load = "from pipeline.decode.random_access import _load_decord; _load_decord()"
-    code = f"{load}; import torch; x = torch.ones(64, 64); x @ x"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
