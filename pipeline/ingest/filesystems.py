@@ -8,15 +8,21 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import BinaryIO
+from urllib.parse import quote, unquote_to_bytes
 
 import fsspec
 import pyarrow as pa
 from pyarrow import fs
 
 from pipeline.ingest.download_cache import COPIES
+from pipeline.ingest.failures import BadLocation
 from pipeline.ingest.sandbox import heartbeat
 
 COPY_BYTES = 1 << 22
+
+
+LOCAL = "file://"
 
 
 def is_uri(location: str) -> bool:
@@ -29,6 +35,15 @@ def beside(location: str, name: str) -> str:
     return f"{path.rpartition('/')[0] or '.'}/{name}{mark}{query}"
 
 
+def local_uri(path: str) -> str:
+    """The location of a local path: itself, or a URI if its name is not UTF-8, which tables could not hold."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return LOCAL + quote(os.fsencode(path))
+    return path
+
+
 def resolve(location: str) -> tuple[fs.FileSystem, str]:
     """File system and path of a location; a plain path becomes absolute.
 
@@ -37,6 +52,8 @@ def resolve(location: str) -> tuple[fs.FileSystem, str]:
     """
     if not is_uri(location):
         return fs.LocalFileSystem(), os.path.abspath(os.path.expanduser(location))
+    if location.startswith(LOCAL):
+        return fs.LocalFileSystem(), os.path.abspath(os.fsdecode(unquote_to_bytes(location.removeprefix(LOCAL))))
     try:
         return fs.FileSystem.from_uri(location)
     except pa.ArrowInvalid as unknown:
@@ -65,11 +82,17 @@ def local_copy(location: str, *, hashed: bool = True) -> Iterator[LocalFile]:
     as the size and time of modification of the object stay the same.
 
     Raises:
-        OSError: the bytes cannot be read.
+        OSError: the bytes cannot be read, or the location is none.
     """
-    filesystem, path = resolve(location)
-    if isinstance(filesystem, fs.LocalFileSystem):
-        yield LocalFile(path, os.path.getsize(path), _copy(filesystem, path, None) if hashed else "")
+    try:
+        filesystem, path = resolve(location)
+        local = None
+        if isinstance(filesystem, fs.LocalFileSystem):
+            local = LocalFile(path, os.path.getsize(path), _digest_of(path) if hashed else "")
+    except ValueError as error:  # an unknown scheme, or a name that no file can have
+        raise BadLocation(str(error)) from error
+    if local is not None:
+        yield local
         return
     suffix = os.path.splitext(path)[1]
     if not hashed:
@@ -87,12 +110,20 @@ def local_copy(location: str, *, hashed: bool = True) -> Iterator[LocalFile]:
         os.unlink(name)
 
 
-def _copy(filesystem: fs.FileSystem, path: str, target) -> str:
+def _copy(filesystem: fs.FileSystem, path: str, target: BinaryIO) -> str:
     state = hashlib.sha256()
     with filesystem.open_input_stream(path) as stream:
         while chunk := stream.read(COPY_BYTES):
             heartbeat()
             state.update(chunk)
-            if target is not None:
-                target.write(chunk)
+            target.write(chunk)
+    return state.hexdigest()
+
+
+def _digest_of(path: str) -> str:
+    state = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while chunk := stream.read(COPY_BYTES):
+            heartbeat()
+            state.update(chunk)
     return state.hexdigest()

@@ -6,24 +6,17 @@ import fnmatch
 import glob
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, BinaryIO
 
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.json
-import pyarrow.parquet
-from pyarrow import fs
+from pyarrow import NativeFile, fs
 
-from pipeline.ingest.filesystems import beside, is_uri, resolve
+from pipeline.ingest.filesystems import beside, is_uri, local_uri, resolve
+from pipeline.ingest.folders import files_below
+from pipeline.ingest.lists import LIST_READERS, BadList
 from schemas.errors import UsageError
 
-LIST_READERS = {
-    ".parquet": pyarrow.parquet.read_table,
-    ".csv": pyarrow.csv.read_csv,
-    ".jsonl": pyarrow.json.read_json,
-}
 VIDEO_SUFFIXES = ("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "mts", "flv", "wmv", "ogv", "3gp")
 IMAGE_SUFFIXES = ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif")
 MEDIA_SUFFIXES = frozenset(f".{suffix}" for suffix in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES))
@@ -41,19 +34,19 @@ class ListedInput:
     file_bytes: int = 0
     modified_us: int = 0
     source: str = "{}"
-    duplicate_of: str | None = None
-
-    @property
-    def key(self) -> tuple[str, int, int]:
-        return self.uri, self.file_bytes, self.modified_us
+    num_failures: int = 0
+    """How often reading it has failed before."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The inputs, each once, in order; and how many files in folders were left out because of their suffix."""
+    """The inputs, each once, in order."""
 
     inputs: tuple[ListedInput, ...]
     num_other_files: int = 0
+    """Files in folders that were left out because of their suffix."""
+    num_repeated: int = 0
+    """Rows of lists that name a file again and say something else of it: what the first row says counts."""
 
 
 def list_inputs(arguments: Iterable[str]) -> Listing:
@@ -65,65 +58,103 @@ def list_inputs(arguments: Iterable[str]) -> Listing:
         InputError: an argument matches nothing, or a list cannot be read or has no `uri` column.
     """
     found: dict[str, ListedInput] = {}
-    num_other = 0
+    num_other = num_repeated = 0
     for argument in arguments:
         inputs, others = _list_one(argument)
         num_other += others
         for listed in inputs:
-            found.setdefault(listed.uri, listed)
-    return Listing(tuple(found.values()), num_other)
+            first = found.setdefault(listed.uri, listed)
+            num_repeated += first.source != listed.source
+    return Listing(tuple(found.values()), num_other, num_repeated)
 
 
 def _list_one(argument: str) -> tuple[list[ListedInput], int]:
+    """The inputs of one argument, and how many files of a folder were left out."""
     try:
         filesystem, path = resolve(argument)
-        info = filesystem.get_file_info(path)
+        kind = _kind(filesystem, path)
     except (ValueError, OSError) as error:
         raise InputError(f"input {argument}: {error}") from error
-    if info.type == fs.FileType.File:
+    if kind == fs.FileType.File:
         if _suffix(path) in LIST_READERS:
             return _read_list(argument, filesystem, path), 0
-        return [_listed(argument, filesystem, info)], 0
-    if info.type == fs.FileType.Directory:
+        if _suffix(path) not in MEDIA_SUFFIXES:
+            _refuse_text(argument, filesystem, path)
+        return [_listed(argument, filesystem, path)], 0
+    if kind == fs.FileType.Directory:
         return _list_folder(argument, filesystem, path)
     if any(char in argument for char in "*?["):
         return _list_glob(argument, filesystem, path), 0
     raise InputError(f"input {argument}: no such file or folder")
 
 
+def _kind(filesystem: fs.FileSystem, path: str) -> fs.FileType:
+    if not isinstance(filesystem, fs.LocalFileSystem):  # which takes no name that is not UTF-8
+        return filesystem.get_file_info(path).type
+    if os.path.isdir(path):
+        return fs.FileType.Directory
+    return fs.FileType.File if os.path.exists(path) else fs.FileType.NotFound
+
+
+def _refuse_text(argument: str, filesystem: fs.FileSystem, path: str) -> None:
+    """A file of text or of packed text, not named like a film, was meant as a list, of a kind that is not read."""
+    with _opened(filesystem, path) as stream:
+        start = stream.read(SNIFFED_BYTES)
+    try:
+        is_text = bool(start) and "\0" not in start.decode()
+    except UnicodeDecodeError as error:
+        is_text = error.start > SNIFFED_BYTES - MAX_CHARACTER_BYTES  # one that the end cuts
+    if is_text or start.startswith(PACKED):
+        kinds = ", ".join(LIST_READERS)
+        raise InputError(f"input {argument}: neither video nor image; lists are read from {kinds} files")
+
+
+SNIFFED_BYTES, MAX_CHARACTER_BYTES = 1024, 4
+PACKED = (b"\x1f\x8b", b"PK\x03\x04", b"BZh", b"\x28\xb5\x2f\xfd")
+"""How gzip, zip, bzip2 and zstd begin."""
+
+
 def _list_folder(argument: str, filesystem: fs.FileSystem, path: str) -> tuple[list[ListedInput], int]:
-    infos = filesystem.get_file_info(fs.FileSelector(path, recursive=True))
-    files = sorted((i for i in infos if i.type == fs.FileType.File), key=lambda i: i.path)
-    media = [i for i in files if _suffix(i.path) in MEDIA_SUFFIXES]
+    if isinstance(filesystem, fs.LocalFileSystem):
+        files = [_listed_local(name) for name in files_below(path)]
+    else:
+        files = _listed_below(argument, filesystem, path)
+    media = [listed for listed in files if _suffix(listed.uri.partition("?")[0]) in MEDIA_SUFFIXES]
     if not media:
         raise InputError(f"input {argument}: no video or image file in this folder")
-    return [_listed(argument, filesystem, info) for info in media], len(files) - len(media)
+    return media, len(files) - len(media)
 
 
 def _list_glob(argument: str, filesystem: fs.FileSystem, path: str) -> list[ListedInput]:
     if isinstance(filesystem, fs.LocalFileSystem):
-        infos = filesystem.get_file_info(sorted(glob.glob(path, recursive=True)))
+        files = [_listed_local(name) for name in sorted(glob.glob(path, recursive=True)) if os.path.isfile(name)]
     else:
         parent = path[: min(path.index(char) for char in "*?[" if char in path)].rpartition("/")[0]
-        infos = filesystem.get_file_info(fs.FileSelector(parent, recursive=True, allow_not_found=True))
-        infos = sorted((i for i in infos if fnmatch.fnmatchcase(i.path, path)), key=lambda i: i.path)
-    files = [info for info in infos if info.type == fs.FileType.File]
+        files = _listed_below(argument, filesystem, parent, lambda name: fnmatch.fnmatchcase(name, path))
     if not files:
         raise InputError(f"input {argument}: matches no file")
-    return [_listed(argument, filesystem, info) for info in files]
+    return files
+
+
+def _listed_below(
+    argument: str, filesystem: fs.FileSystem, folder: str, chosen: Callable[[str], bool] = bool
+) -> list[ListedInput]:
+    infos = filesystem.get_file_info(fs.FileSelector(folder, recursive=True, allow_not_found=True))
+    files = (info for info in infos if info.type == fs.FileType.File and chosen(info.path))
+    return [_listed_info(argument, info) for info in sorted(files, key=lambda info: info.path)]
 
 
 def _read_list(argument: str, filesystem: fs.FileSystem, path: str) -> list[ListedInput]:
     try:
-        with filesystem.open_input_file(path) as stream:
-            table = LIST_READERS[_suffix(path)](stream)
-    except (pa.ArrowException, OSError) as error:
+        with _opened(filesystem, path) as stream:
+            names, rows = LIST_READERS[_suffix(path)](stream)
+    except (BadList, OSError) as error:
         raise InputError(f"input list {argument}: {error}") from error
-    if "uri" not in table.column_names:
-        raise InputError(f"input list {argument}: no column 'uri' (columns: {', '.join(table.column_names)})")
-    if not table.num_rows:
+    if "uri" not in names:
+        raise InputError(f"input list {argument}: no column 'uri' (columns: {', '.join(names)})")
+    if not rows:
         raise InputError(f"input list {argument}: no rows")
-    return [_listed_row(argument, number, row) for number, row in enumerate(table.to_pylist(), start=1)]
+    return [_listed_row(argument, number, row) for number, row in enumerate(rows, start=1)]
 
 
 def _suffix(path: str) -> str:
@@ -131,7 +162,7 @@ def _suffix(path: str) -> str:
 
 
 def _listed_row(argument: str, number: int, row: Mapping[str, Any]) -> ListedInput:
-    uri = row["uri"]
+    uri = row.get("uri")
     if not isinstance(uri, str) or not uri:
         raise InputError(f"input list {argument}: row {number} has no uri")
     if not is_uri(uri) and not os.path.isabs(uri):
@@ -140,14 +171,28 @@ def _listed_row(argument: str, number: int, row: Mapping[str, Any]) -> ListedInp
     source = {name: value for name, value in row.items() if name != "uri" and value is not None and value == value}
     encoded = json.dumps(source, ensure_ascii=False, sort_keys=True, default=str)
     try:
-        filesystem, path = resolve(uri)
-        return replace(_listed(uri, filesystem, filesystem.get_file_info(path)), source=encoded)
-    except (ValueError, OSError):
+        return replace(_listed(uri, *resolve(uri)), source=encoded)
+    except (ValueError, OSError):  # read later on, and then a failed row
         return ListedInput(uri, source=encoded)
 
 
-def _listed(argument: str, filesystem: fs.FileSystem, info: fs.FileInfo) -> ListedInput:
-    if isinstance(filesystem, fs.LocalFileSystem) or is_uri(info.path):
+def _listed_local(path: str) -> ListedInput:
+    """A local file, or one that is not there, which scanning will say."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ListedInput(local_uri(path))
+    return ListedInput(local_uri(path), found.st_size, found.st_mtime_ns // 1000)
+
+
+def _listed(argument: str, filesystem: fs.FileSystem, path: str) -> ListedInput:
+    if isinstance(filesystem, fs.LocalFileSystem):
+        return _listed_local(path)
+    return _listed_info(argument, filesystem.get_file_info(path))
+
+
+def _listed_info(argument: str, info: fs.FileInfo) -> ListedInput:
+    if is_uri(info.path):
         uri = info.path
     else:
         scheme, _, rest = argument.partition("://")
@@ -155,3 +200,7 @@ def _listed(argument: str, filesystem: fs.FileSystem, info: fs.FileInfo) -> List
         uri = f"{scheme}://{info.path}" + (f"?{query}" if query else "")
     modified = info.mtime_ns // 1000 if info.mtime_ns else 0
     return ListedInput(uri, file_bytes=max(info.size or 0, 0), modified_us=max(modified, 0))
+
+
+def _opened(filesystem: fs.FileSystem, path: str) -> BinaryIO | NativeFile:
+    return open(path, "rb") if isinstance(filesystem, fs.LocalFileSystem) else filesystem.open_input_file(path)

@@ -9,21 +9,19 @@ none.
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import pyarrow as pa
 
-from pipeline.decode.clip_frames import SampledClip, frames_of, sample_isolated
-from pipeline.decode.reader import fit_to_budget
+from pipeline.decode.clip_frames import Clip, SampledClip, Sampling, VideoClips, frames_of, row_of, sample_video
 from pipeline.measure import registry
-from pipeline.measure.kinds import Clip, ClipMeasure, Sampling, spread
+from pipeline.measure.kinds import ClipMeasure, shared_sampling
 from pipeline.store.dataset import Dataset
-from pipeline.store.run_statistics import Reporter, timed
+from pipeline.store.retrying import NOT_FAILED, failure_columns
+from pipeline.store.run_statistics import Reporter, timed, timed_items
 from schemas import EMBEDDINGS, MEASURES
 from schemas.recipe import Recipe
 from schemas.tables.measures import columns_of
@@ -32,47 +30,36 @@ Scores = dict[str, Any]
 
 
 class ClipReader:
-    """Reads a clip's frames, takes the measures that have frames of their own, and passes reduced ones on."""
+    """Reads the frames of a video's clips, takes the measures that have frames of their own, and passes the shared ones
+    on."""
 
     def __init__(self, recipe: Recipe, report: Reporter) -> None:
         self._recipe, self._report = recipe, report
         self._measures: dict[str, ClipMeasure] = {}
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        clip = json.loads(row["clip"])
-        own = {
-            kind.name: kind.sampling(clip, self._recipe)
-            for kind in registry.CLIP_KINDS
-            if kind.sampling is not None and kind.name in clip["needs"]
-        }
-        first, *others = list(dict.fromkeys(own.values())) or [spread(clip, self._recipe)]
-        sampled = self._read(clip, first)
-        shared, failure = self._reduced(sampled, first), sampled.failure
-        scores = self._scores(own, first, sampled)
-        for sampling in others:
-            sampled = self._read(clip, sampling)
-            scores |= self._scores(own, sampling, sampled)
-            failure = failure or sampled.failure
-        return {
-            "clip": row["clip"],
-            "frames": shared.frames.tobytes(),
-            "shape": list(shared.frames.shape),
-            "times_s": [float(t) for t in shared.times_s],
-            "failure": failure or "",
-            "scores": json.dumps(scores),
-        }
+    def __call__(self, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """From the clips of one video, each with what it needs, to a row for each."""
+        video = VideoClips.of(json.loads(row["clips"]), self._samplings)
+        read = timed_items(self._report, "frames", sample_video(self._recipe.limits, video))
+        for number, sampled in read:
+            clip = video.clips[number]
+            own = self._own(clip)
+            scores = {
+                name: self._measured(name, seen)
+                for name, seen in zip(own, sampled, strict=False)
+                if seen.failure is None
+            }
+            shared = sampled[len(own)] if len(sampled) > len(own) else SampledClip(NO_FRAMES, [], sampled[0].failure)
+            yield row_of(clip, shared) | {"scores": json.dumps(scores)}
 
-    def _read(self, clip: Clip, sampling: Sampling) -> SampledClip:
-        with timed(self._report, "frames") as work:
-            sampled = sample_isolated(self._recipe.limits, clip, list(sampling.times_us), sampling.max_pixels_px)
-            work.rows, work.num_bytes = 1, sampled.frames.nbytes
-        return sampled
+    def _own(self, clip: Clip) -> list[str]:
+        """The measures that a clip needs and that have frames of their own."""
+        return [kind.name for kind in registry.CLIP_KINDS if kind.sampling is not None and kind.name in clip["needs"]]
 
-    def _scores(self, own: Mapping[str, Sampling], sampling: Sampling, sampled: SampledClip) -> dict[str, Scores]:
-        """What the measures say that wanted these frames."""
-        if sampled.failure is not None:
-            return {}
-        return {name: self._measured(name, sampled) for name, wanted in own.items() if wanted == sampling}
+    def _samplings(self, clip: Clip) -> list[Sampling]:
+        kinds = [kind for kind in registry.CLIP_KINDS if kind.name in clip["needs"]]
+        own = [kind.sampling(clip, self._recipe) for kind in kinds if kind.sampling is not None]
+        return own if len(own) == len(kinds) else [*own, shared_sampling(clip, self._recipe)]
 
     def _measured(self, name: str, sampled: SampledClip) -> Scores:
         if name not in self._measures:
@@ -81,14 +68,8 @@ class ClipReader:
             work.rows = 1
             return self._measures[name].measure(sampled.frames, sampled.times_s)
 
-    def _reduced(self, sampled: SampledClip, sampling: Sampling) -> SampledClip:
-        """The frames for the measures that have none of their own, within the recipe's pixel budget."""
-        frames = sampled.frames[:: sampling.shared_every]
-        height, width = frames.shape[1:3]
-        size = fit_to_budget(width, height, self._recipe.frames.max_pixels_px)
-        if len(frames) and size != (width, height):
-            frames = np.stack([cv2.resize(frame, size, interpolation=cv2.INTER_AREA) for frame in frames])
-        return SampledClip(frames, sampled.times_s[:: sampling.shared_every], sampled.failure)
+
+NO_FRAMES = np.zeros((0, 2, 2, 3), np.uint8)
 
 
 class ClipModels:
@@ -113,7 +94,7 @@ class ClipModels:
                         vectors[i] = scores[i][name].pop("embedding", vectors[i])
             work.rows = len(clips)
         return (
-            batch.select(["clip", "failure"])
+            batch.select(["clip", "failure", "transient"])
             .append_column("scores", pa.array([json.dumps(found) for found in scores], pa.string()))
             .append_column("embedding", pa.array(vectors, pa.list_(pa.float32())))
         )
@@ -125,23 +106,19 @@ class ClipMeasureWriter:
 
     dataset: Dataset
     fingerprints: Mapping[str, str]
-    present: frozenset[tuple]
-    """Keys of embeddings that are there already."""
+    max_failures: int
     report: Reporter
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         with timed(self.report, "write") as work:
             rows: dict[str, list[dict[str, Any]]] = {name: [] for name in self.fingerprints}
             points = []
-            now_us = time.time_ns() // 1000
             for row in batch.to_pylist():
                 clip, scores = json.loads(row["clip"]), json.loads(row["scores"])
                 for name in clip["needs"]:
-                    rows[name].append(self._measured(clip, name, scores.get(name), row["failure"], now_us))
+                    rows[name].append(self._measured(clip, name, scores.get(name), row))
                 if row["embedding"] is not None:
-                    point = {"clip_id": clip["clip_id"], **scores["embedding"], "embedding": row["embedding"]}
-                    if EMBEDDINGS.key_of(point) not in self.present:
-                        points.append(point)
+                    points.append({"clip_id": clip["clip_id"], **scores["embedding"], "embedding": row["embedding"]})
             self.dataset.write_part(EMBEDDINGS, points)
             for name, measured in rows.items():
                 self.dataset.write_part(MEASURES[name], measured)
@@ -149,8 +126,10 @@ class ClipMeasureWriter:
             work.count("clips measured", batch.num_rows)
         return batch.select(["clip"])
 
-    def _measured(self, clip: Clip, name: str, scores: Scores | None, failure: str, now_us: int) -> dict[str, Any]:
-        columns = dict.fromkeys(columns_of(name)) | (scores or {})
-        why = None if scores is not None else failure or "no score"
-        key = {"clip_id": clip["clip_id"], "measure": self.fingerprints[name], "measured_us": now_us, "failure": why}
-        return key | columns
+    def _measured(self, clip: Clip, name: str, scores: Scores | None, row: Mapping[str, Any]) -> dict[str, Any]:
+        measured = {"clip_id": clip["clip_id"], "measure": self.fingerprints[name], **NOT_FAILED}
+        measured["shown_box"] = clip["content_box"]
+        if scores is None:
+            why, before = row["failure"] or "no score", clip["failures"][name]
+            measured |= failure_columns(why, before, self.max_failures, transient=row["transient"])
+        return measured | dict.fromkeys(columns_of(name)) | (scores or {})

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from pipeline.decode.clip_frames import spread_times_us
+from pipeline.decode.clip_frames import Clip, Sampling, spread
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from schemas.recipe import Recipe
 from schemas.recipe.measure import MeasureConfig
-
-Clip = Mapping[str, Any]
-"""A row of the `clips` table."""
 
 
 class StreamMeasure(Protocol):
@@ -56,21 +53,9 @@ class ClipMeasure(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Sampling:
-    """Which frames of a clip to read: when they are shown, and how many pixels each may have.
-
-    Of these every `shared_every`-th serves the measures that have no sampling of their own, when both are needed.
-    """
-
-    times_us: tuple[int, ...]
-    max_pixels_px: int
-    shared_every: int = 1
-
-
-def spread(clip: Clip, recipe: Recipe) -> Sampling:
-    """The frames of the recipe's section [frames], spread over the clip."""
-    return Sampling(tuple(spread_times_us(clip, recipe.frames.num_frames)), recipe.frames.max_pixels_px)
+def shared_sampling(clip: Clip, recipe: Recipe) -> Sampling:
+    """The frames of the recipe's section [frames], which measures without a sampling of their own are shown."""
+    return spread(clip, recipe.frames.num_frames, recipe.frames.max_pixels_px)
 
 
 @dataclass(frozen=True)
@@ -85,4 +70,5 @@ class ClipKind:
     settings: Callable[[Recipe], Sequence[object]]
     """All of the recipe that its numbers depend on, with digests of the weights that it names."""
     sampling: Callable[[Clip, Recipe], Sampling] | None = None
-    """Frames of its own, large ones, say: then it runs where they are read. Without, it is shown the `spread` ones."""
+    """Frames of its own, large ones, say: then it runs where they are read. Without, it is shown the shared
+    ones."""

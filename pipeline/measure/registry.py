@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from model.builtin import clip_folder
+from pipeline import decode
 from pipeline.measure.clip.overlay_text import measure as overlay_text
 from pipeline.measure.kinds import ClipKind, ClipMeasure, StreamKind
 from pipeline.measure.stream.letterbox import LetterboxMeasure
@@ -49,7 +50,7 @@ def _safety(recipe: Recipe) -> ClipMeasure:
     return SafetyMeasure(recipe.safety)
 
 
-def _clip_weights(model: str) -> str:
+def clip_weights(model: str) -> str:
     """A digest of a folder's files, or the name that open_clip knows."""
     folder = clip_folder(model)
     return folder_digest(folder) if folder is not None else model
@@ -72,7 +73,7 @@ CLIP_KINDS: tuple[ClipKind, ...] = (
         "embedding",
         _embedding,
         version=1,
-        settings=lambda recipe: (_clip_weights(recipe.embedding.model), asdict(recipe.frames)),
+        settings=lambda recipe: (clip_weights(recipe.embedding.model), asdict(recipe.frames)),
     ),
     ClipKind(
         "aesthetic",
@@ -80,7 +81,7 @@ CLIP_KINDS: tuple[ClipKind, ...] = (
         version=1,
         settings=lambda recipe: (
             file_digest(recipe.aesthetic.head),
-            _clip_weights(recipe.aesthetic.model),
+            clip_weights(recipe.aesthetic.model),
             asdict(recipe.frames),
         ),
     ),
@@ -100,14 +101,16 @@ CLIP_KINDS: tuple[ClipKind, ...] = (
 def stream_fingerprints(config: MeasureConfig) -> dict[str, str]:
     """The fingerprint of each stream measure. The settings of all of them are the recipe's section [measure]."""
     settings = asdict(config)
-    return {name: digest(name, kind.version, settings) for kind in STREAM_KINDS for name in kind.covers}
+    return {name: digest(name, decode.VERSION, kind.version, settings) for kind in STREAM_KINDS for name in kind.covers}
 
 
 def clip_measure_fingerprints(recipe: Recipe) -> dict[str, str]:
     """The fingerprint of each clip measure that is on."""
     on = recipe.clip_measures
     return {
-        kind.name: digest(kind.name, kind.version, *kind.settings(recipe)) for kind in CLIP_KINDS if kind.name in on
+        kind.name: digest(kind.name, decode.VERSION, kind.version, *kind.settings(recipe))
+        for kind in CLIP_KINDS
+        if kind.name in on
     }
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipeline.decode import probe
 from pipeline.decode.clip_frames import limits_of
 from pipeline.decode.frame import Span
-from pipeline.decode.reader import FrameReader, MediaError, open_video
+from pipeline.decode.reader import FrameReader, open_video
+from pipeline.ingest.failures import Failure, MediaError
 from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.sandbox import ChildDied, isolated
 from pipeline.scan.single_pass import run_pass
 from pipeline.store.dataset import Dataset
 from pipeline.store.pending import PendingStreamMeasures
+from pipeline.store.retrying import NOT_FAILED, failure_columns
 from schemas import MEASURES
 from schemas.recipe import Recipe
 from schemas.recipe.measure import MeasureConfig
@@ -23,20 +24,21 @@ from schemas.tables.measures import columns_of
 
 def write_remeasured(dataset: Dataset, pending: PendingStreamMeasures, recipe: Recipe) -> None:
     """Take what one video's clips lack, in one pass; a video that no longer reads is a failure in the rows."""
-    failure: str | None = None
+    failure: Failure | None = None
     scores: list[dict[str, Any]] = [{} for _ in pending.clips]
     names = list(pending.measures)
     try:
         scores = isolated(limits_of(recipe.limits), remeasure, pending.uri, pending.clips, names, recipe.measure)
     except (OSError, MediaError, ChildDied) as error:
-        failure = str(error)
-    now_us = time.time_ns() // 1000
+        failure = Failure.of(error)
     for name, fingerprint in pending.measures.items():
-        rows = [
-            {"clip_id": clip["clip_id"], "measure": fingerprint, "measured_us": now_us, "failure": failure}
-            | {column: found.get(column) for column in columns_of(name)}
-            for clip, found in zip(pending.clips, scores, strict=True)
-        ]
+        rows = []
+        for clip, found in zip(pending.clips, scores, strict=True):
+            row = {"clip_id": clip["clip_id"], "measure": fingerprint, "shown_box": None, **NOT_FAILED}
+            if failure:
+                before, limit = clip["failures"][name], recipe.limits.max_failures
+                row |= failure_columns(str(failure), before, limit, transient=failure.transient)
+            rows.append(row | {column: found.get(column) for column in columns_of(name)})
         dataset.write_part(MEASURES[name], rows)
 
 
@@ -55,7 +57,7 @@ def remeasure(
             reader = FrameReader(container, stream, prefetch=True, motion_vectors="motion" in names)
             _, measures = run_pass(reader, probe.header_facts(container, stream), names, config)
     if measures is None:
-        raise MediaError("no_frames", f"{len(reader.error_times_us)} packets refused")
+        raise MediaError("no_frames", f"{reader.num_refused} packets refused")
     spans = [
         Span(c["shot_index"], c["start_frame"], c["start_frame"] + c["num_frames"], c["start_us"], c["end_us"])
         for c in clips

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.decode import probe
+from pipeline.decode.clock import MICROSECONDS
 from pipeline.decode.diagnosis import refusal
 from pipeline.decode.frame import Span
-from pipeline.decode.reader import MICROSECONDS, FrameReader, MediaError, open_video
+from pipeline.decode.reader import FrameReader, open_video
+from pipeline.ingest.failures import Failure, MediaError
 from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.inputs import ListedInput
 from pipeline.measure.registry import stream_fingerprints
@@ -18,6 +20,7 @@ from pipeline.rules.clips import decide
 from pipeline.scan.single_pass import run_pass
 from pipeline.split.clips import clip_spans
 from pipeline.split.detectors.catalogue import make_detector
+from pipeline.split.fingerprint import split_fingerprint
 from schemas.identity import ID_HEX_CHARS, digest
 from schemas.recipe import Recipe
 from schemas.recipe.measure import MeasureConfig
@@ -49,24 +52,24 @@ class ScannedVideo:
 
 def scan(listed: ListedInput, config: ScanConfig) -> ScannedVideo:
     """Read an input once; whatever is wrong with it becomes a row with a reason."""
-    identity = identity_of(listed)
+    facts: dict[str, Any] = {}
     try:
         with local_copy(listed.uri) as local:
-            identity["video_id"] = local.sha256[:ID_HEX_CHARS]
+            facts["video_id"] = local.sha256[:ID_HEX_CHARS]
             if local.num_bytes == 0:
                 raise MediaError("empty_file", "0 bytes")
-            if listed.duplicate_of is not None:
-                return ScannedVideo(identity | probe.probed(_read_header(local.path)), [])
-            return _scan_file(local.path, identity, config)
-    except OSError as error:
-        return ScannedVideo(identity | probe.failed("unreadable", str(error)), [])
-    except MediaError as error:
-        return ScannedVideo(identity | probe.failed(error.reason, error.detail), [])
+            return _scan_file(local.path, listed, facts, config)
+    except (OSError, MediaError) as error:
+        return failed_scan(listed, Failure.of(error), facts)
 
 
-def failed_scan(listed: ListedInput, reason: str, detail: str) -> ScannedVideo:
-    """The row of an input whose decoder died."""
-    return ScannedVideo(identity_of(listed) | probe.failed(reason, detail), [])
+def failed_scan(listed: ListedInput, failure: Failure, facts: Mapping[str, Any] | None = None) -> ScannedVideo:
+    """The row of an input that failed, with the facts that were found before."""
+    failed = probe.failed(failure.reason, failure.detail) | dict(facts or {})
+    failed |= {"transient": failure.transient, "num_failures": listed.num_failures + 1}
+    if failure.transient:
+        failed["video_id"] = None  # what is known by its bytes is never read again
+    return ScannedVideo(identity_of(listed) | failed, [])
 
 
 def identity_of(listed: ListedInput) -> dict[str, Any]:
@@ -77,40 +80,35 @@ def identity_of(listed: ListedInput) -> dict[str, Any]:
         "modified_us": listed.modified_us,
         "source": listed.source,
         "video_id": None,
-        "duplicate_of": listed.duplicate_of,
+        "duplicate_of": None,
+        "transient": None,
+        "num_failures": None,
     }
 
 
-def _read_header(path: str) -> dict[str, Any]:
-    """What the header and the first frame say, for a file whose bytes are scanned under another name.
+def _scan_file(path: str, listed: ListedInput, facts: dict[str, Any], config: ScanConfig) -> ScannedVideo:
+    """The rows of a file that can be read; `facts` are added to as they are found.
 
     Raises:
-        MediaError: the file fails as its original does.
+        MediaError: nothing in it decodes.
     """
-    container, stream = open_video(path)
-    with container:
-        facts = probe.header_facts(container, stream)
-        reader = FrameReader(container, stream)
-        frame = next(iter(reader), None)
-        if frame is None:
-            raise refusal(path, len(reader.error_times_us))
-        return facts | probe.size_facts(frame, facts["sample_aspect_ratio"])
-
-
-def _scan_file(path: str, identity: dict[str, Any], config: ScanConfig) -> ScannedVideo:
     container, stream = open_video(path)
     detector = make_detector(config.split)
     with container:
         reader = FrameReader(container, stream, prefetch=True, motion_vectors=True)
-        facts, measures = run_pass(
+        found, measures = run_pass(
             reader, probe.header_facts(container, stream), STREAM_MEASURES, config.measure, detector
         )
-    facts["decode_errors"] = len(reader.error_times_us)
+    facts |= found
+    facts |= {
+        "decode_errors": len(reader.error_times_us),
+        "corrected_times": reader.clock.num_corrected,
+        "size_changes": reader.num_size_changes,
+    }
     if measures is None:
-        error = refusal(path, len(reader.error_times_us))
-        return ScannedVideo(identity | probe.failed(error.reason, error.detail, facts), [])
-    facts |= probe.time_facts(reader.times_us, reader.last_duration_us)
-    video = identity | probe.probed(facts)
+        raise refusal(path, reader.num_refused)
+    facts |= probe.time_facts(reader.times_us, reader.last_duration_us) | {"split": split_fingerprint(config.split)}
+    video = identity_of(listed) | probe.probed(facts)
     end_us = reader.times_us[-1] + reader.last_duration_us
     transitions = detector.finish()
     if config.split.stitch_distance:
@@ -141,7 +139,9 @@ def _clip_row(video: Mapping[str, Any], span: Span, reader: FrameReader, config:
         "fps": num_frames / duration_s if duration_s else None,
         "width": video["width"],
         "height": video["height"],
+        "transfer": video["transfer"],
         "duration_s": duration_s,
         "decode_errors": sum(start_us <= time_us < end_us for time_us in reader.error_times_us),
+        "split": video["split"],
         "measured": json.dumps(stream_fingerprints(config.measure), sort_keys=True),
     }

@@ -12,9 +12,10 @@ from typing import Any
 import cv2
 
 from pipeline.decode import probe
+from pipeline.decode.clock import MICROSECONDS, declared_rate
 from pipeline.decode.frame import StreamFrame, VideoFacts
-from pipeline.decode.planes import reformatted
-from pipeline.decode.reader import MICROSECONDS, NOMINAL_FPS, FrameReader
+from pipeline.decode.orientation import Orientation, orientation_of
+from pipeline.decode.reader import FrameReader
 from pipeline.measure.stream_measures import StreamMeasures
 from pipeline.split.detectors.detector import Detector
 from schemas.recipe.measure import MeasureConfig
@@ -36,20 +37,18 @@ def run_pass(
     facts, seen = dict(header), None
     previous: StreamFrame | None = None
     next_sample_us = 0
-    stored_px = (0, 0)
+    orientation = Orientation()
     for index, raw in enumerate(reader):
         if seen is None:
-            facts |= probe.size_facts(raw, facts["sample_aspect_ratio"])
-            stored_px = raw.width, raw.height
-            seen = StreamMeasures(measures, _video_facts(reader, facts, stored_px), config)
-        elif (raw.width, raw.height) != stored_px:  # a stream may change its size; all of it is measured at its first
-            raw = reformatted(raw, width=stored_px[0], height=stored_px[1])
+            orientation = orientation_of(raw, reader.container.name)
+            facts |= probe.picture_facts(raw, orientation, facts["sample_aspect_ratio"])
+            seen = StreamMeasures(measures, _video_facts(reader, facts, (raw.width, raw.height)), config)
         frame = StreamFrame.of(
             raw,
             index,
             reader.times_us[index],
             work_side_px=config.work_side_px,
-            rotation_deg=facts["rotation_deg"],
+            orientation=orientation,
             packet_bytes=reader.packet_bytes,
         )
         is_sampled = index == 0 or frame.time_us >= next_sample_us
@@ -67,5 +66,5 @@ def _video_facts(reader: FrameReader, facts: dict[str, Any], stored_px: tuple[in
         width=facts["width"],
         height=facts["height"],
         stored_pixels=stored_px[0] * stored_px[1],
-        fps=float(reader.stream.average_rate or NOMINAL_FPS),
+        fps=declared_rate(reader.stream),
     )

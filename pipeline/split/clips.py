@@ -6,16 +6,17 @@ of a cut that look alike, as Panda-70M does (Chen et al. 2024).
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 from collections.abc import Callable, Sequence
 
+from pipeline.decode.clock import MICROSECONDS
 from pipeline.decode.frame import Span
-from pipeline.decode.reader import MICROSECONDS
 from pipeline.split.detectors.detector import Transition
 from schemas.recipe.split import SplitConfig
 
-VERSION = 2
+VERSION = 3
 
 
 def clip_spans(
@@ -64,7 +65,39 @@ def _shots(transitions: Sequence[Transition], num_frames: int) -> list[tuple[int
 
 
 def _parts(shot_index: int, first: int, last: int, times: Sequence[int], max_clip_s: float) -> list[Span]:
-    duration_us = times[last] - times[first]
-    num_parts = min(max(1, math.ceil(duration_us / (max_clip_s * MICROSECONDS))), last - first)
-    bounds = [first + (last - first) * part // num_parts for part in range(num_parts + 1)]
-    return [Span(shot_index, a, b, times[a], times[b]) for a, b in itertools.pairwise(bounds)]
+    """A shot as parts of about equal length, none longer than the most; each starts with a frame where one is near.
+
+    In a sparse video a frame may stay for longer than a clip may last: then a part starts within its time, and the
+    frame is in both.
+    """
+    bounds, end_us, most_us = [times[first]], times[last], round(max_clip_s * MICROSECONDS)
+    while end_us - bounds[-1] > most_us:
+        rest_us = end_us - bounds[-1]
+        num_parts = math.ceil(rest_us / most_us)
+        allowed = max(end_us - (num_parts - 1) * most_us, bounds[-1] + 1), bounds[-1] + most_us
+        bounds.append(
+            _near_frame(times[first + 1 : last], bounds[-1] + rest_us // num_parts, allowed, rest_us // num_parts)
+        )
+    bounds.append(end_us)
+    return [
+        Span(
+            shot_index,
+            bisect.bisect_right(times, start, first, last) - 1,
+            bisect.bisect_left(times, end, first, last),
+            start,
+            end,
+        )
+        for start, end in itertools.pairwise(bounds)
+    ]
+
+
+NEAR_FRAC = 0.125
+"""How far from where it would be a part may start so that it starts with a frame, as a share of its length."""
+
+
+def _near_frame(starts: Sequence[int], ideal_us: int, allowed: tuple[int, int], length_us: int) -> int:
+    """The start of the frame that is nearest to a time, if there is one near it within `allowed`; else the time."""
+    at = bisect.bisect_left(starts, ideal_us)
+    near = [start for start in starts[max(at - 1, 0) : at + 1] if allowed[0] <= start <= allowed[1]]
+    best = min(near, key=lambda start: (abs(start - ideal_us), start), default=ideal_us)
+    return best if abs(best - ideal_us) <= NEAR_FRAC * length_us else ideal_us

@@ -1,17 +1,18 @@
 """Stitching: shots of one scene that a jump cut or an occlusion divides become one again (Panda-70M, Chen et al. 2024).
 
-The frames on both sides of a hard cut are read again, by random access, and embedded. Where their unit vectors are
+The frames on both sides of all hard cuts are read again, in one pass, and embedded. Where their unit vectors are
 close together, the cut is no boundary. Off unless the recipe gives a distance.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pipeline.decode.random_access import frames_at
-from pipeline.decode.reader import fit_to_budget
+from pipeline.decode.random_access import TimedFrames
+from pipeline.decode.sizes import fit_to_budget
 from pipeline.measure.clip.embedding import ClipEmbedder
 from pipeline.split.clips import stitch
 from pipeline.split.detectors.detector import Transition
@@ -23,6 +24,7 @@ MAX_PIXELS_PX = 224 * 224
 FRAMES_AWAY = 2
 """How far from the cut, within their shots, the two frames are taken: a frame beside the cut may hold a trace of the
 other shot."""
+BATCH_FRAMES = 32
 
 
 def stitched(
@@ -35,29 +37,35 @@ def stitched(
     Raises:
         MediaError: the file does not decode a second time.
     """
-    if not any(transition.kind == "cut" for transition in transitions):
+    cuts = [transition for transition in transitions if transition.kind == "cut"]
+    if not cuts:
         return list(transitions)
-    distance = _distance(path, transitions, times_us, size, ClipEmbedder(EmbeddingConfig(model=config.stitch_model)))
+    sides = _sides(transitions, len(times_us))
+    wanted = sorted({frame for cut in cuts for frame in sides[cut]})
+    embedder = ClipEmbedder(EmbeddingConfig(model=config.stitch_model))
+    vectors = dict(zip(wanted, _vectors(path, [times_us[frame] for frame in wanted], size, embedder), strict=True))
+
+    def distance(cut: Transition) -> float:
+        before, after = sides[cut]
+        return float(np.linalg.norm(vectors[before] - vectors[after]))
+
     return stitch(transitions, distance, config.stitch_distance)
 
 
-def _distance(
-    path: str,
-    transitions: Sequence[Transition],
-    times_us: Sequence[int],
-    size: tuple[int, int],
-    embedder: ClipEmbedder,
-) -> Callable[[Transition], float]:
-    """L2 distance of the unit embeddings of the two sides of a cut."""
-    starts = dict(zip(transitions, [0, *(before.end for before in transitions)], strict=False))
-    ends = dict(zip(transitions, [*(after.first for after in transitions[1:]), len(times_us)], strict=True))
+def _sides(transitions: Sequence[Transition], num_frames: int) -> dict[Transition, tuple[int, int]]:
+    """The frame before and the frame after each transition."""
+    starts = [0, *(before.end for before in transitions[:-1])]
+    ends = [*(after.first for after in transitions[1:]), num_frames]
+    return {
+        cut: (max(start, cut.first - FRAMES_AWAY), min(end - 1, cut.end + FRAMES_AWAY - 1))
+        for cut, start, end in zip(transitions, starts, ends, strict=True)
+    }
 
-    def distance(cut: Transition) -> float:
-        before = max(starts[cut], cut.first - FRAMES_AWAY)
-        after = min(ends[cut] - 1, cut.end + FRAMES_AWAY - 1)
-        reduced = fit_to_budget(*size, MAX_PIXELS_PX)
-        frames = frames_at(path, [times_us[before], times_us[after]], (0, 0, *size), size, reduced)
-        vectors = embedder.embed_frames([frames[:1], frames[1:]])
-        return float(np.linalg.norm(vectors[0] - vectors[1]))
 
-    return distance
+def _vectors(path: str, times_us: Sequence[int], size: tuple[int, int], embedder: ClipEmbedder) -> Iterator[np.ndarray]:
+    """The unit embedding of the frame at each of some ascending times, read in one pass."""
+    reduced = fit_to_budget(*size, MAX_PIXELS_PX)
+    with TimedFrames(path) as frames:
+        pictures = (shown.cut((0, 0, *size), size, reduced) for shown in frames.at(times_us))
+        while batch := list(itertools.islice(pictures, BATCH_FRAMES)):
+            yield from embedder.embed_frames([picture[None] for picture in batch])

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Iterator
 from contextlib import suppress
 from importlib.abc import MetaPathFinder
 from pathlib import Path
@@ -17,14 +18,18 @@ from pipeline.ingest.sandbox.beats import heartbeat, send_beats_through
 from pipeline.ingest.sandbox.channel import Channel, pack, unpack
 
 CALL = b"c"
-READY, BEAT, RESULT, ERROR = b"o", b".", b"r", b"e"
-"""What the parent sends; and what the child sends: that it is ready, a heartbeat, a result or an error."""
+READY, BEAT, ITEM, RESULT, ERROR = b"o", b".", b"i", b"r", b"e"
+"""What the parent sends; and what the child sends: that it is ready, a heartbeat, one of several results, the result or
+the end of several, or an error."""
 LIFELINE_FD = 0
 """Standard input is a pipe to which the parent writes nothing; it closes when the parent ends, in whatever way."""
 
 
 def serve(fd: int) -> None:
-    """Answer calls from a socket. Each is a pickle of (function, arguments)."""
+    """Answer calls from a socket, each a pickle of (function, arguments).
+
+    What an iterator gives is sent as it comes, and waits in the socket until the parent takes it.
+    """
     for number in (signal.SIGIO, signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)  # the parent may ignore or block them
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -53,7 +58,12 @@ def _outcome(channel: Channel, call: list[bytearray]) -> tuple[bytes, list[memor
     try:
         function, arguments = unpack(call)  # imports what the function needs
         channel.send(BEAT)
-        return RESULT, pack(function(*arguments))
+        result = function(*arguments)
+        if isinstance(result, Iterator):
+            for item in result:
+                channel.send(ITEM, pack(item))
+            result = None
+        return RESULT, pack(result)
     except Exception as error:  # noqa: BLE001 - it is raised again in the parent
         return ERROR, pack(_portable(error))
 

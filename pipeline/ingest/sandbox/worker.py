@@ -15,14 +15,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from pipeline.ingest.sandbox.channel import Channel, pack, unpack
-from pipeline.ingest.sandbox.child import BEAT, CALL, READY, RESULT
+from pipeline.ingest.sandbox.child import BEAT, CALL, ITEM, READY, RESULT
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -118,6 +118,27 @@ class IsolatedWorker:
                 raise
         return self._answer(self._ready_child(), work)
 
+    def stream(self, function: Callable[P, Iterator[T]], *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        """What the iterator that a function returns gives, each as soon as the child has it.
+
+        A second try is made as for `call`, if nothing has come yet. The limits hold for each item; an iteration that is
+        given up kills the child.
+
+        Raises:
+            ChildDied, Exception, RuntimeError: as `call`; what has come before stands.
+        """
+        work = pack((functools.partial(function, **kwargs), args))
+        child, has_items = self._ready_child(), False
+        try:
+            for item in self._items(child, work):
+                has_items = True
+                yield item
+            return
+        except ChildDied as death:
+            if death.reason == HUNG or child.num_calls == 0 or has_items:
+                raise
+        yield from self._items(self._ready_child(), work)
+
     def close(self) -> None:
         """End the child; a later call starts another."""
         if self._child is not None:
@@ -145,9 +166,27 @@ class IsolatedWorker:
         return self._child
 
     def _answer(self, child: _Child, work: list[memoryview]) -> Any:
+        is_end, outcome = self._outcome(child, work)
+        assert is_end
+        return outcome
+
+    def _items(self, child: _Child, work: list[memoryview]) -> Iterator[Any]:
+        is_end, outcome = self._outcome(child, work)
+        while not is_end:
+            try:
+                yield outcome
+            except GeneratorExit:
+                child.kill()
+                self._child = None
+                raise
+            is_end, outcome = self._outcome(child, None)
+
+    def _outcome(self, child: _Child, work: list[memoryview] | None) -> tuple[bool, Any]:
+        """Send work if there is any, and wait: whether that was the end, and the result or an item."""
         try:
-            child.channel.send(CALL, work)
-            kind, parts = self._wait(child)
+            if work is not None:
+                child.channel.send(CALL, work)
+            kind, parts = self._wait(child, self.limits.stall_s if work is None else IMPORT_S)
         except (EOFError, ConnectionError):
             self._report_death(child)
         except BaseException:
@@ -155,20 +194,25 @@ class IsolatedWorker:
             self._child = None
             raise
         outcome = unpack(parts)
+        if kind == ITEM:
+            return False, outcome
         if kind == RESULT:
             child.num_calls += 1
-            return outcome
+            return True, outcome
         if isinstance(outcome, MemoryError):
             self.close()
             raise ChildDied(OUT_OF_MEMORY, str(outcome) or "MemoryError")
         child.num_calls += 1
         raise outcome
 
-    def _wait(self, child: _Child) -> tuple[bytes, list[bytearray]]:
-        """The kind of the outcome and its parts; the child is watched until they arrive."""
+    def _wait(self, child: _Child, allowed_s: float) -> tuple[bytes, list[bytearray]]:
+        """The kind of the outcome and its parts; the child is watched until they arrive.
+
+        Args:
+            allowed_s: seconds to the first heartbeat.
+        """
         limits = self.limits
         start_s = last_s = time.monotonic()
-        allowed_s = IMPORT_S
         while True:
             answered = child.channel.waits(POLL_S)
             now_s = time.monotonic()
@@ -203,6 +247,11 @@ class IsolatedWorker:
 def isolated(limits: Limits, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a function in the isolated process that this process keeps for these limits; see `IsolatedWorker.call`."""
     return _worker_of_this_process(limits).call(function, *args, **kwargs)
+
+
+def streamed(limits: Limits, function: Callable[P, Iterator[T]], *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+    """Iterate in the isolated process that this process keeps for these limits; see `IsolatedWorker.stream`."""
+    return _worker_of_this_process(limits).stream(function, *args, **kwargs)
 
 
 @functools.cache

@@ -19,8 +19,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from pipeline.decode.clock import MICROSECONDS
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
-from pipeline.decode.reader import MICROSECONDS
 from pipeline.measure.stream.camera import CameraFit, camera_scores, fit_camera
 from pipeline.measure.stream.motion_vectors import VectorMotion
 from schemas.recipe.measure import MeasureConfig

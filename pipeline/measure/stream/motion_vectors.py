@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pipeline.decode.clock import MICROSECONDS
 from pipeline.decode.frame import Span, StreamFrame
-from pipeline.decode.reader import MICROSECONDS
 
 SAMPLE_HZ = 2.0
 """Frames read a second (cosmos-curate: 2)."""

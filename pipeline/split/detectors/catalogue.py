@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from pipeline.split.detectors.adaptive import AdaptiveConfig, AdaptiveDetector
 from pipeline.split.detectors.cascade import CascadeDetector
@@ -13,16 +14,37 @@ from pipeline.split.detectors.threshold import ThresholdDetector
 from pipeline.split.detectors.transnet import TransNetDetector
 from schemas.recipe.split import SplitConfig
 
-DETECTORS: dict[str, Callable[[SplitConfig], Detector]] = {
-    "cascade": lambda _: CascadeDetector(),
-    "transnet": lambda _: TransNetDetector(),
-    "adaptive": lambda split: AdaptiveDetector(AdaptiveConfig(min_shot_s=split.min_shot_s)),
-    "content": lambda split: ContentDetector(ContentConfig(min_shot_s=split.min_shot_s)),
-    "hash": lambda split: HashDetector(HashConfig(min_shot_s=split.min_shot_s)),
-    "threshold": lambda _: ThresholdDetector(),
+
+@dataclass(frozen=True)
+class DetectorKind:
+    """How a detector is made, and what the transitions that it finds depend on."""
+
+    make: Callable[[SplitConfig], Detector]
+    version: int
+    """Raised when the code finds other transitions, here and nowhere else."""
+    settings: Callable[[SplitConfig], tuple[object, ...]] = lambda _: ()
+
+
+def _min_shot(split: SplitConfig) -> tuple[object, ...]:
+    return (split.min_shot_s,)
+
+
+DETECTORS: dict[str, DetectorKind] = {
+    "cascade": DetectorKind(lambda _: CascadeDetector(), version=1),
+    "transnet": DetectorKind(lambda _: TransNetDetector(), version=1),
+    "adaptive": DetectorKind(
+        lambda split: AdaptiveDetector(AdaptiveConfig(min_shot_s=split.min_shot_s)), version=1, settings=_min_shot
+    ),
+    "content": DetectorKind(
+        lambda split: ContentDetector(ContentConfig(min_shot_s=split.min_shot_s)), version=1, settings=_min_shot
+    ),
+    "hash": DetectorKind(
+        lambda split: HashDetector(HashConfig(min_shot_s=split.min_shot_s)), version=1, settings=_min_shot
+    ),
+    "threshold": DetectorKind(lambda _: ThresholdDetector(), version=1),
 }
 
 
 def make_detector(split: SplitConfig) -> Detector:
     """The detector that a recipe names, for one video."""
-    return DETECTORS[split.detector](split)
+    return DETECTORS[split.detector].make(split)

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from pipeline.ingest.sandbox import heartbeat
@@ -30,6 +31,18 @@ def picture(height: int, value: int) -> Any:
     import numpy as np
 
     return np.full((4, height, 64, 3), value, np.uint8)
+
+
+def pictures(count: int, height: int, then: str = "") -> Iterator[Any]:
+    """Pictures one after the other, and what comes then."""
+    for value in range(count):
+        yield picture(height, value)
+    if then == "dies":
+        die(signal.SIGSEGV)
+    if then == "raises":
+        raise ValueError("no more")
+    if then == "hangs":
+        time.sleep(60)
 
 
 def die(number: int) -> None:
@@ -76,7 +89,7 @@ def eat(mebibytes: int) -> list[bytes]:
 
 
 def refuse(kind: str) -> None:
-    from pipeline.decode.reader import MediaError
+    from pipeline.ingest.failures import MediaError
 
     raise {
         "media": MediaError("no_frames", "nothing decodes"),

@@ -18,14 +18,9 @@ from pipeline.decode.frame import StreamFrame
 from pipeline.decode.planes import reformatted
 from pipeline.decode.probe import header_facts
 from pipeline.decode.random_access import frames_at
-from pipeline.decode.reader import (
-    MAX_PIXELS_PX,
-    MAX_SIDE_PX,
-    FrameReader,
-    MediaError,
-    open_video,
-    require_readable_size,
-)
+from pipeline.decode.reader import FrameReader, open_video
+from pipeline.decode.sizes import MAX_PIXELS_PX, MAX_SIDE_PX, require_readable_size
+from pipeline.ingest.failures import MediaError
 from pipeline.ingest.sandbox import IsolatedWorker
 from pipeline.synthetic.encode import Encoding, encode, save_image
 from pipeline.synthetic.mutations import ENTRY_WIDTH_OFFSET, MUTATIONS, PNG_SIZE_OFFSET
@@ -105,7 +100,7 @@ def test_each_mutation_damages_some_file(name: str, seeds: list[Path]) -> None:
 
 def test_a_list_of_files_is_no_video(seeds: list[Path]) -> None:
     lists = {path.name: refused(path) for path in seeds if path.name in LISTS}
-    assert lists == dict.fromkeys(LISTS, "unreadable")
+    assert lists == dict.fromkeys(LISTS, "playlist")
 
 
 @pytest.mark.parametrize(("width", "height"), [(MAX_SIDE_PX + 1, 2), (16_384, 8_705), (65_535, 65_535)])
@@ -135,7 +130,7 @@ def test_a_photo_with_exif_has_no_motion_vectors(tmp_path: Path) -> None:
     container, stream = open_video(str(path))
     with container:
         (raw,) = FrameReader(container, stream)
-        frame = StreamFrame.of(raw, 0, 0, work_side_px=256, rotation_deg=0, packet_bytes=0)
+        frame = StreamFrame.of(raw, 0, 0, work_side_px=256, packet_bytes=0)
         assert frame.motion_vectors is None
 
 
@@ -165,7 +160,7 @@ def reason_of(path: str) -> str:
                 return "probed"
     except MediaError as error:
         return error.reason
-    return refusal(path, len(reader.error_times_us)).reason
+    return refusal(path, reader.num_refused).reason
 
 
 def test_why_nothing_decodes_is_said_and_not_of_an_earlier_file(tmp_path: Path) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import http.server
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,9 +45,101 @@ def test_a_folder_gives_its_media_files_at_any_depth_and_counts_the_others(folde
 
 
 def test_a_file_is_taken_whatever_its_name_and_each_file_once(folder: Path) -> None:
-    text = str(folder / "notes.txt")
-    assert names([text]) == ["notes.txt"]
-    assert names([text, str(folder / "*.mp4"), str(folder / "a.mp4")]) == ["notes.txt", "a.mp4"]
+    (folder / "film.dat").write_bytes(b"\0\1\xff")
+    film = str(folder / "film.dat")
+    assert names([film]) == ["film.dat"]
+    assert names([film, str(folder / "*.mp4"), str(folder / "a.mp4")]) == ["film.dat", "a.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("list.txt", b"a.mp4\nb.mkv\n"),
+        ("list.tsv", b"uri\ttitle\na.mp4\tA\n"),
+        ("array.json", b'[{"uri": "a.mp4"}]'),
+        ("list.csv.gz", gzip.compress(b"uri\na.mp4\n", mtime=0)),
+        ("long.txt", "é".encode() * 1000),
+        ("odd.txt", b"x" + "€".encode() * 1000),
+    ],
+)
+def test_a_list_of_another_kind_is_one_line_that_names_the_kinds_that_are_read(
+    folder: Path, name: str, content: bytes
+) -> None:
+    (folder / name).write_bytes(content)
+    with pytest.raises(InputError, match=r"neither video nor image; lists are read from .parquet, .csv, .jsonl files"):
+        list_inputs([str(folder / name)])
+
+
+def test_text_of_a_list_stays_as_it_is_written(folder: Path) -> None:
+    cells = {
+        "id": "00123",
+        "code": "1e5",
+        "date": "2024-01-02",
+        "flag": "true",
+        "word": "NA",
+        "big": "12345678901234567890",
+    }
+    (folder / "list.csv").write_text(f"\ufeffuri,{','.join(cells)}\r\na.mp4,{','.join(cells.values())}\r\n")
+    (folder / "list.jsonl").write_text(json.dumps({"uri": "b.MKV", **cells, "n": 12345678901234567890}) + "\n\n")
+    first, second = list_inputs([str(folder / "list.csv"), str(folder / "list.jsonl")]).inputs
+    assert json.loads(first.source) == cells
+    assert json.loads(second.source) == cells | {"n": 12345678901234567890}
+
+
+def test_a_quoted_cell_may_hold_commas_and_line_ends(folder: Path) -> None:
+    (folder / "list.csv").write_text('uri,title\na.mp4,"one, ""two""\nthree"\n')
+    assert json.loads(list_inputs([str(folder / "list.csv")]).inputs[0].source) == {"title": 'one, "two"\nthree'}
+
+
+def test_rows_that_name_a_file_again_are_counted(folder: Path) -> None:
+    (folder / "list.csv").write_text("uri,title\na.mp4,first\na.mp4,second\nb.MKV,\nb.MKV,\n")
+    listing = list_inputs([str(folder / "list.csv")])
+    assert [json.loads(listed.source) for listed in listing.inputs] == [{"title": "first"}, {}]
+    assert listing.num_repeated == 1
+
+
+@pytest.mark.parametrize(
+    "uri", ["HTTP://example.invalid/a.mp4", "nosuch://x", "b.mp4\0", "/x\0.mp4", "a\nb.mp4", "[::1"]
+)
+def test_a_uri_that_cannot_be_is_an_input_that_fails_alone(folder: Path, uri: str) -> None:
+    (folder / "list.jsonl").write_text("".join(json.dumps({"uri": name}) + "\n" for name in ("a.mp4", uri)))
+    good, bad = list_inputs([str(folder / "list.jsonl")]).inputs
+    assert good.file_bytes == 1
+    assert bad.file_bytes == 0
+    with pytest.raises(OSError), local_copy(bad.uri):  # noqa: PT011 - whatever the system says
+        pass
+
+
+def test_links_give_each_real_file_once(folder: Path) -> None:
+    (folder / "itself").symlink_to(folder)
+    (folder / "Again").symlink_to(folder / "sub")
+    (folder / "sub" / "up").symlink_to("..")
+    (folder / "0.mp4").symlink_to("a.mp4")
+    (folder / "gone.mp4").symlink_to("nowhere.mp4")
+    assert [x.uri for x in list_inputs([str(folder)]).inputs] == [
+        str(folder / name) for name in ("a.mp4", "b.MKV", "sub/c.webm", "sub/d.jpg")
+    ]
+
+
+def test_links_out_of_the_folder_are_followed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for name in ("y.mp4", "z.mp4"):
+        (elsewhere / name).write_bytes(b"x")
+    (folder / "more").symlink_to(elsewhere)
+    (folder / "w.mp4").symlink_to(elsewhere / "z.mp4")
+    assert names([str(folder)]) == ["a.mp4", "b.MKV", "y.mp4", "z.mp4", "c.webm", "d.jpg"]
+
+
+def test_a_file_whose_name_is_not_utf8_is_read_as_the_others(folder: Path) -> None:
+    odd = os.fsencode(folder) + b"/latin1_\xe9.mp4"
+    with open(odd, "wb") as file:
+        file.write(b"content")
+    listed = next(x for x in list_inputs([str(folder)]).inputs if "latin1" in x.uri)
+    assert listed.uri == f"file://{folder}/latin1_%E9.mp4"
+    assert listed.file_bytes == 7
+    with local_copy(listed.uri) as local, open(local.path, "rb") as file:
+        assert file.read() == b"content"
+    assert list_inputs([listed.uri]).inputs == (listed,)
 
 
 def test_globs_and_relative_paths(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,7 +214,7 @@ def test_lists_carry_their_other_columns(folder: Path, suffix: str) -> None:
         path.write_text("uri,title,year\na.mp4,One,1999\n/elsewhere/z.mp4,,2001\n")
     present, absent = list_inputs([str(path)]).inputs
     assert (present.uri, present.file_bytes) == (str(folder / "a.mp4"), 1)
-    assert json.loads(present.source) == {"title": "One", "year": 1999}
+    assert json.loads(present.source) == {"title": "One", "year": "1999" if suffix.lower() == ".csv" else 1999}
     assert (absent.uri, absent.file_bytes, absent.modified_us) == ("/elsewhere/z.mp4", 0, 0)
     assert json.loads(absent.source).get("title", "") == ""
 
@@ -137,8 +231,9 @@ def test_cells_that_are_not_json_travel_as_text_or_not_at_all(folder: Path) -> N
         ("url,title\na,b\n", "no column 'uri' .columns: url, title"),
         ("uri,title\n,b\n", "row 1 has no uri"),
         ("uri\n", "no rows"),
-        ("", "list.csv"),
-        ("uri\na,b,c\n", "list.csv"),
+        ("", "list.csv: is empty"),
+        ("uri\na,b,c\n", "list.csv: row 1 has 3 cells for 1 columns"),
+        ('uri\n"a', "list.csv: line 2: unexpected end of data"),
     ],
 )
 def test_a_bad_list_is_one_line(folder: Path, content: str, named: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.decode.reader import MediaError
+from pipeline.ingest.failures import MediaError
 from pipeline.ingest.sandbox import (
     CRASHED,
     HUNG,
@@ -194,3 +194,56 @@ def _runs(process: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+def test_items_come_as_they_are_made_and_wait_for_who_takes_them(worker_: IsolatedWorker) -> None:
+    """They are larger than what a socket holds."""
+    found = []
+    for number, picture in enumerate(worker_.stream(calls.pictures, 5, height=720)):
+        np.testing.assert_array_equal(picture, calls.picture(720, number))
+        found.append(number)
+        time.sleep(0.05)
+    assert found == [0, 1, 2, 3, 4]
+    assert worker_.call(calls.pid) == worker_.call(calls.pid)
+
+
+def test_an_error_after_some_items_is_raised_where_it_came(worker_: IsolatedWorker) -> None:
+    found = []
+    with pytest.raises(ValueError, match="no more"):
+        found.extend(worker_.stream(calls.pictures, 2, 8, "raises"))
+    assert len(found) == 2
+    assert list(worker_.stream(calls.pictures, 0, 8)) == []
+
+
+@pytest.mark.parametrize(("then", "reason"), [("dies", CRASHED), ("hangs", HUNG)])
+def test_a_child_that_dies_between_items_is_not_tried_again(then: str, reason: str) -> None:
+    with IsolatedWorker(Limits(stall_s=STALL_S)) as mine:
+        mine.call(calls.pid)
+        found = []
+        with pytest.raises(ChildDied) as caught:
+            found.extend(mine.stream(calls.pictures, 2, 8, then))
+        assert (len(found), caught.value.reason, mine.num_starts) == (2, reason, 1)
+        assert mine.call(calls.pid)
+
+
+def test_a_child_that_dies_before_the_first_item_is_tried_again_if_it_had_served() -> None:
+    with IsolatedWorker(LIMITS) as mine:
+        mine.call(calls.pid)
+        with pytest.raises(ChildDied):
+            list(mine.stream(calls.pictures, 0, 8, "dies"))
+        assert mine.num_starts == 2
+
+
+def test_items_that_nobody_takes_end_the_child() -> None:
+    with IsolatedWorker(LIMITS) as mine:
+        before = mine.call(calls.pid)
+        items = mine.stream(calls.pictures, 100, 720)
+        next(items)
+        items.close()
+        assert mine.call(calls.pid) != before
+
+
+def test_waiting_for_who_takes_the_items_is_no_stall() -> None:
+    with IsolatedWorker(Limits(stall_s=STALL_S)) as mine:
+        for _ in mine.stream(calls.pictures, 3, 720):
+            time.sleep(1.5 * STALL_S)

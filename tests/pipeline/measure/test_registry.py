@@ -250,7 +250,7 @@ class ShownMeasure:
 
 
 def four_large(clip: Clip, recipe: Recipe) -> Sampling:
-    return Sampling((0, 500_000, 1_000_000, 1_500_000), WIDTH * HEIGHT, shared_every=2)
+    return Sampling((0, 500_000, 1_000_000, 1_500_000), (WIDTH, HEIGHT))
 
 
 SHARED = ClipKind("shown", lambda _: ShownMeasure(""), version=1, settings=lambda recipe: (recipe.frames,))
@@ -266,17 +266,18 @@ def measured(
         monkeypatch.setitem(CLIP_MEASURES, kind.name, row_type)
         monkeypatch.setitem(MEASURES, kind.name, measure_table(kind.name, row_type))
     monkeypatch.setattr(registry, "CLIP_KINDS", (*CLIP_KINDS, *kinds))
-    reads, read = [], clip_run.sample_isolated
-    monkeypatch.setattr(clip_run, "sample_isolated", lambda *asked: reads.append(asked) or read(*asked))
+    reads, read = [], clip_run.sample_video
+    monkeypatch.setattr(clip_run, "sample_video", lambda *asked: reads.append(asked) or read(*asked))
 
     def report(stage: str, rows: int, seconds: float, num_bytes: int, counts: dict[str, int]) -> None:
         pass
 
     recipe = replace(BARE, frames=replace(BARE.frames, num_frames=3, max_pixels_px=32 * 24))
-    item = {"clip": json.dumps({**clip, "needs": list(recipe.clip_measures)})}
-    batch = ClipModels(recipe, report)(pa.Table.from_pylist([ClipReader(recipe, report)(item)]))
+    needs = list(recipe.clip_measures)
+    item = {"clips": json.dumps([{**clip, "needs": needs, "failures": dict.fromkeys(needs, 0)}])}
+    batch = ClipModels(recipe, report)(pa.Table.from_pylist(list(ClipReader(recipe, report)(item))))
     dataset = Dataset(str(folder))
-    ClipMeasureWriter(dataset, clip_measure_fingerprints(recipe), frozenset(), report)(batch)
+    ClipMeasureWriter(dataset, clip_measure_fingerprints(recipe), 3, report)(batch)
     return [row for kind in kinds for row in dataset.read(MEASURES[kind.name]).to_pylist()], len(reads)
 
 
@@ -287,23 +288,23 @@ def test_a_new_clip_measure_is_its_file_its_row_type_and_one_entry(
     assert (row["failure"], row["num_shown"], row["width_shown"], num_reads) == (None, 3, 32, 1)
 
 
-def test_measures_that_want_the_same_frames_share_one_reading(
+def test_all_measures_share_one_reading_and_each_has_its_own_frames(
     clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kinds = {OWN: ShownLarge, SHARED: Shown, SAME: ShownLarge}
     (own, shared, same), num_reads = measured(clip, tmp_path, monkeypatch, kinds)
     assert num_reads == 1
     assert (own["num_shown_large"], own["width_shown_large"]) == (4, 64)
-    assert (shared["num_shown"], shared["width_shown"]) == (2, 32)  # every second one, reduced
+    assert (shared["num_shown"], shared["width_shown"]) == (3, 32)  # as if it ran alone
     assert (same["num_shown_large"], same["width_shown_large"]) == (4, 64)
 
 
-def test_measures_that_want_other_frames_have_their_own(
+def test_measures_that_want_other_frames_are_read_beside_them(
     clip: Clip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    two = replace(SAME, sampling=lambda clip, recipe: Sampling((0, 900_000), 400))
+    two = replace(SAME, sampling=lambda clip, recipe: Sampling((0, 900_000), (20, 20)))
     rows, num_reads = measured(clip, tmp_path, monkeypatch, {OWN: ShownLarge, two: ShownLarge})
-    assert num_reads == 2
+    assert num_reads == 1
     assert [row["num_shown_large"] for row in rows] == [4, 2]
 
 

@@ -25,9 +25,14 @@ def cheap(recipe: Recipe) -> Recipe:
 def account(scans: Iterable[ScannedVideo], recipe: Recipe, folder: Path) -> str:
     """Judge scanned videos as far as the cheap rules go, and say in a line a file what became of it."""
     dataset = Dataset(str(folder))
+    originals: dict[str | None, str] = {}
     for scanned in scans:
-        dataset.write_part(CLIPS, scanned.clips)
-        dataset.write_part(VIDEOS, [scanned.video])
+        uri, video_id = scanned.video["uri"], scanned.video["video_id"]
+        original = originals.setdefault(video_id, uri)
+        dataset.write_part(CLIPS, scanned.clips if original == uri or not video_id else [])
+        dataset.write_part(
+            VIDEOS, [scanned.video | {"duplicate_of": original if video_id and original != uri else None}]
+        )
     group_duplicates(dataset, recipe.duplicates)
     write_decisions(dataset, judge_clips(dataset, recipe), recipe)
     connection = connect(dataset)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.ingest.byte_identical import mark_duplicates
 from pipeline.ingest.inputs import list_inputs
 from pipeline.scan.scan import ScanConfig, ScannedVideo, scan
 from schemas.recipe import load_recipe
@@ -24,7 +23,7 @@ def scanned_footage(made_once: MakeOnce) -> dict[str, ScannedVideo]:
 
     def scan_all(folder: Path) -> None:
         config = ScanConfig.of(load_recipe("default"))
-        listed = mark_duplicates(list_inputs([str(FOOTAGE)]).inputs, [])
+        listed = list_inputs([str(FOOTAGE)]).inputs
         found = {Path(item.uri).name: scan(item, config) for item in listed}
         (folder / "scanned.pickle").write_bytes(pickle.dumps(found))
 

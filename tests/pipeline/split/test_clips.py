@@ -61,8 +61,31 @@ def test_long_shots_are_divided_into_equal_parts_of_the_same_shot() -> None:
     assert max(span.end_us - span.start_us for span in spans) <= 2_500_000
 
 
-def test_a_frame_that_lasts_is_not_divided() -> None:
-    assert frames(clip_spans([], [0, 5_000_000], 10_000_000, SplitConfig(max_clip_s=1.0))) == [(0, 1), (1, 2)]
+def test_a_frame_that_lasts_is_in_several_parts() -> None:
+    spans = clip_spans([], [0, 5_000_000], 10_000_000, SplitConfig(max_clip_s=1.0))
+    assert frames(spans) == [(0, 1)] * 5 + [(1, 2)] * 5
+    assert [span.start_us for span in spans] == [1_000_000 * second for second in range(10)]
+
+
+def test_parts_of_a_sparse_video_are_of_like_length_and_none_too_long() -> None:
+    """A screen recording: nothing for 50 s, sixty frames within a second, then one that stays."""
+    times_us = [0, *(50_000_000 + 16_000 * index for index in range(60)), 51_200_000]
+    first, second, third = clip_spans([], times_us, 120_033_312, WHOLE)
+    assert (first.start_us, third.end_us) == (0, 120_033_312)
+    assert [span.end_us - span.start_us for span in (first, second, third)] == [40_011_104] * 3
+    assert frames([first, second, third]) == [(0, 1), (0, 62), (61, 62)]
+
+
+def test_a_part_starts_with_a_frame_where_one_is_near() -> None:
+    times_us = [0, 4_300_000, 5_100_000]
+    assert [span.start_us for span in clip_spans([], times_us, 9_000_000, SplitConfig(max_clip_s=5.0))] == [
+        0,
+        4_300_000,
+    ]
+    assert [span.start_us for span in clip_spans([], times_us, 9_800_000, SplitConfig(max_clip_s=5.0))] == [
+        0,
+        4_900_000,
+    ]
 
 
 @pytest.mark.parametrize(("apart", "kept"), [(0.6, []), (0.61, [cut(30)]), (None, [cut(30)])])

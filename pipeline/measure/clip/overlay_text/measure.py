@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.decode.clip_frames import sample_times_us
+from pipeline.decode.clip_frames import Clip, Sampling, sample_times_us, spread
 from pipeline.measure.clip.overlay_text.kinds import is_card, is_legible, is_overlay, is_plausible, is_writing, kind_of
 from pipeline.measure.clip.overlay_text.logo import logo_boxes
 from pipeline.measure.clip.overlay_text.reading import Reading, TextBox, TextReader
 from pipeline.measure.clip.overlay_text.running import Ticker, find_tickers
 from pipeline.measure.clip.overlay_text.standing import EdgeStack
 from pipeline.measure.clip.overlay_text.tracks import follow, stands_throughout
-from pipeline.measure.kinds import Clip, Sampling, spread
 from schemas.recipe import Recipe
 from schemas.recipe.overlay_text import OverlayTextConfig
 
@@ -44,12 +43,11 @@ class Writing:
 
 
 def sampling(clip: Clip, recipe: Recipe) -> Sampling:
-    """The frames to read of a clip: pairs, the first of each for the other measures too; the one frame of an image."""
+    """The frames to read of a clip: pairs; the one frame of an image."""
     config = recipe.overlay_text
     if clip["is_image"]:
-        return Sampling(spread(clip, recipe).times_us, config.max_pixels_px)
-    times_us = pair_times_us(clip["start_us"], clip["end_us"], config)
-    return Sampling(tuple(times_us), config.max_pixels_px, shared_every=2)
+        return spread(clip, 1, config.max_pixels_px)
+    return Sampling.within(clip, pair_times_us(clip["start_us"], clip["end_us"], config), config.max_pixels_px)
 
 
 def pair_times_us(start_us: int, end_us: int, config: OverlayTextConfig) -> list[int]:

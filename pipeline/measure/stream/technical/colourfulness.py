@@ -15,19 +15,19 @@ import numpy as np
 RG_OF_CHROMA = (0.344136, 2.116136)
 YB_OF_CHROMA = (-1.944068, 0.343932)
 """rg and yb as weights of (Cb, Cr): R = Y + 1.402 Cr, G = Y - 0.344136 Cb - 0.714136 Cr, B = Y + 1.772 Cb."""
-LIMITED_CHROMA_GAIN = 255.0 / 224.0
+CHROMA_GAIN = 255.0 / 224.0
+"""Chroma spans 16 to 240 (ITU-R BT.601)."""
 NEUTRAL = 128.0
 
 
-def colourfulness(blue: np.ndarray, red: np.ndarray, *, full_range: bool) -> float:
+def colourfulness(blue: np.ndarray, red: np.ndarray) -> float:
     """M3 of a picture's (h, w) uint8 chroma planes Cb and Cr, on the scale of 8-bit RGB."""
-    gain = 1.0 if full_range else LIMITED_CHROMA_GAIN
     mean_b, mean_r, cov_bb, cov_rr, cov_br = _moments(blue, red)
     variance, mean_squared = 0.0, 0.0
     for of_blue, of_red in (RG_OF_CHROMA, YB_OF_CHROMA):
         variance += of_blue**2 * cov_bb + of_red**2 * cov_rr + 2 * of_blue * of_red * cov_br
         mean_squared += (of_blue * mean_b + of_red * mean_r) ** 2
-    return gain * (math.sqrt(max(variance, 0.0)) + 0.3 * math.sqrt(mean_squared))
+    return CHROMA_GAIN * (math.sqrt(max(variance, 0.0)) + 0.3 * math.sqrt(mean_squared))
 
 
 def _moments(blue: np.ndarray, red: np.ndarray) -> tuple[float, float, float, float, float]:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.decode.clock import MICROSECONDS
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
-from pipeline.decode.reader import MICROSECONDS
 from pipeline.measure.stream.technical.blockiness import blockiness
 from pipeline.measure.stream.technical.colourfulness import colourfulness
 from pipeline.measure.stream.technical.flicker import flicker
@@ -49,7 +49,7 @@ class TechnicalMeasure:
     def push(self, frame: StreamFrame, previous: StreamFrame | None) -> None:
         self._times_us.append(frame.time_us)
         self._packet_bytes.append(frame.packet_bytes)
-        self._brightness.append(mean_brightness(frame.luma, full_range=frame.full_range))
+        self._brightness.append(mean_brightness(frame.luma))
         self._note_change(frame, previous)
         if self._next_sample_us is not None and frame.time_us < self._next_sample_us:
             return
@@ -119,21 +119,21 @@ class _Samples:
 
 
 def _light(frame: StreamFrame) -> dict[str, float | None]:
-    top, bottom, left, right = picture_area(frame.luma, full_range=frame.full_range)
+    top, bottom, left, right = picture_area(frame.luma)
     chroma_area = slice(top // 2, max(bottom // 2, top // 2 + 1)), slice(left // 2, max(right // 2, left // 2 + 1))
     return {
-        "contrast": rms_contrast(frame.luma[top:bottom, left:right], full_range=frame.full_range),
-        "colourfulness": colourfulness(frame.blue[chroma_area], frame.red[chroma_area], full_range=frame.full_range),
+        "contrast": rms_contrast(frame.luma[top:bottom, left:right]),
+        "colourfulness": colourfulness(frame.blue[chroma_area], frame.red[chroma_area]),
     }
 
 
 def _detail(frame: StreamFrame, previous: StreamFrame | None) -> dict[str, float | None]:
     places = strip_places(frame)
     strips = cut_strips(frame, places)
-    sigma = noise_sigma(strips, full_range=frame.full_range)
+    sigma = noise_sigma(strips)
     num_pixels = sum(strip.size for strip in strips)
     before = None if previous is None else cut_strips(previous, places)
-    clipped = sum(clipped_frac(strip, full_range=frame.full_range) * strip.size for strip in strips)
+    clipped = sum(clipped_frac(strip) * strip.size for strip in strips)
     return {
         "clipped_frac": clipped / num_pixels,
         "sharpness": laplacian_variance(strips, sigma or 0.0),

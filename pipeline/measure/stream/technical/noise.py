@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.decode.planes import halved
 from pipeline.measure.cells import cell_means
-from pipeline.measure.stream.technical.levels import black_and_white
+from pipeline.measure.stream.technical.levels import BLACK, WHITE
 
 MASK = np.array([1.0, -2.0, 1.0], np.float32)
 """Immerkaer's 3x3 mask is the product of this with itself."""
@@ -31,14 +31,13 @@ LEAST_UNCLIPPED_FRAC = 0.5
 """With fewer blocks unclipped, as in a page of text, those are all edges: then the clipped ones count too."""
 
 
-def noise_sigma(strips: Sequence[np.ndarray], *, full_range: bool) -> float | None:
+def noise_sigma(strips: Sequence[np.ndarray]) -> float | None:
     """Standard deviation in levels of luma, of (rows, columns) uint8 strips; None if no block of 16 px fits in any."""
     blocks = [_blocks(strip) for strip in strips[::EVERY_STRIP] if min(strip.shape) >= BLOCK_PX]
     if not blocks:
         return None
     response, structure, mean = np.concatenate(blocks, axis=1)
-    black, white = black_and_white(full_range)
-    inside = (mean > black + UNCLIPPED_LEVELS) & (mean < white - UNCLIPPED_LEVELS)
+    inside = (mean > BLACK + UNCLIPPED_LEVELS) & (mean < WHITE - UNCLIPPED_LEVELS)
     if inside.mean() >= LEAST_UNCLIPPED_FRAC:
         response, structure = response[inside], structure[inside]
     flattest = np.argsort(structure, kind="stable")[: max(1, round(FLATTEST_FRAC * len(structure)))]

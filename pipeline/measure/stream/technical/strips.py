@@ -12,10 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.decode.frame import StreamFrame
-from pipeline.decode.planes import luma_and_chroma, to_8_bit
-from pipeline.decode.reader import rotation_turns
+from pipeline.decode.planes import Place, stored_luma
 from pipeline.measure.stream.borders.one_frame import Extent, lit_area
-from pipeline.measure.stream.technical.levels import black_and_white
+from pipeline.measure.stream.technical.levels import BLACK
 
 STRIP_ROWS = 48
 NUM_STRIPS = 5
@@ -29,30 +28,25 @@ GRID_PX = 8
 """Side of the blocks that codecs divide a picture into."""
 
 
-def picture_area(luma: np.ndarray, *, full_range: bool) -> tuple[int, int, int, int]:
+def picture_area(luma: np.ndarray) -> tuple[int, int, int, int]:
     """Top, bottom, left and right (half-open) of what (h, w) uint8 luma shows inside black borders."""
-    limit = black_and_white(full_range)[0] + BORDER_LEVELS
+    limit = BLACK + BORDER_LEVELS
     (top, bottom), (left, right) = (
         _unless_small(lines, size) for lines, size in zip(lit_area(luma, limit), luma.shape, strict=True)
     )
     return top, bottom, left, right
 
 
-Place = tuple[slice, slice]
-"""Rows and columns of a strip in the stored picture."""
-
-
 def strip_places(frame: StreamFrame) -> list[Place]:
     """The strips of a frame, from top to bottom: NUM_STRIPS at most, each from a multiple of GRID_PX."""
-    upright = picture_area(frame.luma, full_range=frame.full_range)
-    stored = _turned_back(upright, frame.luma.shape, rotation_turns(frame.rotation_deg))
+    (top, bottom, left, right), (height, width) = picture_area(frame.luma), frame.luma.shape
+    stored = frame.orientation.stored_area((top / height, bottom / height, left / width, right / width))
     return places_within(stored, (frame.raw.height, frame.raw.width))
 
 
 def cut_strips(frame: StreamFrame, places: Sequence[Place]) -> list[np.ndarray]:
     """Full-size luma at some places, (rows, columns) uint8 each, in stored orientation."""
-    plane = luma_and_chroma(frame.raw)[0]
-    return [to_8_bit(plane[place]) for place in places]
+    return stored_luma(frame.raw, places)
 
 
 def places_within(area: tuple[float, float, float, float], shape: tuple[int, int]) -> list[Place]:
@@ -73,16 +67,6 @@ def places_within(area: tuple[float, float, float, float], shape: tuple[int, int
 def _unless_small(lit: Extent, size: int) -> tuple[int, int]:
     """First and last + 1 of the lit lines; everything if that is little."""
     return (0, size) if lit.stop - lit.first < LEAST_PICTURE_FRAC * size else (lit.first, lit.stop)
-
-
-def _turned_back(
-    area: tuple[int, int, int, int], shape: tuple[int, ...], turns: int
-) -> tuple[float, float, float, float]:
-    """An area of the upright picture as shares of the stored one's sides; `turns` made it upright."""
-    top, bottom, left, right = area[0] / shape[0], area[1] / shape[0], area[2] / shape[1], area[3] / shape[1]
-    for _ in range(turns):  # each undoes a quarter turn counter-clockwise: what was at the right is at the top
-        top, bottom, left, right = left, right, 1 - bottom, 1 - top
-    return top, bottom, left, right
 
 
 def _on_grid(start: float, stop: float, length: int) -> tuple[int, int]:

@@ -42,7 +42,7 @@ class TellsMeasure:
     def push(self, frame: StreamFrame, previous: StreamFrame | None) -> None:
         expensive = len(self._samples) % EXPENSIVE_EVERY == 0
         self._samples.append(frame.index)
-        self._black.append(is_black(frame.luma, full_range=frame.full_range))
+        self._black.append(is_black(frame.luma))
         self._bars.append(shows_colour_bars(frame.blue, frame.red))
         self._countdown.append(shows_countdown(frame.luma, frame.blue, frame.red, self._last_luma))
         self._slides.push(frame.index, frame.luma, at_drift=expensive)

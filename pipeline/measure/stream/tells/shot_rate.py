@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+from pipeline.decode.clock import MICROSECONDS
 from pipeline.decode.frame import Span
-from pipeline.decode.reader import MICROSECONDS
 
 WINDOW_S = 10.0
 """Length of the window around a clip's middle."""

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pipeline.decode.clock import MICROSECONDS
 from pipeline.decode.frame import Span
-from pipeline.decode.reader import MICROSECONDS
 from pipeline.measure.stream.technical.freezing import FROZEN_LEVELS, largest_change
 from pipeline.measure.stream.tells.drift import drift_between
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 
-from pipeline.decode.frame import Span, StreamFrame, VideoFacts
+from pipeline.decode.frame import AS_STORED, Span, StreamFrame, VideoFacts
+from pipeline.decode.orientation import Orientation
 from pipeline.decode.reader import FrameReader, open_video
 from pipeline.measure.stream.technical.measure import TechnicalMeasure
 from pipeline.synthetic import blemishes
@@ -20,12 +22,14 @@ FPS = 25
 TEXTURED = blemishes.textured(240, 480)
 
 
-def stream_frame(luma: np.ndarray, index: int = 0, *, fps: int = FPS, rotation_deg: int = 0) -> StreamFrame:
+def stream_frame(
+    luma: np.ndarray, index: int = 0, *, fps: int = FPS, orientation: Orientation = AS_STORED
+) -> StreamFrame:
     """A frame as it would leave the decoder: stored luma with grey chroma."""
     height, width = luma.shape
     planes = np.concatenate([luma, np.full((height // 2, width), 128, np.uint8)])
     raw = av.VideoFrame.from_ndarray(np.ascontiguousarray(planes), format="yuv420p")
-    return StreamFrame.of(raw, index, round(index * 1e6 / fps), rotation_deg=rotation_deg, packet_bytes=1000)
+    return StreamFrame.of(raw, index, round(index * 1e6 / fps), orientation=orientation, packet_bytes=1000)
 
 
 def measured(frames: Sequence[StreamFrame], spans: Sequence[tuple[int, int]] = ()) -> list[dict[str, float | None]]:
@@ -41,7 +45,7 @@ def measured(frames: Sequence[StreamFrame], spans: Sequence[tuple[int, int]] = (
     return [measure.scores(shot, shots) for shot in shots]
 
 
-def of_luma(pictures: Sequence[np.ndarray], **kwargs: int) -> dict[str, float | None]:
+def of_luma(pictures: Sequence[np.ndarray], **kwargs: Any) -> dict[str, float | None]:
     return measured([stream_frame(picture, i, **kwargs) for i, picture in enumerate(pictures)])[0]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
+from pipeline.decode.orientation import Orientation
 from pipeline.measure.stream.borders.lines import SIDE
 from pipeline.measure.stream.letterbox import LetterboxMeasure
 from pipeline.synthetic.borders import Border
@@ -158,7 +159,7 @@ def test_a_still_image_is_enough() -> None:
 def test_the_box_is_in_displayed_pixels_and_upright() -> None:
     wide = whole(stream([np.ascontiguousarray(letterboxed(texture()).T)] * 2, (360, 480)), 2)
     assert wide["content_box"] == [40, 0, 280, 480]
-    turned = whole(stream([letterboxed(texture())] * 2, (HEIGHT, WIDTH), rotation_deg=90), 2)
+    turned = whole(stream([letterboxed(texture())] * 2, (HEIGHT, WIDTH), orientation=Orientation.turned(90)), 2)
     assert turned["content_box"] == [30, 0, HEIGHT - 60, WIDTH]
 
 

@@ -38,29 +38,26 @@ def test_a_span_has_the_scores_of_its_own_frames() -> None:
 
 
 @pytest.mark.parametrize(
-    ("luma", "full_range", "expected"),
-    [(16, False, 0.0), (235, False, 1.0), (0, True, 0.0), (255, True, 1.0), (0, False, 0.0), (255, False, 1.0)],
+    ("luma", "expected"),
+    [(16, 0.0), (235, 1.0), (0, 0.0), (255, 1.0)],
 )
-def test_black_is_zero_and_white_is_one(luma: int, full_range: bool, expected: float) -> None:
-    assert mean_brightness(np.full((8, 8), luma, np.uint8), full_range=full_range) == expected
+def test_black_is_zero_and_white_is_one(luma: int, expected: float) -> None:
+    assert mean_brightness(np.full((8, 8), luma, np.uint8)) == expected
 
 
 def test_brightness_is_the_mean_over_the_frame() -> None:
-    luma = np.array([[0, 255], [255, 255]], np.uint8)
-    assert mean_brightness(luma, full_range=True) == pytest.approx(0.75)
+    luma = np.array([[16, 235], [235, 235]], np.uint8)
+    assert mean_brightness(luma) == pytest.approx(0.75)
 
 
 def test_contrast_is_the_standard_deviation() -> None:
     luma = np.array([[51, 204]], np.uint8)
-    assert rms_contrast(luma, full_range=True) == pytest.approx(0.3)
-    assert rms_contrast(luma, full_range=False) == pytest.approx(0.3 * 255 / 219)
+    assert rms_contrast(luma) == pytest.approx(0.3 * 255 / 219)
 
 
-@pytest.mark.parametrize(("full_range", "ends"), [(True, (2, 253)), (False, (18, 233))])
-def test_clipped_is_within_a_hundredth_of_the_range(full_range: bool, ends: tuple[int, int]) -> None:
-    black, white = ends
-    luma = np.array([[0, black, black + 1, white - 1], [white, 255, 128, 128]], np.uint8)
-    assert clipped_frac(luma, full_range=full_range) == 4 / 8
+def test_clipped_is_within_a_hundredth_of_the_range() -> None:
+    luma = np.array([[0, 18, 19, 232], [233, 255, 128, 128]], np.uint8)
+    assert clipped_frac(luma) == 4 / 8
 
 
 def test_it_is_the_papers_formula_on_rgb() -> None:
@@ -71,14 +68,13 @@ def test_it_is_the_papers_formula_on_rgb() -> None:
     expected = np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean())
     y = 0.299 * r + 0.587 * g + 0.114 * b
     blue, red = (np.rint(128 + v).astype(np.uint8) for v in ((b - y) / 1.772, (r - y) / 1.402))
-    assert colourfulness(blue, red, full_range=True) == pytest.approx(expected, rel=0.01)
     narrow = [np.rint(128 + (v.astype(np.float64) - 128) * 224 / 255).astype(np.uint8) for v in (blue, red)]
-    assert colourfulness(*narrow, full_range=False) == pytest.approx(expected, rel=0.01)
+    assert colourfulness(*narrow) == pytest.approx(expected, rel=0.01)
 
 
 def test_grey_has_none() -> None:
     grey = np.full((9, 16), 128, np.uint8)
-    assert colourfulness(grey, grey, full_range=False) == 0.0
+    assert colourfulness(grey, grey) == 0.0
 
 
 @pytest.mark.parametrize(("height", "width"), [(2160, 3840), (720, 1280), (1080, 608), (150, 200), (36, 64)])

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
+from pipeline.decode.orientation import orientation_of
 from pipeline.decode.reader import FrameReader, open_video
 from pipeline.measure.stream.technical.measure import TechnicalMeasure
 from pipeline.measure.stream.tells.measure import TellsMeasure
@@ -45,8 +46,8 @@ def _scores(path: Path) -> dict[str, Any]:
     with container:
         reader = FrameReader(container, stream)
         for index, raw in enumerate(reader):
-            rotation, time_us = int(raw.rotation), reader.times_us[index]
-            frame = StreamFrame.of(raw, index, time_us, rotation_deg=rotation, packet_bytes=reader.packet_bytes)
+            orientation, time_us = orientation_of(raw, str(path)), reader.times_us[index]
+            frame = StreamFrame.of(raw, index, time_us, orientation=orientation, packet_bytes=reader.packet_bytes)
             if technical is None or tells is None:
                 facts = VideoFacts(raw.width, raw.height, raw.width * raw.height, 25.0), MeasureConfig()
                 technical, tells = TechnicalMeasure(*facts), TellsMeasure(*facts)

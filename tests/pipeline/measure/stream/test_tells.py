@@ -112,16 +112,16 @@ def test_a_short_video_is_its_own_window_and_parts_of_a_shot_are_no_changes() ->
 # Black
 
 
-@pytest.mark.parametrize(("level", "full_range", "black"), [(16, False, True), (60, False, False), (20, True, True)])
-def test_black_is_dark_all_over(level: int, full_range: bool, black: bool) -> None:
+@pytest.mark.parametrize(("level", "black"), [(16, True), (37, True), (38, False), (60, False)])
+def test_black_is_dark_all_over(level: int, black: bool) -> None:
     luma = np.full((72, 128), level, np.uint8)
-    assert is_black(luma, full_range=full_range) == black
+    assert is_black(luma) == black
 
 
 def test_a_title_on_black_is_not_black() -> None:
     luma = np.full((72, 128), 16, np.uint8)
     luma[30:40, 40:90] = 200
-    assert not is_black(luma, full_range=False)
+    assert not is_black(luma)
 
 
 def test_black_frames_are_counted() -> None:
