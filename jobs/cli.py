@@ -35,7 +35,7 @@ class Command:
 
 
 MEASURES = ("measure", "overlay_text", "frames", "embedding", "aesthetic", "safety")
-RULES = ("rules", "caption_rules", "duplicates")
+RULES = ("rules", "caption_rules", "duplicates", "limits")
 
 COMMANDS = {
     "demo": Command(BEGIN, "Run the whole chain, on synthetic videos or on a folder of yours"),
@@ -43,16 +43,16 @@ COMMANDS = {
     "curate": Command(
         DATA,
         "Split, measure, filter and caption videos into a data set",
-        ("split", "limits", *MEASURES, *RULES, "caption"),
+        ("split", *MEASURES, *RULES, "caption"),
     ),
     "recaption": Command(
         DATA,
         "Write new captions for a data set's clips, beside the old ones",
-        ("caption", "caption_rules", "frames", "embedding", "limits"),
+        ("caption", "caption_rules", "embedding", "limits"),
     ),
     "rejudge": Command(DATA, "Judge the clips of a data set again by other rules", (*RULES, *MEASURES)),
     "release": Command(DATA, "Freeze a selection of captioned clips under a name"),
-    "encode": Command(TRAINING, "Compute latents and text embeddings of a release", ("encode",)),
+    "encode": Command(TRAINING, "Compute latents and text embeddings of a release", ("encode", "limits")),
     "train": Command(TRAINING, "Fit the diffusion transformer to a release", ("encode", "train")),
     "expand": Command(TRAINING, "Turn a short prompt into the style of the training captions", ("expand",)),
     "sample": Command(TRAINING, "Make a video or an image from a prompt", ("expand",)),

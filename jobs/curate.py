@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from jobs.cli import run_job
-from jobs.console.options import RECIPE, Json, Settings
+from jobs.console.options import RECIPE, Json, RetryFailed, Settings
 from jobs.console.summary import print_funnel, print_json
 from jobs.steps.captioning import require_captioner, tell_of_builtin
 from jobs.steps.curation import Curation
@@ -27,6 +27,7 @@ def curate(
     out: Annotated[str, Parameter(metavar="DATASET")],
     recipe: Annotated[str, RECIPE, Parameter(help="A built-in recipe or a file.")] = "default",
     settings: Settings = (),
+    retry_failed: RetryFailed = False,
     json: Json = False,
 ) -> None:
     """Split, measure, filter and caption videos into a data set.
@@ -47,7 +48,7 @@ def curate(
         _require_same_split(dataset, chosen)
         start_s = time.perf_counter()
         dataset.clear_temporaries()
-        curation = Curation(dataset, chosen, lambda: tell_of_builtin(chosen))
+        curation = Curation(dataset, chosen, lambda: tell_of_builtin(chosen), retry_failed=retry_failed)
         num_new = curation.run(listing.inputs)
     summary = _summary(dataset, listing, num_new, curation.stages, time.perf_counter() - start_s)
     if json:
@@ -90,6 +91,7 @@ def _summary(
         "inputs": len(listing.inputs),
         "inputs_done_before": len(listing.inputs) - num_new,
         "files_without_media_suffix": listing.num_other_files,
+        "rows_that_repeat_a_uri": listing.num_repeated,
         "seconds": round(seconds, 2),
         "stages": stages,
     }
@@ -98,6 +100,8 @@ def _summary(
 def _print(summary: dict[str, Any], dataset: Dataset) -> None:
     if num_other := summary["files_without_media_suffix"]:
         print(f"{num_other} files in folders were left out: not named like a video or an image")
+    if num_repeated := summary["rows_that_repeat_a_uri"]:
+        print(f"{num_repeated} rows of lists name a file that an earlier row names: what that row says counts")
     print(
         f"{summary['inputs']} inputs, {summary['inputs_done_before']} of them done before, "
         f"in {summary['seconds']:.1f} s -> {dataset.location}"

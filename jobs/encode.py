@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from jobs.cli import run_job
 from jobs.console.naming import naming
-from jobs.console.options import NO_CHANGES, DatasetLocation, Json, RecipeOptions, ReleaseName
+from jobs.console.options import NO_CHANGES, DatasetLocation, Json, RecipeOptions, ReleaseName, RetryFailed
 from jobs.console.summary import print_json
 from jobs.steps.progress_lines import latent_line, text_line
-from jobs.steps.run import Run, Stages
+from jobs.steps.run import Run
+from pipeline.encode.latents import clip_transform
 from pipeline.release import releases
 from pipeline.release.releases import Release
 from pipeline.store.dataset import Dataset
 from pipeline.store.pending import pending_latents, pending_texts
-from schemas import LATENTS
-from schemas.recipe import Recipe
+from pipeline.store.retrying import Retrying
+from pipeline.store.views import connect
 from schemas.recipe.encode import EncodeConfig
 
 
@@ -30,6 +30,7 @@ def encode(
     *,
     release: ReleaseName,
     options: RecipeOptions = NO_CHANGES,
+    retry_failed: RetryFailed = False,
     json: Json = False,
 ) -> None:
     """Compute the latents and text embeddings of a release.
@@ -41,8 +42,11 @@ def encode(
     recipe = options.over(tables)
     start_s = time.perf_counter()
     encoders = encoders_of(recipe.encode)
-    clips, texts = missing(tables, selection, encoders)
-    stages = encode_missing(tables, clips, texts, recipe) if clips or texts else {}
+    run = Run(tables, "encode", recipe)
+    retrying = Retrying.of(recipe.limits, run.dataset.run_id, all_failures=retry_failed)
+    clips, texts = missing(tables, selection, encoders, retrying)
+    if clips or texts:
+        encode_missing(run, clips, texts)
     failed, num_ok = _failed(tables, selection, encoders)
     summary = {
         "release": selection.name,
@@ -52,7 +56,7 @@ def encode(
         "autoencoder": encoders.autoencoder,
         "text_encoder": encoders.text_encoder,
         "seconds": round(time.perf_counter() - start_s, 2),
-        "stages": stages,
+        "stages": run.stages,
     }
     if json:
         print_json(summary)
@@ -90,32 +94,36 @@ def encoders_of(config: EncodeConfig) -> Encoders:
     return Encoders(autoencoder.fingerprint, text_encoder.fingerprint, config.transform)
 
 
-def missing(dataset: Dataset, release: Release, encoders: Encoders) -> tuple[list[Mapping[str, Any]], list[str]]:
+def missing(
+    dataset: Dataset, release: Release, encoders: Encoders, retrying: Retrying
+) -> tuple[list[dict[str, Any]], list[str]]:
     """Released clips without a latent, and texts without an embedding; the empty text is that of dropped ones."""
     from jobs.training.samples import release_texts
 
-    clips = pending_latents(dataset, release.clips.to_pylist(), encoders.transform, encoders.autoencoder)
+    released = [row | {"transform": clip_transform(row, encoders.transform)} for row in release.clips.to_pylist()]
+    clips = pending_latents(dataset, released, encoders.autoencoder, retrying)
     return clips, pending_texts(dataset, ["", *release_texts(release)], encoders.text_encoder)
 
 
-def encode_missing(dataset: Dataset, clips: list[Mapping[str, Any]], texts: list[str], recipe: Recipe) -> Stages:
-    """Run both graphs and record the run; returns the totals of each stage."""
+def encode_missing(run: Run, clips: list[dict[str, Any]], texts: list[str]) -> None:
+    """Run both graphs, and record the run."""
     from pipeline.ray_graphs.encode import latent_graph, text_graph
 
-    run = Run(dataset, "encode", recipe)
     if texts:
-        run.graph(partial(text_graph, dataset, texts, recipe.encode), text_line(len(texts)))
+        run.graph(partial(text_graph, run.dataset, texts, run.recipe.encode), text_line(len(texts)))
     if clips:
-        run.graph(partial(latent_graph, dataset, clips, recipe.encode), latent_line(len(clips)))
+        run.graph(partial(latent_graph, run.dataset, clips, run.recipe), latent_line(len(clips)))
     run.end()
-    return run.stages
 
 
 def _failed(dataset: Dataset, release: Release, encoders: Encoders) -> tuple[list[dict[str, Any]], int]:
     """Rows of the release's clips that could not be encoded, and how many could."""
-    table = dataset.read(LATENTS.within(encoders.autoencoder), ["clip_id", "transform", "status", "reason"])
-    released = set(release.clips["clip_id"].to_pylist())
-    rows = [r for r in table.to_pylist() if r["clip_id"] in released and r["transform"] == encoders.transform]
+    latents = connect(dataset).sql(
+        "select clip_id, transform, status, reason from latents where encoder = ? order by clip_id",
+        params=[encoders.autoencoder],
+    )
+    released = {(row["clip_id"], clip_transform(row, encoders.transform)) for row in release.clips.to_pylist()}
+    rows = [row for row in latents.to_arrow_table().to_pylist() if (row["clip_id"], row["transform"]) in released]
     failed = [row for row in rows if row["status"] != "ok"]
     return failed, len(rows) - len(failed)
 

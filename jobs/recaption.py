@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from jobs.cli import run_job
-from jobs.console.options import NO_CHANGES, DatasetLocation, Json, RecipeOptions
+from jobs.console.options import NO_CHANGES, DatasetLocation, Json, RecipeOptions, RetryFailed
 from jobs.console.summary import print_json
 from jobs.steps.captioning import require_captioner, tell_of_builtin
 from jobs.steps.curation import Curation
@@ -14,7 +14,14 @@ from pipeline.store.views import connect
 from schemas.errors import UsageError
 
 
-def recaption(dataset: DatasetLocation, /, *, options: RecipeOptions = NO_CHANGES, json: Json = False) -> None:
+def recaption(
+    dataset: DatasetLocation,
+    /,
+    *,
+    options: RecipeOptions = NO_CHANGES,
+    retry_failed: RetryFailed = False,
+    json: Json = False,
+) -> None:
     """Write new captions for the kept clips of a data set; nothing else is done, and old captions stay beside them.
 
     A caption that is there already, by the same captioner with the same settings, is not written again. All captions
@@ -26,7 +33,7 @@ def recaption(dataset: DatasetLocation, /, *, options: RecipeOptions = NO_CHANGE
         raise UsageError(f"recipe {recipe.name}: caption.backend = 'none' writes no captions")
     require_captioner(recipe)
     with tables.writing("recaption"):
-        curation = Curation(tables, recipe, lambda: tell_of_builtin(recipe), job="recaption")
+        curation = Curation(tables, recipe, lambda: tell_of_builtin(recipe), "recaption", retry_failed)
         num_clips, num_judged = curation.recaption()
     totals = dict(
         connect(tables).sql("select status, count(*) from captions group by status order by status").fetchall()

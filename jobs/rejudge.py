@@ -12,6 +12,7 @@ from jobs.steps.records import new_run_id, write_run
 from pipeline.rules.decisions import write_decisions
 from pipeline.rules.effects import judge_dataset
 from pipeline.store.dataset import Dataset
+from pipeline.store.manifest import write_manifest
 from pipeline.store.views import funnel, write_portable_views
 
 
@@ -29,6 +30,7 @@ def rejudge(dataset: DatasetLocation, /, *, options: RecipeOptions = NO_CHANGES,
         num_changed = write_decisions(tables, verdicts.clips, recipe)
         num_captions = write_decisions(tables, verdicts.captions, recipe)
         write_portable_views(tables)
+        write_manifest(tables)
         facts = {"decisions": num_changed, "caption_decisions": num_captions}
         facts |= {"seconds": time.perf_counter() - start_s, "funnel": funnel(tables)}
         write_run(tables, new_run_id("rejudge"), "rejudge", recipe, state="done", facts=facts)

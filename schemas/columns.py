@@ -24,6 +24,10 @@ def column(arrow_type: pa.DataType, doc: str, *, unit: str = "") -> Any:
     return dataclasses.field(metadata={"arrow": arrow_type, "doc": doc, "unit": unit})
 
 
+FAILED_FOR_NOW = "the failure lies in the world and not in the content, so it is tried again at the next run"
+FAILED_SO_OFTEN = "how often it has failed in this way, this time included; null if it did not"
+
+
 def _allows_null(annotation: Any) -> bool:
     return type(None) in typing.get_args(annotation)
 
@@ -42,6 +46,16 @@ def arrow_fields(row_type: type) -> list[pa.Field]:
     ]
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stamp:
+    """When a row was written, and by which run; the last columns of every table but the frozen ones."""
+
+    run_id: str | None = column(pa.string(), "the run that wrote the row: the name of its file under `runs/`")
+    written_us: int | None = column(
+        pa.int64(), "when it was written, Unix time; the newest row of a key counts", unit="us"
+    )
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
     """A table of a data set: a row type, where its part files live, and the columns that identify a row."""
@@ -53,6 +67,8 @@ class Table:
     """Row types whose columns follow those of `row_type`."""
     formerly: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
     """Former names of columns, which part files written before still have, with the names of now."""
+    is_stamped: bool = True
+    """Whether rows say when and by which run they were written, so that of several rows of a key the newest counts."""
 
     @property
     def name(self) -> str:
@@ -60,7 +76,8 @@ class Table:
 
     @property
     def schema(self) -> pa.Schema:
-        fields = [field for part in (self.row_type, *self.parts) for field in arrow_fields(part)]
+        stamps = (Stamp,) if self.is_stamped else ()
+        fields = [field for part in (self.row_type, *self.parts, *stamps) for field in arrow_fields(part)]
         return pa.schema(fields, metadata={"reelmill.table": self.name})
 
     @property
@@ -71,19 +88,22 @@ class Table:
             schema = schema.append(schema.field(name).with_name(former).with_nullable(True))
         return schema
 
-    def encode(self, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    def encode(self, rows: Iterable[Mapping[str, Any]], *, run_id: str = "", written_us: int = 0) -> pa.Table:
         """Build an Arrow table from row mappings.
 
+        Args:
+            run_id, written_us: stamps of rows that do not bring their own.
         Raises:
             SchemaError: unknown or missing key, null where none is allowed, or a value of the wrong type.
         """
         schema = self.schema
         names = set(schema.names)
-        rows = list(rows)
+        stamp = {"run_id": run_id, "written_us": written_us} if self.is_stamped else {}
+        rows = [dict(row) | {name: value for name, value in stamp.items() if row.get(name) is None} for row in rows]
         for row in rows:
             self._check(row, schema, names)
         try:
-            return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+            return pa.Table.from_pylist(rows, schema=schema)
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise SchemaError(f"table {self.folder}: {error}") from error
 

@@ -44,15 +44,15 @@ class Threshold:
     def rejects(self, value: float | None) -> bool:
         if value is None:
             return False
-        return value < self.value if self.bound == "min" else value > self.value
+        return not (value >= self.value if self.bound == "min" else value <= self.value)  # NaN passes no rule
 
 
 @dataclass(frozen=True, config=STRICT)
 class Rule:
     """Reject values of a column outside [min, max], or those in `reject`.
 
-    A null score is not judged: it has no meaning for that row. What was never measured is another matter: it leaves the
-    row pending (`pipeline/rules`).
+    A null score is not judged: it has no meaning for that row. One that is no number (NaN) passes no rule. What was
+    never measured is another matter: it leaves the row pending (`pipeline/rules`).
     """
 
     column: str
@@ -89,7 +89,7 @@ class Rule:
             return np.array([value in self.reject for value in values.to_pylist()], bool)
         numbers = np.array(values.cast(pa.float64()).to_numpy(zero_copy_only=False), float)  # null becomes NaN
         low, high = (-math.inf if self.min is None else self.min), (math.inf if self.max is None else self.max)
-        return (numbers < low) | (numbers > high)
+        return ~((numbers >= low) & (numbers <= high)) & np.asarray(values.is_valid())
 
     def problem(self, schema: pa.Schema) -> str | None:
         """What is wrong with the rule for tables of this schema, as it follows the rule's key; or None."""

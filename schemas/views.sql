@@ -1,22 +1,26 @@
--- Views over the part files of a data set. `videos_raw`, `clips_raw`, `captions_raw` and so on are the tables themselves.
--- pipeline/store/views.py adds `videos`, the newest row of each input; `video_locations`, the files that hold the bytes
--- of each video now; and `clips`, each clip of such bytes with its newest scores and decision.
+-- Views over the part files of a data set. `videos_raw`, `clips_raw`, `captions_raw` and so on are the tables themselves,
+-- with every row that was ever written. pipeline/store/views.py adds the newest row of each key, under the table's name
+-- (`videos`, `embeddings`, `latents`, `text`, `decisions`, `caption_decisions`) or as `newest_clips`, `newest_captions`;
+-- `video_locations`, the files that hold the bytes of each video now; and `clips`, each clip of such bytes with its
+-- newest scores and decision.
 
 -- The newest grouping: clips that show the same as others.
 create or replace view duplicates as
 select * from duplicates_raw
 where grouped_us = (select max(grouped_us) from duplicates_raw) and group_size > 0;
 
--- Each caption with its newest decision, unless the caption was written again after it; captions of clips whose bytes no
--- file holds any more are left out, as the clips are.
+-- Each caption with its newest decision, unless the caption was written again after it. Captions are left out of clips
+-- that do not stand, and those of another content box than the clip has now; a similarity by another embedding is null.
 create or replace view captions as
-select c.* replace (coalesce(d.status, c.status) as status, coalesce(d.reasons, c.reasons) as reasons)
-from captions_raw c
-left join (
-    select * from caption_decisions
-    qualify row_number() over (partition by clip_id, captioner order by decided_us desc, rules_fingerprint) = 1
-) d on d.clip_id = c.clip_id and d.captioner = c.captioner and d.decided_us >= c.captioned_us
-where c.clip_id in (select clip_id from clips_raw join video_locations using (video_id));
+select c.* exclude (shown_box, given, similarity_encoder, transient, num_failures) replace (
+    coalesce(d.status, c.status) as status, coalesce(d.reasons, c.reasons) as reasons,
+    if(c.similarity_encoder is null or c.similarity_encoder = s.encoder, c.text_video_similarity, null)
+        as text_video_similarity
+)
+from newest_captions c
+join clips s on s.clip_id = c.clip_id and (c.shown_box is null or c.shown_box = s.content_box::int[])
+left join caption_decisions d
+    on d.clip_id = c.clip_id and d.captioner = c.captioner and d.written_us >= c.written_us;
 
 create or replace view kept as
 select * from clips where status = 'kept';

@@ -18,7 +18,6 @@ import ray
 from filelock import FileLock
 from xdist.scheduler import LoadScopeScheduling
 
-from pipeline.ingest.byte_identical import mark_duplicates
 from pipeline.ingest.inputs import list_inputs
 from pipeline.ray_graphs.cluster import connect
 from pipeline.scan.scan import ScanConfig, ScannedVideo, scan
@@ -139,6 +138,7 @@ def clip_row() -> MakeRow:
             "width": 160,
             "height": 120,
             "content_box": [0, 0, 160, 120],
+            "transfer": None,
             "duration_s": 2.0,
             "decode_errors": 0,
             "measured": "{}",
@@ -159,7 +159,6 @@ def caption_row() -> MakeRow:
             "clip_id": clip_id,
             "captioner": captioner,
             "captioner_name": "builtin",
-            "captioned_us": 0,
             "language": "en",
             "num_output_tokens": 40,
             "num_attempts": 1,
@@ -186,7 +185,7 @@ def scanned_corpus(made_once: MakeOnce, drawn_corpus: Path) -> dict[str, Scanned
 
     def scan_all(folder: Path) -> None:
         config = ScanConfig.of(load_recipe("demo"))
-        listed = mark_duplicates(list_inputs([str(drawn_corpus / "inputs.jsonl")]).inputs, [])
+        listed = list_inputs([str(drawn_corpus / "inputs.jsonl")]).inputs
         found = {Path(item.uri).name: scan(item, config) for item in listed}
         (folder / "scanned.pickle").write_bytes(pickle.dumps(found))
 

@@ -50,6 +50,10 @@ DatasetLocation = Annotated[str, Parameter(help="Folder or URI prefix of the dat
 ReleaseName = Annotated[
     str, Parameter(metavar="NAME", help="A release made by `reelmill release`.", completer=complete_releases)
 ]
+RetryFailed = Annotated[
+    bool,
+    Parameter(help="Try again also what has failed for what it holds, or was given up.", show_default=False),
+]
 Json = Annotated[bool, Parameter(help="Print the summary as JSON, for programs.", show_default=False)]
 RECIPE = Parameter(name="--recipe", metavar="NAME|FILE.toml", completer=complete_recipes)
 """Completed by `help` where it is used, as the recipe that it replaces is not the same everywhere."""

@@ -18,7 +18,7 @@ from jobs.training.run_config import RunConfig
 from model.codec.causal import STRIDE_HW, STRIDE_T, Autoencoder, load_autoencoder
 from model.diffusion.sampling import Request, load_transformer, sample_latent
 from model.readers.text_encoder import load_text_encoder
-from pipeline.decode.reader import fit_to_budget
+from pipeline.decode.sizes import fit_to_budget
 from schemas.errors import UsageError
 
 

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.decode.clock import MICROSECONDS
+from pipeline.decode.orientation import orientation_of
 from pipeline.decode.random_access import frames_at
-from pipeline.decode.reader import MICROSECONDS, FrameReader, MediaError, displayed_size, open_video
+from pipeline.decode.reader import FrameReader, open_video
+from pipeline.decode.sizes import square_pixel_size
+from pipeline.ingest.failures import MediaError
 from schemas.errors import UsageError
 
 
@@ -29,7 +33,7 @@ def open_source(path: str) -> Source:
     """
     try:
         container, stream = open_video(path)
-    except MediaError as error:
+    except (OSError, MediaError) as error:
         raise UsageError(f"{path}: {error}") from error
     with container:
         reader = FrameReader(container, stream)
@@ -37,7 +41,7 @@ def open_source(path: str) -> Source:
         for frame in reader:
             if size is None:
                 shape = float(stream.sample_aspect_ratio or 1)
-                size = displayed_size(frame.width, frame.height, int(frame.rotation), shape)
+                size = orientation_of(frame, path).displayed(*square_pixel_size(frame.width, frame.height, shape))
     if size is None:
         raise UsageError(f"{path}: no frame of it can be decoded")
     return Source(path, *size, tuple(reader.times_us))

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from jobs.steps.progress_lines import caption_line, clip_measure_line, remeasure_line, scan_line
+import pyarrow as pa
+
+from jobs.steps.progress_lines import caption_line, clip_measure_line, identify_line, remeasure_line, scan_line
 from jobs.steps.run import Run, Stages
 from pipeline.caption.fingerprint import fingerprint
 from pipeline.dedup.dataset import group_duplicates
@@ -23,16 +25,20 @@ from pipeline.measure.registry import clip_measure_fingerprints, stream_fingerpr
 from pipeline.rules.captions import judge_captions
 from pipeline.rules.clips import judge_clips
 from pipeline.rules.decisions import write_decisions
+from pipeline.split.fingerprint import split_fingerprint
 from pipeline.store.active_recipe import active_recipe
 from pipeline.store.dataset import Dataset
+from pipeline.store.manifest import write_manifest
 from pipeline.store.pending import (
     groups_are_pending,
     pending_captions,
     pending_clip_measures,
-    pending_inputs,
     pending_stream_measures,
 )
+from pipeline.store.pending_inputs import InputStates
+from pipeline.store.retrying import Retrying
 from pipeline.store.views import funnel, write_portable_views
+from schemas import VIDEOS
 from schemas.recipe import Recipe
 
 
@@ -44,6 +50,8 @@ class Curation:
     recipe: Recipe
     before_captions: Callable[[], None]
     job: str = "curate"
+    retry_failed: bool = False
+    """Whether what has failed for what it holds, or was given up, is tried again."""
 
     _run: Run = field(init=False)
     _must_group: bool = False
@@ -51,6 +59,8 @@ class Curation:
 
     def __post_init__(self) -> None:
         self._run = Run(self.dataset, self.job, self.recipe)
+        self.dataset = self._run.dataset
+        self._retrying = Retrying.of(self.recipe.limits, self.dataset.run_id, all_failures=self.retry_failed)
 
     @property
     def stages(self) -> Stages:
@@ -82,16 +92,41 @@ class Curation:
 
     def scan(self, inputs: Sequence[ListedInput]) -> int:
         """Returns how many inputs were new."""
-        pending = pending_inputs(self.dataset, inputs)
-        if pending.inputs:
+        states = InputStates(self.dataset, inputs, split_fingerprint(self.recipe.split), self._retrying)
+        video_ids = self._identified(states.to_identify())
+        num_new = 0
+        while True:
+            pending = states.pending(video_ids)
+            self._write_videos(pending.relocated)
+            self._write_videos(pending.retold)
+            num_new += pending.relocated.num_rows + len(pending.to_scan)
+            if not pending.to_scan:
+                return num_new
             from pipeline.ray_graphs.scan import scan_graph
 
-            make = partial(scan_graph, self.dataset, pending, self.recipe)
-            self._run_graph(make, scan_line(len(pending.inputs)))
-        return len(pending.inputs)
+            make = partial(scan_graph, self.dataset, pending.to_scan, self.recipe)
+            self._run_graph(make, scan_line(len(pending.to_scan)))
+
+    def _identified(self, inputs: Sequence[ListedInput]) -> dict[str, str]:
+        """The hashes of the bytes of inputs, by uri, without those that cannot be read."""
+        video_ids: dict[str, str] = {}
+        if inputs:
+            from pipeline.ray_graphs.scan import identify_graph
+
+            def take(batch: pa.Table) -> None:
+                video_ids.update(zip(batch["uri"].to_pylist(), batch["video_id"].to_pylist(), strict=True))
+
+            self._run.graph(partial(identify_graph, inputs), identify_line(len(inputs)), take)
+        return {uri: video_id for uri, video_id in video_ids.items() if video_id}
+
+    def _write_videos(self, rows: pa.Table) -> None:
+        if rows.num_rows:
+            self._run.begin()
+            self.dataset.write_table(VIDEOS, rows)
 
     def remeasure(self) -> None:
-        pending = pending_stream_measures(self.dataset, stream_fingerprints(self.recipe.measure))
+        fingerprints = stream_fingerprints(self.recipe.measure)
+        pending = pending_stream_measures(self.dataset, fingerprints, self._retrying)
         if pending:
             from pipeline.ray_graphs.measure import remeasure_graph
 
@@ -115,7 +150,7 @@ class Curation:
     def measure_clips(self) -> int:
         """Returns how many clips lacked a clip measure."""
         fingerprints = clip_measure_fingerprints(self.recipe)
-        clips = pending_clip_measures(self.dataset, fingerprints)
+        clips = pending_clip_measures(self.dataset, fingerprints, self._retrying)
         if clips:
             from pipeline.ray_graphs.measure import clip_measure_graph
 
@@ -127,7 +162,7 @@ class Curation:
         """Returns how many clips were captioned."""
         if self.recipe.caption.backend == "none":
             return 0
-        clips = pending_captions(self.dataset, fingerprint(self.recipe.caption))
+        clips = pending_captions(self.dataset, self.recipe.caption, fingerprint(self.recipe.caption), self._retrying)
         if clips:
             from pipeline.ray_graphs.caption import caption_graph
 
@@ -149,4 +184,5 @@ class Curation:
     def _end(self) -> None:
         if self._run.has_begun:
             write_portable_views(self.dataset)
+            write_manifest(self.dataset)
             self._run.end(funnel=funnel(self.dataset))

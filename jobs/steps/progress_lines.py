@@ -7,6 +7,10 @@ from collections.abc import Callable
 from jobs.steps.run import Stages
 
 
+def identify_line(num_inputs: int) -> Callable[[Stages], str]:
+    return lambda stages: f"identified: inputs {_rows(stages, 'identify')}/{num_inputs}"
+
+
 def scan_line(num_inputs: int) -> Callable[[Stages], str]:
     def line(stages: Stages) -> str:
         scan = stages.get("scan", {"rows": 0, "seconds": 0.0})

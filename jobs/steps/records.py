@@ -12,7 +12,7 @@ from typing import Any
 from pipeline.store.dataset import Dataset
 from schemas.recipe import Recipe
 
-RECORDED_PACKAGES = ("ray", "av", "decord2", "opencv-python-headless", "scenedetect", "torch", "transformers", "duckdb")
+RECORDED_PACKAGES = ("ray", "av", "opencv-python-headless", "scenedetect", "torch", "transformers", "duckdb")
 
 
 def new_run_id(job: str) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import pyarrow as pa
 
 from jobs.console.progress import live_progress
 from jobs.steps.records import new_run_id, write_run
@@ -21,28 +23,38 @@ class Run:
     """A run that is recorded from the first thing on that it changes; one that changes nothing leaves no record."""
 
     dataset: Dataset
+    """Stamps what it writes with the run."""
     job: str
     recipe: Recipe
     stages: Stages = field(default_factory=dict)
     """Totals of the graphs that have ended."""
 
-    _run_id: str | None = None
+    _has_begun: bool = False
     _statistics: Any = None
     """The actor to which the graphs of the run report; one for all, as each takes seconds to start."""
     _start_s: float = field(default_factory=time.perf_counter)
 
+    def __post_init__(self) -> None:
+        self.dataset = replace(self.dataset, run_id=new_run_id(self.job))
+
     def begin(self) -> None:
         """Record that the run has begun, if that has not been done."""
-        if self._run_id is None:
-            self._run_id = new_run_id(self.job)
-            write_run(self.dataset, self._run_id, self.job, self.recipe, state="running")
+        if not self._has_begun:
+            self._has_begun = True
+            write_run(self.dataset, self.dataset.run_id, self.job, self.recipe, state="running")
 
-    def graph(self, make: Callable[[Any], Any], describe: Callable[[Stages], str]) -> None:
+    def graph(
+        self,
+        make: Callable[[Any], Any],
+        describe: Callable[[Stages], str],
+        take: Callable[[pa.Table], None] | None = None,
+    ) -> None:
         """Run a graph to its end, on Ray.
 
         Args:
             make: from a reporter to the graph.
             describe: from the totals of the graph so far to the line that is shown.
+            take: is given what comes out of the graph.
         """
         from pipeline.ray_graphs import cluster
 
@@ -53,18 +65,18 @@ class Run:
         statistics = self._statistics
         graph, before = make(cluster.ActorReporter(statistics)), self.stages
         with live_progress(lambda: _since(before, cluster.read_statistics(statistics)), describe):
-            cluster.drain(graph)
+            cluster.drain(graph, take)
         self.stages = cluster.read_statistics(statistics)
 
     def end(self, **facts: Any) -> None:
         """Record that the run is done, with facts about it, if it has begun."""
-        if self._run_id is not None:
+        if self._has_begun:
             facts = {"stages": self.stages, "seconds": time.perf_counter() - self._start_s, **facts}
-            write_run(self.dataset, self._run_id, self.job, self.recipe, state="done", facts=facts)
+            write_run(self.dataset, self.dataset.run_id, self.job, self.recipe, state="done", facts=facts)
 
     @property
     def has_begun(self) -> bool:
-        return self._run_id is not None
+        return self._has_begun
 
 
 def _since(before: Stages, now: Stages) -> Stages:

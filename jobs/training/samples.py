@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from model.training.examples import Sample
 from pipeline.caption.source_text import title_of
-from pipeline.encode.latents import OK, TIME_STRIDE
+from pipeline.encode.latents import OK, TIME_STRIDE, clip_transform
 from pipeline.release.releases import Release
 from pipeline.store.dataset import Dataset
 from schemas import LATENTS, TEXT
@@ -78,11 +78,19 @@ def load_samples(dataset: Dataset, release: Release, encoding: Encoding, mix: Te
 
 
 def _latents(dataset: Dataset, release: Release, encoding: Encoding, columns: list[str]) -> pa.Table:
-    rows = (pc.field("status") == OK) & (pc.field("transform") == encoding.transform)
+    released = [
+        {"clip_id": row["clip_id"], "transform": clip_transform(row, encoding.transform)}
+        for row in release.clips.to_pylist()
+    ]
+    wanted = pa.Table.from_pylist(released, pa.schema([("clip_id", pa.string()), ("transform", pa.string())]))
+    rows = (pc.field("status") == OK) & pc.field("transform").isin(wanted["transform"].combine_chunks())
     table = LATENTS.within(encoding.autoencoder)
-    return dataset.scanner(table).to_table(
-        columns=columns, filter=rows & pc.field("clip_id").isin(release.clips["clip_id"])
+    found = dataset.scanner(table).to_table(
+        columns=[*columns, "transform"], filter=rows & pc.field("clip_id").isin(release.clips["clip_id"])
     )
+    of_release = {(row["clip_id"], row["transform"]) for row in released}
+    keys = zip(found["clip_id"].to_pylist(), found["transform"].to_pylist(), strict=True)
+    return found.filter(pa.array([key in of_release for key in keys], pa.bool_())).drop_columns(["transform"])
 
 
 def _texts(dataset: Dataset, release: Release, encoding: Encoding) -> dict[str, np.ndarray]:

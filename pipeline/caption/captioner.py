@@ -58,6 +58,8 @@ class Caption:
     num_output_tokens: int = 0
     was_cut: bool = False
     failure: str | None = None
+    transient: bool = False
+    """The failure is not the clip's: asked again later it may be described."""
 
 
 Ask = Callable[[Sequence[ClipFrames], Sequence[str]], Sequence[Answer | Fault]]
@@ -123,7 +125,7 @@ def _caption(answers: Sequence[Answer | Fault], read: Callable[[str], Structured
     said = [answer for answer in answers if isinstance(answer, Answer)]
     for answer in answers:
         if isinstance(answer, Fault):
-            return Caption(failure=answer.reason)
+            return Caption(failure=answer.reason, transient=answer.transient)
     whole = Caption(None, "\n".join(a.text for a in said), sum(a.num_tokens for a in said), any(a.cut for a in said))
     try:
         structured = merged([read(answer.text) for answer in said])

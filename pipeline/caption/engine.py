@@ -70,6 +70,8 @@ class Fault:
     """Why a request has no answer, in one line."""
 
     reason: str
+    transient: bool = False
+    """It is not the request's: asked again later it may be answered."""
 
 
 class EngineLost(RuntimeError):

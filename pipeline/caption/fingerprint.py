@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from pipeline import decode
 from pipeline.caption.backends.catalogue import BACKENDS
 from pipeline.caption.backends.checkpoints import checkpoint_of
 from pipeline.caption.backends.engine_captioner import PROMPT_NAMES, REWRITE_NAMES
@@ -17,7 +18,7 @@ from pipeline.caption.prompts.templates import load_prompt
 from schemas.identity import digest, folder_digest
 from schemas.recipe.caption import CaptionConfig
 
-VERSION = 2
+VERSION = 3
 """Raised when the code of frames, windows or merging changes what a captioner says."""
 
 SPEED_SETTINGS = frozenset(
@@ -63,4 +64,4 @@ def fingerprint(config: CaptionConfig) -> str:
     settings = [getattr(config, name) for name in names]
     options = {key: value for key, value in config.engine_options.items() if key not in SPEED_OPTIONS}
     counted = [json.dumps(options, sort_keys=True, default=str)] if options else []
-    return digest("captioner", VERSION, weights, templates, *settings, *counted)
+    return digest("captioner", decode.VERSION, VERSION, weights, templates, *settings, *counted)

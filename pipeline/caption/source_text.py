@@ -31,7 +31,7 @@ NAMING_WORDS = frozenset(["called", "filmed", "made", "named", "recorded", "shot
 def title_of(source: str) -> str:
     """The text about a video in the JSON object of its input list's columns; empty if there is none."""
     facts = json.loads(source or "{}")
-    found = [str(facts[name]).strip() for name in TITLE_COLUMNS if isinstance(facts.get(name), str)]
+    found = [str(facts[name]).strip() for name in TITLE_COLUMNS if isinstance(facts.get(name), str | int | float)]
     return ". ".join(dict.fromkeys(filter(None, found)))
 
 

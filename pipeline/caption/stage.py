@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,9 +23,11 @@ from pipeline.caption.checks.measure import check
 from pipeline.caption.engine import Answer, Sampling
 from pipeline.caption.fingerprint import fingerprint
 from pipeline.caption.source_text import hint_of, invented_words, title_of
-from pipeline.decode.clip_frames import frames_of, sample_isolated, spread_times_us
+from pipeline.decode.clip_frames import Clip, VideoClips, frames_of, row_of, sample_video, spread
+from pipeline.decode.clip_frames import Sampling as FrameTimes
 from pipeline.store.dataset import Dataset
-from pipeline.store.run_statistics import Reporter, timed
+from pipeline.store.retrying import failure_columns
+from pipeline.store.run_statistics import Reporter, timed, timed_items
 from schemas import CAPTIONS
 from schemas.recipe import Recipe
 from schemas.rules import reasons_against
@@ -35,31 +36,27 @@ from schemas.tables.captions import FAILED, OK, REJECTED
 from schemas.words import num_words, words
 
 Row = dict[str, Any]
+HEADROOM = 2
+"""Frames are read with this many times the pixels that the captioner sees, to be reduced to its grid, not enlarged."""
 
 
 @dataclass(frozen=True)
 class FrameSampling:
-    """Add the frames of a clip to its row, `caption.num_frames` for each window."""
+    """From the clips of one video to a row for each, with `caption.num_frames` frames for each window."""
 
     recipe: Recipe
     report: Reporter
 
-    def __call__(self, row: Row) -> Row:
+    def __call__(self, row: Row) -> Iterator[Row]:
+        video = VideoClips.of(json.loads(row["clips"]), self._samplings)
+        read = timed_items(self.report, "frames", sample_video(self.recipe.limits, video))
+        for number, (sampled,) in read:
+            yield row_of(video.clips[number], sampled)
+
+    def _samplings(self, clip: Clip) -> list[FrameTimes]:
         caption = self.recipe.caption
-        with timed(self.report, "frames") as work:
-            clip = json.loads(row["clip"])
-            num_windows = math.ceil((clip["end_us"] - clip["start_us"]) * 1e-6 / caption.window_s)
-            times_us = spread_times_us(clip, caption.num_frames * max(num_windows, 1))
-            max_pixels_px = max(caption.max_pixels_px, self.recipe.frames.max_pixels_px)
-            sampled = sample_isolated(self.recipe.limits, clip, times_us, max_pixels_px)
-            work.rows, work.num_bytes = 1, sampled.frames.nbytes
-        return {
-            "clip": row["clip"],
-            "frames": sampled.frames.tobytes(),
-            "shape": list(sampled.frames.shape),
-            "times_s": [float(t) for t in sampled.times_s],
-            "failure": sampled.failure or "",
-        }
+        num_windows = max(math.ceil((clip["end_us"] - clip["start_us"]) * 1e-6 / caption.window_s), 1)
+        return [spread(clip, caption.num_frames * num_windows, HEADROOM * caption.max_pixels_px)]
 
 
 def clip_ids_of(batch: pa.Table) -> tuple[str, ...]:
@@ -99,7 +96,10 @@ class Captioning:
                 for clip, frames, times_s in zip(clips, frames_of(batch), batch["times_s"].to_pylist(), strict=True)
             ]
             failures = batch["failure"].to_pylist()
-            rows: list[Row] = [self._failed(clip, why) for clip, why in zip(clips, failures, strict=True)]
+            rows: list[Row] = [
+                self._failed(clip, why, transient=transient)
+                for clip, why, transient in zip(clips, failures, batch["transient"].to_pylist(), strict=True)
+            ]
             readable = [i for i, failure in enumerate(failures) if not failure]
             for i, row in zip(readable, self.caption([inputs[i] for i in readable]), strict=True):
                 rows[i] = row
@@ -111,7 +111,7 @@ class Captioning:
     def without_captions(self, batch: pa.Table, why: str) -> pa.Table:
         """A batch all of whose clips failed, for one reason."""
         clips = [json.loads(text) for text in batch["clip"].to_pylist()]
-        return _with_rows(batch, [self._failed(clip, why) for clip in clips])
+        return _with_rows(batch, [self._failed(clip, why, transient=True) for clip in clips])
 
     def caption(self, inputs: Sequence[CaptionInput]) -> list[Row]:
         """Rows of `captions`, in order, each from the first or the second try."""
@@ -151,7 +151,8 @@ class Captioning:
         return rows
 
     def _row(self, clip: Mapping[str, Any], caption: Caption, other: Caption | None) -> Row:
-        row = self._failed(clip, caption.failure or "") | {"num_output_tokens": caption.num_output_tokens}
+        row = self._failed(clip, caption.failure or "", transient=caption.transient)
+        row |= {"num_output_tokens": caption.num_output_tokens}
         if caption.structured is None:
             return row
         texts = {length: text_of(caption.structured, length) for length in ("short", "medium", "detailed")}
@@ -165,24 +166,28 @@ class Captioning:
             other=other.structured if other else None,
         )
         facts = {"num_words": round(num_words(words(texts["detailed"]))), "status": OK, "reasons": []}
+        facts |= {"transient": None, "num_failures": None}
         return row | asdict(caption.structured) | texts | scores | facts
 
-    def _failed(self, clip: Mapping[str, Any], why: str) -> Row:
+    def _failed(self, clip: Mapping[str, Any], why: str, *, transient: bool) -> Row:
         """A row without a caption, which is also the start of a row with one."""
+        failed = failure_columns(why, clip["failures"], self._recipe.limits.max_failures, transient=transient)
         checkpoint = self._recipe.caption.checkpoint
         return dict.fromkeys(CAPTIONS.schema.names) | {
             "clip_id": clip["clip_id"],
             "captioner": self._fingerprint,
             "captioner_name": BUILTIN_CAPTIONER if checkpoint == BUILTIN else checkpoint,
-            "captioned_us": time.time_ns() // 1000,
             "language": self._recipe.caption.language,
             "num_output_tokens": 0,
             "num_attempts": 1,
             "status": FAILED,
-            "reasons": [why],
+            "reasons": [failed.pop("failure")],
+            "shown_box": clip["content_box"],
+            "given": clip["given"],
+            **failed,
         }
 
-    def _add_similarities(self, clips: Sequence[Mapping[str, Any]], rows: Sequence[Row]) -> None:
+    def _add_similarities(self, clips: Sequence[Mapping[str, Any]], rows: list[Row]) -> None:
         """Add the cosine similarity of each caption with its clip's embedding, if that is by the same model."""
         if self._embedder is None:
             return
@@ -196,10 +201,13 @@ class Captioning:
         texts = self._embedder.embed_texts([rows[i]["detailed"] for i in pairs])
         vectors = np.array([clips[i]["embedding"] for i in pairs], np.float32).reshape(texts.shape)
         for i, similarity in zip(pairs, text_video_similarity(texts, vectors).tolist(), strict=True):
-            rows[i]["text_video_similarity"] = similarity
+            rows[i] |= {"text_video_similarity": similarity, "similarity_encoder": self._embedder.fingerprint}
 
-    def _merge(self, rewrite: Rewrite, inputs: Sequence[CaptionInput], rows: Sequence[Row]) -> None:
-        """Merge accepted captions with the text of their source; a merged text with invented words is not used."""
+    def _merge(self, rewrite: Rewrite, inputs: Sequence[CaptionInput], rows: list[Row]) -> None:
+        """Merge accepted captions with the text of their source; a merged text with invented words is not used.
+
+        If the model could not be asked, the caption stands without, and is made again at the next run.
+        """
         titles = [title_of(one.clip["source"]) for one in inputs]
         wanted = [i for i, row in enumerate(rows) if row["status"] == OK and titles[i]]
         answers = rewrite([rows[i]["detailed"] for i in wanted], [titles[i] for i in wanted])
@@ -209,6 +217,8 @@ class Captioning:
                 rows[i]["invented"] = invented_words(answer.text, rows[i]["detailed"], titles[i])
                 if not answer.cut and not rows[i]["invented"]:
                     rows[i]["merged"] = answer.text
+            elif answer.transient:
+                rows[i] |= {"transient": True, "num_failures": inputs[i].clip["failures"] + 1}
 
 
 def _with_rows(batch: pa.Table, rows: Sequence[Row]) -> pa.Table:

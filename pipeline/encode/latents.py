@@ -7,15 +7,13 @@ cropped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
-from pipeline.decode.clip_frames import SampledClip, read_clip
-from pipeline.decode.reader import MICROSECONDS, MediaError, fit_to_budget
-from pipeline.ingest.filesystems import local_copy
+from pipeline import decode
+from pipeline.decode.clip_frames import Clip, Sampling
+from pipeline.decode.clock import MICROSECONDS
+from pipeline.decode.sizes import fit_to_budget
+from schemas.identity import digest
 from schemas.recipe.encode import EncodeConfig
 
 SIDE_MULTIPLE = 16
@@ -23,34 +21,29 @@ TIME_STRIDE = 4
 OK, FAILED = "ok", "failed"
 
 
-@dataclass(frozen=True)
-class ClipPlan:
-    """Which frames of a clip are encoded, and at what width and height."""
-
-    times_us: list[int]
-    size: tuple[int, int]
-
-
-def plan_clip(clip: Mapping[str, Any], config: EncodeConfig) -> ClipPlan:
-    """Frame times and size for a release row."""
+def plan_clip(clip: Clip, config: EncodeConfig) -> Sampling:
+    """Which frames of a clip of a release are encoded, and at what width and height."""
     span_us = clip["end_us"] - clip["start_us"]
     frames = 1 if clip["is_image"] else min(config.max_frames, max(1, int(span_us * config.fps / MICROSECONDS)))
     frames = (frames - 1) // TIME_STRIDE * TIME_STRIDE + 1
     step_us = MICROSECONDS / config.fps
     first_us = clip["start_us"] + (span_us - frames * step_us) / 2 if frames > 1 else clip["start_us"] + span_us / 2
     times_us = [int(first_us + (i + 0.5) * step_us) if frames > 1 else int(first_us) for i in range(frames)]
-    box = clip["content_box"]
-    return ClipPlan(times_us, fit_to_budget(box[2], box[3], config.max_pixels_px, SIDE_MULTIPLE))
+    _, _, width, height = clip["content_box"]
+    return Sampling(tuple(times_us), fit_to_budget(width, height, config.max_pixels_px, SIDE_MULTIPLE))
 
 
-def read_planned(clip: Mapping[str, Any], config: EncodeConfig) -> SampledClip:
-    """The frames that are to be encoded; a file that cannot be read gives the reason."""
-    plan = plan_clip(clip, config)
-    try:
-        with local_copy(clip["uri"], hashed=False) as local:
-            return SampledClip(read_clip(local.path, clip, plan.times_us, plan.size), [])
-    except (OSError, MediaError) as error:
-        return SampledClip(np.zeros((0, plan.size[1], plan.size[0], 3), np.uint8), [], f"frames: {error}")
+VERSION = 1
+"""Raised when other frames are read of a clip, or are prepared otherwise."""
+
+
+def clip_transform(clip: Clip, transform: str) -> str:
+    """Fingerprint of what a latent is of, beside the clip's span and the autoencoder.
+
+    Args:
+        transform: of the settings (`EncodeConfig.transform`).
+    """
+    return digest("latent", decode.VERSION, VERSION, transform, list(clip["content_box"]))
 
 
 class LatentEncoder:

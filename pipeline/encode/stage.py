@@ -3,52 +3,54 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from pipeline.decode.clip_frames import frames_of
-from pipeline.encode.latents import FAILED, OK, LatentEncoder, read_planned
+from pipeline.decode.clip_frames import VideoClips, frames_of, row_of, sample_video
+from pipeline.encode.latents import FAILED, OK, LatentEncoder, plan_clip
 from pipeline.store.dataset import Dataset
-from pipeline.store.run_statistics import Reporter, timed
+from pipeline.store.retrying import failure_columns
+from pipeline.store.run_statistics import Reporter, timed, timed_items
 from schemas import LATENTS, TEXT
 from schemas.recipe.encode import EncodeConfig
+from schemas.recipe.limits import LimitsConfig
 from schemas.tables.latents import text_id
 
 
 @dataclass(frozen=True)
 class PlannedFrames:
-    """Add to a released clip the frames that are to be encoded."""
+    """From the released clips of one video to a row for each, with the frames that are to be encoded."""
 
     config: EncodeConfig
+    limits: LimitsConfig
     report: Reporter
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        with timed(self.report, "frames") as work:
-            sampled = read_planned(json.loads(row["clip"]), self.config)
-            work.rows, work.num_bytes = 1, sampled.frames.nbytes
-        return {
-            "clip": row["clip"],
-            "frames": sampled.frames.tobytes(),
-            "shape": list(sampled.frames.shape),
-            "failure": sampled.failure or "",
-        }
+    def __call__(self, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        video = VideoClips.of(json.loads(row["clips"]), lambda clip: [plan_clip(clip, self.config)])
+        for number, (sampled,) in timed_items(self.report, "frames", sample_video(self.limits, video)):
+            yield row_of(video.clips[number], sampled)
 
 
 class LatentWriting:
     """Loads the autoencoder once; encodes a batch and writes it as one part."""
 
-    def __init__(self, dataset: Dataset, config: EncodeConfig, report: Reporter) -> None:
+    def __init__(self, dataset: Dataset, config: EncodeConfig, max_failures: int, report: Reporter) -> None:
         self._dataset, self._config, self._report = dataset, config, report
+        self._max_failures = max_failures
         self._encoder = LatentEncoder(config.autoencoder)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         with timed(self._report, "latents") as work:
             clips = [json.loads(text) for text in batch["clip"].to_pylist()]
             rows = [
-                self._row(clip, frames, failure)
-                for clip, frames, failure in zip(clips, frames_of(batch), batch["failure"].to_pylist(), strict=True)
+                self._row(clip, frames, *failure)
+                for clip, frames, *failure in zip(
+                    clips, frames_of(batch), batch["failure"].to_pylist(), batch["transient"].to_pylist(), strict=True
+                )
             ]
             self._dataset.write_part(LATENTS.within(self._encoder.fingerprint), rows)
             work.rows = len(rows)
@@ -56,16 +58,15 @@ class LatentWriting:
                 work.count("latents " + row["status"])
         return batch.select(["clip"])
 
-    def _row(self, clip: dict[str, Any], frames, failure: str) -> dict[str, Any]:
+    def _row(self, clip: dict[str, Any], frames: np.ndarray, failure: str, transient: bool) -> dict[str, Any]:
         row = dict.fromkeys(LATENTS.schema.names) | {
             "clip_id": clip["clip_id"],
-            "transform": self._config.transform,
+            "transform": clip["transform"],
             "encoder": self._encoder.fingerprint,
-            "status": FAILED,
-            "reason": failure or None,
         }
         if failure:
-            return row
+            failed = failure_columns(failure, clip["failures"], self._max_failures, transient=transient)
+            return row | {"status": FAILED, "reason": failed.pop("failure"), **failed}
         latent = self._encoder(frames)
         return row | {
             "status": OK,

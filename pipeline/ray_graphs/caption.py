@@ -23,7 +23,7 @@ import ray.data
 from pipeline.caption.backends.catalogue import BACKENDS
 from pipeline.caption.engine import EngineLost
 from pipeline.caption.stage import Captioning, CaptionWriter, FrameSampling, clip_ids_of
-from pipeline.ray_graphs.cluster import SMALL_CPU, WRITER_CPU, ActorReporter, clip_items, decode_cpus
+from pipeline.ray_graphs.cluster import SMALL_CPU, WRITER_CPU, ActorReporter, decode_cpus, video_items
 from pipeline.store.dataset import Dataset
 from schemas.recipe import Recipe
 
@@ -112,7 +112,7 @@ def caption_graph(
 ) -> ray.data.Dataset:
     """Clips -> frames -> captions and their checks -> rows of `captions`."""
     caption = recipe.caption
-    graph = clip_items(clips, len(clips) // 16).map(FrameSampling(recipe, report), num_cpus=decode_cpus())
+    graph = video_items(clips).flat_map(FrameSampling(recipe, report), num_cpus=decode_cpus())
     graph = graph.map_batches(
         cast(Any, CaptioningActor),
         fn_constructor_args=(recipe, report),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -21,6 +21,7 @@ import ray.data
 from ray.actor import ActorHandle
 from ray.util.debug import disable_log_once_globally
 
+from pipeline.decode.clip_frames import by_video
 from pipeline.store.run_statistics import RunStatistics
 from schemas.errors import JobError
 
@@ -122,23 +123,23 @@ def read_statistics(statistics: ActorHandle) -> dict[str, dict[str, Any]]:
     return cast(dict[str, dict[str, Any]], ray.get(statistics.totals.remote()))
 
 
-def clip_items(clips: Sequence[Mapping[str, Any]], num_blocks: int) -> ray.data.Dataset:
-    """Clips as rows of a graph, in blocks made here: a repartition would start tasks that ask for a CPU each, and wait
-    without end on two CPUs of which actors hold more than one."""
-    rows = [{"clip": json.dumps(clip)} for clip in clips]
-    return from_rows(rows, num_blocks)
+def video_items(clips: Sequence[Mapping[str, Any]]) -> ray.data.Dataset:
+    """Clips as rows of a graph, one row for all clips of a video, so that each is opened once."""
+    return from_rows([{"clips": json.dumps(of_video)} for of_video in by_video(clips)])
 
 
-def from_rows(rows: Sequence[dict[str, Any]], num_blocks: int) -> ray.data.Dataset:
-    """Rows as the start of a graph."""
-    return ray.data.from_items(list(rows), override_num_blocks=min(max(1, num_blocks), MAX_BLOCKS))
+def from_rows(rows: Sequence[dict[str, Any]]) -> ray.data.Dataset:
+    """Rows as the start of a graph, in blocks made here: a repartition would start tasks that ask for a CPU each, and
+    wait without end on two CPUs of which actors hold more than one."""
+    return ray.data.from_items(list(rows), override_num_blocks=min(max(1, len(rows)), MAX_BLOCKS))
 
 
 NOTHING = pa.table({"done": pa.array([], pa.int8())})
 """What an operator that writes passes on."""
 
 
-def drain(graph: ray.data.Dataset) -> None:
-    """Run a graph to its end; its rows have been written on the way."""
-    for _ in graph.iter_batches(batch_size=None, batch_format="pyarrow"):
-        pass
+def drain(graph: ray.data.Dataset, take: Callable[[pa.Table], None] | None = None) -> None:
+    """Run a graph to its end. What must last has been written on the way; `take` is given what comes out."""
+    for batch in graph.iter_batches(batch_size=None, batch_format="pyarrow"):
+        if take is not None:
+            take(cast(pa.Table, batch))

@@ -13,8 +13,9 @@ import pyarrow as pa
 import ray.data
 
 from pipeline.encode.stage import LatentWriting, PlannedFrames, TextWriting
-from pipeline.ray_graphs.cluster import SMALL_CPU, ActorReporter, clip_items, decode_cpus
+from pipeline.ray_graphs.cluster import SMALL_CPU, ActorReporter, decode_cpus, video_items
 from pipeline.store.dataset import Dataset
+from schemas.recipe import Recipe
 from schemas.recipe.encode import EncodeConfig
 
 LATENT_BATCH, TEXT_BATCH = 32, 256
@@ -22,13 +23,14 @@ LATENT_BATCH, TEXT_BATCH = 32, 256
 
 
 def latent_graph(
-    dataset: Dataset, clips: Sequence[Mapping[str, Any]], config: EncodeConfig, report: ActorReporter
+    dataset: Dataset, clips: Sequence[Mapping[str, Any]], recipe: Recipe, report: ActorReporter
 ) -> ray.data.Dataset:
     """Released clips -> frames -> latents, written as they come."""
-    graph = clip_items(clips, len(clips)).map(PlannedFrames(config, report), num_cpus=decode_cpus())
+    config = recipe.encode
+    graph = video_items(clips).flat_map(PlannedFrames(config, recipe.limits, report), num_cpus=decode_cpus())
     return graph.map_batches(
         LatentWriting,
-        fn_constructor_args=(dataset, config, report),
+        fn_constructor_args=(dataset, config, recipe.limits.max_failures, report),
         batch_size=LATENT_BATCH,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=1),

@@ -16,10 +16,10 @@ import ray.data
 
 from pipeline.measure.clip_measures import ClipMeasureWriter, ClipModels, ClipReader
 from pipeline.measure.registry import uses_gpu
-from pipeline.ray_graphs.cluster import SMALL_CPU, WRITER_CPU, ActorReporter, clip_items, decode_cpus, from_rows
+from pipeline.ray_graphs.cluster import SMALL_CPU, WRITER_CPU, ActorReporter, decode_cpus, from_rows, video_items
 from pipeline.scan.remeasure import write_remeasured
 from pipeline.store.dataset import Dataset
-from pipeline.store.pending import PendingStreamMeasures, present_embeddings
+from pipeline.store.pending import PendingStreamMeasures
 from pipeline.store.run_statistics import timed
 from schemas.recipe import Recipe
 
@@ -49,7 +49,7 @@ def remeasure_graph(
 ) -> ray.data.Dataset:
     """Videos -> rows of `measures/`, written as they come."""
     rows = [{"pending": pickle.dumps(of_video)} for of_video in pending]
-    return from_rows(rows, len(rows)).map(MeasuringAgain(dataset, recipe, report), num_cpus=decode_cpus())
+    return from_rows(rows).map(MeasuringAgain(dataset, recipe, report), num_cpus=decode_cpus())
 
 
 def clip_measure_graph(
@@ -61,7 +61,7 @@ def clip_measure_graph(
 ) -> ray.data.Dataset:
     """Clips -> frames -> overlay text -> embedding and heads -> rows of `measures/` and `embeddings`."""
     readers = max(1, min(len(clips), int(ray.cluster_resources().get("CPU", 1))))
-    graph = clip_items(clips, len(clips)).map(
+    graph = video_items(clips).flat_map(
         cast(Any, ClipReader),
         fn_constructor_args=(recipe, report),
         compute=ray.data.ActorPoolStrategy(size=readers),
@@ -76,5 +76,5 @@ def clip_measure_graph(
         num_cpus=SMALL_CPU,
         num_gpus=1 if uses_gpu(recipe) else 0,
     )
-    writer = ClipMeasureWriter(dataset, fingerprints, present_embeddings(dataset, clips), report)
+    writer = ClipMeasureWriter(dataset, fingerprints, recipe.limits.max_failures, report)
     return graph.map_batches(writer, batch_size=CLIP_MEASURE_BATCH, batch_format="pyarrow", num_cpus=WRITER_CPU)

@@ -29,7 +29,7 @@ GONE = "no longer in the data set"
 NOT_SCANNED = "not scanned yet"
 REPLACED = "its file holds other bytes now"
 NO_CAPTION = "no caption yet"
-COPIED = "unknown: the data set was copied, so its files do not have their first times"
+UNDATED = "unknown: rows of the data set do not say when they were written"
 NOT_SAMPLED = "not sampled"
 
 
@@ -140,7 +140,7 @@ def _why(state: Mapping[str, Any], present: set[str], condition: _Condition, pas
         return [condition.failure]
     if clip_id not in condition.inside:
         return [f"does not satisfy --where {condition.where}"]
-    return [NOT_SAMPLED if past.is_dated else COPIED]
+    return [NOT_SAMPLED if past.is_dated else UNDATED]
 
 
 def _states(connection: duckdb.DuckDBPyConnection, asked: pa.Table) -> list[dict[str, Any]]:

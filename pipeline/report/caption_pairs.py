@@ -82,7 +82,7 @@ SUMMARIES = rf"""
            count(*) filter (where status = '{OK}') as num_ok,
            count(*) filter (where status = '{REJECTED}') as num_rejected,
            count(*) filter (where status = '{FAILED}') as num_failed
-    from captions group by captioner order by max(captioned_us), captioner
+    from captions group by captioner order by max(written_us), captioner
 """
 RELEASE_SUMMARIES = r"""
     select captioner, any_value(a.captioner_name) as captioner_name, count(*) as num_clips,

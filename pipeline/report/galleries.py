@@ -12,7 +12,7 @@ from pipeline.report.axes import number
 from pipeline.report.clocks import span_text
 from pipeline.report.pictures import Progress
 from pipeline.report.thresholds import explain
-from pipeline.report.thumbnails import Strip, read_strip
+from pipeline.report.thumbnails import Strip, read_strips
 from schemas.rules import Threshold
 from schemas.tables.clips import KEPT
 
@@ -86,7 +86,7 @@ def choose_evenly(rows: Sequence[T], limit: int) -> list[T]:
 def kept_gallery(connection: duckdb.DuckDBPyConnection, limit: int, progress: Progress) -> Gallery:
     """Kept clips, ordered by file and time."""
     rows, total = select_evenly(connection, "clips", f"status = '{KEPT}'", "uri, start_us", limit)
-    return Gallery("kept", total, [_card(connection, row, (), progress) for row in rows])
+    return Gallery("kept", total, _cards(connection, rows, (), progress))
 
 
 def other_galleries(
@@ -113,26 +113,25 @@ def other_galleries(
             continue
         rows, total = select_evenly(connection, "clips", condition, "uri, start_us", limit, NO_REASON, reason)
         elsewhere = [row["clip_id"] for row in rows if row["clip_id"] in shown]
-        cards = [_card(connection, row, thresholds, progress) for row in rows if row["clip_id"] not in shown]
+        cards = _cards(connection, [row for row in rows if row["clip_id"] not in shown], thresholds, progress)
         shown.update(card.clip["clip_id"] for card in cards)
         galleries.append(Gallery(reason, total, cards, elsewhere))
     return galleries[::-1]
 
 
-def _card(
+def _cards(
     connection: duckdb.DuckDBPyConnection,
-    clip: Mapping[str, Any],
+    clips: Sequence[Mapping[str, Any]],
     thresholds: Sequence[Threshold],
     progress: Progress,
-) -> Card:
-    captions = connection.sql(
-        "select * from captions where clip_id = ? order by captioned_us, captioner", params=[clip["clip_id"]]
-    ).to_arrow_table()
-    card = Card(
-        clip,
-        read_strip(clip),
-        [explain(reason, clip, thresholds) for reason in clip["reasons"]],
-        captions.to_pylist(),
-    )
-    progress()
-    return card
+) -> list[Card]:
+    strips = read_strips(clips)
+    cards = []
+    for clip in clips:
+        captions = connection.sql(
+            "select * from captions where clip_id = ? order by written_us, captioner", params=[clip["clip_id"]]
+        ).to_arrow_table()
+        reasons = [explain(reason, clip, thresholds) for reason in clip["reasons"]]
+        cards.append(Card(clip, strips[clip["clip_id"]], reasons, captions.to_pylist()))
+        progress()
+    return cards

@@ -19,7 +19,7 @@ from PIL import Image
 
 from pipeline.decode.clip_frames import limits_of, sample_times_us
 from pipeline.decode.random_access import frames_at
-from pipeline.decode.reader import MediaError
+from pipeline.ingest.failures import MediaError
 from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.sandbox import ChildDied, isolated
 from pipeline.report.thumbnails import data_uri

@@ -1,17 +1,18 @@
-"""Thumbnails of a clip: a few frames spread over it, as JPEG in data URIs."""
+"""Thumbnails of clips: a few frames spread over each, as JPEG in data URIs."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from pipeline.decode.clip_frames import sample_clip, spread_times_us
+from pipeline.decode.clip_frames import SampledClip, Sampling, VideoClips, by_video, sample_video, spread
+from schemas.recipe.limits import LimitsConfig
 
 NUM_FRAMES = 4
 HEIGHT_PX = 112
@@ -38,13 +39,26 @@ class Strip:
     failure: str | None = None
 
 
-def read_strip(clip: Mapping[str, Any]) -> Strip:
-    """Read the strip of a `clips` row."""
-    if clip["content_box"] is None:
-        return Strip([], "frames: the clip was never measured")
-    sampled = sample_clip(clip, spread_times_us(clip, NUM_FRAMES), _pixel_budget(*clip["content_box"][2:]))
+def read_strips(clips: Sequence[Mapping[str, Any]]) -> dict[str, Strip]:
+    """The strips of rows of `clips` by their ids; each video is read once."""
+    strips = {clip["clip_id"]: UNMEASURED for clip in clips if clip["content_box"] is None}
+    for of_video in by_video(clip for clip in clips if clip["content_box"] is not None):
+        video = VideoClips.of(of_video, lambda clip: [_sampling(clip)])
+        for number, (sampled,) in sample_video(LimitsConfig(), video):
+            strips[of_video[number]["clip_id"]] = _strip(sampled)
+    return strips
+
+
+UNMEASURED = Strip([], "frames: the clip was never measured")
+
+
+def _sampling(clip: Mapping[str, Any]) -> Sampling:
+    return spread(clip, NUM_FRAMES, _pixel_budget(*clip["content_box"][2:]))
+
+
+def _strip(sampled: SampledClip) -> Strip:
     if sampled.failure:
-        return Strip([], sampled.failure)
+        return Strip([], f"frames: {sampled.failure}")
     return Strip([_thumbnail(frame, time) for frame, time in zip(sampled.frames, sampled.times_s, strict=True)])
 
 

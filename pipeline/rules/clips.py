@@ -18,6 +18,7 @@ from pipeline.dedup.groups import ranks
 from pipeline.measure.registry import clip_measure_fingerprints, stream_fingerprints
 from pipeline.rules.judging import Gaps, Subject, Verdicts, rejections, verdict, verdicts
 from pipeline.store.dataset import Dataset
+from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
 from schemas import CLIPS, DECISIONS
 from schemas.recipe import Recipe
@@ -43,11 +44,26 @@ def judge_clips(dataset: Dataset, recipe: Recipe) -> Verdicts:
     """Judge all clips of a data set by a recipe's rules; nothing is written."""
     connection = connect(dataset)
     fingerprints = stream_fingerprints(recipe.measure) | clip_measure_fingerprints(recipe)
-    scores = {rule.column for rule in recipe.rules.values()} - {DUPLICATE_RANK.name}
-    taken = [column for name in _needed(recipe.rules) for column in (f"has_{name}", f"failure_{name}")]
-    columns = ", ".join(["clip_id", *sorted(scores), *taken])
-    scored = connection.sql(f"select {columns} from scored order by clip_id").to_arrow_table()
+    scored = clips_to_judge(connection, recipe)
     return verdicts_on_clips(scored, recipe.rules, fingerprints, _ranking(connection, recipe.duplicates))
+
+
+def clips_to_judge(connection: duckdb.DuckDBPyConnection, recipe: Recipe) -> pa.Table:
+    """What the rules of a recipe need to know of every clip, in the order of ids."""
+    scores = {rule.column for rule in recipe.rules.values()} - {DUPLICATE_RANK.name}
+    retrying = Retrying.of(recipe.limits, "")
+    taken = [
+        sql
+        for name in _needed(recipe.rules)
+        for sql in (
+            f"has_{name}",
+            f"failed_{name}.measure as failed_{name}",
+            f"failed_{name}.failure as failure_{name}",
+            f"{retrying.is_final(f'failed_{name}')} as final_{name}",
+        )
+    ]
+    columns = ", ".join(["clip_id", *sorted(scores), *taken])
+    return connection.sql(f"select {columns} from scored order by clip_id").to_arrow_table()
 
 
 def verdicts_on_clips(
@@ -56,8 +72,9 @@ def verdicts_on_clips(
     """Judge clips by their stored scores.
 
     Args:
-        scored: rows of the view `scored`: `clip_id`, the columns of the rules but the rank of duplicates, and for each
-            measure M that they need `has_M` (the fingerprint it was taken with) and `failure_M`.
+        scored: as `clips_to_judge` gives them: `clip_id`, the columns of the rules but the rank of duplicates, and for
+            each measure M they need `has_M` (the fingerprint it was taken with), and of its last failure `failed_M`
+            (the fingerprint that it was to have), `failure_M` (why) and `final_M` (whether it is not tried again).
         fingerprints: of each measure that is on; a score taken otherwise counts as missing.
     """
     gaps = _gaps(scored, rules, fingerprints)
@@ -89,13 +106,14 @@ def _gaps(scored: pa.Table, rules: Mapping[str, Rule], fingerprints: Mapping[str
     failures: list[list[str] | None] = [None] * scored.num_rows
     missing: list[list[str]] = [[] for _ in range(scored.num_rows)]
     for name in _needed(rules):
-        taken = scored[f"has_{name}"].to_pylist()
-        failed = scored[f"failure_{name}"].to_pylist()
-        for i, (fingerprint, failure) in enumerate(zip(taken, failed, strict=True)):
-            if fingerprint != fingerprints[name]:
-                missing[i].append(name)
-            elif failure is not None:
+        facts = (scored[f"{kind}_{name}"].to_pylist() for kind in ("has", "failed", "failure", "final"))
+        for i, (fingerprint, tried, failure, is_final) in enumerate(zip(*facts, strict=True)):
+            if fingerprint == fingerprints[name]:
+                continue
+            if tried == fingerprints[name] and is_final:
                 failures[i] = [*(failures[i] or []), f"{name}: {failure}"]
+            else:
+                missing[i].append(name)
     return Gaps(failures, missing)
 
 

@@ -21,7 +21,7 @@ def write_decisions(dataset: Dataset, verdicts: Verdicts, recipe: Recipe) -> int
     }
     facts = {
         "rules_fingerprint": digest(subject.decisions.name, *subject.settings(recipe)),
-        "decided_us": time.time_ns() // 1000,
+        "written_us": time.time_ns() // 1000,
     }
     rows = [
         {**dict(zip(subject.key, key, strict=True)), **facts, "status": status, "reasons": reasons}

@@ -1,13 +1,15 @@
 """A data set: tables of Parquet parts under one folder or object-store prefix.
 
 A part file is complete or not there: on a local disk it is written under a temporary name and renamed, on an object
-store it is one request. Its name is the digest of the keys in it, so that a task which Ray runs twice writes one file.
+store it is one request. Its name is the digest of the run and of the keys in it, so that a task which Ray runs twice
+writes one file. Rows are stamped: of several rows of a key the newest counts.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,6 +41,8 @@ class Dataset:
     """A data set by its location: a folder, or a URI prefix that pyarrow or fsspec understands."""
 
     location: str
+    run_id: str = ""
+    """The run that writes, for the stamps of its rows."""
 
     def __post_init__(self) -> None:
         if not is_uri(self.location):
@@ -109,6 +113,22 @@ class Dataset:
             stream.write(data)
         os.replace(temporary, path)
 
+    def write_batches(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+        """Write a Parquet file batch by batch, so that it is complete or not there."""
+        filesystem, path = self._resolve(name)
+        is_local = isinstance(filesystem, fs.LocalFileSystem)
+        folder, _, base = path.rpartition("/")
+        target = f"{folder}/{TEMPORARY}{uuid.uuid4().hex}-{base}" if is_local else path
+        filesystem.create_dir(folder, recursive=True)
+        with (
+            filesystem.open_output_stream(target) as stream,
+            pyarrow.parquet.ParquetWriter(stream, schema, compression="zstd") as writer,
+        ):
+            for batch in batches:
+                writer.write_batch(batch.cast(schema))
+        if is_local:
+            os.replace(target, path)
+
     def read_bytes(self, name: str) -> bytes:
         filesystem, path = self._resolve(name)
         with filesystem.open_input_stream(path) as stream:
@@ -118,22 +138,30 @@ class Dataset:
         """Paths, for the file system, of the files under a folder of the data set, sorted, without temporary ones."""
         filesystem, path = self._resolve(folder)
         infos = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True))
-        names = (i.path for i in infos if i.type == fs.FileType.File and TEMPORARY not in i.path)
+        names = (i.path for i in infos if i.type == fs.FileType.File and not i.base_name.startswith(TEMPORARY))
         return sorted(name for name in names if name.endswith(suffix))
 
     def part_files(self, folder: str) -> list[str]:
         return self.files(folder, ".parquet")
 
-    def part_times_us(self, folder: str) -> dict[str, int]:
-        """When each part file under a folder was last written, Unix time; 0 where the store does not record it."""
-        infos: list[fs.FileInfo] = self._resolve("")[0].get_file_info(self.part_files(folder))
-        return {info.path: (info.mtime_ns or 0) // 1000 for info in infos}
-
     def write_part(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append rows to a table as one part file; without rows nothing is written."""
         if rows:
-            name = digest(sorted(repr(table.key_of(row)) for row in rows))
-            self.write_bytes(f"{table.folder}/part-{name}.parquet", to_parquet(table.encode(rows)))
+            name = digest(self.run_id, sorted(repr(table.key_of(row)) for row in rows))
+            encoded = table.encode(rows, run_id=self.run_id, written_us=time.time_ns() // 1000)
+            self.write_bytes(f"{table.folder}/part-{name}.parquet", to_parquet(encoded))
+
+    def write_table(self, table: Table, rows: pa.Table) -> None:
+        """Append many rows, in the columns of the table but its stamps, as one part file."""
+        if rows.num_rows:
+            stamps = {
+                "run_id": pa.repeat(pa.scalar(self.run_id), rows.num_rows),
+                "written_us": pa.repeat(pa.scalar(time.time_ns() // 1000), rows.num_rows),
+            }
+            for name, values in stamps.items():
+                rows = rows.append_column(name, values)
+            encoded = rows.select(table.schema.names).cast(table.schema)
+            self.write_bytes(f"{table.folder}/part-{uuid.uuid4().hex[:16]}.parquet", to_parquet(encoded))
 
     def scanner(self, table: Table, files: Sequence[str] | None = None) -> pyarrow.dataset.Dataset:
         """A table as an Arrow data set over all its parts, or some files; nothing is read yet.
@@ -160,7 +188,7 @@ class Dataset:
         filesystem, path = self._resolve("")
         if isinstance(filesystem, fs.LocalFileSystem):
             for info in filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True)):
-                if TEMPORARY in info.path and info.type == fs.FileType.File:
+                if info.base_name.startswith(TEMPORARY) and info.type == fs.FileType.File:
                     filesystem.delete_file(info.path)
 
     def write_run(self, run_id: str, record: Mapping[str, Any]) -> None:
@@ -169,12 +197,6 @@ class Dataset:
     def runs(self) -> list[dict[str, Any]]:
         """The records of all runs, oldest first."""
         return [json.loads(self.read_bytes(f"runs/{os.path.basename(name)}")) for name in self.files("runs", ".json")]
-
-
-def new_rows(rows: Iterable[Mapping[str, Any]], table: Table, present: set[tuple]) -> list[Mapping[str, Any]]:
-    """The rows whose keys are not in a table yet, each key once."""
-    fresh = {table.key_of(row): row for row in rows if table.key_of(row) not in present}
-    return list(fresh.values())
 
 
 def _value(name: str, former_name: str | None) -> pc.Expression:

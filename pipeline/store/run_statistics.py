@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
+
+T = TypeVar("T")
+END = object()
 
 
 @dataclass
@@ -64,6 +67,18 @@ class Work:
 
     def count(self, name: str, number: int = 1) -> None:
         self.counts[name] = self.counts.get(name, 0) + number
+
+
+def timed_items(report: Reporter, stage: str, items: Iterable[T]) -> Iterator[T]:
+    """Items as they come; the time that each takes to come is reported, and that it is one row."""
+    iterator = iter(items)
+    while True:
+        with timed(report, stage) as work:
+            item = next(iterator, END)
+            work.rows = int(item is not END)
+        if item is END:
+            return
+        yield cast(T, item)
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
+from collections.abc import Sequence
 from importlib import resources
 
 import duckdb
@@ -17,45 +19,53 @@ from schemas.tables.duplicates import DUPLICATES
 from schemas.tables.measures import CLIP_MEASURES, STREAM_MEASURES
 
 QUERY_NAMES: dict[str, Table] = {
-    "videos_raw": VIDEOS,
-    "clips_raw": CLIPS,
-    "captions_raw": CAPTIONS,
+    "videos": VIDEOS,
+    "clips": CLIPS,
+    "captions": CAPTIONS,
     "caption_decisions": CAPTION_DECISIONS,
     "embeddings": EMBEDDINGS,
     "latents": LATENTS,
     "text": TEXT,
     "decisions": DECISIONS,
-    "duplicates_raw": DUPLICATES,
+    "duplicates": DUPLICATES,
 } | {f"measures_{name}": table for name, table in MEASURES.items()}
+"""The tables. NAME_raw is all rows of a table, NAME the newest row of each key or what follows from those."""
+OF_ROW = {"decisions": ("clip_id",), "caption_decisions": ("clip_id", "captioner")}
+"""What the newest row is of, where that is not the key."""
+FIRST = {"videos": "coalesce(transient, false),"}
+"""What comes before newness: a file that could be read once is not unknown because it cannot be read now."""
+DERIVED = frozenset({"clips", "captions", "duplicates"})
+"""Names of views that are more than the newest rows."""
 
 
 def connect(dataset: Dataset) -> duckdb.DuckDBPyConnection:
     """A connection in which every table of the data set, each release (`release_NAME`) and every view can be named."""
     connection = duckdb.connect()
     for name, table in QUERY_NAMES.items():
-        register(connection, name, table, dataset.scanner(table))
+        connection.register(f"{name}_parts", dataset.scanner(table))
+        connection.execute(f"create view {name}_raw as {_renamed(table, f'select * from {name}_parts')}")
     for path in dataset.part_files(RELEASES.folder):
-        name = os.path.basename(path).removesuffix(".parquet")
-        connection.register("release_" + re.sub(r"\W", "_", name), dataset.scanner(RELEASES, [path]))
-    for statement in scored_views():
+        connection.register(_view_of_release(connection, path), dataset.scanner(RELEASES, [path]))
+    for statement in derived_views():
         connection.execute(statement)
     connection.execute((resources.files("schemas") / "views.sql").read_text())
     return connection
 
 
-def register(
-    connection: duckdb.DuckDBPyConnection, name: str, table: Table, parts: pa.Table | pyarrow.dataset.Dataset
-) -> None:
-    """Name the parts of a table in a connection, in place of those that had the name; columns get the names of now.
+def _view_of_release(connection: duckdb.DuckDBPyConnection, path: str) -> str:
+    """A name that is not taken, as `release_v1_0` is by release `v1-0` when there is `v1.0` too."""
+    name = "release_" + re.sub(r"\W", "_", os.path.basename(path).removesuffix(".parquet"))
+    taken = {row[0] for row in connection.execute("select table_name from information_schema.tables").fetchall()}
+    numbered = (f"{name}_{number}" for number in itertools.count(2))
+    return next(free for free in itertools.chain([name], numbered) if free not in taken)
 
-    Args:
-        parts: with the columns of `Table.stored_schema`.
-    """
-    if table.formerly:
-        connection.register(f"{name}_parts", parts)
-        connection.execute(f"create or replace view {name} as {_renamed(table, f'select * from {name}_parts')}")
-    else:
-        connection.register(name, parts)
+
+def keep_rows_until(connection: duckdb.DuckDBPyConnection, time_us: int) -> None:
+    """Let a connection see no rows that were written later than a time; those that do not say when count as earlier."""
+    for name, table in QUERY_NAMES.items():
+        rows = _renamed(table, f"select * from {name}_parts")
+        until = f"written_us is null or written_us <= {time_us}"
+        connection.execute(f"create or replace view {name}_raw as select * from ({rows}) where {until}")
 
 
 def _renamed(table: Table, query: str) -> str:
@@ -66,50 +76,64 @@ def _renamed(table: Table, query: str) -> str:
     return f"select * exclude ({', '.join(table.formerly)}) replace ({values}) from ({query})"
 
 
-def scored_views() -> list[str]:
-    """SQL of the views `videos`, `video_locations`, `scored` and `clips`; the last two follow from the declared
-    measures.
+def derived_views() -> list[str]:
+    """SQL of the newest rows of each table, and of the views `video_locations`, `scored` and `clips`.
 
     `video_locations` has the files that hold the bytes of each video now, the original before its byte-identical
     duplicates. `scored` gives each clip its newest scores and decision, and for each measure M the fingerprint it was
-    taken with (`has_M`) and why it failed (`failure_M`); `clips` is the same without those two. Clips are left out if
-    their video has no row yet, since a killed run may not have written all of them, or if no file holds their bytes.
+    taken with (`has_M`) and the failure to take it since then (`failed_M`); `clips` is the same without those two.
+    What was taken of another content box is not had. Clips are left out if their video has no row yet, since a killed
+    run may not have written all of them, if it has been divided otherwise since, or if no file holds their bytes.
     """
+    newest = [
+        f"create view {f'newest_{name}' if name in DERIVED else name} as "
+        f"{_newest(f'{name}_raw', OF_ROW.get(name, table.key), first=FIRST.get(name, ''))}"
+        for name, table in QUERY_NAMES.items()
+        if name != "duplicates"
+    ]
     measured = {field.name for row_type in STREAM_MEASURES.values() for field in arrow_fields(row_type)}
-    names = [name for name in CLIPS.schema.names if name not in {*measured, "uri", "measured", "status", "reasons"}]
+    hidden = {*measured, *STAMPS, "uri", "measured", "status", "reasons"}
+    names = [name for name in CLIPS.schema.names if name not in hidden]
     columns = ["if(list_contains(p.uris, c.uri), c.uri, p.uris[1]) as uri", *(f"c.{name}" for name in names)]
     taken, joins = [], []
-    for name, row_type in STREAM_MEASURES.items():
+    for name, row_type in (STREAM_MEASURES | CLIP_MEASURES).items():
         own = [field.name for field in arrow_fields(row_type)]
-        columns += [f"if({name}.clip_id is null, c.{column}, {name}.{column}) as {column}" for column in own]
-        taken.append(f"coalesce({name}.measure, json_extract_string(c.measured, '$.{name}')) as has_{name}")
-    for name, row_type in CLIP_MEASURES.items():
-        columns += [f"{name}.{field.name}" for field in arrow_fields(row_type)]
-        taken.append(f"{name}.measure as has_{name}")
-    for name, table in MEASURES.items():
-        taken.append(f"{name}.failure as failure_{name}")
-        newest = _newest(f"measures_{name}", "measured_us desc, measure", _plain_lists(table))
-        joins.append(f"left join ({newest}) {name} using (clip_id)")
+        if name in STREAM_MEASURES:
+            columns += [f"if({name}.clip_id is null, c.{column}, {name}.{column}) as {column}" for column in own]
+            taken.append(f"coalesce({name}.measure, json_extract_string(c.measured, '$.{name}')) as has_{name}")
+        else:
+            columns += [f"{name}.{column}" for column in own]
+            taken.append(f"if({name}.shown_box = {BOX}, {name}.measure, null) as has_{name}")
+        facts = ", ".join(f"not_{name}.{fact}" for fact in FAILURE_FACTS)
+        same_box = f" and not_{name}.shown_box = {BOX}" if name in CLIP_MEASURES else ""
+        taken.append(f"if(not_{name}.failure is not null{same_box}, struct_pack({facts}), null) as failed_{name}")
+        source = f"measures_{name}_raw"
+        good = _newest(source, ("clip_id",), _plain_lists(MEASURES[name]), "where failure is null")
+        joins.append(f"left join ({good}) {name} on {name}.clip_id = c.clip_id")
+        tried = _newest(source, ("clip_id",), f"clip_id, shown_box, {', '.join(FAILURE_FACTS)}")
+        joins.append(f"left join ({tried}) not_{name} on not_{name}.clip_id = c.clip_id")
     columns += ["c.measured", "coalesce(d.status, c.status) as status", "coalesce(d.reasons, c.reasons) as reasons"]
-    joins.append(f"left join ({_newest('decisions', 'decided_us desc, rules_fingerprint')}) d using (clip_id)")
-    hidden = ", ".join(f"has_{name}, failure_{name}" for name in MEASURES)
+    joins.append("left join decisions d on d.clip_id = c.clip_id")
+    internal = ", ".join(f"has_{name}, failed_{name}" for name in MEASURES)
     return [
-        VIDEOS_VIEW,
+        *newest,
         VIDEO_LOCATIONS_VIEW,
         f"create view scored as select {', '.join([*columns, *taken])} "
-        f"from clips_raw c join video_locations p using (video_id) {' '.join(joins)} "
-        "where c.video_id in (select video_id from videos_raw where duplicate_of is null)",
-        f"create view clips as select * exclude ({hidden}) from scored",
+        f"from newest_clips c join video_locations p on p.video_id = c.video_id {' '.join(joins)} "
+        "where c.split is not distinct from p.split "
+        "and c.video_id in (select video_id from videos_raw where duplicate_of is null)",
+        f"create view clips as select * exclude ({internal}) from scored",
     ]
 
 
-VIDEOS_VIEW = """create view videos as
--- The newest row of each input: a file that changed in place was read again.
-select * from videos_raw
-qualify row_number() over (partition by uri order by modified_us desc, file_bytes desc) = 1"""
+BOX = "if(letterbox.clip_id is null, c.content_box::int[], letterbox.content_box)"
+STAMPS = ("run_id", "written_us")
+FAILURE_FACTS = ("measure", "failure", "transient", "num_failures", "run_id")
 VIDEO_LOCATIONS_VIEW = """create view video_locations as
 select video_id, list(uri order by duplicate_of is not null, uri) as uris,
-       first(source order by duplicate_of is not null, uri) as source
+       first(source order by duplicate_of is not null, uri) as source,
+       coalesce(max(corrected_times), 1) = 0 as regular,
+       arg_max(split, written_us) filter (where split is not null) as split
 from videos where video_id is not null group by video_id"""
 
 
@@ -122,11 +146,11 @@ def portable_views(dataset: Dataset) -> str:
     for name, table in QUERY_NAMES.items():
         query = _no_rows(table)
         if dataset.part_files(table.folder):
-            parts = f"read_parquet('{table.folder}/**/*.parquet', union_by_name = {str(bool(table.formerly)).lower()})"
-            # With the columns of no rows: no part may have the former name of a column, or none that of now.
-            query = f"{query} union all by name select * from {parts}" if table.formerly else f"select * from {parts}"
-        lines.append(f"create view {name} as {_renamed(table, query)};")
-    lines += [f"{statement};" for statement in scored_views()]
+            # With the columns of no rows: no part may have a column that is new, or has another name now.
+            parts = f"read_parquet('{table.folder}/**/part-*.parquet', union_by_name = true)"
+            query = f"{query} union all by name select * from {parts}"
+        lines.append(f"create view {name}_raw as {_renamed(table, query)};")
+    lines += [f"{statement};" for statement in derived_views()]
     return "\n".join([*lines, (resources.files("schemas") / "views.sql").read_text()])
 
 
@@ -143,8 +167,12 @@ def write_portable_views(dataset: Dataset) -> None:
     dataset.write_bytes("views.sql", portable_views(dataset).encode())
 
 
-def _newest(table: str, order: str, columns: str = "*") -> str:
-    return f"select {columns} from {table} qualify row_number() over (partition by clip_id order by {order}) = 1"
+def _newest(table: str, key: Sequence[str], columns: str = "*", condition: str = "", first: str = "") -> str:
+    order = f"{first} written_us desc nulls last, run_id desc"
+    return (
+        f"select {columns} from {table} {condition} "
+        f"qualify row_number() over (partition by {', '.join(key)} order by {order}) = 1"
+    )
 
 
 def _plain_lists(table: Table) -> str:

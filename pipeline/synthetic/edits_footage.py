@@ -9,7 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.decode.reader import FrameReader, open_video, rotation_turns
+from pipeline.decode.orientation import Orientation
+from pipeline.decode.reader import FrameReader, open_video
 from pipeline.synthetic.programme import HELD_OUT_SEED
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import draw_scene
@@ -41,7 +42,9 @@ def read_stretches(folder: Path, stretches: Stretches) -> list[np.ndarray]:
         for index, frame in enumerate(FrameReader(container, stream)):
             for frames, (first, end) in zip(found, stretches.ranges, strict=True):
                 if first <= index < end:
-                    frames.append(_reduced(frame.to_ndarray(format="rgb24"), rotation_turns(stretches.rotation_deg)))
+                    frames.append(
+                        _reduced(frame.to_ndarray(format="rgb24"), Orientation.turned(stretches.rotation_deg))
+                    )
             if index >= max(end for _, end in stretches.ranges):
                 break
     for frames, (first, end) in zip(found, stretches.ranges, strict=True):
@@ -56,8 +59,8 @@ def draw_footage(seed: int) -> np.ndarray:
     return render(scene, *SYNTHETIC_SIZE, SYNTHETIC_FRAMES)
 
 
-def _reduced(picture: np.ndarray, turns: int) -> np.ndarray:
+def _reduced(picture: np.ndarray, orientation: Orientation) -> np.ndarray:
     height, width = picture.shape[:2]
     scale = min(1.0, LONG_SIDE_PX / max(height, width))
     size = round(width * scale), round(height * scale)
-    return np.ascontiguousarray(np.rot90(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), turns))
+    return np.ascontiguousarray(orientation.upright(cv2.resize(picture, size, interpolation=cv2.INTER_AREA)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from schemas.columns import Table, column
+from schemas.columns import FAILED_FOR_NOW, FAILED_SO_OFTEN, Table, column
 from schemas.tables.caption_checks import CaptionChecks
 
 OK, REJECTED, FAILED = "ok", "rejected", "failed"
@@ -19,7 +19,6 @@ class Caption:
     clip_id: str = column(pa.string(), "the clip")
     captioner: str = column(pa.string(), "fingerprint of weights, prompts and settings")
     captioner_name: str = column(pa.string(), "checkpoint as named in the recipe; of the built-in one what it knows")
-    captioned_us: int = column(pa.int64(), "when it was written, Unix time", unit="us")
     language: str = column(pa.string(), "ISO 639-1 code of the language asked for")
     subject: str | None = column(pa.string(), "who or what is seen, with visible details")
     action: str | None = column(pa.string(), "what the subject does; goes on from `subject` as a sentence")
@@ -45,9 +44,27 @@ class Caption:
     )
     status: str = column(pa.string(), "'ok', 'rejected' or 'failed', as first judged; `caption_decisions` may differ")
     reasons: list[str] = column(pa.list_(pa.string()), "every rule that rejects the caption, or why captioning failed")
+    shown_box: list[int] | None = column(
+        pa.list_(pa.int32()), "content box of the frames that the captioner saw", unit="px"
+    )
+    given: str | None = column(
+        pa.string(), "hash of what it was given beside the frames: hints and the source's text, where they are used"
+    )
+    similarity_encoder: str | None = column(
+        pa.string(),
+        "the embedding model behind `text_video_similarity`, which counts as long as the clip's is the same",
+    )
+    transient: bool | None = column(pa.bool_(), FAILED_FOR_NOW)
+    num_failures: int | None = column(pa.int32(), FAILED_SO_OFTEN)
 
 
-CAPTIONS = Table(Caption, "captions", key=("clip_id", "captioner"), parts=(CaptionChecks,))
+CAPTIONS = Table(
+    Caption,
+    "captions",
+    key=("clip_id", "captioner"),
+    parts=(CaptionChecks,),
+    formerly={"captioned_us": "written_us"},
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

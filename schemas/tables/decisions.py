@@ -15,24 +15,28 @@ class Decision:
 
     clip_id: str = column(pa.string(), "the clip")
     rules_fingerprint: str = column(pa.string(), "fingerprint of the rules that decided")
-    decided_us: int = column(pa.int64(), "when, Unix time", unit="us")
     status: str = column(pa.string(), "'kept', 'rejected', 'failed' or 'pending'")
     reasons: list[str] = column(pa.list_(pa.string()), "every rule that rejects the clip, or why it failed")
 
 
 DECISIONS = Table(
-    Decision, "decisions", key=("clip_id", "rules_fingerprint", "decided_us"), formerly={"gate": "rules_fingerprint"}
+    Decision,
+    "decisions",
+    key=("clip_id", "rules_fingerprint", "written_us"),
+    formerly={"gate": "rules_fingerprint", "decided_us": "written_us"},
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaptionDecision:
-    """A caption judged again by its stored scores, written when the outcome differs from the last one."""
+    """A caption judged again by its stored scores, written when the outcome differs from the last one.
+
+    It does not apply to a caption that is written later.
+    """
 
     clip_id: str = column(pa.string(), "the clip")
     captioner: str = column(pa.string(), "fingerprint of the captioner")
     rules_fingerprint: str = column(pa.string(), "fingerprint of the rules that decided")
-    decided_us: int = column(pa.int64(), "when, Unix time; does not apply to a caption written later", unit="us")
     status: str = column(pa.string(), "'ok' or 'rejected'")
     reasons: list[str] = column(pa.list_(pa.string()), "every rule that rejects the caption")
 
@@ -40,6 +44,6 @@ class CaptionDecision:
 CAPTION_DECISIONS = Table(
     CaptionDecision,
     "caption_decisions",
-    key=("clip_id", "captioner", "rules_fingerprint", "decided_us"),
-    formerly={"gate": "rules_fingerprint"},
+    key=("clip_id", "captioner", "rules_fingerprint", "written_us"),
+    formerly={"gate": "rules_fingerprint", "decided_us": "written_us"},
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from schemas.columns import Table, column
+from schemas.columns import FAILED_FOR_NOW, FAILED_SO_OFTEN, Table, column
 from schemas.identity import digest
 
 
@@ -34,7 +34,7 @@ class ReleaseClip:
     source: str = column(pa.string(), "JSON object of the input list's other columns")
 
 
-RELEASES = Table(ReleaseClip, "releases", key=("clip_id",))
+RELEASES = Table(ReleaseClip, "releases", key=("clip_id",), is_stamped=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,10 +42,14 @@ class Latent:
     """A clip through the autoencoder: raw (unwhitened) latents, shape (C, T, H, W)."""
 
     clip_id: str = column(pa.string(), "the clip")
-    transform: str = column(pa.string(), "fingerprint of frame rate, size and crop settings")
+    transform: str = column(
+        pa.string(), "fingerprint of frame rate and size settings, of the code, and of the content box"
+    )
     encoder: str = column(pa.string(), "fingerprint of the autoencoder")
     status: str = column(pa.string(), "'ok' or 'failed'")
     reason: str | None = column(pa.string(), "why it failed")
+    transient: bool | None = column(pa.bool_(), FAILED_FOR_NOW)
+    num_failures: int | None = column(pa.int32(), FAILED_SO_OFTEN)
     dtype: str | None = column(pa.string(), "numpy name of the element type")
     shape: list[int] | None = column(pa.list_(pa.int32()), "channels, latent frames, height, width")
     data: bytes | None = column(pa.large_binary(), "elements in C order")

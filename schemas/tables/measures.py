@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 
 import pyarrow as pa
 
-from schemas.columns import Table, column
+from schemas.columns import FAILED_FOR_NOW, FAILED_SO_OFTEN, Table, column
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -205,8 +205,14 @@ class Measured:
 
     clip_id: str = column(pa.string(), "the clip")
     measure: str = column(pa.string(), "fingerprint of the measure: its code's version, settings and models")
-    measured_us: int = column(pa.int64(), "when it was measured, Unix time; the latest counts", unit="us")
+    shown_box: list[int] | None = column(
+        pa.list_(pa.int32()),
+        "content box of the frames it was taken from; null for a measure of the decode pass",
+        unit="px",
+    )
     failure: str | None = column(pa.string(), "why it could not be measured")
+    transient: bool | None = column(pa.bool_(), FAILED_FOR_NOW)
+    num_failures: int | None = column(pa.int32(), FAILED_SO_OFTEN)
 
 
 STREAM_MEASURES: dict[str, type] = {
@@ -240,7 +246,8 @@ def columns_of(measure: str) -> tuple[str, ...]:
 
 def measure_table(measure: str, row_type: type) -> Table:
     """The table of a measure's scores of clips, where they are not columns of `clips`."""
-    return Table(Measured, f"measures/{measure}", key=("clip_id", "measure"), parts=(row_type,))
+    former = {"measured_us": "written_us"}
+    return Table(Measured, f"measures/{measure}", key=("clip_id", "measure"), parts=(row_type,), formerly=former)
 
 
 MEASURES: dict[str, Table] = {

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.decode.frame import Span, StreamFrame, VideoFacts
-from pipeline.decode.reader import FrameReader, open_video, rotation_turns
+from pipeline.decode.orientation import orientation_of
+from pipeline.decode.reader import FrameReader, open_video
 from pipeline.measure.stream.video_hash import FingerprintMeasure
 from pipeline.synthetic.edited_copies import write_clip
 from pipeline.synthetic.encode import Encoding
@@ -61,14 +62,15 @@ def write_drawn_clip(folder: Path, number: int, *, size: tuple[int, int] | None 
 def write_real_clips(videos: Path, folder: Path) -> Iterator[Path]:
     """Write the parts REAL_STRETCHES of the real videos as clips with a constant frame rate."""
     for file, stretches in REAL_STRETCHES.items():
-        container, stream = open_video(str(videos / file))
+        source = str(videos / file)
+        container, stream = open_video(source)
         fps = Fraction(stream.average_rate or 25).limit_denominator(1000)
         pictures: list[np.ndarray] = []
         waiting = list(stretches)
         for index, frame in enumerate(FrameReader(container, stream)):
             first, last = waiting[0]
             if first <= index < last:
-                turned = np.rot90(frame.to_ndarray(format="rgb24"), rotation_turns(round(frame.rotation)))
+                turned = orientation_of(frame, source).upright(frame.to_ndarray(format="rgb24"))
                 pictures.append(_limited(np.ascontiguousarray(turned)))
             if index == last - 1:
                 path = folder / f"{file[:5]}_{first:04d}.mp4"

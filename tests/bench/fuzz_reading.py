@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from pipeline.decode.clip_frames import read_clip, sample_times_us
-from pipeline.decode.reader import MediaError
+from pipeline.decode.clip_frames import Clip, Sampling, VideoClips, read_clips, sample_times_us
+from pipeline.ingest.failures import MediaError
 from pipeline.ingest.inputs import ListedInput
 from pipeline.ingest.sandbox import Limits
 from pipeline.scan.scan import ScanConfig, scan
@@ -45,12 +45,15 @@ def read_file(path: str, config: ScanConfig | None = None) -> str:
         assert not scanned.clips
         return scanned.video["reason"]
     outcome = "probed, with decode errors" if scanned.video["decode_errors"] else "probed"
-    for clip in scanned.clips[:: max(len(scanned.clips) - 1, 1)]:
-        times_us = sample_times_us(clip["start_us"], clip["end_us"], NUM_FRAMES)
-        try:
-            frames = read_clip(path, clip, times_us, FRAME_PX)
-        except MediaError as error:
-            return f"{outcome}; frames {error.reason}"
-        assert frames.shape == (NUM_FRAMES, *FRAME_PX, 3)
-        assert frames.dtype == np.uint8
+    clips = scanned.clips[:: max(len(scanned.clips) - 1, 1)]
+    try:
+        for _, (frames,) in read_clips(VideoClips.of(clips, _sampling)):
+            assert frames.shape == (NUM_FRAMES, *FRAME_PX, 3)
+            assert frames.dtype == np.uint8
+    except MediaError as error:
+        return f"{outcome}; frames {error.reason}"
     return outcome
+
+
+def _sampling(clip: Clip) -> list[Sampling]:
+    return [Sampling(tuple(sample_times_us(clip["start_us"], clip["end_us"], NUM_FRAMES)), FRAME_PX)]

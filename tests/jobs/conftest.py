@@ -23,7 +23,7 @@ from jobs.steps.records import write_run
 from model.codec.causal import load_autoencoder
 from model.diffusion.sampling import Request
 from model.readers.text_encoder import load_text_encoder
-from pipeline.encode.latents import OK
+from pipeline.encode.latents import OK, clip_transform
 from pipeline.release import releases
 from pipeline.release.releases import METADATA_KEY
 from pipeline.store.dataset import Dataset, to_parquet
@@ -129,10 +129,12 @@ def encoded_dataset(tmp_path_factory) -> Dataset:
     latents = [
         {
             "clip_id": row["clip_id"],
-            "transform": EncodeConfig().transform,
+            "transform": clip_transform(row, EncodeConfig().transform),
             "encoder": autoencoder.fingerprint,
             "status": OK,
             "reason": None,
+            "transient": None,
+            "num_failures": None,
             "fps": FPS,
             **_stored(_latent(autoencoder, seed)),
         }

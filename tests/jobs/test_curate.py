@@ -27,8 +27,10 @@ OLDER, UNTOUCHED = "a fingerprint of older code", 0.777
 
 
 def sorted_rows(table: Table, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """As they are read from the table, in the order of their keys."""
-    return sorted(table.encode(rows).to_pylist(), key=lambda row: repr(table.key_of(row)))
+    """As they are read from the table, in the order of their keys, without their stamps."""
+    stamps = {"run_id": "", "written_us": 0}
+    encoded = table.encode([row | stamps for row in rows])
+    return sorted(encoded.to_pylist(), key=lambda row: repr(table.key_of(row)))
 
 
 @pytest.fixture
@@ -61,17 +63,20 @@ def test_a_killed_run_is_continued_to_what_one_pass_over_each_video_gives(
     """The second job scans what the first had not written; each row is there once, as the pure scan makes it."""
     dataset, before = demo_run.dataset, demo_run.num_before_kill
     assert 0 < before < len(scanned_corpus)
+    original, copy = (scanned_corpus[name].video for name in ("00_cuts.mp4", "copy_exact.mp4"))
+    of_copy = {name: copy[name] for name in ("uri", "file_bytes", "modified_us", "source")}
+    copied = original | of_copy | {"duplicate_of": original["uri"]}
+    scans = [scanned for name, scanned in scanned_corpus.items() if name != "copy_exact.mp4"]
     whole = {
-        VIDEOS: [scanned.video for scanned in scanned_corpus.values()],
-        CLIPS: [clip for scanned in scanned_corpus.values() for clip in scanned.clips],
+        VIDEOS: [copied, *(scanned.video for scanned in scans)],
+        CLIPS: [clip for scanned in scans for clip in scanned.clips],
     }
     for table, expected in whole.items():
         found = dataset.read(table)
         assert found.num_rows == len(dataset.keys(table)) > 0
         assert sorted_rows(table, found.to_pylist()) == sorted_rows(table, expected)
     scan = dataset.runs()[1]["stages"]["scan"]
-    written_later = dataset.read(VIDEOS).num_rows - before
-    assert scan["rows"] == written_later
+    assert scan["rows"] in (len(scans) - before, len(scans) - before + 1)  # the copy's row may have been before
     assert not [path for path in Path(dataset.location).rglob("*") if TEMPORARY in path.name]
 
 
@@ -163,4 +168,5 @@ def as_older_code_left_it(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def parts(dataset: Dataset) -> dict[str, bytes]:
-    return {path: Path(path).read_bytes() for path in dataset.part_files("")}
+    """The part files, and not the manifest, which each run writes anew."""
+    return {path: Path(path).read_bytes() for path in dataset.part_files("") if "/manifest/" not in path}

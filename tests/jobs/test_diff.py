@@ -29,7 +29,7 @@ def location(
     dataset.write_part(CLIPS, [*clips, clip_row("c5", "v0", start_us=5_000_000, status="rejected", reasons=["[dark]"])])
     dataset.write_part(CAPTIONS, [caption_row(f"c{i}") for i in range(6)])
     assert main(["release", str(folder), "a"]) == 0
-    decision = {"rules_fingerprint": "g", "decided_us": 1, "status": "rejected", "reasons": ["still"]}
+    decision = {"rules_fingerprint": "g", "written_us": 1, "status": "rejected", "reasons": ["still"]}
     rejected = [decision | {"clip_id": f"c{i}"} for i in range(3)]
     dataset.write_part(DECISIONS, [*rejected, decision | {"clip_id": "c5", "status": "kept", "reasons": []}])
     dataset.write_part(CAPTIONS, [caption_row("c4", "cap1", short="[b]x[/b] " * 20)])

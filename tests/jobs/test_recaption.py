@@ -31,7 +31,7 @@ def blank(paths: Sequence[Path]) -> None:
 
 
 def parts(dataset: Dataset) -> dict[str, bytes]:
-    return {path: Path(path).read_bytes() for path in dataset.part_files("")}
+    return {path: Path(path).read_bytes() for path in dataset.part_files("") if "/manifest/" not in path}
 
 
 def added(before: dict[str, bytes], dataset: Dataset, *tables: Table) -> dict[str, list[dict[str, Any]]]:

@@ -22,9 +22,11 @@ from pipeline.measure.registry import stream_fingerprints
 from pipeline.release import releases
 from pipeline.release.diff import REMOVED, compare
 from pipeline.report.page import ReportConfig, report_page
+from pipeline.split.fingerprint import split_fingerprint
 from pipeline.store.active_recipe import active_recipe
 from pipeline.store.dataset import Dataset
 from pipeline.store.pending import pending_captions
+from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
 from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, VIDEOS
 from schemas.recipe import Recipe, change_recipe, decode_recipe
@@ -46,9 +48,10 @@ def recipe() -> Recipe:
 def dataset(tmp_path: Path, recipe: Recipe, video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow) -> Dataset:
     """Five kept clips of a video that is not there: captions of 3, 5, 7 and 9 words, and one that failed."""
     dataset = Dataset(str(tmp_path / "ds"))
-    dataset.write_part(VIDEOS, [video_row("v0")])
+    split = split_fingerprint(recipe.split)
+    dataset.write_part(VIDEOS, [video_row("v0", split=split)])
     marks = json.dumps(stream_fingerprints(recipe.measure))
-    dataset.write_part(CLIPS, [clip_row(f"c{i}", "v0", measured=marks) for i in range(5)])
+    dataset.write_part(CLIPS, [clip_row(f"c{i}", "v0", measured=marks, split=split) for i in range(5)])
     captioner = fingerprint(recipe.caption)
     captions = [caption_row(f"c{i}", captioner, num_words=3 + 2 * i) for i in range(4)]
     captions[0] |= {"status": "rejected", "reasons": ["too_short"]}
@@ -118,7 +121,7 @@ def test_curate_and_recaption_judge_by_their_rules_and_ask_no_captioner_again(
     assert (summary["captioned"], summary["judged_otherwise"]) == (0, 3)
     assert summary["captions"] == {"failed": 1, "ok": 1, "rejected": 3}
     assert standing(dataset)["c2"] == ["too_short"]
-    assert pending_captions(dataset, fingerprint(recipe.caption)) == []
+    assert pending_captions(dataset, recipe.caption, fingerprint(recipe.caption), Retrying()) == []
     files = {path: path.stat().st_mtime_ns for path in Path(dataset.location).rglob("*")}
     assert main(["recaption", dataset.location, "--json"]) == 0  # the rules of the last run stand
     assert said(capsys)["judged_otherwise"] == 0
@@ -148,13 +151,15 @@ def test_a_caption_that_was_lost_and_written_anew_is_not_held_to_the_old_decisio
     dataset: Dataset, recipe: Recipe, caption_row: MakeRow
 ) -> None:
     assert main(["rejudge", dataset.location, *STRICT]) == 0
-    decided_us = dataset.read(CAPTION_DECISIONS)["decided_us"].to_pylist()[0]
+    written_us = dataset.read(CAPTION_DECISIONS)["written_us"].to_pylist()[0]
     rows = [row for row in dataset.read(CAPTIONS).to_pylist() if row["clip_id"] != "c1"]
     for path in dataset.part_files(CAPTIONS.folder):
         Path(path).unlink()
     dataset.write_part(CAPTIONS, rows)
-    assert [row["clip_id"] for row in pending_captions(dataset, fingerprint(recipe.caption))] == ["c1"]
-    anew = caption_row("c1", fingerprint(recipe.caption), num_words=20, captioned_us=decided_us + 1)
+    assert [
+        row["clip_id"] for row in pending_captions(dataset, recipe.caption, fingerprint(recipe.caption), Retrying())
+    ] == ["c1"]
+    anew = caption_row("c1", fingerprint(recipe.caption), num_words=20, written_us=written_us + 1)
     dataset.write_part(CAPTIONS, [anew])
     assert standing(dataset)["c1"] == []
 

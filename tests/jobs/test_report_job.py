@@ -24,7 +24,7 @@ MakeRow = Callable[..., dict[str, Any]]
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     identity = {"uri": "/a.mp4", "video_id": None, "file_bytes": 0, "modified_us": 0, "source": "{}"}
-    row = identity | {"duplicate_of": None} | failed("empty_file", "0 bytes")
+    row = identity | {"duplicate_of": None, "transient": False, "num_failures": 1} | failed("empty_file", "0 bytes")
     Dataset(str(tmp_path / "ds")).write_part(VIDEOS, [row])
     return tmp_path / "ds"
 

@@ -16,7 +16,6 @@ CAPTION: dict[str, Any] = dict.fromkeys(CAPTIONS.schema.names) | {
     "clip_id": "c0",
     "captioner": "f0",
     "captioner_name": "builtin",
-    "captioned_us": 0,
     "language": "en",
     "num_output_tokens": 9,
     "num_attempts": 1,
@@ -46,13 +45,18 @@ def test_metadata_survives_in_parquet(tmp_path) -> None:
     pyarrow.parquet.write_table(CLIPS.encode([]), path)
     schema = pyarrow.parquet.read_schema(path)
     assert schema.field("motion_px_s").metadata[b"unit"] == b"px/s"
-    assert schema.field("start_us").metadata[b"doc"] == b"presentation time of the first frame"
+    assert (
+        schema.field("start_us").metadata[b"doc"]
+        == b"presentation time of the first frame, from the first of the video"
+    )
     assert schema.metadata[b"reelmill.table"] == b"clips"
 
 
 def test_rows_come_back_as_they_were() -> None:
     table = CAPTIONS.encode([CAPTION])
-    assert table.to_pylist() == [CAPTION]
+    assert table.to_pylist() == [CAPTION | {"run_id": "", "written_us": 0}]
+    (kept,) = CAPTIONS.encode([CAPTION | {"written_us": 3}], run_id="r", written_us=7).to_pylist()
+    assert (kept["run_id"], kept["written_us"]) == ("r", 3)
     assert table.schema.equals(CAPTIONS.schema, check_metadata=True)
 
 
@@ -80,12 +84,12 @@ def test_a_missing_key_is_refused_even_where_null_is_allowed() -> None:
 def test_only_columns_declared_optional_take_null() -> None:
     nullable = {field.name for field in CLIPS.schema if field.nullable}
     scores = {field.name for row_type in STREAM_MEASURES.values() for field in arrow_fields(row_type)}
-    assert nullable == scores | {"fps", "duration_s"}
+    assert nullable == scores | {"fps", "duration_s", "transfer", "split", "run_id", "written_us"}
 
 
 def test_parts_may_lack_a_former_name_as_they_may_lack_that_of_now() -> None:
     schema = DECISIONS.stored_schema
-    assert schema.names == [*DECISIONS.schema.names, "gate"]
+    assert schema.names == [*DECISIONS.schema.names, "gate", "decided_us"]
     assert schema.field("gate").type == DECISIONS.schema.field("rules_fingerprint").type
     assert schema.field("gate").nullable
     assert not DECISIONS.schema.field("rules_fingerprint").nullable

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from importlib import resources
 from pathlib import Path
 
@@ -116,6 +117,8 @@ def test_every_reason_applies_and_null_is_not_judged() -> None:
         (Rule("x", "r", min=1.0), pa.array([0.9, 1.0, None, 5.0]), [True, False, False, False]),
         (Rule("x", "r", max=1), pa.array([0, 1, None, 5], pa.int32()), [False, False, False, True]),
         (Rule("x", "r", max=0), pa.array([True, False, None]), [True, False, False]),
+        (Rule("x", "r", min=-1.0), pa.array([math.nan, 0.0, None, math.inf]), [True, False, False, False]),
+        (Rule("x", "r", max=9.0), pa.array([math.nan, 0.0, None, math.inf]), [True, False, False, True]),
         (Rule("x", "r", reject=("a", "b")), pa.array(["a", "c", None, "b"]), [True, False, False, True]),
     ],
 )

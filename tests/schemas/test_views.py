@@ -9,8 +9,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipeline.store.views import scored_views
-from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, MEASURES, VIDEOS
+from pipeline.store.views import QUERY_NAMES, derived_views
+from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, VIDEOS
 from schemas.tables.duplicates import DUPLICATES
 
 MakeRow = Callable[..., dict[str, Any]]
@@ -27,8 +27,8 @@ def connection(video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow) -> d
         video_row("v3", uri="/videos/empty.mp4", video_id=None, status="failed", reason="empty_file", file_bytes=0),
         video_row("v4", uri="/videos/empty2.mp4", video_id=None, status="failed", reason="empty_file", file_bytes=0),
         # A file that changed in place: the older row is history.
-        video_row("v5", uri="/videos/changed.mp4", status="failed", reason="no_frames", modified_us=1),
-        video_row("v6", uri="/videos/changed.mp4", modified_us=9),
+        video_row("v5", uri="/videos/changed.mp4", status="failed", reason="no_frames", written_us=1),
+        video_row("v6", uri="/videos/changed.mp4", written_us=9),
     ]
     clips = [
         clip_row("c0", "v0"),
@@ -42,24 +42,24 @@ def connection(video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow) -> d
         clip_row("c8", "v6"),
         clip_row("orphan", "a video whose row was not written"),
     ]
-    decision = {"rules_fingerprint": "g", "decided_us": 1}
+    decision = {"rules_fingerprint": "g", "written_us": 1}
     decisions = [
         decision | {"clip_id": "c3", "status": "rejected", "reasons": ["still"]},
-        decision | {"clip_id": "c3", "decided_us": 2, "status": "kept", "reasons": []},
+        decision | {"clip_id": "c3", "written_us": 2, "status": "kept", "reasons": []},
         decision | {"clip_id": "c7", "status": "kept", "reasons": []},
         decision | {"clip_id": "c8", "status": "pending", "reasons": ["unmeasured: overlay_text"]},
     ]
     of_caption = {
         "captioner": "cap0",
         "rules_fingerprint": "g",
-        "decided_us": 5,
+        "written_us": 5,
         "status": "rejected",
         "reasons": ["long"],
     }
     caption_decisions = [
         of_caption | {"clip_id": "c3", "status": "ok", "reasons": []},
         of_caption | {"clip_id": "c6"},
-        of_caption | {"clip_id": "c6", "decided_us": 7, "status": "ok", "reasons": []},
+        of_caption | {"clip_id": "c6", "written_us": 7, "status": "ok", "reasons": []},
         of_caption | {"clip_id": "c0"},
         of_caption | {"clip_id": "c8"},
     ]
@@ -70,9 +70,12 @@ def connection(video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow) -> d
         caption_row("c4", status="failed", short=None, detailed=None, num_words=None, reasons=["frames: gone"]),
         caption_row("c6"),
         # Written after the decision, which was of a caption that is lost.
-        caption_row("c8", captioned_us=6),
+        caption_row("c8", written_us=6),
     ]
     return views_over(videos, clips, captions, decisions, caption_decisions)
+
+
+WITH_ROWS = ("videos", "clips", "captions", "caption_decisions", "decisions", "duplicates")
 
 
 def views_over(
@@ -83,13 +86,13 @@ def views_over(
         ("videos_raw", VIDEOS, videos),
         ("clips_raw", CLIPS, clips),
         ("captions_raw", CAPTIONS, captions),
-        ("caption_decisions", CAPTION_DECISIONS, caption_decisions),
-        ("decisions", DECISIONS, decisions),
+        ("caption_decisions_raw", CAPTION_DECISIONS, caption_decisions),
+        ("decisions_raw", DECISIONS, decisions),
         ("duplicates_raw", DUPLICATES, []),
-        *((f"measures_{name}", table, []) for name, table in MEASURES.items()),
+        *((f"{name}_raw", table, []) for name, table in QUERY_NAMES.items() if name not in WITH_ROWS),
     ):
         connection.register(name, table.encode(rows))
-    for statement in scored_views():
+    for statement in derived_views():
         connection.execute(statement)
     connection.execute((resources.files("schemas") / "views.sql").read_text())
     return connection
@@ -134,7 +137,7 @@ def test_clips_are_in_the_files_that_hold_their_bytes_now(
     are left out."""
     replaced = [video_row(f"v{i}", uri=f"/videos/{i}.mp4", source='{"title": "old"}') for i in (0, 1)]
     copy = video_row("v0", uri="/videos/copy.mp4", duplicate_of="/videos/0.mp4", source='{"title": "copy"}')
-    now = [video_row(f"new{i}", uri=f"/videos/{i}.mp4", modified_us=9) for i in (0, 1)]
+    now = [video_row(f"new{i}", uri=f"/videos/{i}.mp4", written_us=9) for i in (0, 1)]
     clips = [clip_row(f"c{i}", f"v{i}", uri=f"/videos/{i}.mp4") for i in (0, 1)]
     clips += [clip_row("new", "new0", uri="/videos/0.mp4"), clip_row("stray", "v9", uri="/videos/copy.mp4")]
     connection = views_over([*replaced, copy, *now], clips, [caption_row(clip["clip_id"]) for clip in clips])

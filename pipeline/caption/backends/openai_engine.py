@@ -81,7 +81,7 @@ class OpenAIEngine:
         lost = [answer for answer in found if isinstance(answer, ServerFault)]
         if lost and not any(isinstance(answer, Answer) for answer in found):
             raise ConnectionError(f"{self.settings.url}: {lost[0].reason}")
-        return [Fault(answer.reason) if isinstance(answer, ServerFault) else answer for answer in found]
+        return [Fault(answer.reason, True) if isinstance(answer, ServerFault) else answer for answer in found]
 
     async def _answer_all(self, requests: Sequence[Request], sampling: Sampling) -> list[Answer | Fault]:
         settings = self.settings
@@ -102,10 +102,14 @@ class OpenAIEngine:
                     raw = await client.chat.completions.with_raw_response.create(**body)
                 return read_answer(raw.text)
             except APIStatusError as error:
-                kind = ServerFault if error.status_code in WRONG_SERVER else Fault
-                return kind(one_line(f"{error.status_code}: {_message(error)}"))
+                reason = one_line(f"{error.status_code}: {_message(error)}")
+                if error.status_code in WRONG_SERVER:
+                    return ServerFault(reason)
+                return Fault(reason, transient=error.status_code >= 500 or error.status_code in MAY_PASS)
             except (APITimeoutError, TimeoutError):
-                return Fault(f"no answer in {self.settings.timeout_s:g} s, {self.settings.attempts} times")
+                return Fault(
+                    f"no answer in {self.settings.timeout_s:g} s, {self.settings.attempts} times", transient=True
+                )
             except APIConnectionError as error:
                 return ServerFault(
                     one_line(f"no connection, {self.settings.attempts} times: {error.__cause__ or error}")
@@ -142,6 +146,10 @@ class OpenAIEngine:
             schema = {"name": "answer", "strict": True, "schema": dict(request.schema)}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return body | {"extra_body": extra}
+
+
+MAY_PASS = frozenset({408, 409, 425, 429})
+"""Statuses below 500 that say that the same may be asked later (RFC 9110, 15.5; RFC 6585, RFC 8470)."""
 
 
 class ServerFault(Fault):

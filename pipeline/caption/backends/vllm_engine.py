@@ -140,7 +140,7 @@ def _end(llm: Any) -> None:
 
 def _read(output: Any) -> Answer | Fault:
     if output.finish_reason not in ("stop", "length"):
-        return Fault(f"vLLM gave the request up: {output.finish_reason}")
+        return Fault(f"vLLM gave the request up: {output.finish_reason}", transient=True)
     cut = output.finish_reason == "length"
     num_tokens = len(output.token_ids) if cut else len(output.token_ids) - 1  # less the end mark
     return Answer(output.text.strip(), num_tokens, cut)

@@ -62,7 +62,7 @@ def test_totals_of_graphs_are_added_and_each_line_sees_its_own(run: Run, monkeyp
     monkeypatch.setattr(cluster, "start_statistics", RunStatistics)
     monkeypatch.setattr(cluster, "ActorReporter", lambda statistics: statistics)
     monkeypatch.setattr(cluster, "read_statistics", RunStatistics.totals)
-    monkeypatch.setattr(cluster, "drain", lambda graph: None)
+    monkeypatch.setattr(cluster, "drain", lambda graph, take: None)
     monkeypatch.setattr("jobs.steps.run.live_progress", shown_at_the_end)
     for _ in range(2):
         run.graph(make, scan_line(2))
@@ -76,7 +76,7 @@ def test_the_line_of_clip_measures_counts_what_their_writer_reports(run: Run) ->
     statistics = RunStatistics()
     rows = {"clip": [json.dumps({"clip_id": clip_id, "needs": {}}) for clip_id in ("c0", "c1")]}
     rows |= {"scores": ["{}"] * 2, "failure": [""] * 2, "embedding": [None] * 2}
-    ClipMeasureWriter(run.dataset, {}, frozenset(), statistics.add)(pa.table(rows))
+    ClipMeasureWriter(run.dataset, {}, 3, statistics.add)(pa.table(rows))
     assert clip_measure_line(3)(statistics.totals()) == "measured 2/3 clips"
 
 

@@ -197,7 +197,8 @@ def test_coca_claims_no_motion(coca: Captioner, clips: list[ClipFrames]) -> None
 
 def test_a_whole_row_by_coca(clips: list[ClipFrames]) -> None:
     recipe = change_recipe(load_recipe("default"), ["embedding.model=none", "caption.backend=coca"])
-    clip = {"clip_id": "c0", "encoder": None, "source": "{}", "camera_motion": None}
+    clip = {"clip_id": "c0", "encoder": None, "source": "{}", "camera_motion": None, "failures": 0, "given": ""}
+    clip |= {"content_box": [0, 0, 48, 32]}
     shown = clips[0]
     batch = pa.table(
         {
@@ -206,6 +207,7 @@ def test_a_whole_row_by_coca(clips: list[ClipFrames]) -> None:
             "shape": [list(shown.frames.shape)],
             "times_s": [list(shown.timestamps_s)],
             "failure": [""],
+            "transient": [False],
         }
     )
     (row,) = (json.loads(text) for text in Captioning(recipe, lambda *_: None)(batch)["row"].to_pylist())

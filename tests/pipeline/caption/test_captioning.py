@@ -79,7 +79,8 @@ def captioned(monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> Callable[..., 
 
 def batch_of(levels: Sequence[int], clip: dict[str, Any]) -> pa.Table:
     frames = [np.full((8, 32, 48, 3), max(level, 0), np.uint8) for level in levels]
-    facts = {"encoder": None, "source": "{}", "camera_motion": None} | clip
+    facts = {"encoder": None, "source": "{}", "camera_motion": None, "failures": 0, "given": ""} | clip
+    facts |= {"content_box": [0, 0, 48, 32]}
     return pa.table(
         {
             "clip": [json.dumps(facts | {"clip_id": f"c{i}"}) for i in range(len(levels))],
@@ -87,6 +88,7 @@ def batch_of(levels: Sequence[int], clip: dict[str, Any]) -> pa.Table:
             "shape": [list(frame.shape) for frame in frames],
             "times_s": [[i / 8 for i in range(8)]] * len(levels),
             "failure": ["frames: gone" if level < 0 else "" for level in levels],
+            "transient": [False] * len(levels),
         }
     )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
@@ -31,42 +32,34 @@ class Diary:
         self._folder = folder
 
     def write(self, day: int, table: Table, *rows: dict[str, Any]) -> None:
-        self._stamped(day, lambda: self.dataset.write_part(table, rows))
+        stamped = [row | {"written_us": day * DAY_US} for row in rows]
+        replace(self.dataset, run_id=f"day {day}").write_part(table, stamped)
 
     def decide(self, day: int, clip_id: str, status: str, *reasons: str) -> None:
         row = {
             "clip_id": clip_id,
             "rules_fingerprint": "g",
-            "decided_us": day * DAY_US,
             "status": status,
             "reasons": list(reasons),
         }
         self.write(day, DECISIONS, row)
 
     def decide_caption(self, day: int, clip_id: str, status: str, *reasons: str) -> None:
-        row = {"clip_id": clip_id, "captioner": "cap0", "rules_fingerprint": "g", "decided_us": day * DAY_US}
+        row = {"clip_id": clip_id, "captioner": "cap0", "rules_fingerprint": "g"}
         self.write(day, CAPTION_DECISIONS, row | {"status": status, "reasons": list(reasons)})
 
     def release(self, day: int, name: str, where: str = "true") -> None:
-        self._stamped(day, lambda: releases.freeze(self.dataset, name, where))
+        releases.freeze(self.dataset, name, where)
         self.change_facts(name, frozen_us=day * DAY_US + 1)
 
     def change_facts(self, name: str, **facts: Any) -> None:
-        """Change what a release says of itself, not when its file was written; None leaves a fact out."""
+        """Change what a release says of itself; None leaves a fact out."""
         path = self._folder / "releases" / f"{name}.parquet"
         table = pyarrow.parquet.read_table(path)
         said = json.loads(table.schema.metadata[releases.METADATA_KEY]) | facts
         said = {key: value for key, value in said.items() if value is not None}
         metadata = {**table.schema.metadata, releases.METADATA_KEY: json.dumps(said).encode()}
-        written_s = path.stat().st_mtime
         self.dataset.write_bytes(f"releases/{name}.parquet", to_parquet(table.replace_schema_metadata(metadata)))
-        os.utime(path, (written_s, written_s))
-
-    def _stamped(self, day: int, write: Callable[[], object]) -> None:
-        before = set(self._folder.rglob("*.parquet"))
-        write()
-        for path in set(self._folder.rglob("*.parquet")) - before:
-            os.utime(path, (day * DAY_US / 1e6, day * DAY_US / 1e6))
 
 
 @pytest.fixture
@@ -164,14 +157,16 @@ def test_a_clip_is_removed_by_the_condition_on_its_scores_of_that_time(diary: Di
     """c0 and c1 are too slow; c2 carries a measure that was taken later, which would let it pass."""
     where = "motion_px_s > 1.5 and coalesce(overlay_text_frac, 0) = 0"
     columns = dict.fromkeys(OverlayText.__dataclass_fields__)
-    measured = {"clip_id": "c2", "failure": None} | columns
-    diary.write(
-        2, MEASURES["overlay_text"], measured | {"measure": "m", "measured_us": 2 * DAY_US, "overlay_text_frac": 0.5}
-    )
+    measured = {
+        "clip_id": "c2",
+        "failure": None,
+        "transient": None,
+        "num_failures": None,
+        "shown_box": [0, 0, 160, 120],
+    } | columns
+    diary.write(2, MEASURES["overlay_text"], measured | {"measure": "m", "overlay_text_frac": 0.5})
     diary.release(2, "b", where)
-    diary.write(
-        3, MEASURES["overlay_text"], measured | {"measure": "n", "measured_us": 3 * DAY_US, "overlay_text_frac": 0.0}
-    )
+    diary.write(3, MEASURES["overlay_text"], measured | {"measure": "n", "overlay_text_frac": 0.0})
     outside = [f"does not satisfy --where {where}"]
     assert reasons(compare(diary.dataset, "a", "b"), REMOVED) == {"c0": outside, "c1": outside, "c2": outside}
     diary.release(3, "c", where)
@@ -213,19 +208,21 @@ def test_a_clip_is_removed_when_its_file_gets_other_bytes(diary: Diary, video_ro
     assert reasons(found, REMOVED) == {f"c{i}": ["its file holds other bytes now"] for i in range(5)}
 
 
-def test_a_copied_data_set_knows_decisions_but_not_the_age_of_rows(diary: Diary, tmp_path, video_row) -> None:
+def test_rows_without_a_time_leave_it_open_what_was_there(diary: Diary, clip_row) -> None:
+    """As data sets have them that were made before rows had times."""
     diary.decide(2, "c5", "kept")
-    diary.write(2, VIDEOS, video_row("v1"))
+    old = CLIPS.encode([clip_row("old", "v0", status="rejected", reasons=["still"])])
+    undated = pa.nulls(1, pa.int64())
+    old = old.set_column(old.schema.get_field_index("written_us"), "written_us", undated)
+    diary.dataset.write_bytes("clips/part-old.parquet", to_parquet(old))
     diary.release(2, "b")
     diary.decide(3, "c4", "rejected", "still")
     diary.release(3, "c", "motion_px_s is null or motion_px_s > 0")
     diary.change_facts("c", where="true")
-    copy = Dataset(str(tmp_path / "copy"))
-    shutil.copytree(diary.dataset.location, copy.location, copy_function=shutil.copyfile)
-    assert reasons(compare(copy, "a", "b"), ADDED) == {"c5": ["rejected: too_dark", "rejected: still"]}
-    removed = reasons(compare(copy, "b", "c"), REMOVED)
+    assert reasons(compare(diary.dataset, "a", "b"), ADDED) == {"c5": ["rejected: too_dark", "rejected: still"]}
+    removed = reasons(compare(diary.dataset, "b", "c"), REMOVED)
     assert removed["c4"] == ["rejected: still"]
-    assert removed["c0"][0].startswith("unknown: the data set was copied")
+    assert removed["c0"][0].startswith("unknown: rows of the data set do not say")
 
 
 def test_a_release_without_its_time_is_read_and_its_reasons_are_unknown(diary: Diary) -> None:
@@ -241,7 +238,14 @@ def test_a_changed_caption_and_box_are_listed_with_both_values(diary: Diary, cli
     diary.write(2, CAPTIONS, caption_row("c0", "cap1", short="another text"), caption_row("c1", "cap1"))
     letterbox = {"content_box": [0, 8, 160, 104], "short_side_px": None, "bars_frac": 0.1}
     letterbox |= {"border_kind": "black", "bars_change": False}
-    measured = {"clip_id": "c2", "measure": "m", "measured_us": 2 * DAY_US, "failure": None} | letterbox
+    measured = {
+        "clip_id": "c2",
+        "measure": "m",
+        "failure": None,
+        "transient": None,
+        "num_failures": None,
+        "shown_box": [0, 0, 160, 120],
+    } | letterbox
     diary.write(2, MEASURES["letterbox"], measured)
     captioner = "captioner = if(clip_id in ('c0', 'c1'), 'cap1', 'cap0')"
     diary.release(2, "b", captioner)

@@ -34,7 +34,15 @@ def dataset(tmp_path: Path, video_row: MakeRow, clip_row: MakeRow, caption_row: 
     dataset.write_part(CAPTIONS, [caption_row(name) for name in names])
     rows = [{"clip_id": n, "encoder": "e", "embedding": p} for n, p in zip(names, points, strict=True)]
     dataset.write_part(EMBEDDINGS, rows)
-    mark = {"measure": "m", "measured_us": 1, "failure": None, "encoder": "e"}
+    mark = {
+        "measure": "m",
+        "written_us": 1,
+        "failure": None,
+        "transient": None,
+        "num_failures": None,
+        "shown_box": [0, 0, 160, 120],
+        "encoder": "e",
+    }
     dataset.write_part(MEASURES["embedding"], [{"clip_id": name} | mark for name in names])
     return dataset
 

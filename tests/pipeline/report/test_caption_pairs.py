@@ -87,17 +87,17 @@ def dataset(video: Path, tmp_path_factory: pytest.TempPathFactory, video_row, cl
     dataset.write_part(VIDEOS, [video_row("v0", uri=str(video), duration_us=3_000_000)])
     spans = [{"start_us": 500_000 * i, "end_us": 500_000 * (i + 1), "num_frames": 5} for i in range(6)]
     dataset.write_part(CLIPS, [clip_row(f"c{i}", "v0", uri=str(video), **span) for i, span in enumerate(spans)])
-    said = {"captioned_us": 1, "captioner_name": "old/model", "short": "a circle", "detailed": "a circle"}
+    said = {"written_us": 1, "captioner_name": "old/model", "short": "a circle", "detailed": "a circle"}
     rows = [caption_row(f"c{i}", "old0", **said, text_video_similarity=i / 10) for i in range(6)]
-    said |= {"captioned_us": 2, "captioner_name": "new <b>", "short": HOSTILE, "detailed": "ignored", "merged": HOSTILE}
+    said |= {"written_us": 2, "captioner_name": "new <b>", "short": HOSTILE, "detailed": "ignored", "merged": HOSTILE}
     rows += [caption_row(f"c{i}", "new0", **said) for i in range(5)]
     rows[9] |= {"short": "a circle", "detailed": "a circle", "merged": None}
     rows[10] |= {"status": "failed", "reasons": ["frames: gone"], "short": None, "detailed": None, "merged": None}
-    rows.append(caption_row("c0", "third", captioner_name="third"))
+    rows.append(caption_row("c0", "third", captioner_name="third", written_us=0))
     dataset.write_part(CAPTIONS, rows)
     releases.freeze(dataset, "a", "captioner = 'old0'")
     releases.freeze(dataset, "b", "captioner = 'new0'")
-    decision = {"clip_id": "c2", "captioner": "new0", "rules_fingerprint": "g", "decided_us": 3}
+    decision = {"clip_id": "c2", "captioner": "new0", "rules_fingerprint": "g", "written_us": 3}
     dataset.write_part(CAPTION_DECISIONS, [decision | {"status": "rejected", "reasons": ["too <long>"]}])
     return dataset
 

@@ -24,7 +24,7 @@ from pipeline.report.histograms import histogram
 from pipeline.report.page import ReportConfig, report_page
 from pipeline.report.plots import histogram_svg, smoothed
 from pipeline.report.thresholds import explain, thresholds_of
-from pipeline.report.thumbnails import HEIGHT_PX, read_strip
+from pipeline.report.thumbnails import HEIGHT_PX, read_strips
 from pipeline.report.training import read_loss_curve, read_sample
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
@@ -68,6 +68,7 @@ def numbered_clip(index: int, uri: str, **facts) -> dict:
         "brightness": 0.03 if "too_dark" in facts["reasons"] else 0.5,
         "motion_px_s": 0.2 if "still" in facts["reasons"] else 40.0,
         "bars_frac": 0.0,
+        "transfer": None,
         "decode_errors": 0,
         "measured": "{}",
     }
@@ -93,7 +94,15 @@ def dataset(video: Path, tmp_path_factory: pytest.TempPathFactory, video_row: Ma
     dataset.write_part(
         CAPTIONS, [caption_row(clip["clip_id"], short=HOSTILE, text_video_similarity=0.25) for clip in kept[:2]]
     )
-    identity = {"video_id": None, "file_bytes": 0, "modified_us": 0, "source": "{}", "duplicate_of": None}
+    identity = {
+        "video_id": None,
+        "file_bytes": 0,
+        "modified_us": 0,
+        "source": "{}",
+        "duplicate_of": None,
+        "transient": False,
+        "num_failures": 1,
+    }
     failures = [identity | failed("empty_file", "0 bytes <i>") | {"uri": f"/broken/{i}.mp4"} for i in range(3)]
     dataset.write_part(VIDEOS, [video_row("0" * 16, uri=str(video), duration_us=4_000_000), *failures])
     record = {"run_id": "20260102T030405Z-curate-abc", "job": "curate", "state": "done", "versions": {"av": "18"}}
@@ -267,7 +276,7 @@ def test_a_data_set_of_failures_only_has_a_page(dataset: Dataset, tmp_path: Path
 
 
 def test_thumbnails_show_the_clip(video: Path) -> None:
-    strip = read_strip(numbered_clip(3, str(video), **KEPT))
+    (strip,) = read_strips([numbered_clip(3, str(video), **KEPT)]).values()
     assert strip.failure is None
     assert [(image.width_px, image.height_px) for image in strip.thumbnails] == [(150, HEIGHT_PX)] * 3
     scene = Scene(things=(Thing("circle", "red", direction="left"),), background="grey")
@@ -279,7 +288,7 @@ def test_thumbnails_show_the_clip(video: Path) -> None:
 
 
 def test_a_lost_video_is_said_in_words(dataset: Dataset) -> None:
-    strip = read_strip(numbered_clip(0, "/no/such/file.mp4", **KEPT))
+    (strip,) = read_strips([numbered_clip(0, "/no/such/file.mp4", **KEPT)]).values()
     assert not strip.thumbnails
     assert strip.failure
 

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from pipeline.report.labels import camera_chart, label_charts
 from pipeline.report.page import ReportConfig, report_page
 from pipeline.report.pictures import PictureCollector, read_strips
 from pipeline.report.timelines import GAP, timeline_rows, timelines
-from pipeline.rules.clips import verdicts_on_clips
+from pipeline.rules.clips import clips_to_judge, verdicts_on_clips
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
 from pipeline.synthetic.encode import Encoding, encode
@@ -116,7 +117,7 @@ def connection(dataset: Dataset) -> duckdb.DuckDBPyConnection:
 
 @pytest.fixture(scope="module")
 def judged(connection: duckdb.DuckDBPyConnection) -> Judged:
-    scored = connection.sql("select * from scored order by clip_id").to_arrow_table()
+    scored = clips_to_judge(connection, RECIPE)
     return Judged(RECIPE, verdicts_on_clips(scored, RULES, dict.fromkeys(MEASURES, "m"), lambda survivors: {}))
 
 
@@ -159,7 +160,7 @@ def test_a_sheet_says_what_its_rule_does(sheets: dict[str, RuleSheet]) -> None:
 
 def test_the_rule_over_duplicates_shows_who_was_in_the_way(connection: duckdb.DuckDBPyConnection) -> None:
     rules = RULES | {"one_of_each": Rule("duplicate_rank", "duplicate", max=0)}
-    scored = connection.sql("select * from scored order by clip_id").to_arrow_table()
+    scored = clips_to_judge(connection, replace(RECIPE, rules=rules))
     verdicts = verdicts_on_clips(scored, rules, dict.fromkeys(MEASURES, "m"), lambda _: {clip_id(5): 0, clip_id(9): 1})
     sheet = rule_sheets(connection, Judged(Recipe(rules=rules), verdicts), 3, PictureCollector())[-1]
     assert (shown(sheet.rejected), shown(sheet.kept), sheet.effect.alone) == ([9], [], 1)

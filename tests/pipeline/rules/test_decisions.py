@@ -63,7 +63,7 @@ def test_a_decision_names_the_rules_behind_it_and_no_others(dataset: Dataset) ->
     """Two of the stricter rules, two of the first again; other caption rules make no other decision on a clip."""
     for recipe in (STRICTER, RECIPE, replace(STRICTER, caption_rules={})):
         write_both(dataset, recipe)
-    rows = sorted(dataset.read(DECISIONS).to_pylist(), key=lambda row: row["decided_us"])
+    rows = sorted(dataset.read(DECISIONS).to_pylist(), key=lambda row: row["written_us"])
     prints = [row["rules_fingerprint"] for row in rows]
     assert len(rows) == 6
     assert prints == [prints[0]] * 2 + [prints[2]] * 2 + [prints[0]] * 2
@@ -74,7 +74,7 @@ def test_decisions_are_dated_in_microseconds(dataset: Dataset) -> None:
     before_us = time.time_ns() // 1000
     write_both(dataset, STRICTER)
     after_us = time.time_ns() // 1000
-    times_us = [row["decided_us"] for row in dataset.read(DECISIONS).to_pylist()]
+    times_us = [row["written_us"] for row in dataset.read(DECISIONS).to_pylist()]
     assert len(times_us) == 2
     assert all(before_us <= time_us <= after_us for time_us in times_us)
 

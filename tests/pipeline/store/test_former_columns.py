@@ -20,7 +20,7 @@ from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, VIDEOS
 from schemas.columns import Table
 
 MakeRow = Callable[..., dict[str, Any]]
-FINGERPRINTS = "select rules_fingerprint from {} order by decided_us"
+FINGERPRINTS = "select rules_fingerprint from {}_raw order by written_us"
 
 
 def write_old_part(folder: Path, columns: dict[str, Any]) -> None:
@@ -36,7 +36,7 @@ def dataset(tmp_path: Path, video_row: MakeRow, clip_row: MakeRow, caption_row: 
     dataset = Dataset(str(tmp_path / "ds"))
     dataset.write_part(VIDEOS, [video_row("v0")])
     dataset.write_part(CLIPS, [clip_row("c0", "v0")])
-    dataset.write_part(CAPTIONS, [caption_row("c0")])
+    dataset.write_part(CAPTIONS, [caption_row("c0", written_us=0)])
     rejected = {"gate": "before", "decided_us": 1, "status": "rejected", "reasons": ["still"]}
     write_old_part(tmp_path / "ds" / "decisions", {"clip_id": "c0", **rejected})
     write_old_part(tmp_path / "ds" / "caption_decisions", {"clip_id": "c0", "captioner": "cap0", **rejected})
@@ -45,7 +45,7 @@ def dataset(tmp_path: Path, video_row: MakeRow, clip_row: MakeRow, caption_row: 
 
 def accept_again(dataset: Dataset) -> None:
     """Newer decisions, in parts written now."""
-    accepted = {"clip_id": "c0", "rules_fingerprint": "now", "decided_us": 2, "reasons": []}
+    accepted = {"clip_id": "c0", "rules_fingerprint": "now", "written_us": 2, "reasons": []}
     dataset.write_part(DECISIONS, [accepted | {"status": "kept"}])
     dataset.write_part(CAPTION_DECISIONS, [accepted | {"status": "ok", "captioner": "cap0"}])
 
@@ -78,7 +78,9 @@ def test_queries_and_plain_duckdb_see_the_names_of_now(
     for connection in (connect(dataset), plain):
         for table in ("decisions", "caption_decisions"):
             assert connection.execute(FINGERPRINTS.format(table)).fetchall() == [(name,) for name in fingerprints]
-            assert "gate" not in [name for name, *_ in connection.execute(f"describe {table}").fetchall()]
+            assert not {"gate", "decided_us"} & {
+                name for name, *_ in connection.execute(f"describe {table}").fetchall()
+            }
         is_accepted = "now" in fingerprints
         assert connection.execute("select status from clips").fetchall() == [("kept" if is_accepted else "rejected",)]
         assert connection.execute("select status from captions").fetchall() == [("ok" if is_accepted else "rejected",)]
@@ -88,7 +90,7 @@ def test_a_data_set_as_it_was_has_the_names_of_now(dataset: Dataset) -> None:
     accept_again(dataset)
     release, _ = releases.freeze(dataset, "first", "true")
     later = {"clip_id": "c0", "rules_fingerprint": "later", "status": "rejected", "reasons": ["still"]}
-    dataset.write_part(DECISIONS, [later | {"decided_us": (release.frozen_us or 0) + 1}])
+    dataset.write_part(DECISIONS, [later | {"written_us": (release.frozen_us or 0) + 1}])
     past = when_frozen(dataset, release)
     assert past is not None
     assert past.connection.execute(FINGERPRINTS.format("decisions")).fetchall() == [("before",), ("now",)]

@@ -8,26 +8,27 @@ from typing import Any
 
 import pytest
 
-from pipeline.ingest.inputs import ListedInput, list_inputs
 from pipeline.store.dataset import Dataset
 from pipeline.store.pending import (
     groups_are_pending,
     pending_captions,
     pending_clip_measures,
-    pending_inputs,
     pending_latents,
     pending_stream_measures,
     pending_texts,
-    present_embeddings,
 )
+from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
 from schemas import CAPTIONS, CLIPS, EMBEDDINGS, LATENTS, MEASURES, TEXT, VIDEOS
-from schemas.identity import ID_HEX_CHARS, file_digest
 from schemas.recipe import Recipe
+from schemas.recipe.caption import CaptionConfig
 from schemas.recipe.duplicates import DuplicatesConfig
 from schemas.tables.latents import text_id
+from schemas.tables.measures import CLIP_MEASURES
 
+BOX = [0, 0, 160, 120]
 MakeRow = Callable[..., dict[str, Any]]
+NOW = Retrying("now", max_failures=3)
 
 
 @pytest.fixture
@@ -35,76 +36,14 @@ def dataset(tmp_path: Path) -> Dataset:
     return Dataset(str(tmp_path / "ds"))
 
 
-@pytest.fixture
-def files(tmp_path: Path) -> list[ListedInput]:
-    """Four inputs: two with the same bytes, one of the same size with others, one of its own size."""
-    for name, content in {"a": b"same", "b": b"same", "c": b"else", "d": b"longer"}.items():
-        (tmp_path / f"{name}.mp4").write_bytes(content)
-    return list(list_inputs([str(tmp_path)]).inputs)
-
-
-def row_of(video_row: MakeRow, listed: ListedInput, **changes: Any) -> dict[str, Any]:
-    video_id = file_digest(listed.uri)[:ID_HEX_CHARS]
-    facts = {"uri": listed.uri, "file_bytes": listed.file_bytes, "modified_us": listed.modified_us}
-    return video_row(video_id, **(facts | changes))
-
-
-def copies(inputs: tuple[ListedInput, ...]) -> dict[str, str | None]:
-    return {Path(x.uri).stem: Path(x.duplicate_of).stem if x.duplicate_of else None for x in inputs}
-
-
-def test_everything_is_pending_at_first_and_the_second_copy_is_marked(
-    dataset: Dataset, files: list[ListedInput]
-) -> None:
-    pending = pending_inputs(dataset, files)
-    assert copies(pending.inputs) == {"a": None, "b": "a", "c": None, "d": None}
-    assert not pending.orphans
-
-
-def test_nothing_is_pending_once_every_input_has_its_row(
-    dataset: Dataset, files: list[ListedInput], video_row: MakeRow
-) -> None:
-    dataset.write_part(VIDEOS, [row_of(video_row, listed) for listed in files])
-    assert not pending_inputs(dataset, files).inputs
-
-
-def test_a_file_that_changed_is_read_again(
-    dataset: Dataset, files: list[ListedInput], video_row: MakeRow, tmp_path: Path
-) -> None:
-    dataset.write_part(VIDEOS, [row_of(video_row, listed) for listed in files])
-    (tmp_path / "d.mp4").write_bytes(b"changed")
-    pending = pending_inputs(dataset, list_inputs([str(tmp_path / "*.mp4")]).inputs)
-    assert copies(pending.inputs) == {"d": None}
-
-
-def test_a_new_file_can_be_a_copy_of_one_done_before(
-    dataset: Dataset, files: list[ListedInput], video_row: MakeRow
-) -> None:
-    dataset.write_part(VIDEOS, [row_of(video_row, files[0])])
-    assert copies(pending_inputs(dataset, files).inputs) == {"b": "a", "c": None, "d": None}
-
-
-def test_a_duplicate_whose_row_came_first_does_not_complete_its_original(
-    dataset: Dataset, files: list[ListedInput], video_row: MakeRow, clip_row: MakeRow
-) -> None:
-    """Killed after the copy's row and the original's clips were written, before the original's row was."""
-    a, b, *_ = files
-    dataset.write_part(VIDEOS, [row_of(video_row, b, duplicate_of=a.uri)])
-    dataset.write_part(CLIPS, [clip_row("c0", file_digest(a.uri)[:ID_HEX_CHARS])])
-    pending = pending_inputs(dataset, files)
-    assert copies(pending.inputs) == {"a": None, "c": None, "d": None}
-    assert pending.orphans == {("c0",)}
-
-
 def test_clips_wait_for_the_captioner_that_is_asked_for(
-    dataset: Dataset, files: list[ListedInput], video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow
+    dataset: Dataset, video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow
 ) -> None:
-    dataset.write_part(VIDEOS, [row_of(video_row, listed) for listed in files])
-    video_id = file_digest(files[0].uri)[:ID_HEX_CHARS]
+    dataset.write_part(VIDEOS, [video_row("v0")])
     rows = [
-        clip_row("kept", video_id),
-        clip_row("done", video_id),
-        clip_row("out", video_id, status="rejected", reasons=["still"]),
+        clip_row("kept", "v0"),
+        clip_row("done", "v0"),
+        clip_row("out", "v0", status="rejected", reasons=["still"]),
         clip_row("orphan", "video without a row"),
     ]
     dataset.write_part(CLIPS, rows)
@@ -112,14 +51,14 @@ def test_clips_wait_for_the_captioner_that_is_asked_for(
     point = {"encoder": "e", "embedding": [1.0]}
     dataset.write_part(EMBEDDINGS, [{"clip_id": name, **point} for name in ("kept", "done")])
     dataset.write_part(MEASURES["embedding"], [measured("embedding", "kept", "m", encoder="e")])
-    (waiting,) = pending_captions(dataset, "cap0")
+    (waiting,) = pending_captions(dataset, CaptionConfig(), "cap0", NOW)
     assert (waiting["clip_id"], waiting["embedding"]) == ("kept", [1.0])
-    assert [clip["clip_id"] for clip in pending_captions(dataset, "cap1")] == ["done", "kept"]
+    assert [clip["clip_id"] for clip in pending_captions(dataset, CaptionConfig(), "cap1", NOW)] == ["done", "kept"]
 
 
 def measured(name: str, clip_id: str, fingerprint: str, **scores: Any) -> dict[str, Any]:
-    row = dict.fromkeys(MEASURES[name].schema.names) | {"clip_id": clip_id, "measure": fingerprint, "measured_us": 1}
-    return row | scores
+    row = dict.fromkeys(MEASURES[name].schema.names) | {"clip_id": clip_id, "measure": fingerprint, "written_us": 1}
+    return row | {"shown_box": BOX if name in CLIP_MEASURES else None} | scores
 
 
 def test_a_measure_with_another_fingerprint_is_taken_again_and_only_that_one(
@@ -128,9 +67,9 @@ def test_a_measure_with_another_fingerprint_is_taken_again_and_only_that_one(
     dataset.write_part(VIDEOS, [video_row("v0"), video_row("v1")])
     rows = [clip_row(f"c{i}", f"v{i // 2}", measured='{"motion": "m1", "tells": "t1"}') for i in range(4)]
     dataset.write_part(CLIPS, rows)
-    assert pending_stream_measures(dataset, {"motion": "m1", "tells": "t1"}) == []
+    assert pending_stream_measures(dataset, {"motion": "m1", "tells": "t1"}, NOW) == []
     dataset.write_part(MEASURES["motion"], [measured("motion", "c2", "m2")])
-    work = pending_stream_measures(dataset, {"motion": "m2", "tells": "t1"})
+    work = pending_stream_measures(dataset, {"motion": "m2", "tells": "t1"}, NOW)
     assert [(w.uri, [c["clip_id"] for c in w.clips], w.measures) for w in work] == [
         ("/videos/v0.mp4", ["c0", "c1"], {"motion": "m2"}),
         ("/videos/v1.mp4", ["c3"], {"motion": "m2"}),
@@ -141,12 +80,12 @@ def test_the_newest_scores_of_a_clip_count(dataset: Dataset, video_row: MakeRow,
     """Three times measured; the rows are in parts whose names do not tell which is newest."""
     dataset.write_part(VIDEOS, [video_row("v0")])
     dataset.write_part(CLIPS, [clip_row("c0", "v0", measured='{"motion": "m0"}', motion_px_s=0.0)])
-    for fingerprint, measured_us in (("m1", 1), ("m3", 3), ("m2", 2)):
-        row = measured("motion", "c0", fingerprint, motion_px_s=float(measured_us))
-        dataset.write_part(MEASURES["motion"], [row | {"measured_us": measured_us}])
+    for fingerprint, written_us in (("m1", 1), ("m3", 3), ("m2", 2)):
+        row = measured("motion", "c0", fingerprint, motion_px_s=float(written_us))
+        dataset.write_part(MEASURES["motion"], [row | {"written_us": written_us}])
     scores = connect(dataset).execute("select has_motion, motion_px_s from scored").fetchall()
     assert scores == [("m3", 3.0)]
-    assert pending_stream_measures(dataset, {"motion": "m3"}) == []
+    assert pending_stream_measures(dataset, {"motion": "m3"}, NOW) == []
 
 
 def test_clips_that_are_not_rejected_get_the_clip_measures_that_they_lack(
@@ -157,24 +96,24 @@ def test_clips_that_are_not_rejected_get_the_clip_measures_that_they_lack(
     dataset.write_part(CLIPS, rows)
     dataset.write_part(MEASURES["safety"], [measured("safety", "kept", "s1", nsfw=0.5)])
     needs = {
-        row["clip_id"]: row["needs"] for row in pending_clip_measures(dataset, {"overlay_text": "o1", "safety": "s1"})
+        row["clip_id"]: row["needs"]
+        for row in pending_clip_measures(dataset, {"overlay_text": "o1", "safety": "s1"}, NOW)
     }
     assert needs == {"kept": {"overlay_text": "o1"}, "waits": {"overlay_text": "o1", "safety": "s1"}}
-    assert pending_clip_measures(dataset, {}) == []
-
-
-def test_embeddings_that_are_there_are_known_by_clip_and_encoder(dataset: Dataset) -> None:
-    rows = [{"clip_id": name, "encoder": "e", "embedding": [1.0]} for name in ("c0", "c1")]
-    dataset.write_part(EMBEDDINGS, [*rows, rows[0] | {"encoder": "f"}])
-    assert present_embeddings(dataset, [{"clip_id": "c0"}, {"clip_id": "c2"}]) == {("c0", "e"), ("c0", "f")}
+    assert pending_clip_measures(dataset, {}, NOW) == []
 
 
 def test_latents_and_texts_are_missing_until_there_by_the_same_encoder(dataset: Dataset) -> None:
     latent = dict.fromkeys(LATENTS.schema.names) | {"clip_id": "c0", "transform": "t0", "status": "failed"}
     dataset.write_part(LATENTS.within("vae"), [latent | {"encoder": "vae"}])
     clips = [{"clip_id": "c0"}, {"clip_id": "c1"}]
-    assert pending_latents(dataset, clips, "t0", "vae") == clips[1:]
-    assert pending_latents(dataset, clips, "t1", "vae") == pending_latents(dataset, clips, "t0", "other") == clips
+
+    def waiting(transform: str, encoder: str) -> list[str]:
+        wanted = [clip | {"transform": transform} for clip in clips]
+        return [row["clip_id"] for row in pending_latents(dataset, wanted, encoder, NOW)]
+
+    assert waiting("t0", "vae") == ["c1"]
+    assert waiting("t1", "vae") == waiting("t0", "other") == ["c0", "c1"]
     text = {"text_id": text_id("a"), "encoder": "clip", "text": "a", "dtype": "float16", "shape": [1, 1], "data": b"ab"}
     dataset.write_part(TEXT.within("clip"), [text])
     assert pending_texts(dataset, ["b", "a", "b"], "clip") == ["b"]
@@ -192,3 +131,64 @@ def test_duplicates_are_grouped_again_under_another_recipe_or_after_a_killed_run
     assert not groups_are_pending(dataset, recipe)
     dataset.write_run("20260103T000000Z-rejudge-c", record | {"job": "rejudge", "state": "running"})
     assert groups_are_pending(dataset, recipe)
+
+
+FAILURES = {
+    "passes": {"transient": True, "num_failures": 2, "run_id": "before"},
+    "given up": {"transient": True, "num_failures": 3, "run_id": "before"},
+    "content": {"transient": False, "num_failures": 1, "run_id": "before"},
+    "just now": {"transient": True, "num_failures": 1, "run_id": "now"},
+}
+TRIED = [(NOW, {"passes": 2}), (Retrying("now", 3, all_failures=True), {"passes": 2, "given up": 3, "content": 1})]
+
+
+@pytest.mark.parametrize(("retrying", "expected"), TRIED)
+def test_what_failed_and_may_pass_is_pending_at_the_next_run(
+    dataset: Dataset,
+    video_row: MakeRow,
+    clip_row: MakeRow,
+    caption_row: MakeRow,
+    retrying: Retrying,
+    expected: dict[str, int],
+) -> None:
+    """For each product in the same way; with how often it has failed before."""
+    dataset.write_part(VIDEOS, [video_row("v0")])
+    dataset.write_part(CLIPS, [clip_row(name, "v0", measured='{"motion": "m0"}', motion_px_s=1.0) for name in FAILURES])
+    for name, facts in FAILURES.items():
+        for measure, fingerprint in (("motion", "m1"), ("safety", "s1")):
+            row = measured(measure, name, fingerprint, failure="gone", **facts)
+            dataset.write_part(MEASURES[measure], [row | {"written_us": 5}])
+        dataset.write_part(CAPTIONS, [caption_row(name, status="failed", reasons=["503"], **facts)])
+        latent = dict.fromkeys(LATENTS.schema.names) | {"clip_id": name, "transform": "t", "encoder": "vae"}
+        dataset.write_part(LATENTS.within("vae"), [latent | {"status": "failed"} | facts])
+    (videos,) = pending_stream_measures(dataset, {"motion": "m1"}, retrying)
+    assert {clip["clip_id"]: clip["failures"]["motion"] for clip in videos.clips} == expected
+    clips = pending_clip_measures(dataset, {"safety": "s1"}, retrying)
+    assert {clip["clip_id"]: clip["failures"]["safety"] for clip in clips} == expected
+    assert {
+        row["clip_id"]: row["failures"] for row in pending_captions(dataset, CaptionConfig(), "cap0", retrying)
+    } == expected
+    released = [{"clip_id": name, "transform": "t"} for name in FAILURES]
+    latents = pending_latents(dataset, released, "vae", retrying)
+    assert {row["clip_id"]: row["failures"] for row in latents} == expected
+
+
+def test_a_failure_does_not_replace_what_was_measured(dataset: Dataset, video_row: MakeRow, clip_row: MakeRow) -> None:
+    dataset.write_part(VIDEOS, [video_row("v0")])
+    rows = [clip_row(name, "v0", measured='{"motion": "m0"}', motion_px_s=1.0) for name in ("scanned", "measured")]
+    dataset.write_part(CLIPS, rows)
+    dataset.write_part(MEASURES["motion"], [measured("motion", "measured", "m1", motion_px_s=2.0)])
+    for name in ("scanned", "measured"):
+        failed = measured("motion", name, "m2", failure="gone", transient=True, num_failures=1)
+        dataset.write_part(MEASURES["motion"], [failed | {"written_us": 9}])
+    found = connect(dataset).execute("select clip_id, has_motion, motion_px_s from scored order by clip_id").fetchall()
+    assert found == [("measured", "m1", 2.0), ("scanned", "m0", 1.0)]
+
+
+def test_a_caption_that_was_not_merged_because_of_a_server_is_made_again(
+    dataset: Dataset, video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow
+) -> None:
+    dataset.write_part(VIDEOS, [video_row("v0")])
+    dataset.write_part(CLIPS, [clip_row("c0", "v0")])
+    dataset.write_part(CAPTIONS, [caption_row("c0", transient=True, num_failures=1, run_id="before")])
+    assert [row["clip_id"] for row in pending_captions(dataset, CaptionConfig(), "cap0", NOW)] == ["c0"]

@@ -1,0 +1,145 @@
+"""Which inputs are to be read, and which only have new rows: an input is what its bytes are, whatever its time says.
+
+new, or failed and may pass       read
+another time, size or ETag        hashed; bytes that are known are one new row of `videos` and nothing else
+as large as others                hashed; the same bytes as another's are one row, which says so
+as before, but the list says more one new row of `videos`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import duckdb
+import pyarrow as pa
+
+from pipeline.ingest.inputs import ListedInput
+from pipeline.store.dataset import Dataset
+from pipeline.store.retrying import Retrying
+from pipeline.store.views import STAMPS, connect
+from schemas.tables.videos import FAILED, PROBED
+
+STATES = """
+create temp table states as
+with known as (
+    select uri, file_bytes, modified_us, source, split from videos
+    where status = '{PROBED}' and duplicate_of is null and split is distinct from '{split}'
+), wanted as (
+    select place, identified, uri, file_bytes, modified_us, source from inputs
+    union all select {num_inputs}, null, uri, file_bytes, modified_us, source from known
+    where uri not in (select uri from inputs)
+)
+select w.*, coalesce(f.num_failures, 0)::int as num_failures,
+       v.file_bytes <> w.file_bytes or v.modified_us <> w.modified_us as has_changed,
+       (v.uri is null or v.status = '{FAILED}' or has_changed or w.uri in (select uri from known))
+           and not (f.uri is not null and not {may_retry}) as undone,
+       v.video_id is not null and has_changed and w.file_bytes in (0, v.file_bytes) as may_be_as_before,
+       v.uri is not null and w.source not in ('{{}}', v.source) as says_more
+from wanted w
+left join videos v on v.uri = w.uri
+left join (
+    select * from videos_raw where status = '{FAILED}'
+    qualify row_number() over (partition by uri order by written_us desc nulls last) = 1
+) f on f.uri = w.uri and f.file_bytes = w.file_bytes and f.modified_us = w.modified_us
+    and (v.status = '{FAILED}' or f.written_us > v.written_us)
+"""
+UNIDENTIFIED = """
+undone and (may_be_as_before or file_bytes > 0 and file_bytes in (
+    select file_bytes from (
+        select uri, file_bytes from states where undone union select uri, file_bytes from videos
+    ) group by file_bytes having count(distinct uri) > 1
+))
+"""
+KNOWN = (
+    "duplicate_of is null and video_id is not null and (status = '{FAILED}' or split is not distinct from '{split}')"
+)
+RELOCATED = """
+select o.* exclude ({stamps}) replace (
+    s.uri as uri, s.file_bytes as file_bytes, s.modified_us as modified_us,
+    if(s.source = '{{}}', coalesce(v.source, s.source), s.source) as source,
+    coalesce(
+        (select min(h.uri) from videos h where h.video_id = s.identified and h.duplicate_of is null and h.uri <> s.uri),
+        nullif(first(s.uri) over (partition by s.identified order by s.place), s.uri)
+    ) as duplicate_of
+)
+from states s
+join (
+    select * from videos_raw where {known}
+    qualify row_number() over (partition by video_id order by written_us desc nulls last) = 1
+) o on o.video_id = s.identified
+left join videos v on v.uri = s.uri
+where s.undone
+"""
+TO_SCAN = """
+undone and (identified is null or identified not in (select video_id from videos_raw where {known}))
+qualify identified is null or row_number() over (partition by identified order by place) = 1
+"""
+
+
+@dataclass(frozen=True)
+class PendingInputs:
+    """What is to be done about inputs."""
+
+    to_scan: tuple[ListedInput, ...]
+    """Those to read. Of several with the same bytes only the first: the others are relocated once it has its row."""
+    relocated: pa.Table
+    """Rows of `videos` of inputs whose bytes are known, in the columns of the table but its stamps."""
+    retold: pa.Table
+    """The same of inputs that are as before, but of which the list says more."""
+
+
+@dataclass(frozen=True)
+class InputStates:
+    """What the tables know of inputs. To them come the videos that are divided otherwise than is wanted now."""
+
+    dataset: Dataset
+    inputs: Sequence[ListedInput]
+    split: str
+    """The fingerprint of how videos are to be divided."""
+    retrying: Retrying
+
+    def to_identify(self) -> list[ListedInput]:
+        """Inputs that are to be hashed before it is known what is to be done about them."""
+        return _inputs(self._connect({}), UNIDENTIFIED)
+
+    def pending(self, video_ids: Mapping[str, str]) -> PendingInputs:
+        """What is to be done about the inputs.
+
+        Args:
+            video_ids: by uri, of those of `to_identify` that could be read.
+        """
+        connection = self._connect(video_ids)
+        known = KNOWN.format(FAILED=FAILED, split=self.split)
+        stamps = ", ".join(STAMPS)
+        retold = (
+            f"select v.* exclude ({stamps}) replace (s.source as source) "
+            "from states s join videos v using (uri) where not s.undone and s.says_more"
+        )
+        relocated = connection.sql(RELOCATED.format(stamps=stamps, known=known)).to_arrow_table()
+        to_scan = _inputs(connection, TO_SCAN.format(known=known))
+        return PendingInputs(tuple(to_scan), relocated, connection.sql(retold).to_arrow_table())
+
+    def _connect(self, video_ids: Mapping[str, str]) -> duckdb.DuckDBPyConnection:
+        connection, inputs = connect(self.dataset), self.inputs
+        columns = {
+            name: pa.array([getattr(listed, name) for listed in inputs], kind)
+            for name, kind in (
+                ("uri", pa.string()),
+                ("file_bytes", pa.int64()),
+                ("modified_us", pa.int64()),
+                ("source", pa.string()),
+            )
+        }
+        identified = pa.array([video_ids.get(listed.uri) for listed in inputs], pa.string())
+        places = pa.array(range(len(inputs)), pa.int64())
+        connection.register("inputs", pa.table({"place": places, "identified": identified, **columns}))
+        facts = {"PROBED": PROBED, "FAILED": FAILED, "split": self.split, "num_inputs": len(inputs)}
+        connection.execute(STATES.format(may_retry=self.retrying.condition("f"), **facts))
+        return connection
+
+
+def _inputs(connection: duckdb.DuckDBPyConnection, condition: str) -> list[ListedInput]:
+    names = ", ".join(field.name for field in fields(ListedInput))
+    rows = connection.sql(f"select {names} from (from states where {condition}) order by place, uri").to_arrow_table()
+    return [ListedInput(**row) for row in rows.to_pylist()]
