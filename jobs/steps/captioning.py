@@ -7,6 +7,7 @@ import sys
 
 from model.builtin import BUILTIN
 from pipeline.caption.backends.catalogue import BACKENDS
+from pipeline.caption.backends.smollm2 import SMOLLM2
 from pipeline.caption.fingerprint import fingerprint
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
@@ -42,6 +43,8 @@ def require_captioner(recipe: Recipe) -> None:
     named = [("embedding.model", recipe.embedding.model)]
     if not backend.is_server:
         named.append(("caption.checkpoint", caption.checkpoint))
+        if caption.rewrite_checkpoint not in ("", SMOLLM2):
+            named.append(("caption.rewrite_checkpoint", caption.rewrite_checkpoint))
     elif not caption.url:
         raise UsageError(f"recipe {recipe.name}: caption.url is empty, and backend {caption.backend!r} asks a server")
     for key, name in named:

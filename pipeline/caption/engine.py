@@ -42,10 +42,12 @@ class Request:
     fps: float = 1.0
     schema: Mapping[str, Any] | None = None
 
-    def fault(self, grid_px: int) -> str | None:
+    def fault(self, grid_px: int | None) -> str | None:
         """Why no network with that grid can be asked this, in one line, or None."""
         if self.frames is None:
             return None
+        if grid_px is None:
+            return "frames for a network of text alone"
         if fault := frames_fault(self.frames):
             return fault
         height, width = self.frames.shape[1:3]
@@ -81,8 +83,8 @@ class EngineLost(RuntimeError):
 class Engine(Protocol):
     """One loaded network, or a server that holds one."""
 
-    grid_px: int
-    """Sides of frames are multiples of this."""
+    grid_px: int | None
+    """Sides of frames are multiples of this; None of a network of text alone."""
     told_fps: float | None
     """Frame rate to state for every clip, for a network fitted at one rate; None for the clip's own."""
 
@@ -108,7 +110,7 @@ def answer_each(
     answer_all: AnswerAll,
     requests: Sequence[Request],
     sampling: Sampling,
-    grid_px: int,
+    grid_px: int | None,
 ) -> list[Answer | Fault]:
     """Ask all requests at once. If that raises ValueError, ask each half, and so on, until only faulty ones are left.
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 from pipeline import decode
 from pipeline.caption.backends.catalogue import BACKENDS
-from pipeline.caption.backends.checkpoints import checkpoint_of
+from pipeline.caption.backends.checkpoints import checkpoint_digest
 from pipeline.caption.backends.engine_captioner import PROMPT_NAMES, REWRITE_NAMES
 from pipeline.caption.prompts.templates import load_prompt
-from schemas.identity import digest, folder_digest
+from schemas.identity import digest
 from schemas.recipe.caption import CaptionConfig
 
 VERSION = 3
@@ -54,12 +53,13 @@ def fingerprint(config: CaptionConfig) -> str:
         ValueError: a prompt template cannot be read.
     """
     backend = BACKENDS[config.backend]
-    folder = Path(checkpoint_of(config, backend.builtin))
-    weights = folder_digest(folder) if folder.is_dir() else config.checkpoint
+    weights = checkpoint_digest(config.checkpoint, backend.builtin)
     templates = [asdict(load_prompt(config.prompt, PROMPT_NAMES))] if backend.takes_prompt else []
     if config.rewrite and backend.takes_prompt:
         templates.append(asdict(load_prompt(config.rewrite, REWRITE_NAMES)))
-    counted_otherwise = {"checkpoint", "prompt", "rewrite", "engine_options"}
+        if config.rewrite_checkpoint:
+            templates.append({"by": checkpoint_digest(config.rewrite_checkpoint)})
+    counted_otherwise = {"checkpoint", "prompt", "rewrite", "rewrite_checkpoint", "engine_options"}
     names = [name for name in CaptionConfig.__dataclass_fields__ if name not in SPEED_SETTINGS | counted_otherwise]
     settings = [getattr(config, name) for name in names]
     options = {key: value for key, value in config.engine_options.items() if key not in SPEED_OPTIONS}

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from model.builtin import clip_folder
 from pipeline import decode
-from pipeline.measure.clip.overlay_text import measure as overlay_text
 from pipeline.measure.clip.open_nsfw import open_nsfw_digest
+from pipeline.measure.clip.overlay_text import measure as overlay_text
 from pipeline.measure.kinds import ClipKind, ClipMeasure, StreamKind
 from pipeline.measure.stream.letterbox import LetterboxMeasure
 from pipeline.measure.stream.motion import MotionMeasure

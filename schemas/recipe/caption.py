@@ -37,6 +37,8 @@ class CaptionConfig(EngineSettings):
     """Draw a second caption of each clip and measure how far the two agree; costs twice the tokens."""
     rewrite: str = ""
     """Template by which the caption is merged with the source's own text, as `rewrite`; empty for no merging."""
+    rewrite_checkpoint: str = ""
+    """Another model for merging, such as `smollm2-135m`, on the same backend; empty for the one that captions."""
     batch_clips: PositiveInt = 32
     """Clips that a captioner actor is given at once."""
     stall_s: PositiveFloat = 1800.0

@@ -18,7 +18,8 @@ class EngineSettings:
     backend: Literal["transformers", "vllm", "openai"] = "transformers"
     """`openai` asks a server that speaks OpenAI's protocol, such as `vllm serve`."""
     checkpoint: str = "builtin"
-    """`builtin`, a folder, or a model hub's name; for `openai` the name that the server knows the model by."""
+    """`builtin`, a folder, or a model hub's name; `smollm2-135m` for texts alone, with the extra `smollm2`; for
+    `openai` the name that the server knows the model by."""
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     """Number format of the weights; `bfloat16` is usual on GPUs."""
     engine_options: dict[str, Any] = field(default_factory=dict)

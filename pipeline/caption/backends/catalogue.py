@@ -7,7 +7,7 @@ also in `schemas/recipe/engine.py`). Loaders import what they need, such as torc
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model.builtin import BUILTIN, COCA_FOLDER
@@ -104,7 +104,10 @@ def load_captioner(config: CaptionConfig) -> Captioner:
         return backend.captioner(config)
     template = load_prompt(config.prompt, PROMPT_NAMES)
     rewrite = load_prompt(config.rewrite, REWRITE_NAMES) if config.rewrite else None
-    return EngineCaptioner(config, load_engine(config), template, rewrite)
+    engine, rewriter = load_engine(config), None
+    if rewrite is not None and config.rewrite_checkpoint:
+        rewriter = load_engine(replace(config, checkpoint=config.rewrite_checkpoint))
+    return EngineCaptioner(config, engine, template, rewrite, rewriter)
 
 
 def _require_builtin(settings: EngineSettings) -> None:

@@ -1,4 +1,4 @@
-"""Where a checkpoint is, and what its files say: the grid that frames must lie on, and the chat template."""
+"""Where a checkpoint is, and what its files say: whether it sees frames, on which grid, and the chat template."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.builtin import BUILTIN, WEIGHTS
+from pipeline.caption.backends.smollm2 import SMOLLM2, smollm2_digest, smollm2_folder
 from pipeline.caption.engine import Request
 from pipeline.caption.prompts.templates import PromptTemplate, chat
+from schemas.identity import folder_digest
 from schemas.recipe.engine import EngineSettings
 
 if TYPE_CHECKING:
@@ -17,20 +19,33 @@ BUILTIN_FOLDER = WEIGHTS / "captioner"
 
 
 def checkpoint_of(settings: EngineSettings, builtin: Path = BUILTIN_FOLDER) -> str:
-    """The folder or hub name that a checkpoint is loaded from; `builtin` is the folder that "builtin" means."""
+    """The folder or hub name that a checkpoint is loaded from; `builtin` is the folder that "builtin" means.
+
+    Raises:
+        ValueError: the checkpoint comes with an extra that is not installed.
+    """
+    if settings.checkpoint == SMOLLM2:
+        return str(smollm2_folder())
     return str(builtin) if settings.checkpoint == BUILTIN else settings.checkpoint
 
 
-def grid_px(config: PretrainedConfig) -> int:
+def checkpoint_digest(name: str, builtin: Path = BUILTIN_FOLDER) -> str:
+    """A digest of a checkpoint's files, or the name that a hub knows."""
+    if name == SMOLLM2:
+        return smollm2_digest()
+    folder = builtin if name == BUILTIN else Path(name)
+    return folder_digest(folder) if folder.is_dir() else name
+
+
+def grid_px(config: PretrainedConfig) -> int | None:
     """Sides of frames are multiples of this: patch size times merge size in the Qwen-VL family, else the patch size.
 
-    Raises:
-        ValueError: the checkpoint has no vision tower with a patch size.
+    None of a network of text alone, which has no vision tower with a patch size.
     """
     vision = getattr(config, "vision_config", None)
     patch = getattr(vision, "patch_size", None)
     if not isinstance(patch, int):
-        raise ValueError(f"checkpoint of type {config.model_type!r} sees nothing: its config has no vision patch size")
+        return None
     return patch * int(getattr(vision, "spatial_merge_size", 1))
 
 
@@ -51,10 +66,19 @@ def prompt_text(processor: Any, request: Request) -> str:
     Raises:
         ValueError: the request's text holds a control token, which would be read as one (titles come from anywhere).
     """
-    for token in processor.tokenizer.added_tokens_encoder:
+    tokenizer = tokenizer_of(processor)
+    for token in tokenizer.added_tokens_encoder:
         if token in request.system or token in request.user:
             raise ValueError(f"the text holds the control token {token!r}")
-    return str(processor.apply_chat_template(messages(request), add_generation_prompt=True, tokenize=False))
+    turns = messages(request)
+    if processor is tokenizer:  # templates of networks of text alone know no lists of parts
+        turns = [turn | {"content": request.user if turn["role"] == "user" else request.system} for turn in turns]
+    return str(processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+
+
+def tokenizer_of(processor: Any) -> Any:
+    """A processor's tokenizer; of a network of text alone the processor is one."""
+    return getattr(processor, "tokenizer", processor)
 
 
 def video_metadata(request: Request) -> dict[str, Any]:

@@ -25,6 +25,12 @@ class EngineCaptioner(Captioner):
     engine: Engine
     template: PromptTemplate
     rewrite_template: PromptTemplate | None = None
+    rewriter: Engine | None = None
+    """Who merges captions with titles, if it is not the engine that captions."""
+
+    def __post_init__(self) -> None:
+        if self.engine.grid_px is None:
+            raise ValueError(f"checkpoint {self.config.checkpoint!r} is of text alone: it cannot see the clips")
 
     @property
     def prompt(self) -> str:
@@ -47,10 +53,11 @@ class EngineCaptioner(Captioner):
             Request(self.rewrite_template.fill(caption=caption, title=title), self.rewrite_template.system)
             for caption, title in zip(captions, titles, strict=True)
         ]
-        return self.engine.answer(requests, self.greedy)
+        return (self.rewriter or self.engine).answer(requests, self.greedy)
 
     def _request(self, clip: ClipFrames, hint: str) -> Request:
         config = self.config
+        assert self.engine.grid_px is not None
         frames = fit_frames(clip.frames, config.num_frames, config.max_pixels_px, self.engine.grid_px)
         fps = self.engine.told_fps or clip.fps(config.num_frames)
         user = self.template.fill(language=LANGUAGES.get(config.language, config.language), hints=hint)

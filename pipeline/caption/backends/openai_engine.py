@@ -20,8 +20,9 @@ import cv2
 import numpy as np
 from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI
 
+from model.builtin import BUILTIN
 from pipeline.caption.backends.background import BackgroundLoop
-from pipeline.caption.backends.checkpoints import checkpoint_of, grid_px, told_fps
+from pipeline.caption.backends.checkpoints import BUILTIN_FOLDER, grid_px, told_fps
 from pipeline.caption.backends.guidance import grammar
 from pipeline.caption.engine import Answer, Fault, Request, Sampling, draw_seed, one_line
 from schemas.recipe.engine import EngineSettings
@@ -66,8 +67,9 @@ class OpenAIEngine:
         self._turn = asyncio.Semaphore(settings.concurrency)
         self._loop = BackgroundLoop()
         self.options = _server_options(settings.engine_options)
-        self.grid_px, self.told_fps = self.options.grid_px, self.options.told_fps
-        folder = Path(checkpoint_of(settings))
+        self.grid_px: int | None = self.options.grid_px
+        self.told_fps = self.options.told_fps
+        folder = BUILTIN_FOLDER if settings.checkpoint == BUILTIN else Path(settings.checkpoint)
         if (folder / "config.json").is_file():
             self.grid_px, self.told_fps = _facts_of(folder)
 
@@ -188,7 +190,7 @@ def _server_options(options: Mapping[str, Any]) -> ServerOptions:
     return found
 
 
-def _facts_of(folder: Path) -> tuple[int, float | None]:
+def _facts_of(folder: Path) -> tuple[int | None, float | None]:
     from transformers import AutoConfig
 
     checkpoint = AutoConfig.from_pretrained(folder)

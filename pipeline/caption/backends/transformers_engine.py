@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
     AutoModelForImageTextToText,
     AutoProcessor,
     GenerationConfig,
@@ -21,28 +23,38 @@ from transformers import (
     LogitsProcessorList,
 )
 
-from pipeline.caption.backends.checkpoints import checkpoint_of, grid_px, prompt_text, told_fps, video_metadata
+from pipeline.caption.backends.checkpoints import (
+    checkpoint_of,
+    grid_px,
+    prompt_text,
+    tokenizer_of,
+    told_fps,
+    video_metadata,
+)
 from pipeline.caption.backends.guidance import grammar
 from pipeline.caption.engine import Answer, Fault, Request, Sampling, answer_each, draw_seed
 from schemas.recipe.engine import EngineSettings
 
 
 class TransformersEngine:
-    """Any image-text-to-text checkpoint of transformers, on the GPU if there is one."""
+    """Any image-text-to-text or text checkpoint of transformers, on the GPU if there is one."""
 
     def __init__(self, settings: EngineSettings) -> None:
         self.settings = settings
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         name, dtype = checkpoint_of(settings), getattr(torch, settings.dtype)
         self.processor: Any = AutoProcessor.from_pretrained(name)
-        self.processor.tokenizer.padding_side = "left"
-        self.net: Any = AutoModelForImageTextToText.from_pretrained(name, dtype=dtype, **settings.engine_options)
+        self.tokenizer = tokenizer_of(self.processor)
+        self.tokenizer.padding_side = "left"
+        sees = grid_px(AutoConfig.from_pretrained(name)) is not None
+        kind: Any = AutoModelForImageTextToText if sees else AutoModelForCausalLM
+        self.net: Any = kind.from_pretrained(name, dtype=dtype, **settings.engine_options)
         self.net.to(self.device).eval()
         self.grid_px, self.told_fps = grid_px(self.net.config), told_fps(self.net.config)
         self.text_config = self.net.config.get_text_config()
         # A checkpoint's own sampling settings (Qwen's repetition penalty) would make its answers differ from vLLM's.
         wanted = self.net.generation_config
-        ends, pad = wanted.eos_token_id, self.processor.tokenizer.pad_token_id
+        ends, pad = wanted.eos_token_id, self.tokenizer.pad_token_id
         self.ends = set(ends if isinstance(ends, list) else [ends])
         self.net.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=pad)
 
@@ -95,7 +107,7 @@ class TransformersEngine:
     def _answer(self, ids: list[int]) -> Answer:
         length = next((i for i, token in enumerate(ids) if token in self.ends), None)
         words = ids[:length]
-        text = self.processor.tokenizer.decode(words, skip_special_tokens=True).strip()
+        text = self.tokenizer.decode(words, skip_special_tokens=True).strip()
         return Answer(text, num_tokens=len(words), cut=length is None)
 
     def _guide(self, ebnf: str, num_rows: int) -> LogitsProcessor:
@@ -107,9 +119,7 @@ class TransformersEngine:
     def _compiler(self) -> Any:
         import xgrammar
 
-        vocabulary = xgrammar.TokenizerInfo.from_huggingface(
-            self.processor.tokenizer, vocab_size=self.text_config.vocab_size
-        )
+        vocabulary = xgrammar.TokenizerInfo.from_huggingface(self.tokenizer, vocab_size=self.text_config.vocab_size)
         return xgrammar.GrammarCompiler(vocabulary, max_threads=1)
 
 

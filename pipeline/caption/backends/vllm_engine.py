@@ -58,10 +58,11 @@ class VllmEngine:
         from vllm.v1.engine.async_llm import AsyncLLM
 
         options = engine_options(settings, current_platform.device_type)
-        arguments = AsyncEngineArgs(model=checkpoint_of(settings), dtype=settings.dtype, **options)
+        checkpoint_name = checkpoint_of(settings)
+        arguments = AsyncEngineArgs(model=checkpoint_name, dtype=settings.dtype, **options)
         self.llm: Any = AsyncLLM.from_engine_args(arguments)
         atexit.register(_end, self.llm)
-        self.processor = AutoProcessor.from_pretrained(checkpoint_of(settings))
+        self.processor = AutoProcessor.from_pretrained(checkpoint_name)
         checkpoint = self.llm.model_config.hf_config
         self.grid_px, self.told_fps = grid_px(checkpoint), told_fps(checkpoint)
         self._numbers = count()
