@@ -53,7 +53,7 @@ PROMPTS = (
 CAPTIONS = (
     "A brown horse stands in a green meadow. It lowers its head and eats grass. The camera is still. Soft daylight.",
     "A woman in a red coat walks along a street. Shops are behind her. The camera follows her. Grey, even light.",
-    "A glass of water stands on a wooden table. A hand lifts it. Close view, the camera is still. Warm light of a lamp.",
+    "A glass of water stands on a wooden table. A hand lifts it. The camera is still. Warm light of a lamp.",
     "Two sailing boats cross a bay. Hills are on the horizon. The camera pans left slowly. Bright sun, blue water.",
 )
 """Written for this, in the style of a release's captions."""

@@ -11,6 +11,7 @@ import os
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from schemas.identity import digest, file_digest
 
@@ -72,4 +73,5 @@ def _convert(gguf_file: Path, folder: Path) -> None:
     network.load_state_dict(read.state_dict())
     network.generation_config = read.generation_config
     network.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(**source).save_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(**source)
+    tokenizer.save_pretrained(folder)
