@@ -278,7 +278,7 @@ def test_a_data_set_of_failures_only_has_a_page(dataset: Dataset, tmp_path: Path
 def test_thumbnails_show_the_clip(video: Path) -> None:
     (strip,) = read_strips([numbered_clip(3, str(video), **KEPT)]).values()
     assert strip.failure is None
-    assert [(image.width_px, image.height_px) for image in strip.thumbnails] == [(150, HEIGHT_PX)] * 3
+    assert [(image.width_px, image.height_px) for image in strip.thumbnails] == [(149, HEIGHT_PX)] * 3
     scene = Scene(things=(Thing("circle", "red", direction="left"),), background="grey")
     truth = render(scene, WIDTH, HEIGHT, NUM_FRAMES)[10]
     data = base64.b64decode(strip.thumbnails[1].data_uri.removeprefix("data:image/jpeg;base64,"))
