@@ -17,10 +17,11 @@ from pipeline.store.pending import pending_captions, pending_clip_measures, pend
 from pipeline.store.pending_inputs import InputStates
 from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
-from schemas import CAPTIONS, CLIPS, LATENTS, MEASURES, VIDEOS
+from schemas import CAPTIONS, LATENTS, MEASURES, VIDEOS
 from schemas.recipe import Recipe, change_recipe
 from schemas.tables.measures import columns_of
 from tests import staleness
+from tests.conftest import write_clips
 from tests.staleness import Ground
 
 MakeRow = Callable[..., dict[str, Any]]
@@ -53,7 +54,7 @@ class Fresh:
         self.captioner = fingerprint(recipe.caption)
         measured = str(self.stream).replace("'", '"')
         self.dataset.write_part(VIDEOS, [make["video"]("v0", split=split)])
-        self.dataset.write_part(CLIPS, [make["clip"]("c0", "v0", split=split, measured=measured)])
+        write_clips(self.dataset, [make["clip"]("c0", "v0", split=split, measured=measured)])
         for name in self.shown:
             self.measure(name, BOX, **({"encoder": "e"} if name == "embedding" else {}))
         given = pending_captions(self.dataset, recipe.caption, self.captioner, NOW)[0]["given"]
@@ -150,7 +151,7 @@ def test_a_video_divided_otherwise_is_read_again_and_its_old_clips_do_not_stand(
     assert "clips" in fresh.stale()
     split = split_fingerprint(fresh.recipe.split)
     later = Dataset(fresh.dataset.location, "later")
-    later.write_part(CLIPS, [clip_row("c1", "v0", split=split, measured=str(fresh.stream).replace("'", '"'))])
+    write_clips(later, [clip_row("c1", "v0", split=split, measured=str(fresh.stream).replace("'", '"'))])
     later.write_part(VIDEOS, [video_row("v0", split=split)])
     assert "clips" not in fresh.stale()
     assert connect(later).execute("select clip_id from clips").fetchall() == [("c1",)]

@@ -37,7 +37,7 @@ from pipeline.store.pending import (
 )
 from pipeline.store.pending_inputs import InputStates
 from pipeline.store.retrying import Retrying
-from pipeline.store.views import funnel, write_portable_views
+from pipeline.store.views import connect, funnel, write_portable_views
 from schemas import VIDEOS
 from schemas.recipe import Recipe
 
@@ -142,7 +142,7 @@ class Curation:
             if self._must_group:
                 group_duplicates(self.dataset, self.recipe.duplicates)
                 self._must_group = False
-            if write_decisions(self.dataset, judge_clips(self.dataset, self.recipe), self.recipe):
+            if write_decisions(self.dataset, judge_clips(connect(self.dataset), self.recipe), self.recipe):
                 self._run.begin()
             if not self.measure_clips():
                 return
@@ -172,7 +172,7 @@ class Curation:
 
     def judge_captions(self) -> int:
         """Returns how many captions were judged otherwise than before."""
-        num_changed = write_decisions(self.dataset, judge_captions(self.dataset, self.recipe), self.recipe)
+        num_changed = write_decisions(self.dataset, judge_captions(connect(self.dataset), self.recipe), self.recipe)
         if num_changed:
             self._run.begin()
         return num_changed

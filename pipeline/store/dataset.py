@@ -7,6 +7,7 @@ writes one file. Rows are stamped: of several rows of a key the newest counts.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset
@@ -30,6 +32,8 @@ from schemas.identity import digest
 
 TEMPORARY = ".tmp-"
 LOCK = ".lock"
+ROWS_AT_A_TIME, PART_BATCHES = 20_000, 50
+"""Rows that are in memory at a time, and how many times that a part file holds."""
 
 
 class DatasetError(UsageError):
@@ -162,6 +166,27 @@ class Dataset:
                 rows = rows.append_column(name, values)
             encoded = rows.select(table.schema.names).cast(table.schema)
             self.write_bytes(f"{table.folder}/part-{uuid.uuid4().hex[:16]}.parquet", to_parquet(encoded))
+
+    def append(self, table: Table, rows: duckdb.DuckDBPyRelation) -> int:
+        """Append the result of a query to a table, as it comes; returns how many rows that is.
+
+        Args:
+            rows: in the columns of the table.
+        """
+        batches = iter(rows.to_arrow_reader(ROWS_AT_A_TIME))
+        num_rows = 0
+
+        def counted(part: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            nonlocal num_rows
+            for batch in part:
+                num_rows += batch.num_rows
+                yield batch
+
+        for first in batches:
+            part = itertools.chain([first], itertools.islice(batches, PART_BATCHES - 1))
+            name = f"{table.folder}/part-{uuid.uuid4().hex[:16]}.parquet"
+            self.write_batches(name, table.schema, counted(part))
+        return num_rows
 
     def scanner(self, table: Table, files: Sequence[str] | None = None) -> pyarrow.dataset.Dataset:
         """A table as an Arrow data set over all its parts, or some files; nothing is read yet.

@@ -28,8 +28,9 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.pending import pending_captions
 from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
-from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, VIDEOS
+from schemas import CAPTION_DECISIONS, CAPTIONS, VIDEOS
 from schemas.recipe import Recipe, change_recipe, decode_recipe
+from tests.conftest import write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 LOOSE = ["--set", "caption_rules.min_words.min=2"]
@@ -51,7 +52,7 @@ def dataset(tmp_path: Path, recipe: Recipe, video_row: MakeRow, clip_row: MakeRo
     split = split_fingerprint(recipe.split)
     dataset.write_part(VIDEOS, [video_row("v0", split=split)])
     marks = json.dumps(stream_fingerprints(recipe.measure))
-    dataset.write_part(CLIPS, [clip_row(f"c{i}", "v0", measured=marks, split=split) for i in range(5)])
+    write_clips(dataset, [clip_row(f"c{i}", "v0", measured=marks, split=split) for i in range(5)])
     captioner = fingerprint(recipe.caption)
     captions = [caption_row(f"c{i}", captioner, num_words=3 + 2 * i) for i in range(4)]
     captions[0] |= {"status": "rejected", "reasons": ["too_short"]}

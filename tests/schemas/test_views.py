@@ -12,6 +12,7 @@ import pytest
 from pipeline.store.views import QUERY_NAMES, derived_views
 from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, VIDEOS
 from schemas.tables.duplicates import DUPLICATES
+from tests.conftest import apart
 
 MakeRow = Callable[..., dict[str, Any]]
 Rows = Sequence[dict[str, Any]]
@@ -42,12 +43,14 @@ def connection(video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow) -> d
         clip_row("c8", "v6"),
         clip_row("orphan", "a video whose row was not written"),
     ]
+    clips, first = apart(clips)
     decision = {"rules_fingerprint": "g", "written_us": 1}
     decisions = [
+        *first,
         decision | {"clip_id": "c3", "status": "rejected", "reasons": ["still"]},
         decision | {"clip_id": "c3", "written_us": 2, "status": "kept", "reasons": []},
         decision | {"clip_id": "c7", "status": "kept", "reasons": []},
-        decision | {"clip_id": "c8", "status": "pending", "reasons": ["unmeasured: overlay_text"]},
+        decision | {"clip_id": "c8", "status": None, "reasons": ["unmeasured: overlay_text"]},
     ]
     of_caption = {
         "captioner": "cap0",

@@ -19,6 +19,7 @@ from pipeline.store.dataset import Dataset, DatasetError, to_parquet
 from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, MEASURES, VIDEOS
 from schemas.columns import Table
 from schemas.tables.measures import OverlayText
+from tests.conftest import write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 DAY_US = 24 * 3600 * 1_000_000
@@ -33,13 +34,17 @@ class Diary:
 
     def write(self, day: int, table: Table, *rows: dict[str, Any]) -> None:
         stamped = [row | {"written_us": day * DAY_US} for row in rows]
-        replace(self.dataset, run_id=f"day {day}").write_part(table, stamped)
+        dataset = replace(self.dataset, run_id=f"day {day}")
+        if table is CLIPS:
+            write_clips(dataset, stamped)
+        else:
+            dataset.write_part(table, stamped)
 
     def decide(self, day: int, clip_id: str, status: str, *reasons: str) -> None:
         row = {
             "clip_id": clip_id,
             "rules_fingerprint": "g",
-            "status": status,
+            "status": None if status == "pending" else status,
             "reasons": list(reasons),
         }
         self.write(day, DECISIONS, row)

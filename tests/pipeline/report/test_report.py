@@ -35,6 +35,7 @@ from schemas import CAPTIONS, CLIPS, VIDEOS
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
 from schemas.rules import Rule, Threshold
+from tests.conftest import write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 WIDTH, HEIGHT, FPS, NUM_FRAMES = 160, 120, 10, 40
@@ -90,7 +91,7 @@ def dataset(video: Path, tmp_path_factory: pytest.TempPathFactory, video_row: Ma
     dataset = Dataset(str(tmp_path_factory.mktemp("dataset")))
     kept = [numbered_clip(i, str(video), **KEPT) for i in range(7)]
     others = [numbered_clip(7 + i, str(video), status="rejected", reasons=reasons) for i, reasons in enumerate(REASONS)]
-    dataset.write_part(CLIPS, kept + others)
+    write_clips(dataset, kept + others)
     dataset.write_part(
         CAPTIONS, [caption_row(clip["clip_id"], short=HOSTILE, text_video_similarity=0.25) for clip in kept[:2]]
     )

@@ -33,11 +33,12 @@ from pipeline.store.views import connect
 from pipeline.synthetic.encode import Encoding, encode
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import Scene, Thing
-from schemas import CAPTIONS, CLIPS, MEASURES, VIDEOS
+from schemas import CAPTIONS, MEASURES, VIDEOS
 from schemas.recipe import Recipe
 from schemas.rules import CLIP_COLUMNS, Rule
 from schemas.tables.duplicates import DUPLICATE_KINDS, DUPLICATES
 from schemas.tables.measures import STREAM_MEASURES
+from tests.conftest import write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 WIDTH, HEIGHT, FPS, NUM_FRAMES = 160, 80, 10, 60
@@ -103,7 +104,7 @@ def clips(video: Path, clip_row: MakeRow) -> list[dict[str, Any]]:
 def dataset(clips, video: Path, tmp_path_factory, video_row: MakeRow, caption_row: MakeRow) -> Dataset:
     dataset = Dataset(str(tmp_path_factory.mktemp("sections")))
     dataset.write_part(VIDEOS, [video_row("v0", uri=str(video), duration_us=6_000_000)])
-    dataset.write_part(CLIPS, clips)
+    write_clips(dataset, clips)
     dataset.write_part(CAPTIONS, [caption_row(clip["clip_id"]) for clip in clips])
     return dataset
 
@@ -170,7 +171,7 @@ def test_the_rule_over_duplicates_shows_who_was_in_the_way(connection: duckdb.Du
 def test_verdicts_of_other_clips_are_refused(dataset: Dataset, judged: Judged, clips, tmp_path, video_row) -> None:
     fewer = Dataset(str(tmp_path))
     fewer.write_part(VIDEOS, [video_row("v0")])
-    fewer.write_part(CLIPS, clips[1:])
+    write_clips(fewer, clips[1:])
     with pytest.raises(ValueError, match="other clips"):
         rule_sheets(connect(fewer), judged, 3, PictureCollector())
 
@@ -286,7 +287,7 @@ def grouped(clips, tmp_path_factory: pytest.TempPathFactory, video_row: MakeRow)
     dark = {"status": "rejected", "reasons": ["too_dark"]}
     changes = [small | is_double, large, small | is_double, dark, small | {"status": "kept", "reasons": []}]
     changes += [{"status": "kept", "reasons": []}] * 2 + [dark] * 2
-    dataset.write_part(CLIPS, [clip | change for clip, change in zip(clips, changes, strict=False)])
+    write_clips(dataset, [clip | change for clip, change in zip(clips, changes, strict=False)])
     near = [duplicate(0, "near", 0, 1, 0.9, mirrored=True, rate=1.1), duplicate(1, "near", 0, 0, 0.9, rate=1 / 1.1)]
     semantic = [duplicate(1, "semantic", 1, 2, 0.995), duplicate(2, "semantic", 1, 1, 0.995)]
     content = [

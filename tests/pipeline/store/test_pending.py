@@ -19,12 +19,13 @@ from pipeline.store.pending import (
 )
 from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
-from schemas import CAPTIONS, CLIPS, EMBEDDINGS, LATENTS, MEASURES, TEXT, VIDEOS
+from schemas import CAPTIONS, EMBEDDINGS, LATENTS, MEASURES, TEXT, VIDEOS
 from schemas.recipe import Recipe
 from schemas.recipe.caption import CaptionConfig
 from schemas.recipe.duplicates import DuplicatesConfig
 from schemas.tables.latents import text_id
 from schemas.tables.measures import CLIP_MEASURES
+from tests.conftest import write_clips
 
 BOX = [0, 0, 160, 120]
 MakeRow = Callable[..., dict[str, Any]]
@@ -46,7 +47,7 @@ def test_clips_wait_for_the_captioner_that_is_asked_for(
         clip_row("out", "v0", status="rejected", reasons=["still"]),
         clip_row("orphan", "video without a row"),
     ]
-    dataset.write_part(CLIPS, rows)
+    write_clips(dataset, rows)
     dataset.write_part(CAPTIONS, [caption_row("done", "cap0")])
     point = {"encoder": "e", "embedding": [1.0]}
     dataset.write_part(EMBEDDINGS, [{"clip_id": name, **point} for name in ("kept", "done")])
@@ -66,7 +67,7 @@ def test_a_measure_with_another_fingerprint_is_taken_again_and_only_that_one(
 ) -> None:
     dataset.write_part(VIDEOS, [video_row("v0"), video_row("v1")])
     rows = [clip_row(f"c{i}", f"v{i // 2}", measured='{"motion": "m1", "tells": "t1"}') for i in range(4)]
-    dataset.write_part(CLIPS, rows)
+    write_clips(dataset, rows)
     assert pending_stream_measures(dataset, {"motion": "m1", "tells": "t1"}, NOW) == []
     dataset.write_part(MEASURES["motion"], [measured("motion", "c2", "m2")])
     work = pending_stream_measures(dataset, {"motion": "m2", "tells": "t1"}, NOW)
@@ -79,7 +80,7 @@ def test_a_measure_with_another_fingerprint_is_taken_again_and_only_that_one(
 def test_the_newest_scores_of_a_clip_count(dataset: Dataset, video_row: MakeRow, clip_row: MakeRow) -> None:
     """Three times measured; the rows are in parts whose names do not tell which is newest."""
     dataset.write_part(VIDEOS, [video_row("v0")])
-    dataset.write_part(CLIPS, [clip_row("c0", "v0", measured='{"motion": "m0"}', motion_px_s=0.0)])
+    write_clips(dataset, [clip_row("c0", "v0", measured='{"motion": "m0"}', motion_px_s=0.0)])
     for fingerprint, written_us in (("m1", 1), ("m3", 3), ("m2", 2)):
         row = measured("motion", "c0", fingerprint, motion_px_s=float(written_us))
         dataset.write_part(MEASURES["motion"], [row | {"written_us": written_us}])
@@ -93,7 +94,7 @@ def test_clips_that_are_not_rejected_get_the_clip_measures_that_they_lack(
 ) -> None:
     dataset.write_part(VIDEOS, [video_row("v0")])
     rows = [clip_row("kept", "v0"), clip_row("waits", "v0", status="pending"), clip_row("out", "v0", status="rejected")]
-    dataset.write_part(CLIPS, rows)
+    write_clips(dataset, rows)
     dataset.write_part(MEASURES["safety"], [measured("safety", "kept", "s1", nsfw=0.5)])
     needs = {
         row["clip_id"]: row["needs"]
@@ -153,7 +154,7 @@ def test_what_failed_and_may_pass_is_pending_at_the_next_run(
 ) -> None:
     """For each product in the same way; with how often it has failed before."""
     dataset.write_part(VIDEOS, [video_row("v0")])
-    dataset.write_part(CLIPS, [clip_row(name, "v0", measured='{"motion": "m0"}', motion_px_s=1.0) for name in FAILURES])
+    write_clips(dataset, [clip_row(name, "v0", measured='{"motion": "m0"}', motion_px_s=1.0) for name in FAILURES])
     for name, facts in FAILURES.items():
         for measure, fingerprint in (("motion", "m1"), ("safety", "s1")):
             row = measured(measure, name, fingerprint, failure="gone", **facts)
@@ -176,7 +177,7 @@ def test_what_failed_and_may_pass_is_pending_at_the_next_run(
 def test_a_failure_does_not_replace_what_was_measured(dataset: Dataset, video_row: MakeRow, clip_row: MakeRow) -> None:
     dataset.write_part(VIDEOS, [video_row("v0")])
     rows = [clip_row(name, "v0", measured='{"motion": "m0"}', motion_px_s=1.0) for name in ("scanned", "measured")]
-    dataset.write_part(CLIPS, rows)
+    write_clips(dataset, rows)
     dataset.write_part(MEASURES["motion"], [measured("motion", "measured", "m1", motion_px_s=2.0)])
     for name in ("scanned", "measured"):
         failed = measured("motion", name, "m2", failure="gone", transient=True, num_failures=1)
@@ -189,6 +190,6 @@ def test_a_caption_that_was_not_merged_because_of_a_server_is_made_again(
     dataset: Dataset, video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow
 ) -> None:
     dataset.write_part(VIDEOS, [video_row("v0")])
-    dataset.write_part(CLIPS, [clip_row("c0", "v0")])
+    write_clips(dataset, [clip_row("c0", "v0")])
     dataset.write_part(CAPTIONS, [caption_row("c0", transient=True, num_failures=1, run_id="before")])
     assert [row["clip_id"] for row in pending_captions(dataset, CaptionConfig(), "cap0", NOW)] == ["c0"]

@@ -18,6 +18,7 @@ from pipeline.store.pending_inputs import InputStates, PendingInputs
 from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
 from schemas import CLIPS, VIDEOS
+from tests.conftest import write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 NOW = Retrying("now", max_failures=3)
@@ -76,7 +77,7 @@ def carry_out(dataset: Dataset, inputs: list[ListedInput], video_row: MakeRow, c
         for item in pending.to_scan:
             row = row_of(video_row, item)
             clip = clip_row("clip of " + row["video_id"], row["video_id"], uri=item.uri, split=SPLIT)
-            dataset.write_part(CLIPS, [clip])
+            write_clips(dataset, [clip])
             dataset.write_part(VIDEOS, [row])
     raise AssertionError(f"there is no end: {rounds}")
 
