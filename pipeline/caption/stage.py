@@ -1,14 +1,14 @@
-"""The caption graph's callables: frames, captions with their checks, tables. No Ray here.
+"""The caption graph's callables: frames, captions with their checks. No Ray here.
 
 Models are imported where they are loaded, in the actors, so that the driver stays light. Between stages a row carries
-the clip as JSON, and its frames as bytes with a shape. A failure travels in the row, so every clip that goes in comes
+the clip, pickled, and its frames as bytes with a shape. A failure travels in the row, so every clip that goes in comes
 out with a caption or with the reason why it has none.
 """
 
 from __future__ import annotations
 
-import json
 import math
+import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -25,9 +25,8 @@ from pipeline.caption.fingerprint import fingerprint
 from pipeline.caption.source_text import hint_of, invented_words, title_of
 from pipeline.decode.clip_frames import Clip, VideoClips, frames_of, row_of, sample_video, spread
 from pipeline.decode.clip_frames import Sampling as FrameTimes
-from pipeline.store.dataset import Dataset
 from pipeline.store.retrying import failure_columns
-from pipeline.store.run_statistics import Reporter, timed, timed_items
+from pipeline.store.run_statistics import Reporter, Work, timed, timed_items
 from schemas import CAPTIONS
 from schemas.recipe import Recipe
 from schemas.rules import reasons_against
@@ -47,8 +46,8 @@ class FrameSampling:
     recipe: Recipe
     report: Reporter
 
-    def __call__(self, row: Row) -> Iterator[Row]:
-        video = VideoClips.of(json.loads(row["clips"]), self._samplings)
+    def __call__(self, clips: Sequence[Clip]) -> Iterator[Row]:
+        video = VideoClips.of(clips, self._samplings)
         read = timed_items(self.report, "frames", sample_video(self.recipe.limits, video))
         for number, (sampled,) in read:
             yield row_of(video.clips[number], sampled)
@@ -59,8 +58,8 @@ class FrameSampling:
         return [spread(clip, caption.num_frames * num_windows, HEADROOM * caption.max_pixels_px)]
 
 
-def clip_ids_of(batch: pa.Table) -> tuple[str, ...]:
-    return tuple(json.loads(text)["clip_id"] for text in batch["clip"].to_pylist())
+def clips_of(batch: pa.Table) -> list[dict[str, Any]]:
+    return [pickle.loads(data) for data in batch["clip"].to_pylist()]
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,10 @@ class Captioning:
 
             self._embedder = ClipEmbedder(recipe.embedding)
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
+    def rows(self, batch: pa.Table) -> list[Row]:
+        """Rows of `captions` for clips with their frames."""
         with timed(self._report, "caption") as work:
-            clips = [json.loads(text) for text in batch["clip"].to_pylist()]
+            clips = clips_of(batch)
             inputs = [
                 CaptionInput(clip, ClipFrames(frames, times_s), hint_of(clip) if self._recipe.caption.hints else "")
                 for clip, frames, times_s in zip(clips, frames_of(batch), batch["times_s"].to_pylist(), strict=True)
@@ -103,15 +103,21 @@ class Captioning:
             readable = [i for i, failure in enumerate(failures) if not failure]
             for i, row in zip(readable, self.caption([inputs[i] for i in readable]), strict=True):
                 rows[i] = row
-            for row in rows:
-                work.count("output tokens", row["num_output_tokens"])
-            work.rows = len(rows)
-        return _with_rows(batch, rows)
+            self._count(work, rows)
+        return rows
 
-    def without_captions(self, batch: pa.Table, why: str) -> pa.Table:
-        """A batch all of whose clips failed, for one reason."""
-        clips = [json.loads(text) for text in batch["clip"].to_pylist()]
-        return _with_rows(batch, [self._failed(clip, why, transient=True) for clip in clips])
+    def without_captions(self, batch: pa.Table, why: str) -> list[Row]:
+        """Rows for clips that all failed, for one reason."""
+        with timed(self._report, "caption") as work:
+            rows = [self._failed(clip, why, transient=True) for clip in clips_of(batch)]
+            self._count(work, rows)
+        return rows
+
+    def _count(self, work: Work, rows: Sequence[Row]) -> None:
+        work.rows = len(rows)
+        for row in rows:
+            work.count("output tokens", row["num_output_tokens"])
+            work.count("captions " + row["status"])
 
     def caption(self, inputs: Sequence[CaptionInput]) -> list[Row]:
         """Rows of `captions`, in order, each from the first or the second try."""
@@ -219,24 +225,3 @@ class Captioning:
                     rows[i]["merged"] = answer.text
             elif answer.transient:
                 rows[i] |= {"transient": True, "num_failures": inputs[i].clip["failures"] + 1}
-
-
-def _with_rows(batch: pa.Table, rows: Sequence[Row]) -> pa.Table:
-    return batch.select(["clip"]).append_column("row", pa.array([json.dumps(row) for row in rows], pa.string()))
-
-
-@dataclass(frozen=True)
-class CaptionWriter:
-    """Writes rows of `captions`."""
-
-    dataset: Dataset
-    report: Reporter
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        with timed(self.report, "write") as work:
-            rows = [json.loads(text) for text in batch["row"].to_pylist()]
-            self.dataset.write_part(CAPTIONS, rows)
-            work.rows = len(rows)
-            for row in rows:
-                work.count("captions " + row["status"])
-        return batch.select(["clip"])

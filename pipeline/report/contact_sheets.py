@@ -59,13 +59,13 @@ def _sheet(verdicts: Verdicts, name: str, effect: RuleEffect, num_tiles: int, co
     rule = verdicts.rules[name]
     has_value = "false" if rule.column == DUPLICATE_RANK.name else f"{rule.column} is not null"
     is_near = f"v.status = '{KEPT}' and {has_value}"
-    sides = [
+    rejected, kept = (
         [_tile(row, rule, collector.picture(row)) for row in _nearest(verdicts, rule, side, num_tiles)]
         for side in (verdicts.rejects(name), is_near)
-    ]
+    )
     count = f"select count(*) from {verdicts.table} v join clips using (clip_id) where {is_near}"
     num_kept = verdicts.connection.execute(count).fetchall()[0][0]
-    return RuleSheet(name, rule, _unit(rule), effect, *sides, num_kept)
+    return RuleSheet(name, rule, _unit(rule), effect, rejected, kept, num_kept)
 
 
 def _nearest(verdicts: Verdicts, rule: Rule, side: str, limit: int) -> list[dict[str, Any]]:

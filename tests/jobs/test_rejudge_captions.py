@@ -18,6 +18,7 @@ from jobs.cli import main
 from jobs.steps.curation import Curation
 from jobs.steps.records import write_run
 from pipeline.caption.fingerprint import fingerprint
+from pipeline.ingest.inputs import as_table
 from pipeline.measure.registry import stream_fingerprints
 from pipeline.release import releases
 from pipeline.release.diff import REMOVED, compare
@@ -115,14 +116,14 @@ def test_curate_and_recaption_judge_by_their_rules_and_ask_no_captioner_again(
         raise AssertionError("work was started")
 
     monkeypatch.setattr("pipeline.ray_graphs.cluster.connect", refuse)
-    Curation(dataset, change_recipe(recipe, ["caption_rules.min_words.min=2"]), lambda: None).run([])
+    Curation(dataset, change_recipe(recipe, ["caption_rules.min_words.min=2"]), lambda: None).run(as_table([]))
     assert standing(dataset)["c0"] == []
     assert main(["recaption", dataset.location, *STRICT, "--json"]) == 0
     summary = said(capsys)
     assert (summary["captioned"], summary["judged_otherwise"]) == (0, 3)
     assert summary["captions"] == {"failed": 1, "ok": 1, "rejected": 3}
     assert standing(dataset)["c2"] == ["too_short"]
-    assert pending_captions(dataset, recipe.caption, fingerprint(recipe.caption), Retrying()) == []
+    assert not pending_captions(dataset, recipe.caption, fingerprint(recipe.caption), Retrying())
     files = {path: path.stat().st_mtime_ns for path in Path(dataset.location).rglob("*")}
     assert main(["recaption", dataset.location, "--json"]) == 0  # the rules of the last run stand
     assert said(capsys)["judged_otherwise"] == 0

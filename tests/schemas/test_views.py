@@ -43,10 +43,8 @@ def connection(video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow) -> d
         clip_row("c8", "v6"),
         clip_row("orphan", "a video whose row was not written"),
     ]
-    clips, first = apart(clips)
     decision = {"rules_fingerprint": "g", "written_us": 1}
     decisions = [
-        *first,
         decision | {"clip_id": "c3", "status": "rejected", "reasons": ["still"]},
         decision | {"clip_id": "c3", "written_us": 2, "status": "kept", "reasons": []},
         decision | {"clip_id": "c7", "status": "kept", "reasons": []},
@@ -85,12 +83,13 @@ def views_over(
     videos: Rows, clips: Rows, captions: Rows, decisions: Rows = (), caption_decisions: Rows = ()
 ) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
+    clips, first = apart(clips)
     for name, table, rows in (
         ("videos_raw", VIDEOS, videos),
         ("clips_raw", CLIPS, clips),
         ("captions_raw", CAPTIONS, captions),
         ("caption_decisions_raw", CAPTION_DECISIONS, caption_decisions),
-        ("decisions_raw", DECISIONS, decisions),
+        ("decisions_raw", DECISIONS, [*first, *decisions]),
         ("duplicates_raw", DUPLICATES, []),
         *((f"{name}_raw", table, []) for name, table in QUERY_NAMES.items() if name not in WITH_ROWS),
     ):

@@ -36,7 +36,7 @@ def dataset(tmp_path: Path, video_row: MakeRow, clip_row: MakeRow, caption_row: 
     """A clip and a caption that were accepted and then rejected, by decisions in part files written before."""
     dataset = Dataset(str(tmp_path / "ds"))
     dataset.write_part(VIDEOS, [video_row("v0")])
-    write_clips(dataset, [clip_row("c0", "v0")])
+    write_clips(dataset, [clip_row("c0", "v0", status="pending")])
     dataset.write_part(CAPTIONS, [caption_row("c0", written_us=0)])
     rejected = {"gate": "before", "decided_us": 1, "status": "rejected", "reasons": ["still"]}
     write_old_part(tmp_path / "ds" / "decisions", {"clip_id": "c0", **rejected})

@@ -68,13 +68,15 @@ def test_a_measure_with_another_fingerprint_is_taken_again_and_only_that_one(
     dataset.write_part(VIDEOS, [video_row("v0"), video_row("v1")])
     rows = [clip_row(f"c{i}", f"v{i // 2}", measured='{"motion": "m1", "tells": "t1"}') for i in range(4)]
     write_clips(dataset, rows)
-    assert pending_stream_measures(dataset, {"motion": "m1", "tells": "t1"}, NOW) == []
+    assert not pending_stream_measures(dataset, {"motion": "m1", "tells": "t1"}, NOW)
     dataset.write_part(MEASURES["motion"], [measured("motion", "c2", "m2")])
     work = pending_stream_measures(dataset, {"motion": "m2", "tells": "t1"}, NOW)
-    assert [(w.uri, [c["clip_id"] for c in w.clips], w.measures) for w in work] == [
-        ("/videos/v0.mp4", ["c0", "c1"], {"motion": "m2"}),
-        ("/videos/v1.mp4", ["c3"], {"motion": "m2"}),
+    assert [(row["uri"], row["clip_id"], row["needs"]) for row in work] == [
+        ("/videos/v0.mp4", "c0", {"motion": "m2"}),
+        ("/videos/v0.mp4", "c1", {"motion": "m2"}),
+        ("/videos/v1.mp4", "c3", {"motion": "m2"}),
     ]
+    assert (len(work), work.num_videos) == (3, 2)
 
 
 def test_the_newest_scores_of_a_clip_count(dataset: Dataset, video_row: MakeRow, clip_row: MakeRow) -> None:
@@ -86,7 +88,7 @@ def test_the_newest_scores_of_a_clip_count(dataset: Dataset, video_row: MakeRow,
         dataset.write_part(MEASURES["motion"], [row | {"written_us": written_us}])
     scores = connect(dataset).execute("select has_motion, motion_px_s from scored").fetchall()
     assert scores == [("m3", 3.0)]
-    assert pending_stream_measures(dataset, {"motion": "m3"}, NOW) == []
+    assert not pending_stream_measures(dataset, {"motion": "m3"}, NOW)
 
 
 def test_clips_that_are_not_rejected_get_the_clip_measures_that_they_lack(
@@ -101,13 +103,13 @@ def test_clips_that_are_not_rejected_get_the_clip_measures_that_they_lack(
         for row in pending_clip_measures(dataset, {"overlay_text": "o1", "safety": "s1"}, NOW)
     }
     assert needs == {"kept": {"overlay_text": "o1"}, "waits": {"overlay_text": "o1", "safety": "s1"}}
-    assert pending_clip_measures(dataset, {}, NOW) == []
+    assert not pending_clip_measures(dataset, {}, NOW)
 
 
 def test_latents_and_texts_are_missing_until_there_by_the_same_encoder(dataset: Dataset) -> None:
     latent = dict.fromkeys(LATENTS.schema.names) | {"clip_id": "c0", "transform": "t0", "status": "failed"}
     dataset.write_part(LATENTS.within("vae"), [latent | {"encoder": "vae"}])
-    clips = [{"clip_id": "c0"}, {"clip_id": "c1"}]
+    clips = [{"clip_id": name, "uri": "a", "start_us": 0} for name in ("c0", "c1")]
 
     def waiting(transform: str, encoder: str) -> list[str]:
         wanted = [clip | {"transform": transform} for clip in clips]
@@ -162,14 +164,14 @@ def test_what_failed_and_may_pass_is_pending_at_the_next_run(
         dataset.write_part(CAPTIONS, [caption_row(name, status="failed", reasons=["503"], **facts)])
         latent = dict.fromkeys(LATENTS.schema.names) | {"clip_id": name, "transform": "t", "encoder": "vae"}
         dataset.write_part(LATENTS.within("vae"), [latent | {"status": "failed"} | facts])
-    (videos,) = pending_stream_measures(dataset, {"motion": "m1"}, retrying)
-    assert {clip["clip_id"]: clip["failures"]["motion"] for clip in videos.clips} == expected
+    clips = pending_stream_measures(dataset, {"motion": "m1"}, retrying)
+    assert {clip["clip_id"]: clip["failures"]["motion"] for clip in clips} == expected
     clips = pending_clip_measures(dataset, {"safety": "s1"}, retrying)
     assert {clip["clip_id"]: clip["failures"]["safety"] for clip in clips} == expected
     assert {
         row["clip_id"]: row["failures"] for row in pending_captions(dataset, CaptionConfig(), "cap0", retrying)
     } == expected
-    released = [{"clip_id": name, "transform": "t"} for name in FAILURES]
+    released = [{"clip_id": name, "uri": "a", "start_us": 0, "transform": "t"} for name in FAILURES]
     latents = pending_latents(dataset, released, "vae", retrying)
     assert {row["clip_id"]: row["failures"] for row in latents} == expected
 
