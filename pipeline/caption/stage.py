@@ -73,7 +73,7 @@ class CaptionInput:
 
 
 class Captioning:
-    """Loads captioner and text encoder once; makes a row of `captions` for each clip.
+    """Loads captioner and text encoder once; makes a row of `captions` for each clip, judged by its own scores.
 
     A caption that a rule rejects, or that is no JSON, is retried once with other sampling.
     """
@@ -82,6 +82,7 @@ class Captioning:
         self._recipe, self._report = recipe, report
         self._captioner = load_captioner(recipe.caption)
         self._fingerprint = fingerprint(recipe.caption)
+        self._rules = {name: rule for name, rule in recipe.caption_rules.items() if rule.column in CAPTIONS.schema.names}
         self._embedder = None
         if recipe.embedding.model != "none":
             from pipeline.measure.clip.embedding import ClipEmbedder
@@ -146,7 +147,7 @@ class Captioning:
         self._add_similarities([one.clip for one in inputs], rows)
         for row in rows:
             if row["status"] == OK:
-                row["reasons"] = reasons_against(self._recipe.caption_rules, row)
+                row["reasons"] = reasons_against(self._rules, row)
                 row["status"] = REJECTED if row["reasons"] else OK
         return rows
 
@@ -200,8 +201,9 @@ class Captioning:
         ]
         texts = self._embedder.embed_texts([rows[i]["detailed"] for i in pairs])
         vectors = np.array([clips[i]["embedding"] for i in pairs], np.float32).reshape(texts.shape)
-        for i, similarity in zip(pairs, text_video_similarity(texts, vectors).tolist(), strict=True):
-            rows[i] |= {"text_video_similarity": similarity, "similarity_encoder": self._embedder.fingerprint}
+        for i, text, similarity in zip(pairs, texts, text_video_similarity(texts, vectors).tolist(), strict=True):
+            rows[i] |= {"text_video_similarity": similarity, "text_embedding": text.tolist()}
+            rows[i] |= {"similarity_encoder": self._embedder.fingerprint}
 
     def _merge(self, rewrite: Rewrite, inputs: Sequence[CaptionInput], rows: list[Row]) -> None:
         """Merge accepted captions with the text of their source; a merged text with invented words is not used.
@@ -234,7 +236,8 @@ class CaptionWriter:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         with timed(self.report, "write") as work:
-            rows = [json.loads(text) for text in batch["row"].to_pylist()]
+            texts = batch["row"].to_pylist()
+            rows = [json.loads(text) | {"batch_place": place} for place, text in enumerate(texts)]
             self.dataset.write_part(CAPTIONS, rows)
             work.rows = len(rows)
             for row in rows:
