@@ -82,7 +82,9 @@ class Captioning:
         self._recipe, self._report = recipe, report
         self._captioner = load_captioner(recipe.caption)
         self._fingerprint = fingerprint(recipe.caption)
-        self._rules = {name: rule for name, rule in recipe.caption_rules.items() if rule.column in CAPTIONS.schema.names}
+        self._rules = {
+            name: rule for name, rule in recipe.caption_rules.items() if rule.column in CAPTIONS.schema.names
+        }
         self._embedder = None
         if recipe.embedding.model != "none":
             from pipeline.measure.clip.embedding import ClipEmbedder

@@ -32,7 +32,6 @@ from pipeline.report.training import LossCurve, Sample
 from pipeline.store.active_recipe import active_recipe
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
-
 from schemas.recipe import Recipe
 from schemas.recipe.duplicates import DuplicatesConfig
 from schemas.rules import CAPTION_COLUMNS, CLIP_COLUMNS, DUPLICATE_RANK

@@ -14,7 +14,8 @@ class IdentityChecks:
     """Signs that a caption was meant for another clip; null where there are too few others to compare with."""
 
     own_fit: float | None = column(
-        pa.float64(), "fit of caption and clip: standard deviations above the mean of both with others, 0 for a chance pair"
+        pa.float64(),
+        "fit of caption and clip: standard deviations above the mean of both with others, 0 for a chance pair",
     )
     fit_margin: float | None = column(
         pa.float64(),

@@ -89,7 +89,9 @@ def main() -> int:
 
 def scores(captioned: Captioned, kind: str) -> Printed:
     """A line for each fault: faulty captions refused, and right ones."""
-    table = Printed("fault", "faulty captions", "refused", "recall", "right captions", "refused", "false alarms", "reasons")
+    table = Printed(
+        "fault", "faulty captions", "refused", "recall", "right captions", "refused", "false alarms", "reasons"
+    )
     table.title = f"{kind} captions of {len(captioned.said)} clips"
     totals: dict[str, list[Any]] = {}
     for fault in faults(len(captioned.said), np.random.default_rng(0)):
@@ -97,7 +99,10 @@ def scores(captioned: Captioned, kind: str) -> Printed:
         faulty = np.array(captioned.seeds[fault.given] != captioned.seeds)
         counts = np.array([faulty.sum(), refused[faulty].sum(), (~faulty).sum(), refused[~faulty].sum()])
         before = totals.get(fault.name, [0, {}])
-        totals[fault.name] = [before[0] + counts, {n: before[1].get(n, 0) + reasons.get(n, 0) for n in {*before[1], *reasons}}]
+        totals[fault.name] = [
+            before[0] + counts,
+            {n: before[1].get(n, 0) + reasons.get(n, 0) for n in {*before[1], *reasons}},
+        ]
     for name, ((num_faulty, found, num_right, alarms), reasons) in totals.items():
         recall = f"{found / num_faulty:.4f}" if num_faulty else ""
         false = f"{alarms / num_right:.2%}" if num_right else ""
@@ -182,7 +187,7 @@ def _nothing(field: pa.Field) -> Any:
     """What a column holds that the checks do not read."""
     if field.nullable:
         return None
-    return "" if pa.types.is_string(field.type) else 0
+    return "" if pa.types.is_string(field.type) else (False if pa.types.is_boolean(field.type) else 0)
 
 
 def made_once(folder: Path, kind: str, first_seed: int, num_clips: int, backend: str) -> Captioned:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 Span = tuple[int, int]
@@ -28,4 +30,4 @@ def block_spans(batches: np.ndarray, size: int) -> list[Span]:
 def batch_spans(batches: np.ndarray) -> list[Span]:
     """Runs of equal numbers."""
     edges = np.flatnonzero(np.diff(batches, prepend=-1, append=-1)).tolist()
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))

@@ -25,8 +25,8 @@ from schemas import CAPTION_IDENTITY
 VERSION = 1
 """Raised when the code changes what is written of the same captions and embeddings."""
 BLOCK = 2500
-"""Captions that are compared with each other, 25 MB for each matrix of their pairs. More find more of the captions whose
-clip is far off in the order of writing: of a shuffle, 99.2% within one block and 98.5% over two."""
+"""Captions that are compared with each other, 25 MB for each matrix of their pairs. More find more captions whose clip
+is far off in the order of writing: of a shuffle, 99.2% within one block and 98.5% over two."""
 TEXTS_AT_A_TIME = 10_000
 
 _MEMBERS = """

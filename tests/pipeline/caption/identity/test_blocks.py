@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from pipeline.caption.identity.blocks import batch_spans, block_spans
@@ -10,8 +12,10 @@ from pipeline.caption.identity.blocks import batch_spans, block_spans
 def test_blocks_begin_where_a_batch_does() -> None:
     batches = np.repeat(np.arange(100), 32)
     spans = block_spans(batches, 1000)
-    assert len(spans) == 3 and spans[0][0] == 0 and spans[-1][1] == 3200
-    assert all(end == start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
+    assert len(spans) == 3
+    assert spans[0][0] == 0
+    assert spans[-1][1] == 3200
+    assert all(end == start for (_, end), (start, _) in itertools.pairwise(spans))
     assert all(start % 32 == 0 for start, _ in spans)
     assert {round((end - start) / 1067) for start, end in spans} == {1}
 

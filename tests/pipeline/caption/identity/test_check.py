@@ -48,8 +48,10 @@ def test_right_captions_are_refused_by_no_rule(captioned: MakeDataset) -> None:
     dataset = captioned(*drawn_pairs(200))
     assert checked(dataset) == [Checked("cap0", 200, True)]
     assert refused(dataset) == {}
-    assert min(values(dataset, "fit_margin")) > 0 and max(values(dataset, "batch_shift")[:192]) < -5
-    assert set(values(dataset, "num_unlike")) == {0} and set(values(dataset, "better_clip")) == {None}
+    assert min(values(dataset, "fit_margin")) > 0
+    assert max(values(dataset, "batch_shift")[:192]) < -5
+    assert set(values(dataset, "num_unlike")) == {0}
+    assert set(values(dataset, "better_clip")) == {None}
 
 
 def test_two_captions_that_were_exchanged_are_refused(captioned: MakeDataset) -> None:
@@ -127,7 +129,8 @@ def test_a_model_that_does_not_know_the_clips_refuses_no_caption(captioned: Make
     texts, clips = drawn_pairs(200)
     dataset = captioned(texts[np.random.default_rng(0).permutation(200)], clips)
     assert checked(dataset) == [Checked("cap0", 200, False)]
-    assert set(values(dataset, "fit_margin")) == {None} and None not in values(dataset, "own_fit")
+    assert set(values(dataset, "fit_margin")) == {None}
+    assert None not in values(dataset, "own_fit")
     assert refused(dataset) == {}
 
 
@@ -142,7 +145,8 @@ def test_nothing_new_is_not_checked_again(captioned: MakeDataset) -> None:
     dataset = captioned(*drawn_pairs(40))
     checked(dataset)
     parts = dataset.part_files(CAPTION_IDENTITY.folder)
-    assert pending_checks(dataset) == [] and checked(dataset) == []
+    assert pending_checks(dataset) == []
+    assert checked(dataset) == []
     assert dataset.part_files(CAPTION_IDENTITY.folder) == parts
 
 
@@ -153,9 +157,16 @@ def test_another_caption_or_embedding_makes_the_checks_stale(captioned: MakeData
     later = replace(dataset, run_id="run1")
     row = dataset.read(CAPTIONS).to_pylist()[7]
     later.write_part(CAPTIONS, [row | {"run_id": "run1", "written_us": 9000, "text_embedding": texts[8].tolist()}])
-    of_caption = dict(zip(COLUMNS, zip(*connect(dataset).execute(
-        f"select {', '.join(COLUMNS)} from captions order by clip_id"
-    ).fetchall(), strict=True), strict=True))
+    of_caption = dict(
+        zip(
+            COLUMNS,
+            zip(
+                *connect(dataset).execute(f"select {', '.join(COLUMNS)} from captions order by clip_id").fetchall(),
+                strict=True,
+            ),
+            strict=True,
+        )
+    )
     assert all(column[7] is None for column in of_caption.values())
     assert None not in of_caption["own_fit"][:7]
     assert len(pending_checks(dataset)) == 1
@@ -177,4 +188,5 @@ def test_captioners_are_checked_by_themselves(captioned: MakeDataset, tmp_path: 
     rows = dataset.read(CAPTIONS).to_pylist()
     dataset.write_part(CAPTIONS, [row | {"captioner": "cap1"} for row in rows])
     assert checked(dataset) == [Checked("cap0", 100, True), Checked("cap1", 100, True)]
-    assert refused(dataset) == {} and set(values(dataset, "num_unlike")) == {0}
+    assert refused(dataset) == {}
+    assert set(values(dataset, "num_unlike")) == {0}

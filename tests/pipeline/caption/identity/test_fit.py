@@ -27,14 +27,16 @@ def found(texts: np.ndarray, clips: np.ndarray) -> Fits:
 
 def test_right_captions_fit_their_own_clips_best() -> None:
     result = found(*drawn_pairs(300))
-    assert result.own.min() > 3 and result.margin.min() > 0
+    assert result.own.min() > 3
+    assert result.margin.min() > 0
     assert (result.better == -1).all()
 
 
 def test_captions_of_other_clips_fit_as_any_pair_does() -> None:
     texts, clips = drawn_pairs(600)
     result = found(np.roll(texts, 1, axis=0), clips)
-    assert abs(result.own.mean()) < 0.1 and 0.7 < result.own.std() < 1.1
+    assert abs(result.own.mean()) < 0.1
+    assert 0.7 < result.own.std() < 1.1
     assert (result.margin < LEAST_MARGIN).mean() > 0.99
     assert (result.better == np.roll(np.arange(600), 1)).mean() > 0.99
 
@@ -52,7 +54,8 @@ def test_a_caption_that_fits_no_clip_well_is_not_taken_for_another_clips() -> No
     texts, clips = drawn_pairs(200)
     texts[5] = unit(0.35 * texts[5] + unit(np.random.default_rng(3).normal(size=64)))
     result = found(texts, clips)
-    assert result.own[5] < 3 and (result.margin > LEAST_MARGIN).all()
+    assert result.own[5] < 3
+    assert (result.margin > LEAST_MARGIN).all()
 
 
 def test_the_margin_counts_what_the_caption_and_what_the_clip_could_have_elsewhere() -> None:
@@ -100,7 +103,8 @@ def test_fits_are_evident_only_if_the_model_knows_the_clips() -> None:
     wrong = found(np.roll(texts, 1, axis=0), clips)
     assert not are_evident(wrong.margin)
     weak = found(*drawn_pairs(400, noise=2.0))
-    assert weak.own.mean() > 1 and not are_evident(weak.margin)
+    assert weak.own.mean() > 1
+    assert not are_evident(weak.margin)
 
 
 def test_a_tenth_of_wrong_captions_leaves_fits_evident() -> None:
@@ -132,12 +136,18 @@ def test_a_batch_that_slipped_by_one_is_known_by_its_order(step: int) -> None:
         shift(texts[order], clips)
         for order in (np.arange(32), np.roll(np.arange(32), step), np.random.default_rng(1).permutation(32))
     )
-    assert right is not None and slipped is not None and mixed is not None
-    assert right < -10 and slipped > 10 and abs(mixed) < 5
+    assert right is not None
+    assert slipped is not None
+    assert mixed is not None
+    assert right < -10
+    assert slipped > 10
+    assert abs(mixed) < 5
 
 
 def test_a_slip_is_seen_though_the_model_hardly_knows_the_clips() -> None:
     texts, clips = drawn_pairs(400, noise=2.0)
     slipped, right = shift(np.roll(texts, 1, axis=0), clips), shift(texts, clips)
-    assert slipped is not None and right is not None
-    assert slipped > 8 and right < -8
+    assert slipped is not None
+    assert right is not None
+    assert slipped > 8
+    assert right < -8

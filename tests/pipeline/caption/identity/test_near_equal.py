@@ -8,8 +8,8 @@ from pipeline.caption.identity.near_equal import NUM_BANDS, buckets, content, ne
 from pipeline.synthetic.world import detailed_caption, draw_scene
 
 LONG = (
-    "A woman in a green coat walks a small brown dog along a canal lined with bare trees. Behind them a tram crosses an "
-    "iron bridge, cyclists wait at a red light and pigeons rise from wet cobbles near a closed kiosk."
+    "A woman in a green coat walks a small brown dog along a canal lined with bare trees. Behind them a tram crosses "
+    "an iron bridge, cyclists wait at a red light and pigeons rise from wet cobbles near a closed kiosk."
 )
 
 
