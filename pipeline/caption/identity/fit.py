@@ -6,7 +6,8 @@ standard deviations; the mean of the two. A caption of another clip fits as any 
 
 What is judged is the margin: the fit of caption and clip, less what both could have elsewhere (the best fit of the
 caption to another clip, and of the clip to another caption; their mean). Captions that were exchanged have margins
-below -1.2, while a right one with a wrong word loses in its own fit only. Pairs of alike clips are left out, as rightly have the other's caption.
+below -1.2, while a right one with a wrong word loses in its own fit only. Pairs of alike clips are left out, as one may
+rightly have the other's caption.
 
 Shapes: N captions and their clips, D dimensions.
 """
