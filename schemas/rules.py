@@ -11,6 +11,8 @@ from pydantic.dataclasses import dataclass
 
 from schemas.columns import arrow_fields
 from schemas.strict import STRICT
+from schemas.tables.caption_identity import IdentityChecks
+from schemas.tables.captions import CAPTIONS
 from schemas.tables.clips import CLIPS
 from schemas.tables.measures import CLIP_MEASURES
 
@@ -25,8 +27,9 @@ DUPLICATE_RANK = pa.field(
 CLIP_COLUMNS = pa.schema(
     [*CLIPS.schema, *(field for row_type in CLIP_MEASURES.values() for field in arrow_fields(row_type)), DUPLICATE_RANK]
 )
-"""The columns that rules on clips may name: those of a clip, of every measure, and of the groups of duplicates. Rules
-on captions may name the columns of `captions`."""
+"""The columns that rules on clips may name: those of a clip, of every measure, and of the groups of duplicates."""
+CAPTION_COLUMNS = pa.schema([*CAPTIONS.schema, *arrow_fields(IdentityChecks)])
+"""The columns that rules on captions may name."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,8 +1,8 @@
 -- Views over the part files of a data set. `videos_raw`, `clips_raw`, `captions_raw` and so on are the tables themselves,
 -- with every row that was ever written. pipeline/store/views.py adds the newest row of each key, under the table's name
--- (`videos`, `embeddings`, `latents`, `text`, `decisions`, `caption_decisions`) or as `newest_clips`, `newest_captions`;
--- `video_locations`, the files that hold the bytes of each video now; and `clips`, each clip of such bytes with its
--- newest scores and decision.
+-- (`videos`, `embeddings`, `latents`, `text`, `decisions`, `caption_decisions`, `caption_identity`) or as `newest_clips`,
+-- `newest_captions`; `video_locations`, the files that hold the bytes of each video now; and `clips`, each clip of such
+-- bytes with its newest scores and decision.
 
 -- The newest grouping: clips that show the same as others.
 create or replace view duplicates as
@@ -10,17 +10,20 @@ select * from duplicates_raw
 where grouped_us = (select max(grouped_us) from duplicates_raw) and group_size > 0;
 
 -- Each caption with its newest decision, unless the caption was written again after it. Captions are left out of clips
--- that do not stand, and those of another content box than the clip has now; a similarity by another embedding is null.
+-- that do not stand, and those of another content box than the clip has now; a similarity by another embedding is null,
+-- and so is what other captions said of one that was written again.
 create or replace view captions as
-select c.* exclude (shown_box, given, similarity_encoder, transient, num_failures) replace (
+select c.* exclude (shown_box, given, similarity_encoder, text_embedding, batch_id, batch_place, transient, num_failures) replace (
     coalesce(d.status, c.status) as status, coalesce(d.reasons, c.reasons) as reasons,
     if(c.similarity_encoder is null or c.similarity_encoder = s.encoder, c.text_video_similarity, null)
         as text_video_similarity
-)
+), i.own_fit, i.fit_margin, i.better_clip, i.batch_shift, i.num_unlike
 from newest_captions c
 join clips s on s.clip_id = c.clip_id and (c.shown_box is null or c.shown_box = s.content_box::int[])
 left join caption_decisions d
-    on d.clip_id = c.clip_id and d.captioner = c.captioner and d.written_us >= c.written_us;
+    on d.clip_id = c.clip_id and d.captioner = c.captioner and d.written_us >= c.written_us
+left join caption_identity i on i.clip_id = c.clip_id and i.captioner = c.captioner
+    and i.caption_us is not distinct from c.written_us and i.encoder = s.encoder;
 
 create or replace view kept as
 select * from clips where status = 'kept';

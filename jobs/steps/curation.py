@@ -4,6 +4,7 @@ scan             inputs without a row: videos, clips, stream measures
 remeasure        clips whose stream measures were taken with other code or settings
 judge_clips      duplicates are grouped and clips judged; those still in get the clip measures, and are judged again
 caption          kept clips without a caption
+check_captions   all captions of a captioner against each other, where one was added or changed
 judge_captions   all captions, old ones too, by the rules of this recipe
 """
 
@@ -16,9 +17,11 @@ from typing import Any
 
 import pyarrow as pa
 
+from jobs.steps.captioning import tell_of_unchecked
 from jobs.steps.progress_lines import caption_line, clip_measure_line, identify_line, remeasure_line, scan_line
 from jobs.steps.run import Run, Stages
 from pipeline.caption.fingerprint import fingerprint
+from pipeline.caption.identity.check import check_captions, pending_checks
 from pipeline.dedup.dataset import group_duplicates
 from pipeline.measure.registry import clip_measure_fingerprints, stream_fingerprints
 from pipeline.rules.captions import judge_captions
@@ -77,17 +80,20 @@ class Curation:
         self.remeasure()
         self.judge_clips()
         self.caption()
+        self.check_captions()
         self.judge_captions()
         self._end()
         return num_new
 
     def recaption(self) -> tuple[int, int]:
-        """Take the last two steps alone and record the run; returns how many clips were captioned, and how many
+        """Take the steps on captions alone and record the run; returns how many clips were captioned, and how many
         captions were judged otherwise than before."""
         active = active_recipe(self.dataset)
         if active is None or active.caption_rules != self.recipe.caption_rules:
             self._run.begin()
-        num_clips, num_changed = self.caption(), self.judge_captions()
+        num_clips = self.caption()
+        self.check_captions()
+        num_changed = self.judge_captions()
         self._end()
         return num_clips, num_changed
 
@@ -174,6 +180,11 @@ class Curation:
             self.before_captions()
             self._carry_out(clips, partial(caption_graph, clips, self.recipe), caption_line(len(clips)), [CAPTIONS])
         return len(clips)
+
+    def check_captions(self) -> None:
+        if pending := pending_checks(self.dataset):
+            self._run.begin()
+            tell_of_unchecked(check_captions(self.dataset, pending))
 
     def judge_captions(self) -> int:
         """Returns how many captions were judged otherwise than before."""

@@ -28,6 +28,7 @@ from pipeline.decode.clip_frames import Sampling as FrameTimes
 from pipeline.store.retrying import failure_columns
 from pipeline.store.run_statistics import Reporter, Work, timed, timed_items
 from schemas import CAPTIONS
+from schemas.identity import digest
 from schemas.recipe import Recipe
 from schemas.rules import reasons_against
 from schemas.structured_caption import text_of
@@ -72,7 +73,7 @@ class CaptionInput:
 
 
 class Captioning:
-    """Loads captioner and text encoder once; makes a row of `captions` for each clip.
+    """Loads captioner and text encoder once; makes a row of `captions` for each clip, judged by its own scores.
 
     A caption that a rule rejects, or that is no JSON, is retried once with other sampling.
     """
@@ -81,6 +82,9 @@ class Captioning:
         self._recipe, self._report = recipe, report
         self._captioner = load_captioner(recipe.caption)
         self._fingerprint = fingerprint(recipe.caption)
+        self._rules = {
+            name: rule for name, rule in recipe.caption_rules.items() if rule.column in CAPTIONS.schema.names
+        }
         self._embedder = None
         if recipe.embedding.model != "none":
             from pipeline.measure.clip.embedding import ClipEmbedder
@@ -91,6 +95,7 @@ class Captioning:
         """Rows of `captions` for clips with their frames."""
         with timed(self._report, "caption") as work:
             clips = clips_of(batch)
+            batch_id = digest(*(clip["clip_id"] for clip in clips))
             inputs = [
                 CaptionInput(clip, ClipFrames(frames, times_s), hint_of(clip) if self._recipe.caption.hints else "")
                 for clip, frames, times_s in zip(clips, frames_of(batch), batch["times_s"].to_pylist(), strict=True)
@@ -103,6 +108,8 @@ class Captioning:
             readable = [i for i, failure in enumerate(failures) if not failure]
             for i, row in zip(readable, self.caption([inputs[i] for i in readable]), strict=True):
                 rows[i] = row
+            for place, row in enumerate(rows):
+                row |= {"batch_id": batch_id, "batch_place": place}
             self._count(work, rows)
         return rows
 
@@ -152,7 +159,7 @@ class Captioning:
         self._add_similarities([one.clip for one in inputs], rows)
         for row in rows:
             if row["status"] == OK:
-                row["reasons"] = reasons_against(self._recipe.caption_rules, row)
+                row["reasons"] = reasons_against(self._rules, row)
                 row["status"] = REJECTED if row["reasons"] else OK
         return rows
 
@@ -206,8 +213,9 @@ class Captioning:
         ]
         texts = self._embedder.embed_texts([rows[i]["detailed"] for i in pairs])
         vectors = np.array([clips[i]["embedding"] for i in pairs], np.float32).reshape(texts.shape)
-        for i, similarity in zip(pairs, text_video_similarity(texts, vectors).tolist(), strict=True):
-            rows[i] |= {"text_video_similarity": similarity, "similarity_encoder": self._embedder.fingerprint}
+        for i, text, similarity in zip(pairs, texts, text_video_similarity(texts, vectors).tolist(), strict=True):
+            rows[i] |= {"text_video_similarity": similarity, "text_embedding": text.tolist()}
+            rows[i] |= {"similarity_encoder": self._embedder.fingerprint}
 
     def _merge(self, rewrite: Rewrite, inputs: Sequence[CaptionInput], rows: list[Row]) -> None:
         """Merge accepted captions with the text of their source; a merged text with invented words is not used.

@@ -33,10 +33,9 @@ from pipeline.rules.clips import judge_clips
 from pipeline.store.active_recipe import active_recipe
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
-from schemas import CAPTIONS
 from schemas.recipe import Recipe
 from schemas.recipe.duplicates import DuplicatesConfig
-from schemas.rules import CLIP_COLUMNS, DUPLICATE_RANK
+from schemas.rules import CAPTION_COLUMNS, CLIP_COLUMNS, DUPLICATE_RANK
 from schemas.tables.duplicates import DUPLICATE_KINDS
 
 NOT_SHOWN = ("video_hash", "video_hash_times_us", "overlay_texts")
@@ -129,7 +128,7 @@ def _runs(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _scores(connection: duckdb.DuckDBPyConnection, recipe: Recipe) -> dict[str, Any]:
     schema = CLIP_COLUMNS.remove(CLIP_COLUMNS.get_field_index(DUPLICATE_RANK.name))
     clips = score_histograms(connection, "clips", schema, thresholds_of(recipe.rules))
-    captions = score_histograms(connection, "captions", CAPTIONS.schema, thresholds_of(recipe.caption_rules))
+    captions = score_histograms(connection, "captions", CAPTION_COLUMNS, thresholds_of(recipe.caption_rules))
     return {
         "scores": by_measure(clips),
         "unmeasured": [score.column for score in clips if score.histogram is None],

@@ -14,7 +14,19 @@ import pyarrow as pa
 import pyarrow.dataset
 
 from pipeline.store.dataset import Dataset
-from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, EMBEDDINGS, LATENTS, MEASURES, RELEASES, TEXT, VIDEOS
+from schemas import (
+    CAPTION_DECISIONS,
+    CAPTION_IDENTITY,
+    CAPTIONS,
+    CLIPS,
+    DECISIONS,
+    EMBEDDINGS,
+    LATENTS,
+    MEASURES,
+    RELEASES,
+    TEXT,
+    VIDEOS,
+)
 from schemas.columns import Table, arrow_fields
 from schemas.tables.clips import PENDING
 from schemas.tables.duplicates import DUPLICATES
@@ -25,6 +37,7 @@ QUERY_NAMES: dict[str, Table] = {
     "clips": CLIPS,
     "captions": CAPTIONS,
     "caption_decisions": CAPTION_DECISIONS,
+    "caption_identity": CAPTION_IDENTITY,
     "embeddings": EMBEDDINGS,
     "latents": LATENTS,
     "text": TEXT,
