@@ -53,17 +53,22 @@ join video_locations p on p.video_id = k.video_id;
 
 -- videos in = probed + failed; clips = kept + rejected + failed + pending.
 create or replace view funnel as
-select * from (
-    select 1 as step, 'videos in' as stage, count(*) as rows from videos
-    union all select 2, 'videos probed', count(*) from videos where status = 'probed'
-    union all select 3, 'videos failed', count(*) from videos where status = 'failed'
-    union all select 4, 'byte-identical duplicates', count(*) from videos where duplicate_of is not null
-    union all select 5, 'clips', count(*) from clips
-    union all select 6, 'clips kept', count(*) from clips where status = 'kept'
-    union all select 7, 'clips rejected', count(*) from clips where status = 'rejected'
-    union all select 8, 'clips failed', count(*) from clips where status = 'failed'
-    union all select 9, 'clips pending', count(*) from clips where status = 'pending'
-    union all select 10, 'captions', count(*) from captions
-    union all select 11, 'captions ok', count(*) from captions where status = 'ok'
-    union all select 12, 'trainable', count(*) from trainable
-) order by step;
+with of_videos as (
+    select count(*) as n, count(*) filter (status = 'probed') as probed, count(*) filter (status = 'failed') as failed,
+           count(duplicate_of) as copies
+    from videos
+), of_clips as (
+    select count(*) as n, count(*) filter (status = 'kept') as kept, count(*) filter (status = 'rejected') as rejected,
+           count(*) filter (status = 'failed') as failed, count(*) filter (status = 'pending') as pending
+    from clips
+), of_captions as (
+    select count(*) as n, count(*) filter (c.status = 'ok') as ok,
+           count(*) filter (c.status = 'ok' and s.status = 'kept') as trainable
+    from captions c join clips s using (clip_id)
+)
+select unnest(['videos in', 'videos probed', 'videos failed', 'byte-identical duplicates',
+               'clips', 'clips kept', 'clips rejected', 'clips failed', 'clips pending',
+               'captions', 'captions ok', 'trainable']) as stage,
+       unnest([v.n, v.probed, v.failed, v.copies, c.n, c.kept, c.rejected, c.failed, c.pending,
+               k.n, k.ok, k.trainable]) as rows
+from of_videos v, of_clips c, of_captions k;

@@ -45,7 +45,7 @@ QUERY_NAMES: dict[str, Table] = {
     "duplicates": DUPLICATES,
 } | {f"measures_{name}": table for name, table in MEASURES.items()}
 """The tables. NAME_raw is all rows of a table, NAME the newest row of each key or what follows from those."""
-MEMORY_LIMIT = "1500MB"
+MEMORY_LIMIT = "2GB"
 """Above this, DuckDB works on disk."""
 OF_ROW = {"decisions": ("clip_id",), "caption_decisions": ("clip_id", "captioner")}
 """What the newest row is of, where that is not the key."""

@@ -34,6 +34,7 @@ from pipeline.caption.stage import Captioning
 from pipeline.measure.clip.embedding import ClipEmbedder
 from pipeline.rules.captions import judge_captions
 from pipeline.store.dataset import Dataset
+from pipeline.store.views import connect
 from pipeline.synthetic.world import detailed_caption, draw_scene
 from schemas import CAPTIONS, CLIPS, DECISIONS, EMBEDDINGS, MEASURES, VIDEOS
 from schemas.columns import Table
@@ -139,10 +140,10 @@ def judged(captioned: Captioned, fault: Fault) -> tuple[np.ndarray, dict[str, in
         dataset = Dataset(folder, run_id="run")
         write(dataset, captioned, fault)
         check_captions(dataset, pending_checks(dataset))
-        verdicts = judge_captions(dataset, recipe)
-    by_rule = {name: verdicts.rejected_by[name] for name in rules}
-    order = np.argsort(verdicts.clip_ids)
-    refused = np.any(list(by_rule.values()), axis=0)[order]
+        verdicts = judge_captions(connect(dataset), recipe)
+    columns = verdicts.connection.sql(f"from {verdicts.table} order by clip_id").fetchnumpy()
+    by_rule = {name: columns[verdicts.rejects(name)] for name in rules}
+    refused = np.any(list(by_rule.values()), axis=0)
     return refused, {rules[name]: int(found.sum()) for name, found in by_rule.items() if found.any()}
 
 

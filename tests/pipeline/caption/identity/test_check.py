@@ -36,9 +36,9 @@ def values(dataset: Dataset, name: str) -> list[Any]:
 
 def refused(dataset: Dataset) -> dict[str, set[str]]:
     """The clips whose captions the rules of `default.toml` refuse, by reason."""
-    verdicts = judge_captions(dataset, load_recipe("default"))
+    verdicts = judge_captions(connect(dataset), load_recipe("default"))
     found: dict[str, set[str]] = {}
-    for clip_id, reasons in zip(verdicts.clip_ids, verdicts.reasons, strict=True):
+    for clip_id, reasons in verdicts.connection.execute(f"select clip_id, reasons from {verdicts.table}").fetchall():
         for reason in reasons:
             found.setdefault(reason, set()).add(clip_id)
     return found
