@@ -49,7 +49,7 @@ def curate(
         start_s = time.perf_counter()
         dataset.clear_temporaries()
         curation = Curation(dataset, chosen, lambda: tell_of_builtin(chosen), retry_failed=retry_failed)
-        num_new = curation.run(listing.inputs)
+        num_new = curation.run(listing.table)
     summary = _summary(dataset, listing, num_new, curation.stages, time.perf_counter() - start_s)
     if json:
         print_json(summary)
@@ -88,8 +88,8 @@ def _summary(
         "dataset": dataset.location,
         "funnel": funnel(dataset),
         "reasons": {reason: clips for reason, clips, _ in reject_reasons(dataset)},
-        "inputs": len(listing.inputs),
-        "inputs_done_before": len(listing.inputs) - num_new,
+        "inputs": listing.table.num_rows,
+        "inputs_done_before": listing.table.num_rows - num_new,
         "files_without_media_suffix": listing.num_other_files,
         "rows_that_repeat_a_uri": listing.num_repeated,
         "seconds": round(seconds, 2),

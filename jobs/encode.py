@@ -19,6 +19,7 @@ from pipeline.release import releases
 from pipeline.release.releases import Release
 from pipeline.store.dataset import Dataset
 from pipeline.store.pending import pending_latents, pending_texts
+from pipeline.store.plans import Plan
 from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
 from schemas.recipe.encode import EncodeConfig
@@ -94,9 +95,7 @@ def encoders_of(config: EncodeConfig) -> Encoders:
     return Encoders(autoencoder.fingerprint, text_encoder.fingerprint, config.transform)
 
 
-def missing(
-    dataset: Dataset, release: Release, encoders: Encoders, retrying: Retrying
-) -> tuple[list[dict[str, Any]], list[str]]:
+def missing(dataset: Dataset, release: Release, encoders: Encoders, retrying: Retrying) -> tuple[Plan, list[str]]:
     """Released clips without a latent, and texts without an embedding; the empty text is that of dropped ones."""
     from jobs.training.samples import release_texts
 
@@ -105,14 +104,15 @@ def missing(
     return clips, pending_texts(dataset, ["", *release_texts(release)], encoders.text_encoder)
 
 
-def encode_missing(run: Run, clips: list[dict[str, Any]], texts: list[str]) -> None:
+def encode_missing(run: Run, clips: Plan, texts: list[str]) -> None:
     """Run both graphs, and record the run."""
     from pipeline.ray_graphs.encode import latent_graph, text_graph
 
     if texts:
-        run.graph(partial(text_graph, run.dataset, texts, run.recipe.encode), text_line(len(texts)))
+        run.write(partial(text_graph, run.dataset, texts, run.recipe.encode), text_line(len(texts)))
     if clips:
-        run.graph(partial(latent_graph, run.dataset, clips, run.recipe), latent_line(len(clips)))
+        run.write(partial(latent_graph, run.dataset, clips, run.recipe), latent_line(len(clips)))
+        clips.delete()
     run.end()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Mapping
 
 from rich.console import Console
@@ -12,10 +11,11 @@ from rich.table import Table
 from jobs.cli import run_job
 from jobs.console.options import NO_CHANGES, DatasetLocation, Json, RecipeOptions
 from jobs.console.summary import print_funnel, print_json
-from pipeline.rules.effects import DatasetVerdicts, RuleEffect, judge_dataset, rule_effects
+from pipeline.rules.effects import DatasetVerdicts, RuleEffect, judge_dataset, num_only_in, rule_effects
 from pipeline.rules.judging import Verdicts
 from pipeline.store.active_recipe import active_recipe, require_active_recipe
 from pipeline.store.dataset import Dataset
+from pipeline.store.views import connect
 from pipeline.store.views import funnel as funnel_counts
 from schemas.rules import Rule
 from schemas.tables import captions
@@ -35,8 +35,9 @@ def funnel(dataset: DatasetLocation, /, *, options: RecipeOptions = NO_CHANGES, 
         return
     active = require_active_recipe(tables)
     asked = options.over(tables)
-    before = judge_dataset(tables, active)
-    after = judge_dataset(tables, asked) if asked != active else before
+    connection = connect(tables)
+    before = judge_dataset(connection, active)
+    after = judge_dataset(connection, asked) if asked != active else before
     if json:
         print_json({"funnel": funnel_counts(tables), **_as_json(before, after)})
         return
@@ -44,7 +45,7 @@ def funnel(dataset: DatasetLocation, /, *, options: RecipeOptions = NO_CHANGES, 
     earlier = None if after is before else before
     if asked.rules:
         print_rules("rules", asked.rules, after.clips, earlier.clips if earlier else None)
-    if after.captions.keys and asked.caption_rules:
+    if after.captions.num_rows and asked.caption_rules:
         print_rules("caption rules", asked.caption_rules, after.captions, earlier.captions if earlier else None)
     if earlier:
         _print_changes(earlier, after)
@@ -53,11 +54,11 @@ def funnel(dataset: DatasetLocation, /, *, options: RecipeOptions = NO_CHANGES, 
 def _as_json(before: DatasetVerdicts, after: DatasetVerdicts) -> dict[str, object]:
     return {
         "rules": {name: effect.__dict__ for name, effect in rule_effects(after.clips).items()},
-        "clips": dict(Counter(after.clips.statuses)),
-        "clips_before": dict(Counter(before.clips.statuses)),
+        "clips": after.clips.counts,
+        "clips_before": before.clips.counts,
         "caption_rules": {name: effect.__dict__ for name, effect in rule_effects(after.captions).items()},
-        "captions": dict(Counter(after.captions.statuses)),
-        "captions_before": dict(Counter(before.captions.statuses)),
+        "captions": after.captions.counts,
+        "captions_before": before.captions.counts,
         "trainable": after.num_trainable,
         "trainable_before": before.num_trainable,
     }
@@ -86,17 +87,17 @@ def print_rules(title: str, rules: Mapping[str, Rule], after: Verdicts, before: 
 
 
 def _print_changes(before: DatasetVerdicts, after: DatasetVerdicts) -> None:
-    kept, keeps = before.clips.accepted, after.clips.accepted
+    num_come, num_go = num_only_in(after.clips, before.clips), num_only_in(before.clips, after.clips)
     counts = _changed_counts(before.clips, after.clips, (KEPT, REJECTED, PENDING, FAILED))
-    print(f"with these rules: {counts}; {len(keeps - kept)} would come, {len(kept - keeps)} would go")
-    if after.captions.keys:
+    print(f"with these rules: {counts}; {num_come} would come, {num_go} would go")
+    if after.captions.num_rows:
         counts = _changed_counts(before.captions, after.captions, (captions.OK, captions.REJECTED, captions.FAILED))
         print(f"captions: {counts}; trainable {before.num_trainable} -> {after.num_trainable}")
 
 
 def _changed_counts(before: Verdicts, after: Verdicts, statuses: tuple[str, ...]) -> str:
-    now, then = Counter(before.statuses), Counter(after.statuses)
-    return ", ".join(f"{status} {now[status]} -> {then[status]}" for status in statuses)
+    now, then = before.counts, after.counts
+    return ", ".join(f"{status} {now.get(status, 0)} -> {then.get(status, 0)}" for status in statuses)
 
 
 if __name__ == "__main__":

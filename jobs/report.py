@@ -12,11 +12,8 @@ from jobs.console.options import AtLeast0, DatasetLocation, Json
 from jobs.console.pages import PagePath, page_place, write_page
 from jobs.console.progress import live_progress
 from jobs.console.summary import print_json
-from pipeline.report.contact_sheets import Judged
 from pipeline.report.page import ReportConfig, report_page
 from pipeline.report.training import read_loss_curve, read_sample
-from pipeline.rules.clips import judge_clips
-from pipeline.store.active_recipe import active_recipe
 from pipeline.store.dataset import Dataset
 
 FILE_NAME = "report.html"
@@ -64,7 +61,6 @@ def report(
         num_captions=captions,
         curve=read_loss_curve(train) if train else None,
         sample=read_sample(sample) if sample else None,
-        judged=_judged(tables),
     )
     num_read = 0
 
@@ -79,12 +75,6 @@ def report(
         print_json({"report": path, "bytes": num_bytes, "clips_shown": num_read})
     else:
         print(path)
-
-
-def _judged(dataset: Dataset) -> Judged | None:
-    """What the active recipe makes of the clips; None before the first run."""
-    recipe = active_recipe(dataset)
-    return Judged(recipe, judge_clips(dataset, recipe)) if recipe else None
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Every table of a data set, declared once; recipes; and the DuckDB views over the tables."""
 
 from schemas.columns import SchemaError, Table, column
+from schemas.tables.caption_identity import CAPTION_IDENTITY
 from schemas.tables.captions import CAPTIONS, EMBEDDINGS
 from schemas.tables.clips import CLIPS
 from schemas.tables.decisions import CAPTION_DECISIONS, DECISIONS
@@ -17,6 +18,7 @@ TABLES = (
     DECISIONS,
     CAPTIONS,
     CAPTION_DECISIONS,
+    CAPTION_IDENTITY,
     EMBEDDINGS,
     RELEASES,
     LATENTS,
@@ -26,6 +28,7 @@ TABLES = (
 __all__ = [
     "CAPTIONS",
     "CAPTION_DECISIONS",
+    "CAPTION_IDENTITY",
     "CLIPS",
     "DECISIONS",
     "DUPLICATES",

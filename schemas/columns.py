@@ -107,6 +107,10 @@ class Table:
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise SchemaError(f"table {self.folder}: {error}") from error
 
+    def unstamped(self, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+        """The same without the stamps, which are given as rows are written."""
+        return self.encode(rows).drop_columns([field.name for field in arrow_fields(Stamp)])
+
     def _check(self, row: Mapping[str, Any], schema: pa.Schema, names: set[str]) -> None:
         if row.keys() != names:
             unknown, missing = sorted(row.keys() - names), sorted(names - row.keys())

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import numpy as np
 import pyarrow as pa
 from pydantic.dataclasses import dataclass
 
 from schemas.columns import arrow_fields
 from schemas.strict import STRICT
+from schemas.tables.caption_identity import IdentityChecks
+from schemas.tables.captions import CAPTIONS
 from schemas.tables.clips import CLIPS
 from schemas.tables.measures import CLIP_MEASURES
 
@@ -27,8 +27,9 @@ DUPLICATE_RANK = pa.field(
 CLIP_COLUMNS = pa.schema(
     [*CLIPS.schema, *(field for row_type in CLIP_MEASURES.values() for field in arrow_fields(row_type)), DUPLICATE_RANK]
 )
-"""The columns that rules on clips may name: those of a clip, of every measure, and of the groups of duplicates. Rules
-on captions may name the columns of `captions`."""
+"""The columns that rules on clips may name: those of a clip, of every measure, and of the groups of duplicates."""
+CAPTION_COLUMNS = pa.schema([*CAPTIONS.schema, *arrow_fields(IdentityChecks)])
+"""The columns that rules on captions may name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,13 +84,16 @@ class Rule:
         value = row[self.column]
         return value in self.reject or any(threshold.rejects(value) for threshold in self.thresholds)
 
-    def rejected(self, values: pa.ChunkedArray | pa.Array) -> np.ndarray:
-        """Whether the rule rejects each value of its column, (N,) bool."""
+    @property
+    def rejects_sql(self) -> str:
+        """The same of rows of a table, as SQL that is true or false."""
         if self.reject:
-            return np.array([value in self.reject for value in values.to_pylist()], bool)
-        numbers = np.array(values.cast(pa.float64()).to_numpy(zero_copy_only=False), float)  # null becomes NaN
-        low, high = (-math.inf if self.min is None else self.min), (math.inf if self.max is None else self.max)
-        return ~((numbers >= low) & (numbers <= high)) & np.asarray(values.is_valid())
+            texts = ", ".join("'" + text.replace("'", "''") + "'" for text in self.reject)
+            return f"coalesce({self.column} in ({texts}), false)"
+        number = f"{self.column}::double"
+        signs = {"min": "<", "max": ">"}
+        outside = [f"{number} {signs[bound.bound]} {bound.value!r}" for bound in self.thresholds]
+        return f"coalesce({' or '.join([*outside, f'isnan({number})'])}, false)"
 
     def problem(self, schema: pa.Schema) -> str | None:
         """What is wrong with the rule for tables of this schema, as it follows the rule's key; or None."""

@@ -1,8 +1,8 @@
 -- Views over the part files of a data set. `videos_raw`, `clips_raw`, `captions_raw` and so on are the tables themselves,
 -- with every row that was ever written. pipeline/store/views.py adds the newest row of each key, under the table's name
--- (`videos`, `embeddings`, `latents`, `text`, `decisions`, `caption_decisions`) or as `newest_clips`, `newest_captions`;
--- `video_locations`, the files that hold the bytes of each video now; and `clips`, each clip of such bytes with its
--- newest scores and decision.
+-- (`videos`, `embeddings`, `latents`, `text`, `decisions`, `caption_decisions`, `caption_identity`) or as `newest_clips`,
+-- `newest_captions`; `video_locations`, the files that hold the bytes of each video now; and `clips`, each clip of such
+-- bytes with its newest scores and decision.
 
 -- The newest grouping: clips that show the same as others.
 create or replace view duplicates as
@@ -10,17 +10,20 @@ select * from duplicates_raw
 where grouped_us = (select max(grouped_us) from duplicates_raw) and group_size > 0;
 
 -- Each caption with its newest decision, unless the caption was written again after it. Captions are left out of clips
--- that do not stand, and those of another content box than the clip has now; a similarity by another embedding is null.
+-- that do not stand, and those of another content box than the clip has now; a similarity by another embedding is null,
+-- and so is what other captions said of one that was written again.
 create or replace view captions as
-select c.* exclude (shown_box, given, similarity_encoder, transient, num_failures) replace (
+select c.* exclude (shown_box, given, similarity_encoder, text_embedding, batch_id, batch_place, transient, num_failures) replace (
     coalesce(d.status, c.status) as status, coalesce(d.reasons, c.reasons) as reasons,
     if(c.similarity_encoder is null or c.similarity_encoder = s.encoder, c.text_video_similarity, null)
         as text_video_similarity
-)
+), i.own_fit, i.fit_margin, i.better_clip, i.batch_shift, i.num_unlike
 from newest_captions c
 join clips s on s.clip_id = c.clip_id and (c.shown_box is null or c.shown_box = s.content_box::int[])
 left join caption_decisions d
-    on d.clip_id = c.clip_id and d.captioner = c.captioner and d.written_us >= c.written_us;
+    on d.clip_id = c.clip_id and d.captioner = c.captioner and d.written_us >= c.written_us
+left join caption_identity i on i.clip_id = c.clip_id and i.captioner = c.captioner
+    and i.caption_us is not distinct from c.written_us and i.encoder = s.encoder;
 
 create or replace view kept as
 select * from clips where status = 'kept';
@@ -50,17 +53,22 @@ join video_locations p on p.video_id = k.video_id;
 
 -- videos in = probed + failed; clips = kept + rejected + failed + pending.
 create or replace view funnel as
-select * from (
-    select 1 as step, 'videos in' as stage, count(*) as rows from videos
-    union all select 2, 'videos probed', count(*) from videos where status = 'probed'
-    union all select 3, 'videos failed', count(*) from videos where status = 'failed'
-    union all select 4, 'byte-identical duplicates', count(*) from videos where duplicate_of is not null
-    union all select 5, 'clips', count(*) from clips
-    union all select 6, 'clips kept', count(*) from clips where status = 'kept'
-    union all select 7, 'clips rejected', count(*) from clips where status = 'rejected'
-    union all select 8, 'clips failed', count(*) from clips where status = 'failed'
-    union all select 9, 'clips pending', count(*) from clips where status = 'pending'
-    union all select 10, 'captions', count(*) from captions
-    union all select 11, 'captions ok', count(*) from captions where status = 'ok'
-    union all select 12, 'trainable', count(*) from trainable
-) order by step;
+with of_videos as (
+    select count(*) as n, count(*) filter (status = 'probed') as probed, count(*) filter (status = 'failed') as failed,
+           count(duplicate_of) as copies
+    from videos
+), of_clips as (
+    select count(*) as n, count(*) filter (status = 'kept') as kept, count(*) filter (status = 'rejected') as rejected,
+           count(*) filter (status = 'failed') as failed, count(*) filter (status = 'pending') as pending
+    from clips
+), of_captions as (
+    select count(*) as n, count(*) filter (c.status = 'ok') as ok,
+           count(*) filter (c.status = 'ok' and s.status = 'kept') as trainable
+    from captions c join clips s using (clip_id)
+)
+select unnest(['videos in', 'videos probed', 'videos failed', 'byte-identical duplicates',
+               'clips', 'clips kept', 'clips rejected', 'clips failed', 'clips pending',
+               'captions', 'captions ok', 'trainable']) as stage,
+       unnest([v.n, v.probed, v.failed, v.copies, c.n, c.kept, c.rejected, c.failed, c.pending,
+               k.n, k.ok, k.trainable]) as rows
+from of_videos v, of_clips c, of_captions k;

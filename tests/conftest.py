@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,11 @@ from xdist.scheduler import LoadScopeScheduling
 from pipeline.ingest.inputs import list_inputs
 from pipeline.ray_graphs.cluster import connect
 from pipeline.scan.scan import ScanConfig, ScannedVideo, scan
+from pipeline.store.dataset import Dataset
 from pipeline.synthetic.corpus import draw_corpus
-from schemas import CAPTIONS, CLIPS, VIDEOS
+from schemas import CAPTIONS, CLIPS, DECISIONS, VIDEOS
 from schemas.recipe import load_recipe
+from schemas.tables.clips import PENDING
 from tests.ray_cluster import RayCluster, two_nodes
 
 Row = dict[str, Any]
@@ -121,7 +123,7 @@ def video_row() -> MakeRow:
 
 @pytest.fixture(scope="session")
 def clip_row() -> MakeRow:
-    """A row of `clips`, kept, changed by keywords."""
+    """A row of `clips`, kept, changed by keywords; `write_clips` makes a decision of its `status` and `reasons`."""
 
     def make(clip_id: str, video_id: str, /, **changes: Any) -> Row:
         row = dict.fromkeys(CLIPS.schema.names) | {
@@ -148,6 +150,26 @@ def clip_row() -> MakeRow:
         return row | changes
 
     return make
+
+
+def write_clips(dataset: Dataset, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of `clips`, and what they say of status and reasons as decisions that any other decision replaces."""
+    clips, decisions = apart(rows)
+    dataset.write_part(CLIPS, clips)
+    dataset.write_part(DECISIONS, decisions)
+
+
+def apart(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Row], list[Row]]:
+    """Rows of `clips`, and the decisions on those that are not pending."""
+    facts = ("status", "reasons")
+    clips = [{name: row[name] for name in row if name not in facts} for row in rows]
+    decisions = [
+        {"clip_id": row["clip_id"], "rules_fingerprint": "", "written_us": row.get("written_us") or 0, "run_id": ""}
+        | {name: row[name] for name in facts}
+        for row in rows
+        if row["status"] != PENDING
+    ]
+    return clips, decisions
 
 
 @pytest.fixture(scope="session")

@@ -10,17 +10,19 @@ import pytest
 
 from pipeline.caption.fingerprint import fingerprint
 from pipeline.encode.latents import clip_transform
+from pipeline.ingest.inputs import as_table
 from pipeline.measure.registry import clip_measure_fingerprints, stream_fingerprints
 from pipeline.split.fingerprint import split_fingerprint
 from pipeline.store.dataset import Dataset
 from pipeline.store.pending import pending_captions, pending_clip_measures, pending_latents, pending_stream_measures
-from pipeline.store.pending_inputs import InputStates
+from pipeline.store.pending_inputs import IDENTIFIED, InputStates
 from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
-from schemas import CAPTIONS, CLIPS, LATENTS, MEASURES, VIDEOS
+from schemas import CAPTIONS, LATENTS, MEASURES, VIDEOS
 from schemas.recipe import Recipe, change_recipe
 from schemas.tables.measures import columns_of
 from tests import staleness
+from tests.conftest import write_clips
 from tests.staleness import Ground
 
 MakeRow = Callable[..., dict[str, Any]]
@@ -38,6 +40,9 @@ def test_each_field_and_version_makes_stale_what_depends_on_it(rows: list[tuple[
     assert len(rows) > 80
 
 
+NOTHING = IDENTIFIED.empty_table()
+
+
 def test_every_product_is_made_stale_by_something(rows: list[tuple[str, set[str], set[str]]]) -> None:
     assert set().union(*(found for _, found, _ in rows)) == set(staleness.PRODUCTS)
 
@@ -53,10 +58,10 @@ class Fresh:
         self.captioner = fingerprint(recipe.caption)
         measured = str(self.stream).replace("'", '"')
         self.dataset.write_part(VIDEOS, [make["video"]("v0", split=split)])
-        self.dataset.write_part(CLIPS, [make["clip"]("c0", "v0", split=split, measured=measured)])
+        write_clips(self.dataset, [make["clip"]("c0", "v0", split=split, measured=measured)])
         for name in self.shown:
             self.measure(name, BOX, **({"encoder": "e"} if name == "embedding" else {}))
-        given = pending_captions(self.dataset, recipe.caption, self.captioner, NOW)[0]["given"]
+        given = next(iter(pending_captions(self.dataset, recipe.caption, self.captioner, NOW)))["given"]
         caption = make["caption"]("c0", self.captioner, shown_box=BOX, given=given)
         self.dataset.write_part(CAPTIONS, [caption | {"text_video_similarity": 0.5, "similarity_encoder": "e"}])
         latent = dict.fromkeys(LATENTS.schema.names) | {"clip_id": "c0", "encoder": "vae", "status": "ok"}
@@ -74,16 +79,16 @@ class Fresh:
     def stale(self) -> set[str]:
         """What is pending."""
         dataset, recipe, found = self.dataset, self.recipe, set()
-        if InputStates(dataset, [], split_fingerprint(recipe.split), NOW).pending({}).to_scan:
+        if InputStates(dataset, as_table([]), split_fingerprint(recipe.split), NOW).pending(NOTHING).to_scan:
             found.add("clips")
-        for videos in pending_stream_measures(dataset, self.stream, NOW):
-            found |= set(videos.measures)
+        for clip in pending_stream_measures(dataset, self.stream, NOW):
+            found |= set(clip["needs"])
         for clip in pending_clip_measures(dataset, self.shown, NOW):
             found |= set(clip["needs"])
         if pending_captions(dataset, recipe.caption, self.captioner, NOW):
             found.add("captions")
         ((box,),) = connect(dataset).execute("select content_box from clips").fetchall()
-        released = [{"clip_id": "c0", "transform": self._transform(box)}]
+        released = [{"clip_id": "c0", "uri": "a", "start_us": 0, "transform": self._transform(box)}]
         if pending_latents(dataset, released, "vae", NOW):
             found.add("latents")
         return found
@@ -150,7 +155,7 @@ def test_a_video_divided_otherwise_is_read_again_and_its_old_clips_do_not_stand(
     assert "clips" in fresh.stale()
     split = split_fingerprint(fresh.recipe.split)
     later = Dataset(fresh.dataset.location, "later")
-    later.write_part(CLIPS, [clip_row("c1", "v0", split=split, measured=str(fresh.stream).replace("'", '"'))])
+    write_clips(later, [clip_row("c1", "v0", split=split, measured=str(fresh.stream).replace("'", '"'))])
     later.write_part(VIDEOS, [video_row("v0", split=split)])
     assert "clips" not in fresh.stale()
     assert connect(later).execute("select clip_id from clips").fetchall() == [("c1",)]

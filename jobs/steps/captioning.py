@@ -1,14 +1,17 @@
-"""What commands that write captions check, and say, before they start."""
+"""What commands that write captions check and say."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 
 from model.builtin import BUILTIN
 from pipeline.caption.backends.catalogue import BACKENDS
 from pipeline.caption.backends.smollm2 import SMOLLM2
 from pipeline.caption.fingerprint import fingerprint
+from pipeline.caption.identity.check import Checked
+from pipeline.caption.identity.fit import LEAST_CAPTIONS
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
 from schemas.recipe.caption import LANGUAGES
@@ -24,6 +27,17 @@ def tell_of_builtin(recipe: Recipe) -> None:
         backend = BACKENDS[recipe.caption.backend]
         prompt = " --set caption.prompt=caption" if backend.takes_prompt else ""
         print(f"{BUILTIN_NOTICE}--set caption.checkpoint={backend.for_footage}{prompt}", file=sys.stderr)
+
+
+def tell_of_unchecked(checked: Iterable[Checked]) -> None:
+    """Say on the console if captions fit their clips so little that one of another clip would not be seen."""
+    for one in checked:
+        if one.num_captions >= LEAST_CAPTIONS and not one.is_evident:
+            print(
+                f"captioner {one.captioner}: its {one.num_captions} captions fit their clips too little to see whether "
+                "each belongs to its clip: they are mixed up, or the model of [embedding] does not know such clips",
+                file=sys.stderr,
+            )
 
 
 def require_captioner(recipe: Recipe) -> None:

@@ -4,6 +4,7 @@ scan             inputs without a row: videos, clips, stream measures
 remeasure        clips whose stream measures were taken with other code or settings
 judge_clips      duplicates are grouped and clips judged; those still in get the clip measures, and are judged again
 caption          kept clips without a caption
+check_captions   all captions of a captioner against each other, where one was added or changed
 judge_captions   all captions, old ones too, by the rules of this recipe
 """
 
@@ -16,11 +17,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from jobs.steps.captioning import tell_of_unchecked
 from jobs.steps.progress_lines import caption_line, clip_measure_line, identify_line, remeasure_line, scan_line
 from jobs.steps.run import Run, Stages
 from pipeline.caption.fingerprint import fingerprint
+from pipeline.caption.identity.check import check_captions, pending_checks
 from pipeline.dedup.dataset import group_duplicates
-from pipeline.ingest.inputs import ListedInput
 from pipeline.measure.registry import clip_measure_fingerprints, stream_fingerprints
 from pipeline.rules.captions import judge_captions
 from pipeline.rules.clips import judge_clips
@@ -35,10 +37,12 @@ from pipeline.store.pending import (
     pending_clip_measures,
     pending_stream_measures,
 )
-from pipeline.store.pending_inputs import InputStates
+from pipeline.store.pending_inputs import IDENTIFIED, InputStates
+from pipeline.store.plans import Plan
 from pipeline.store.retrying import Retrying
-from pipeline.store.views import funnel, write_portable_views
-from schemas import VIDEOS
+from pipeline.store.views import connect, funnel, write_portable_views
+from schemas import CAPTIONS, CLIPS, EMBEDDINGS, MEASURES, VIDEOS
+from schemas.columns import Table
 from schemas.recipe import Recipe
 
 
@@ -67,7 +71,7 @@ class Curation:
         """Totals of each stage."""
         return self._run.stages
 
-    def run(self, inputs: Sequence[ListedInput]) -> int:
+    def run(self, inputs: pa.Table) -> int:
         """Take every step, and record the run if there was anything to do; returns how many inputs were new."""
         self._must_group = groups_are_pending(self.dataset, self.recipe)
         if active_recipe(self.dataset) != self.recipe:
@@ -76,27 +80,30 @@ class Curation:
         self.remeasure()
         self.judge_clips()
         self.caption()
+        self.check_captions()
         self.judge_captions()
         self._end()
         return num_new
 
     def recaption(self) -> tuple[int, int]:
-        """Take the last two steps alone and record the run; returns how many clips were captioned, and how many
+        """Take the steps on captions alone and record the run; returns how many clips were captioned, and how many
         captions were judged otherwise than before."""
         active = active_recipe(self.dataset)
         if active is None or active.caption_rules != self.recipe.caption_rules:
             self._run.begin()
-        num_clips, num_changed = self.caption(), self.judge_captions()
+        num_clips = self.caption()
+        self.check_captions()
+        num_changed = self.judge_captions()
         self._end()
         return num_clips, num_changed
 
-    def scan(self, inputs: Sequence[ListedInput]) -> int:
+    def scan(self, inputs: pa.Table) -> int:
         """Returns how many inputs were new."""
         states = InputStates(self.dataset, inputs, split_fingerprint(self.recipe.split), self._retrying)
-        video_ids = self._identified(states.to_identify())
+        identified = self._identified(states.to_identify())
         num_new = 0
         while True:
-            pending = states.pending(video_ids)
+            pending = states.pending(identified)
             self._write_videos(pending.relocated)
             self._write_videos(pending.retold)
             num_new += pending.relocated.num_rows + len(pending.to_scan)
@@ -104,20 +111,21 @@ class Curation:
                 return num_new
             from pipeline.ray_graphs.scan import scan_graph
 
-            make = partial(scan_graph, self.dataset, pending.to_scan, self.recipe)
-            self._run_graph(make, scan_line(len(pending.to_scan)))
+            make = partial(scan_graph, pending.to_scan, self.recipe)
+            self._carry_out(pending.to_scan, make, scan_line(len(pending.to_scan)), (CLIPS, VIDEOS))
 
-    def _identified(self, inputs: Sequence[ListedInput]) -> dict[str, str]:
-        """The hashes of the bytes of inputs, by uri, without those that cannot be read."""
-        video_ids: dict[str, str] = {}
+    def _identified(self, inputs: Plan) -> pa.Table:
+        """The hashes of the bytes of inputs; null where they cannot be read."""
+        batches: list[pa.Table] = []
         if inputs:
             from pipeline.ray_graphs.scan import identify_graph
 
-            def take(batch: pa.Table) -> None:
-                video_ids.update(zip(batch["uri"].to_pylist(), batch["video_id"].to_pylist(), strict=True))
+            def take(rows: list[dict[str, str]]) -> None:
+                batches.append(pa.Table.from_pylist(rows, schema=IDENTIFIED))
 
             self._run.graph(partial(identify_graph, inputs), identify_line(len(inputs)), take)
-        return {uri: video_id for uri, video_id in video_ids.items() if video_id}
+            inputs.delete()
+        return pa.concat_tables([IDENTIFIED.empty_table(), *batches]).combine_chunks()
 
     def _write_videos(self, rows: pa.Table) -> None:
         if rows.num_rows:
@@ -126,12 +134,14 @@ class Curation:
 
     def remeasure(self) -> None:
         fingerprints = stream_fingerprints(self.recipe.measure)
-        pending = pending_stream_measures(self.dataset, fingerprints, self._retrying)
-        if pending:
+        clips = pending_stream_measures(self.dataset, fingerprints, self._retrying)
+        if clips:
             from pipeline.ray_graphs.measure import remeasure_graph
 
-            make = partial(remeasure_graph, self.dataset, pending, self.recipe)
-            self._run_graph(make, remeasure_line(len(pending)))
+            tables = [MEASURES[name] for name in fingerprints]
+            self._carry_out(
+                clips, partial(remeasure_graph, clips, self.recipe), remeasure_line(clips.num_videos), tables
+            )
 
     def judge_clips(self) -> None:
         """Group, judge, measure what is still in, until nothing is left to measure.
@@ -142,7 +152,7 @@ class Curation:
             if self._must_group:
                 group_duplicates(self.dataset, self.recipe.duplicates)
                 self._must_group = False
-            if write_decisions(self.dataset, judge_clips(self.dataset, self.recipe), self.recipe):
+            if write_decisions(self.dataset, judge_clips(connect(self.dataset), self.recipe), self.recipe):
                 self._run.begin()
             if not self.measure_clips():
                 return
@@ -154,8 +164,9 @@ class Curation:
         if clips:
             from pipeline.ray_graphs.measure import clip_measure_graph
 
-            make = partial(clip_measure_graph, self.dataset, clips, self.recipe, fingerprints)
-            self._run_graph(make, clip_measure_line(len(clips)))
+            make = partial(clip_measure_graph, clips, self.recipe, fingerprints)
+            tables = [EMBEDDINGS, *(MEASURES[name] for name in fingerprints)]
+            self._carry_out(clips, make, clip_measure_line(len(clips)), tables)
         return len(clips)
 
     def caption(self) -> int:
@@ -167,18 +178,26 @@ class Curation:
             from pipeline.ray_graphs.caption import caption_graph
 
             self.before_captions()
-            self._run_graph(partial(caption_graph, self.dataset, clips, self.recipe), caption_line(len(clips)))
+            self._carry_out(clips, partial(caption_graph, clips, self.recipe), caption_line(len(clips)), [CAPTIONS])
         return len(clips)
+
+    def check_captions(self) -> None:
+        if pending := pending_checks(self.dataset):
+            self._run.begin()
+            tell_of_unchecked(check_captions(self.dataset, pending))
 
     def judge_captions(self) -> int:
         """Returns how many captions were judged otherwise than before."""
-        num_changed = write_decisions(self.dataset, judge_captions(self.dataset, self.recipe), self.recipe)
+        num_changed = write_decisions(self.dataset, judge_captions(connect(self.dataset), self.recipe), self.recipe)
         if num_changed:
             self._run.begin()
         return num_changed
 
-    def _run_graph(self, make: Callable[[Any], Any], describe: Callable[[Stages], str]) -> None:
-        self._run.graph(make, describe)
+    def _carry_out(
+        self, plan: Plan, make: Callable[[Any], Any], describe: Callable[[Stages], str], tables: Sequence[Table]
+    ) -> None:
+        self._run.write(make, describe, tables)
+        plan.delete()
         self._must_group = True
 
     def _end(self) -> None:

@@ -29,7 +29,7 @@ def remeasure_line(num_videos: int) -> Callable[[Stages], str]:
 
 
 def clip_measure_line(num_clips: int) -> Callable[[Stages], str]:
-    return lambda stages: f"measured {_count(stages, 'clips measured')}/{num_clips} clips"
+    return lambda stages: f"measured {_rows(stages, 'clip measures')}/{num_clips} clips"
 
 
 def caption_line(num_clips: int) -> Callable[[Stages], str]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-
-import pyarrow as pa
 
 from jobs.console.progress import live_progress
 from jobs.steps.records import new_run_id, write_run
 from pipeline.store.dataset import Dataset
+from pipeline.store.part_writer import PartWriter
+from schemas.columns import Table
 from schemas.recipe import Recipe
 
 Stages = dict[str, dict[str, Any]]
@@ -47,14 +47,14 @@ class Run:
         self,
         make: Callable[[Any], Any],
         describe: Callable[[Stages], str],
-        take: Callable[[pa.Table], None] | None = None,
+        take: Callable[[Any], None],
     ) -> None:
         """Run a graph to its end, on Ray.
 
         Args:
             make: from a reporter to the graph.
             describe: from the totals of the graph so far to the line that is shown.
-            take: is given what comes out of the graph.
+            take: is given each value that the graph gives.
         """
         from pipeline.ray_graphs import cluster
 
@@ -67,6 +67,17 @@ class Run:
         with live_progress(lambda: _since(before, cluster.read_statistics(statistics)), describe):
             cluster.drain(graph, take)
         self.stages = cluster.read_statistics(statistics)
+
+    def write(
+        self, make: Callable[[Any], Any], describe: Callable[[Stages], str], tables: Sequence[Table] = ()
+    ) -> None:
+        """Run a graph that gives rows of some tables, and write those as they come.
+
+        Args:
+            tables: in the order in which they are written: what says that other rows are there comes after them.
+        """
+        with PartWriter(self.dataset, tables) as writer:
+            self.graph(make, describe, writer.add)
 
     def end(self, **facts: Any) -> None:
         """Record that the run is done, with facts about it, if it has begun."""

@@ -1,14 +1,14 @@
-"""The caption graph's callables: frames, captions with their checks, tables. No Ray here.
+"""The caption graph's callables: frames, captions with their checks. No Ray here.
 
 Models are imported where they are loaded, in the actors, so that the driver stays light. Between stages a row carries
-the clip as JSON, and its frames as bytes with a shape. A failure travels in the row, so every clip that goes in comes
+the clip, pickled, and its frames as bytes with a shape. A failure travels in the row, so every clip that goes in comes
 out with a caption or with the reason why it has none.
 """
 
 from __future__ import annotations
 
-import json
 import math
+import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -25,10 +25,10 @@ from pipeline.caption.fingerprint import fingerprint
 from pipeline.caption.source_text import hint_of, invented_words, title_of
 from pipeline.decode.clip_frames import Clip, VideoClips, frames_of, row_of, sample_video, spread
 from pipeline.decode.clip_frames import Sampling as FrameTimes
-from pipeline.store.dataset import Dataset
 from pipeline.store.retrying import failure_columns
-from pipeline.store.run_statistics import Reporter, timed, timed_items
+from pipeline.store.run_statistics import Reporter, Work, timed, timed_items
 from schemas import CAPTIONS
+from schemas.identity import digest
 from schemas.recipe import Recipe
 from schemas.rules import reasons_against
 from schemas.structured_caption import text_of
@@ -47,8 +47,8 @@ class FrameSampling:
     recipe: Recipe
     report: Reporter
 
-    def __call__(self, row: Row) -> Iterator[Row]:
-        video = VideoClips.of(json.loads(row["clips"]), self._samplings)
+    def __call__(self, clips: Sequence[Clip]) -> Iterator[Row]:
+        video = VideoClips.of(clips, self._samplings)
         read = timed_items(self.report, "frames", sample_video(self.recipe.limits, video))
         for number, (sampled,) in read:
             yield row_of(video.clips[number], sampled)
@@ -59,8 +59,8 @@ class FrameSampling:
         return [spread(clip, caption.num_frames * num_windows, HEADROOM * caption.max_pixels_px)]
 
 
-def clip_ids_of(batch: pa.Table) -> tuple[str, ...]:
-    return tuple(json.loads(text)["clip_id"] for text in batch["clip"].to_pylist())
+def clips_of(batch: pa.Table) -> list[dict[str, Any]]:
+    return [pickle.loads(data) for data in batch["clip"].to_pylist()]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class CaptionInput:
 
 
 class Captioning:
-    """Loads captioner and text encoder once; makes a row of `captions` for each clip.
+    """Loads captioner and text encoder once; makes a row of `captions` for each clip, judged by its own scores.
 
     A caption that a rule rejects, or that is no JSON, is retried once with other sampling.
     """
@@ -82,15 +82,20 @@ class Captioning:
         self._recipe, self._report = recipe, report
         self._captioner = load_captioner(recipe.caption)
         self._fingerprint = fingerprint(recipe.caption)
+        self._rules = {
+            name: rule for name, rule in recipe.caption_rules.items() if rule.column in CAPTIONS.schema.names
+        }
         self._embedder = None
         if recipe.embedding.model != "none":
             from pipeline.measure.clip.embedding import ClipEmbedder
 
             self._embedder = ClipEmbedder(recipe.embedding)
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
+    def rows(self, batch: pa.Table) -> list[Row]:
+        """Rows of `captions` for clips with their frames."""
         with timed(self._report, "caption") as work:
-            clips = [json.loads(text) for text in batch["clip"].to_pylist()]
+            clips = clips_of(batch)
+            batch_id = digest(*(clip["clip_id"] for clip in clips))
             inputs = [
                 CaptionInput(clip, ClipFrames(frames, times_s), hint_of(clip) if self._recipe.caption.hints else "")
                 for clip, frames, times_s in zip(clips, frames_of(batch), batch["times_s"].to_pylist(), strict=True)
@@ -103,15 +108,23 @@ class Captioning:
             readable = [i for i, failure in enumerate(failures) if not failure]
             for i, row in zip(readable, self.caption([inputs[i] for i in readable]), strict=True):
                 rows[i] = row
-            for row in rows:
-                work.count("output tokens", row["num_output_tokens"])
-            work.rows = len(rows)
-        return _with_rows(batch, rows)
+            for place, row in enumerate(rows):
+                row |= {"batch_id": batch_id, "batch_place": place}
+            self._count(work, rows)
+        return rows
 
-    def without_captions(self, batch: pa.Table, why: str) -> pa.Table:
-        """A batch all of whose clips failed, for one reason."""
-        clips = [json.loads(text) for text in batch["clip"].to_pylist()]
-        return _with_rows(batch, [self._failed(clip, why, transient=True) for clip in clips])
+    def without_captions(self, batch: pa.Table, why: str) -> list[Row]:
+        """Rows for clips that all failed, for one reason."""
+        with timed(self._report, "caption") as work:
+            rows = [self._failed(clip, why, transient=True) for clip in clips_of(batch)]
+            self._count(work, rows)
+        return rows
+
+    def _count(self, work: Work, rows: Sequence[Row]) -> None:
+        work.rows = len(rows)
+        for row in rows:
+            work.count("output tokens", row["num_output_tokens"])
+            work.count("captions " + row["status"])
 
     def caption(self, inputs: Sequence[CaptionInput]) -> list[Row]:
         """Rows of `captions`, in order, each from the first or the second try."""
@@ -146,7 +159,7 @@ class Captioning:
         self._add_similarities([one.clip for one in inputs], rows)
         for row in rows:
             if row["status"] == OK:
-                row["reasons"] = reasons_against(self._recipe.caption_rules, row)
+                row["reasons"] = reasons_against(self._rules, row)
                 row["status"] = REJECTED if row["reasons"] else OK
         return rows
 
@@ -200,8 +213,9 @@ class Captioning:
         ]
         texts = self._embedder.embed_texts([rows[i]["detailed"] for i in pairs])
         vectors = np.array([clips[i]["embedding"] for i in pairs], np.float32).reshape(texts.shape)
-        for i, similarity in zip(pairs, text_video_similarity(texts, vectors).tolist(), strict=True):
-            rows[i] |= {"text_video_similarity": similarity, "similarity_encoder": self._embedder.fingerprint}
+        for i, text, similarity in zip(pairs, texts, text_video_similarity(texts, vectors).tolist(), strict=True):
+            rows[i] |= {"text_video_similarity": similarity, "text_embedding": text.tolist()}
+            rows[i] |= {"similarity_encoder": self._embedder.fingerprint}
 
     def _merge(self, rewrite: Rewrite, inputs: Sequence[CaptionInput], rows: list[Row]) -> None:
         """Merge accepted captions with the text of their source; a merged text with invented words is not used.
@@ -219,24 +233,3 @@ class Captioning:
                     rows[i]["merged"] = answer.text
             elif answer.transient:
                 rows[i] |= {"transient": True, "num_failures": inputs[i].clip["failures"] + 1}
-
-
-def _with_rows(batch: pa.Table, rows: Sequence[Row]) -> pa.Table:
-    return batch.select(["clip"]).append_column("row", pa.array([json.dumps(row) for row in rows], pa.string()))
-
-
-@dataclass(frozen=True)
-class CaptionWriter:
-    """Writes rows of `captions`."""
-
-    dataset: Dataset
-    report: Reporter
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        with timed(self.report, "write") as work:
-            rows = [json.loads(text) for text in batch["row"].to_pylist()]
-            self.dataset.write_part(CAPTIONS, rows)
-            work.rows = len(rows)
-            for row in rows:
-                work.count("captions " + row["status"])
-        return batch.select(["clip"])

@@ -5,7 +5,7 @@ A video is read once, in the order of time, for all its clips and for all that w
 
 from __future__ import annotations
 
-import json
+import pickle
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -163,7 +163,7 @@ def row_of(clip: Clip, sampled: SampledClip) -> dict[str, Any]:
     """A clip and its frames as a row between operators; `frames_of` and `failures_of` read it."""
     failure = sampled.failure
     return {
-        "clip": json.dumps(clip),
+        "clip": pickle.dumps(clip),
         "frames": sampled.frames.tobytes(),
         "shape": list(sampled.frames.shape),
         "times_s": [float(time_s) for time_s in sampled.times_s],

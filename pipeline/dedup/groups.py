@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from schemas.recipe.duplicates import Keep
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from schemas.recipe.duplicates import DuplicatesConfig, Keep
+from schemas.rules import DUPLICATE_RANK
 
 Name = TypeVar("Name", str, int)
 
@@ -22,6 +27,11 @@ PREFERENCE: dict[Keep, tuple[str, ...]] = {
     "sharpest": ("sharpness", "pixels", "duration_s"),
 }
 """What decides which clip of a group is kept, then what decides between equals; in the end the smaller clip_id."""
+_VALUES = {
+    "pixels": "(if(content_box is null, width * height, content_box[3] * content_box[4]))::double",
+    "duration_s": "duration_s::double",
+    "sharpness": "sharpness::double",
+}
 
 
 @dataclass(frozen=True)
@@ -41,20 +51,32 @@ class Pair:
 
 
 def components(pairs: Iterable[tuple[Name, Name]]) -> dict[Name, Name]:
-    """The smallest name in the connected component of every name in a pair (union-find with path halving)."""
-    parents: dict[Name, Name] = {}
+    """The smallest name in the connected component of every name in a pair."""
+    pairs = list(pairs)
+    names = sorted({name for pair in pairs for name in pair})
+    numbers = {name: number for number, name in enumerate(names)}
+    links = np.array([[numbers[name] for name in pair] for pair in pairs], np.int64).reshape(-1, 2)
+    return {name: names[label] for name, label in zip(names, component_labels(links), strict=True)}
 
-    def root(name: Name) -> Name:
-        parents.setdefault(name, name)
-        while parents[name] != name:
-            parents[name] = parents[parents[name]]
-            name = parents[name]
-        return name
 
-    for one, other in pairs:
-        low, high = sorted((root(one), root(other)))
-        parents[high] = low
-    return {name: root(name) for name in sorted(parents)}
+def component_labels(links: np.ndarray) -> np.ndarray:
+    """The smallest number in the connected component of each number, (N,) int64.
+
+    In each round the larger root of each link is hung under the smaller one, and then all labels are followed to their
+    roots: the number of rounds grows with the logarithm of the longest chain.
+
+    Args:
+        links: (L, 2) int64, of numbers below N, of which each is in a link.
+    """
+    labels = np.arange(links.max(initial=-1) + 1)
+    while True:
+        roots = labels[links]
+        low = roots.min(axis=1)
+        if (roots == low[:, None]).all():
+            return labels
+        np.minimum.at(labels, roots.max(axis=1), low)
+        while ((followed := labels[labels]) != labels).any():
+            labels = followed
 
 
 def group_rows(pairs: Sequence[Pair], grouping: str, grouped_us: int) -> list[dict[str, Any]]:
@@ -86,35 +108,42 @@ def group_rows(pairs: Sequence[Pair], grouping: str, grouped_us: int) -> list[di
     ]
 
 
-def ranks(
-    rows: Iterable[Mapping[str, Any]], clips: Iterable[Mapping[str, Any]], survivors: Iterable[str], keep: Keep
-) -> dict[str, int]:
-    """Rank of each survivor among the survivors that show the same, 0 for the one to keep.
+def rank_survivors(connection: duckdb.DuckDBPyConnection, survivors: str, config: DuplicatesConfig) -> str:
+    """A table with `clip_id` and `duplicate_rank`, the rank of each survivor among the survivors that show the same, 0
+    for the one to keep; of the survivors that are in a group.
 
     Groups of different kinds that share a clip count as one: otherwise a clip could be rejected for one that is itself
     rejected in another group, and none of the first group would be left.
 
     Args:
-        rows: of `duplicates`, of the kinds that count.
-        clips: with clip_id, content_box, width, height, duration_s and sharpness; those in no group are ignored.
-        survivors: clips that pass all other rules. Others get no rank.
-    Returns:
-        clip_id -> rank, for the survivors that are in a group.
+        connection: has the view `duplicates`.
+        survivors: query for the clips that pass all other rules, with what decides between them.
     """
-    memberships = list(rows)
-    alive = set(survivors)
-    group_of = components((row["group_id"], row["clip_id"]) for row in memberships)
-    members: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
-    for clip in clips:
-        clip_id = clip["clip_id"]
-        if clip_id in alive and clip_id in group_of:
-            members[group_of[clip_id]].append((*_preference(clip, keep), clip_id))
-    return {entry[-1]: rank for entries in members.values() for rank, entry in enumerate(sorted(entries))}
-
-
-def _preference(clip: Mapping[str, Any], keep: Keep) -> tuple[float, ...]:
-    """Sorts clips, the preferred one first; a missing score counts as 0."""
-    box = clip.get("content_box")
-    width, height = box[2:] if box else (clip["width"], clip["height"])
-    values = {"pixels": width * height, "duration_s": clip["duration_s"], "sharpness": clip.get("sharpness")}
-    return tuple(-(values[name] or 0.0) for name in PREFERENCE[keep])
+    kinds = ", ".join(f"'{kind}'" for kind in config.kinds)
+    connection.execute(
+        f"""
+        create or replace temp table grouped_clips as
+        with counted as (select clip_id, group_id from duplicates where kind in ({kinds})), named as (
+            select name, row_number() over (order by name) - 1 as number
+            from (select clip_id as name from counted union select group_id from counted)
+        )
+        select c.clip_id, one.number as clip, other.number as its_group
+        from counted c join named one on one.name = c.clip_id join named other on other.name = c.group_id
+        """
+    )
+    links = connection.execute("select clip, its_group from grouped_clips").fetchnumpy()
+    component = component_labels(np.stack([links["clip"], links["its_group"]], axis=1).astype(np.int64))
+    connection.register("component_of", pa.table({"clip": np.arange(len(component)), "component": component}))
+    order = ", ".join(f"coalesce(nullif({_VALUES[name]}, 'nan'), 0) desc" for name in PREFERENCE[config.keep])
+    connection.execute(
+        f"""
+        create or replace temp table ranked_clips as
+        select clip_id, (row_number() over (partition by component order by {order}, clip_id) - 1)::int
+            as {DUPLICATE_RANK.name}
+        from ({survivors}) join (
+            select distinct clip_id, component from grouped_clips join component_of using (clip)
+        ) using (clip_id)
+        """
+    )
+    connection.unregister("component_of")
+    return "ranked_clips"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+import pickle
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from pipeline.decode.clip_frames import VideoClips, frames_of, row_of, sample_video
+from pipeline.decode.clip_frames import Clip, VideoClips, frames_of, row_of, sample_video
 from pipeline.encode.latents import FAILED, OK, LatentEncoder, plan_clip
 from pipeline.store.dataset import Dataset
 from pipeline.store.retrying import failure_columns
@@ -29,8 +29,8 @@ class PlannedFrames:
     limits: LimitsConfig
     report: Reporter
 
-    def __call__(self, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        video = VideoClips.of(json.loads(row["clips"]), lambda clip: [plan_clip(clip, self.config)])
+    def __call__(self, clips: Sequence[Clip]) -> Iterator[dict[str, Any]]:
+        video = VideoClips.of(clips, lambda clip: [plan_clip(clip, self.config)])
         for number, (sampled,) in timed_items(self.report, "frames", sample_video(self.limits, video)):
             yield row_of(video.clips[number], sampled)
 
@@ -43,9 +43,9 @@ class LatentWriting:
         self._max_failures = max_failures
         self._encoder = LatentEncoder(config.autoencoder)
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
+    def write(self, batch: pa.Table) -> None:
         with timed(self._report, "latents") as work:
-            clips = [json.loads(text) for text in batch["clip"].to_pylist()]
+            clips = [pickle.loads(data) for data in batch["clip"].to_pylist()]
             rows = [
                 self._row(clip, frames, *failure)
                 for clip, frames, *failure in zip(
@@ -56,7 +56,6 @@ class LatentWriting:
             work.rows = len(rows)
             for row in rows:
                 work.count("latents " + row["status"])
-        return batch.select(["clip"])
 
     def _row(self, clip: dict[str, Any], frames: np.ndarray, failure: str, transient: bool) -> dict[str, Any]:
         row = dict.fromkeys(LATENTS.schema.names) | {
@@ -86,9 +85,8 @@ class TextWriting:
         self._dataset, self._report = dataset, report
         self._encoder = load_text_encoder(config.text_encoder)
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
+    def write(self, texts: list[str]) -> None:
         with timed(self._report, "text") as work:
-            texts = batch["text"].to_pylist()
             rows = [
                 {
                     "text_id": text_id(text),
@@ -102,4 +100,3 @@ class TextWriting:
             ]
             self._dataset.write_part(TEXT.within(self._encoder.fingerprint), rows)
             work.rows = len(rows)
-        return batch

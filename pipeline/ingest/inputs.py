@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
+import pyarrow as pa
 from pyarrow import NativeFile, fs
 
 from pipeline.ingest.filesystems import beside, is_uri, local_uri, resolve
@@ -26,7 +27,7 @@ class InputError(UsageError):
     """An input argument that names nothing that can be read; one line."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ListedInput:
     """One file to read. `source` is a JSON object of its other columns in the list."""
 
@@ -42,11 +43,16 @@ class ListedInput:
 class Listing:
     """The inputs, each once, in order."""
 
-    inputs: tuple[ListedInput, ...]
+    table: pa.Table
+    """A row for each, with the columns of `ListedInput`."""
     num_other_files: int = 0
     """Files in folders that were left out because of their suffix."""
     num_repeated: int = 0
     """Rows of lists that name a file again and say something else of it: what the first row says counts."""
+
+    @property
+    def inputs(self) -> tuple[ListedInput, ...]:
+        return tuple(ListedInput(**row) for row in self.table.to_pylist())
 
 
 def list_inputs(arguments: Iterable[str]) -> Listing:
@@ -65,7 +71,22 @@ def list_inputs(arguments: Iterable[str]) -> Listing:
         for listed in inputs:
             first = found.setdefault(listed.uri, listed)
             num_repeated += first.source != listed.source
-    return Listing(tuple(found.values()), num_other, num_repeated)
+    return Listing(as_table(found.values()), num_other, num_repeated)
+
+
+def as_table(inputs: Iterable[ListedInput]) -> pa.Table:
+    """A row for each, with the columns of `ListedInput`."""
+    inputs = list(inputs)
+    return pa.table({name: pa.array([getattr(x, name) for x in inputs], kind) for name, kind in COLUMNS.items()})
+
+
+COLUMNS = {
+    "uri": pa.string(),
+    "file_bytes": pa.int64(),
+    "modified_us": pa.int64(),
+    "source": pa.string(),
+    "num_failures": pa.int32(),
+}
 
 
 def _list_one(argument: str) -> tuple[list[ListedInput], int]:

@@ -1,6 +1,6 @@
 """The graph that captions, and what happens to clips that kill their captioner.
 
-    clips kept -> frames -> caption, checks, second try -> write captions
+    clips kept -> frames -> caption, checks, second try -> rows of captions
 
 An actor that dies, or that finishes no batch for `stall_s`, is restarted by Ray and given its batches again. A batch
 that was begun twice and never finished is captioned clip by clip, and a clip of which that is true gets a row that says
@@ -12,7 +12,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -22,9 +22,10 @@ import ray.data
 
 from pipeline.caption.backends.catalogue import BACKENDS
 from pipeline.caption.engine import EngineLost
-from pipeline.caption.stage import Captioning, CaptionWriter, FrameSampling, clip_ids_of
-from pipeline.ray_graphs.cluster import SMALL_CPU, WRITER_CPU, ActorReporter, decode_cpus, video_items
-from pipeline.store.dataset import Dataset
+from pipeline.caption.stage import Captioning, FrameSampling, Row, clips_of
+from pipeline.ray_graphs.cluster import SMALL_CPU, ActorReporter, decode_cpus, output_batch, planned, video_rows
+from pipeline.store.plans import Plan
+from schemas import CAPTIONS
 from schemas.recipe import Recipe
 
 MAX_DEATHS = 2
@@ -45,22 +46,25 @@ class CaptioningActor(Captioning):
         self._lock, self._num_running = threading.Lock(), 0
 
     def __call__(self, batch: pa.Table) -> pa.Table:
+        return output_batch({CAPTIONS: CAPTIONS.unstamped(self.rows(batch))})
+
+    def rows(self, batch: pa.Table) -> list[Row]:
         with self._gate.together():
             whole = self._captioned(batch)
         if whole is not None:
             return whole
         with self._gate.alone():
             rows = [batch.slice(i, 1) for i in range(batch.num_rows)]
-            return pa.concat_tables([self._captioned(row) or self.without_captions(row, KILLED) for row in rows])
+            return [made for row in rows for made in self._captioned(row) or self.without_captions(row, KILLED)]
 
-    def _captioned(self, batch: pa.Table) -> pa.Table | None:
-        """A batch with its captions; None if too many have died at it."""
-        clip_ids = clip_ids_of(batch)
+    def _captioned(self, batch: pa.Table) -> list[Row] | None:
+        """The rows of a batch; None if too many have died at it."""
+        clip_ids = tuple(clip["clip_id"] for clip in clips_of(batch))
         if cast(int, ray.get(self._statistics.begin.remote(clip_ids))) >= MAX_DEATHS:
             return None
         self._watch(1)
         try:
-            return super().__call__(batch)
+            return super().rows(batch)
         except EngineLost:
             os._exit(LOST_ENGINE)
         finally:
@@ -107,13 +111,11 @@ def calls_at_once(recipe: Recipe) -> int:
     return BACKENDS[recipe.caption.backend].calls_at_once
 
 
-def caption_graph(
-    dataset: Dataset, clips: Sequence[Mapping[str, Any]], recipe: Recipe, report: ActorReporter
-) -> ray.data.Dataset:
-    """Clips -> frames -> captions and their checks -> rows of `captions`."""
-    caption = recipe.caption
-    graph = video_items(clips).flat_map(FrameSampling(recipe, report), num_cpus=decode_cpus())
-    graph = graph.map_batches(
+def caption_graph(clips: Plan, recipe: Recipe, report: ActorReporter) -> ray.data.Dataset:
+    """Clips -> frames -> captions and their checks: rows of `captions`."""
+    caption, sample = recipe.caption, FrameSampling(recipe, report)
+    frames = planned(clips).flat_map(lambda row: sample(video_rows(row)), num_cpus=decode_cpus())
+    return frames.map_batches(
         cast(Any, CaptioningActor),
         fn_constructor_args=(recipe, report),
         batch_size=caption.batch_clips,
@@ -126,5 +128,3 @@ def caption_graph(
         num_cpus=SMALL_CPU,
         num_gpus=caption.num_gpus,
     )
-    writer = CaptionWriter(dataset, report)
-    return graph.map_batches(writer, batch_size=caption.batch_clips, batch_format="pyarrow", num_cpus=WRITER_CPU)

@@ -1,16 +1,16 @@
 """Reaching a Ray cluster or starting one, reporting to an actor, and what all graphs share.
 
-Each graph streams. Rows between operators carry JSON text or pickled rows and, where models need them, a few reduced
-frames; never a file's bytes. Writers write as rows pass through, so a table holds whole parts only, and a run that is
-killed is continued from there.
+Each graph streams. It begins with the pieces of a plan, which its tasks read. Rows between operators carry JSON text or
+pickled rows and, where models need them, a few reduced frames; never a file's bytes. What comes out is written by the
+driver as it comes, in whole parts, and a run that is killed is continued from there.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import pickle
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -21,16 +21,18 @@ import ray.data
 from ray.actor import ActorHandle
 from ray.util.debug import disable_log_once_globally
 
-from pipeline.decode.clip_frames import by_video
+from pipeline.store.plans import Plan
 from pipeline.store.run_statistics import RunStatistics
 from schemas.errors import JobError
 
-# Logical CPUs. One of each operator must fit on two CPUs at once, or stages wait for each other without end: 0.5 + 0.1
-# + 0.5 + 2 x 0.25 + 0.1 = 1.7. Less for decoding would start more workers than two CPUs can serve. On a larger machine
+# Logical CPUs. One of each operator must fit on two CPUs at once, or stages wait for each other without end: 0.1 + 0.5
+# + 2 x 0.25 = 1.1. Less for decoding would start more workers than two CPUs can serve. On a larger machine
 # a decoding task has a CPU to itself, as it uses one.
-SMALL_DECODE_CPU, SMALL_CPU, WRITER_CPU = 0.5, 0.25, 0.1
+SMALL_DECODE_CPU, SMALL_CPU, READER_CPU = 0.5, 0.25, 0.1
 LARGE_CLUSTER_CPUS = 4
-MAX_BLOCKS = 10_000
+BLOCK_BYTES = 1
+"""Each row is a block of its own, so that it goes on, and is written, as soon as it is there, and so that a worker that
+dies takes one video's work with it. Rows are large beside what Ray keeps of a block."""
 MIN_KEPT_WORKERS = 4
 """Idle processes that a cluster of our own keeps. By default as many as there are CPUs: on two, each graph would start
 its tasks' processes anew, at three seconds of CPU each."""
@@ -57,6 +59,7 @@ def connect() -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.target_max_block_size = BLOCK_BYTES
 
 
 def _initialize() -> None:
@@ -123,23 +126,49 @@ def read_statistics(statistics: ActorHandle) -> dict[str, dict[str, Any]]:
     return cast(dict[str, dict[str, Any]], ray.get(statistics.totals.remote()))
 
 
-def video_items(clips: Sequence[Mapping[str, Any]]) -> ray.data.Dataset:
-    """Clips as rows of a graph, one row for all clips of a video, so that each is opened once."""
-    return from_rows([{"clips": json.dumps(of_video)} for of_video in by_video(clips)])
+@dataclass(frozen=True)
+class PlanReading:
+    """From the number of a piece to a row for each of its videos."""
+
+    plan: Plan
+
+    def __call__(self, row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        for of_video in self.plan.videos(row["piece"]):
+            yield {VIDEO_ROWS: pickle.dumps(of_video)}
 
 
-def from_rows(rows: Sequence[dict[str, Any]]) -> ray.data.Dataset:
-    """Rows as the start of a graph, in blocks made here: a repartition would start tasks that ask for a CPU each, and
-    wait without end on two CPUs of which actors hold more than one."""
-    return ray.data.from_items(list(rows), override_num_blocks=min(max(1, len(rows)), MAX_BLOCKS))
+VIDEO_ROWS, OUTPUT = "of_video", "output"
+"""Columns between operators, of pickled values: the rows of one video of a plan, and what a graph gives."""
 
 
-NOTHING = pa.table({"done": pa.array([], pa.int8())})
-"""What an operator that writes passes on."""
+def planned(plan: Plan) -> ray.data.Dataset:
+    """A plan as the start of a graph, a row a video, so that each is opened once.
+
+    Its pieces are blocks made here: a repartition would start tasks that ask for a CPU each, and wait without end on
+    two CPUs of which actors hold more than one.
+    """
+    pieces = [{"piece": number} for number in range(plan.num_pieces)]
+    graph = ray.data.from_items(pieces, override_num_blocks=max(1, len(pieces)))
+    return graph.flat_map(PlanReading(plan), num_cpus=READER_CPU)
 
 
-def drain(graph: ray.data.Dataset, take: Callable[[pa.Table], None] | None = None) -> None:
-    """Run a graph to its end. What must last has been written on the way; `take` is given what comes out."""
+def video_rows(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rows of the plan of one video."""
+    return pickle.loads(row[VIDEO_ROWS])
+
+
+def output(value: object) -> dict[str, Any]:
+    """A row that a graph gives."""
+    return {OUTPUT: pickle.dumps(value)}
+
+
+def output_batch(value: object) -> pa.Table:
+    """The same as a batch of one row."""
+    return pa.table({OUTPUT: pa.array([pickle.dumps(value)], pa.binary())})
+
+
+def drain(graph: ray.data.Dataset, take: Callable[[Any], None]) -> None:
+    """Run a graph to its end; `take` is given each value as it comes."""
     for batch in graph.iter_batches(batch_size=None, batch_format="pyarrow"):
-        if take is not None:
-            take(cast(pa.Table, batch))
+        for value in cast(pa.Table, batch)[OUTPUT].to_pylist():
+            take(pickle.loads(value))

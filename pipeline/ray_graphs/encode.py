@@ -6,15 +6,15 @@ texts -> token embeddings, written
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pyarrow as pa
 import ray.data
 
 from pipeline.encode.stage import LatentWriting, PlannedFrames, TextWriting
-from pipeline.ray_graphs.cluster import SMALL_CPU, ActorReporter, decode_cpus, video_items
+from pipeline.ray_graphs.cluster import SMALL_CPU, ActorReporter, decode_cpus, output_batch, planned, video_rows
 from pipeline.store.dataset import Dataset
+from pipeline.store.plans import Plan
 from schemas.recipe import Recipe
 from schemas.recipe.encode import EncodeConfig
 
@@ -22,14 +22,21 @@ LATENT_BATCH, TEXT_BATCH = 32, 256
 """Rows of a part file of latents, and of texts."""
 
 
-def latent_graph(
-    dataset: Dataset, clips: Sequence[Mapping[str, Any]], recipe: Recipe, report: ActorReporter
-) -> ray.data.Dataset:
-    """Released clips -> frames -> latents, written as they come."""
+class LatentActor(LatentWriting):
+    """Encodes a batch and writes it."""
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        self.write(batch)
+        return output_batch({})
+
+
+def latent_graph(dataset: Dataset, clips: Plan, recipe: Recipe, report: ActorReporter) -> ray.data.Dataset:
+    """Released clips -> frames -> latents, written where they are made: they are too large to pass the driver."""
     config = recipe.encode
-    graph = video_items(clips).flat_map(PlannedFrames(config, recipe.limits, report), num_cpus=decode_cpus())
-    return graph.map_batches(
-        LatentWriting,
+    read = PlannedFrames(config, recipe.limits, report)
+    frames = planned(clips).flat_map(lambda row: read(video_rows(row)), num_cpus=decode_cpus())
+    return frames.map_batches(
+        LatentActor,
         fn_constructor_args=(dataset, config, recipe.limits.max_failures, report),
         batch_size=LATENT_BATCH,
         batch_format="pyarrow",
@@ -38,10 +45,18 @@ def latent_graph(
     )
 
 
+class TextActor(TextWriting):
+    """Embeds a batch and writes it."""
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        self.write(batch["text"].to_pylist())
+        return output_batch({})
+
+
 def text_graph(dataset: Dataset, texts: Sequence[str], config: EncodeConfig, report: ActorReporter) -> ray.data.Dataset:
     """Texts -> token embeddings, written as they come."""
     return ray.data.from_arrow(pa.table({"text": pa.array(texts, pa.string())})).map_batches(
-        TextWriting,
+        TextActor,
         fn_constructor_args=(dataset, config, report),
         batch_size=TEXT_BATCH,
         batch_format="pyarrow",

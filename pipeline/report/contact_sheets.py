@@ -6,26 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import duckdb
-import numpy as np
-import pyarrow as pa
-
 from pipeline.report.axes import number
 from pipeline.report.clocks import span_text
 from pipeline.report.pictures import Picture, PictureCollector
 from pipeline.rules.effects import RuleEffect, rule_effects
 from pipeline.rules.judging import Verdicts
-from schemas.recipe import Recipe
 from schemas.rules import CLIP_COLUMNS, DUPLICATE_RANK, Rule
 from schemas.tables.clips import KEPT
-
-
-@dataclass(frozen=True)
-class Judged:
-    """The active recipe of a data set, and its verdict on every clip."""
-
-    recipe: Recipe
-    verdicts: Verdicts
 
 
 @dataclass(frozen=True)
@@ -58,79 +45,43 @@ class RuleSheet:
         return not self.rule.reject and self.rule.column != DUPLICATE_RANK.name
 
 
-@dataclass(frozen=True)
-class _Chosen:
-    """Indices, among all clips, of the clips to show for a rule."""
-
-    rejected: np.ndarray
-    kept: np.ndarray
-    num_kept: int
-
-
-def rule_sheets(
-    connection: duckdb.DuckDBPyConnection, judged: Judged, num_tiles: int, collector: PictureCollector
-) -> list[RuleSheet]:
+def rule_sheets(verdicts: Verdicts, num_tiles: int, collector: PictureCollector) -> list[RuleSheet]:
     """One sheet for each rule, in the order of the recipe, with at most `num_tiles` clips on each side.
 
-    Raises:
-        ValueError: the verdicts are on other clips than the tables have.
-    """
-    verdicts, effects = judged.verdicts, rule_effects(judged.verdicts)
-    chosen = _choose(connection, judged, num_tiles)
-    shown = {int(i) for found in chosen.values() for side in (found.rejected, found.kept) for i in side}
-    clips = _clips(connection, [verdicts.clip_ids[i] for i in sorted(shown)])
-
-    def tiles(rule: Rule, side: np.ndarray) -> list[Tile]:
-        return [
-            _tile(clip := clips[verdicts.clip_ids[i]], rule, collector.picture(clip), verdicts.reasons[i]) for i in side
-        ]
-
-    return [
-        RuleSheet(name, rule, _unit(rule), effects[name], tiles(rule, c.rejected), tiles(rule, c.kept), c.num_kept)
-        for (name, rule), c in zip(judged.recipe.rules.items(), chosen.values(), strict=True)
-    ]
-
-
-def _choose(connection: duckdb.DuckDBPyConnection, judged: Judged, num_tiles: int) -> dict[str, _Chosen]:
-    rules, verdicts = judged.recipe.rules, judged.verdicts
-    columns = sorted({rule.column for rule in rules.values()} - {DUPLICATE_RANK.name})
-    table = connection.sql(f"select {', '.join(['clip_id', *columns])} from clips order by clip_id").to_arrow_table()
-    if table["clip_id"].to_pylist() != verdicts.clip_ids:
-        raise ValueError("the verdicts are on other clips than the tables have")
-    kept = np.array([status == KEPT for status in verdicts.statuses], bool)
-    chosen = {}
-    for name, rule in rules.items():
-        values = None if rule.column == DUPLICATE_RANK.name else table[rule.column]
-        has_value = np.zeros(len(kept), bool) if values is None else np.asarray(values.is_valid())
-        rejected, near = (
-            _nearest(rule, values, side, num_tiles) for side in (verdicts.rejected_by[name], kept & has_value)
-        )
-        chosen[name] = _Chosen(rejected, near, int((kept & has_value).sum()))
-    return chosen
-
-
-def _clips(connection: duckdb.DuckDBPyConnection, clip_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-    connection.register("shown", pa.table({"clip_id": pa.array(clip_ids, pa.string())}))
-    rows = connection.sql("select c.* from clips c join shown using (clip_id)").to_arrow_table()
-    return {row["clip_id"]: row for row in rows.to_pylist()}
-
-
-def _nearest(rule: Rule, values: pa.ChunkedArray | None, side: np.ndarray, limit: int) -> np.ndarray:
-    """Indices of the `limit` clips of one side nearest to a bound of the rule; the first if it has no bounds.
-
     Args:
-        side: (N,) bool, the clips to choose from.
+        verdicts: made in a connection that has the view `clips`.
     """
-    indices = np.flatnonzero(side)
-    if values is None or rule.reject:
-        return indices[:limit]
-    numbers = np.asarray(values.cast(pa.float64()).fill_null(np.nan), np.float64)[indices]
+    effects = rule_effects(verdicts)
+    return [_sheet(verdicts, name, effects[name], num_tiles, collector) for name in verdicts.rules]
+
+
+def _sheet(verdicts: Verdicts, name: str, effect: RuleEffect, num_tiles: int, collector: PictureCollector) -> RuleSheet:
+    rule = verdicts.rules[name]
+    has_value = "false" if rule.column == DUPLICATE_RANK.name else f"{rule.column} is not null"
+    is_near = f"v.status = '{KEPT}' and {has_value}"
+    rejected, kept = (
+        [_tile(row, rule, collector.picture(row)) for row in _nearest(verdicts, rule, side, num_tiles)]
+        for side in (verdicts.rejects(name), is_near)
+    )
+    count = f"select count(*) from {verdicts.table} v join clips using (clip_id) where {is_near}"
+    num_kept = verdicts.connection.execute(count).fetchall()[0][0]
+    return RuleSheet(name, rule, _unit(rule), effect, rejected, kept, num_kept)
+
+
+def _nearest(verdicts: Verdicts, rule: Rule, side: str, limit: int) -> list[dict[str, Any]]:
+    """The `limit` clips of one side nearest to a bound of the rule, or the first if it has no bounds."""
     bounds = [bound for bound in (rule.min, rule.max) if bound is not None]
-    distances = np.min([np.abs(numbers - bound) for bound in bounds], axis=0)
-    return indices[np.argsort(distances, kind="stable")[:limit]]
+    distances = [] if rule.column == DUPLICATE_RANK.name else [f"abs({rule.column}::double - {bound!r})" for bound in bounds]
+    order = [f"least({', '.join(distances)})"] if distances else []
+    query = f"""
+        select c.* replace (v.reasons as reasons) from {verdicts.table} v join clips c using (clip_id)
+        where {side} order by {", ".join([*order, "clip_id"])} limit {limit}
+        """
+    return verdicts.connection.sql(query).to_arrow_table().to_pylist()
 
 
-def _tile(clip: Mapping[str, Any], rule: Rule, picture: Picture, reasons: Sequence[str]) -> Tile:
+def _tile(clip: Mapping[str, Any], rule: Rule, picture: Picture) -> Tile:
+    reasons = clip["reasons"]
     place = f"{clip['uri'].rpartition('/')[2]}, {span_text(clip)}"
     if rule.column == DUPLICATE_RANK.name:
         return Tile(clip, picture, "", "shows the same as another clip", place, reasons)

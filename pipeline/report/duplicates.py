@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from pipeline.dedup.groups import PREFERENCE, components, ranks
+from pipeline.dedup.groups import PREFERENCE, components
 from pipeline.report.axes import number
 from pipeline.report.clocks import span_text
 from pipeline.report.pictures import Picture, PictureCollector
@@ -84,8 +84,7 @@ def _group(
     for row in rows:
         evidence[row["clip_id"]].append(_evidence(row))
     found = [clips[clip_id] for clip_id in evidence if clip_id in clips]
-    order = ranks(rows, found, list(evidence), choice.keep)
-    found.sort(key=lambda clip: (clip["status"] != KEPT, order[clip["clip_id"]]))
+    found.sort(key=lambda clip: (clip["status"] != KEPT, *_preference(clip, choice.keep)))
     shown = [_member(clip, evidence[clip["clip_id"]], collector) for clip in found[:MAX_MEMBERS]]
     counts = rows[0]["kind"] in choice.kinds
     num_kept = sum(clip["status"] == KEPT for clip in found)
@@ -107,6 +106,11 @@ def _verdict(members: Sequence[Mapping[str, Any]], num_kept: int, choice: Choice
         if mine != next_best:
             return f"kept: {number(mine)} {UNITS[score]}, the next best has {number(next_best)}"
     return "kept: the first of several equally good ones"
+
+
+def _preference(clip: Mapping[str, Any], keep: Keep) -> tuple[Any, ...]:
+    """Sorts clips, the preferred one first."""
+    return (*(-_score(clip, name) for name in PREFERENCE[keep]), clip["clip_id"])
 
 
 def _score(clip: Mapping[str, Any], name: str) -> float:

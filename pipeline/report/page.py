@@ -19,7 +19,7 @@ from pipeline.release.diff import Differences
 from pipeline.report import facts
 from pipeline.report.axes import number
 from pipeline.report.caption_pairs import captioner_pairs, captioner_summaries, release_pairs, release_summaries
-from pipeline.report.contact_sheets import Judged, rule_sheets
+from pipeline.report.contact_sheets import rule_sheets
 from pipeline.report.duplicates import Choice, duplicate_groups
 from pipeline.report.galleries import kept_gallery, other_galleries, select_evenly
 from pipeline.report.histograms import by_measure, score_histograms
@@ -29,13 +29,13 @@ from pipeline.report.plots import histogram_svg
 from pipeline.report.thresholds import label, thresholds_of
 from pipeline.report.timelines import timelines
 from pipeline.report.training import LossCurve, Sample
+from pipeline.rules.clips import judge_clips
 from pipeline.store.active_recipe import active_recipe
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
-from schemas import CAPTIONS
 from schemas.recipe import Recipe
 from schemas.recipe.duplicates import DuplicatesConfig
-from schemas.rules import CLIP_COLUMNS, DUPLICATE_RANK
+from schemas.rules import CAPTION_COLUMNS, CLIP_COLUMNS, DUPLICATE_RANK
 from schemas.tables.duplicates import DUPLICATE_KINDS
 
 NOT_SHOWN = ("video_hash", "video_hash_times_us", "overlay_texts")
@@ -56,8 +56,6 @@ class ReportConfig:
     """At most this many groups of duplicates."""
     num_captions: int = 24
     """At most this many clips with two captions side by side."""
-    judged: Judged | None = None
-    """The verdict of each rule on the clips; without it the page has no section on rules."""
     curve: LossCurve | None = None
     """Losses of a training run."""
     sample: Sample | None = None
@@ -104,7 +102,7 @@ def _content(dataset: Dataset, config: ReportConfig, progress: Progress) -> dict
         "sample": config.sample,
         **_runs(dataset.runs()),
         **_scores(connection, recipe),
-        **_rules(connection, config, collector),
+        **_rules(connection, config, active, collector),
         **_rejects(connection, config, recipe, progress),
         **_duplicates(connection, config, recipe, collector),
         **_captioners(connection, config, collector),
@@ -130,7 +128,7 @@ def _runs(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _scores(connection: duckdb.DuckDBPyConnection, recipe: Recipe) -> dict[str, Any]:
     schema = CLIP_COLUMNS.remove(CLIP_COLUMNS.get_field_index(DUPLICATE_RANK.name))
     clips = score_histograms(connection, "clips", schema, thresholds_of(recipe.rules))
-    captions = score_histograms(connection, "captions", CAPTIONS.schema, thresholds_of(recipe.caption_rules))
+    captions = score_histograms(connection, "captions", CAPTION_COLUMNS, thresholds_of(recipe.caption_rules))
     return {
         "scores": by_measure(clips),
         "unmeasured": [score.column for score in clips if score.histogram is None],
@@ -140,15 +138,18 @@ def _scores(connection: duckdb.DuckDBPyConnection, recipe: Recipe) -> dict[str, 
     }
 
 
-def _rules(connection: duckdb.DuckDBPyConnection, config: ReportConfig, collector: PictureCollector) -> dict[str, Any]:
-    return {"sheets": rule_sheets(connection, config.judged, config.num_near, collector) if config.judged else []}
+def _rules(
+    connection: duckdb.DuckDBPyConnection, config: ReportConfig, active: Recipe | None, collector: PictureCollector
+) -> dict[str, Any]:
+    verdicts = judge_clips(connection, active) if active else None
+    return {"sheets": rule_sheets(verdicts, config.num_near, collector) if verdicts else []}
 
 
 def _rejects(
     connection: duckdb.DuckDBPyConnection, config: ReportConfig, recipe: Recipe, progress: Progress
 ) -> dict[str, Any]:
     limits = thresholds_of(recipe.rules)
-    of_rules = {rule.reason for rule in config.judged.recipe.rules.values()} if config.judged else set()
+    of_rules = {rule.reason for rule in recipe.rules.values()}
     failed, num_failed = select_evenly(connection, "videos", "status = 'failed'", "reason, uri", config.num_clips)
     return {
         "reasons": facts.reasons(connection, "clips", limits),

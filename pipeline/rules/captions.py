@@ -5,18 +5,13 @@ Captions of all captioners are judged by the same rules; a caption newly let in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 
-import numpy as np
-import pyarrow as pa
+import duckdb
 
-from pipeline.rules.judging import Gaps, Subject, Verdicts, rejections, verdicts
-from pipeline.store.dataset import Dataset
-from pipeline.store.views import connect
+from pipeline.rules.judging import Subject, Verdicts, rejections, verdicts
 from schemas import CAPTION_DECISIONS, CAPTIONS
 from schemas.recipe import Recipe
-from schemas.rules import Rule
 from schemas.tables.captions import FAILED, OK
 
 CAPTION_SUBJECT = Subject(
@@ -28,22 +23,15 @@ CAPTION_SUBJECT = Subject(
 )
 
 
-def judge_captions(dataset: Dataset, recipe: Recipe) -> Verdicts:
-    """Judge all captions of a data set by a recipe's caption rules; nothing is written."""
-    rules = recipe.caption_rules
-    columns = dict.fromkeys([*CAPTIONS.key, "status", "reasons", *(rule.column for rule in rules.values())])
-    written = connect(dataset).sql(f"select {', '.join(columns)} from captions").to_arrow_table()
-    return verdicts_on_captions(written, rules)
-
-
-def verdicts_on_captions(written: pa.Table, rules: Mapping[str, Rule]) -> Verdicts:
-    """Judge captions by their stored scores.
+def judge_captions(connection: duckdb.DuckDBPyConnection, recipe: Recipe) -> Verdicts:
+    """Judge all captions of a data set by a recipe's caption rules; nothing is written.
 
     Args:
-        written: rows of `captions`: key, status and reasons, and the columns of the rules.
+        connection: has the view `captions`.
     """
-    statuses, reasons = written["status"].to_pylist(), written["reasons"].to_pylist()
-    failed = np.array([status == FAILED for status in statuses], bool)
-    rejected_by = {name: rejected & ~failed for name, rejected in rejections(written, rules).items()}
-    failures = [why if status == FAILED else None for status, why in zip(statuses, reasons, strict=True)]
-    return verdicts(CAPTION_SUBJECT, written, rules, rejected_by, Gaps(failures, [[]] * written.num_rows))
+    rules, keys = recipe.caption_rules, ", ".join(CAPTION_SUBJECT.key)
+    written = f"(select * replace (if(status = '{FAILED}', reasons, []) as reasons) from captions)"
+    gaps = f"select {keys}, reasons as failures, []::varchar[] as missing from {written}"
+    rejected = [f"status <> '{FAILED}' and {column}" for column in rejections(rules)]
+    rejects = f"select {', '.join([keys, *rejected])} from captions"
+    return verdicts(connection, CAPTION_SUBJECT, rules, gaps, rejects=rejects)

@@ -1,4 +1,8 @@
-"""Writing decisions: those that differ from the ones before, and no others."""
+"""Writing decisions: those that differ from the ones before, and no others.
+
+A row without a decision is pending. That it waits is written only where a decision stood before, as one without a
+status: so no decision in the tables says of a clip that is kept now that it is pending.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +10,28 @@ import time
 
 from pipeline.rules.judging import Verdicts
 from pipeline.store.dataset import Dataset
-from pipeline.store.views import connect
 from schemas.identity import digest
 from schemas.recipe import Recipe
+from schemas.tables.clips import PENDING
 
 
 def write_decisions(dataset: Dataset, verdicts: Verdicts, recipe: Recipe) -> int:
-    """Write what has changed since the rows were last judged; returns how many rows that is."""
+    """Write what has changed since the rows were last judged; returns how many rows that is.
+
+    Args:
+        verdicts: made in a connection to this data set.
+    """
     subject = verdicts.subject
-    current = connect(dataset).sql(f"select {', '.join(subject.key)}, status, reasons from {subject.view}")
-    before = {
-        tuple(row[name] for name in subject.key): (row["status"], row["reasons"])
-        for row in current.to_arrow_table().to_pylist()
-    }
-    facts = {
-        "rules_fingerprint": digest(subject.decisions.name, *subject.settings(recipe)),
-        "written_us": time.time_ns() // 1000,
-    }
-    rows = [
-        {**dict(zip(subject.key, key, strict=True)), **facts, "status": status, "reasons": reasons}
-        for key, status, reasons in zip(verdicts.keys, verdicts.statuses, verdicts.reasons, strict=True)
-        if before[key] != (status, reasons)
-    ]
-    dataset.write_part(subject.decisions, rows)
-    return len(rows)
+    keys = ", ".join(subject.key)
+    facts = f"'{digest(subject.decisions.name, *subject.settings(recipe))}' as rules_fingerprint"
+    stamps = f"'{dataset.run_id}' as run_id, {time.time_ns() // 1000} as written_us"
+    rows = verdicts.connection.sql(
+        f"""
+        select {keys}, {facts}, nullif(v.status, '{PENDING}') as status, v.reasons, {stamps}
+        from {verdicts.table} v join {subject.view} b using ({keys})
+        where (v.status, v.reasons) is distinct from (b.status, b.reasons)
+          and not (v.status = '{PENDING}' and b.status = '{PENDING}' and len(b.reasons) = 0)
+        order by {keys}
+        """
+    )
+    return dataset.append(subject.decisions, rows)

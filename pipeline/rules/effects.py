@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
+import duckdb
 
 from pipeline.rules.captions import judge_captions
 from pipeline.rules.clips import judge_clips
 from pipeline.rules.judging import Verdicts
-from pipeline.store.dataset import Dataset
 from schemas.recipe import Recipe
 
 
@@ -25,15 +24,17 @@ class RuleEffect:
 
 def rule_effects(verdicts: Verdicts) -> dict[str, RuleEffect]:
     """The effect of each rule, in the order of the recipe."""
-    num_rows = len(verdicts.statuses)
-    num_against = np.sum([np.zeros(num_rows, int), *verdicts.rejected_by.values()], axis=0)
-    inside = np.ones(num_rows, bool)
-    effects = {}
-    for name, rejected in verdicts.rejected_by.items():
-        inside &= ~rejected
-        alone = int((rejected & (num_against == 1)).sum())
-        effects[name] = RuleEffect(int(rejected.sum()), alone, int(inside.sum()))
-    return effects
+    columns = [verdicts.rejects(name) for name in verdicts.rules]
+    if not columns:
+        return {}
+    num_against = " + ".join(f"{column}::int" for column in columns)
+    counts = [
+        f"count(*) filter ({condition})"
+        for number, column in enumerate(columns, 1)
+        for condition in (column, f"{column} and {num_against} = 1", f"not ({' or '.join(columns[:number])})")
+    ]
+    found = verdicts.connection.execute(f"select {', '.join(counts)} from {verdicts.table}").fetchall()[0]
+    return {name: RuleEffect(*found[3 * number : 3 * number + 3]) for number, name in enumerate(verdicts.rules)}
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,21 @@ class DatasetVerdicts:
     @property
     def num_trainable(self) -> int:
         """Accepted captions of kept clips."""
-        kept = {clip_id for (clip_id,) in self.clips.accepted}
-        return sum(clip_id in kept for clip_id, _ in self.captions.accepted)
+        query = f"select count(*) from {self.captions.accepted} semi join {self.clips.accepted} using (clip_id)"
+        return _number(self.clips.connection, query)
 
 
-def judge_dataset(dataset: Dataset, recipe: Recipe) -> DatasetVerdicts:
+def judge_dataset(connection: duckdb.DuckDBPyConnection, recipe: Recipe) -> DatasetVerdicts:
     """Judge all clips and captions by a recipe; nothing is written."""
-    return DatasetVerdicts(judge_clips(dataset, recipe), judge_captions(dataset, recipe))
+    return DatasetVerdicts(judge_clips(connection, recipe), judge_captions(connection, recipe))
+
+
+def num_only_in(one: Verdicts, other: Verdicts) -> int:
+    """Rows that one accepts and the other does not."""
+    keys = ", ".join(one.subject.key)
+    query = f"select count(*) from {one.accepted} anti join {other.accepted} using ({keys})"
+    return _number(one.connection, query)
+
+
+def _number(connection: duckdb.DuckDBPyConnection, query: str) -> int:
+    return connection.execute(query).fetchall()[0][0]

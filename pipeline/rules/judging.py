@@ -3,22 +3,24 @@
 A row is `rejected` for every reason that applies; else `failed` if a score that some rule needs could not be taken;
 else `pending` if one is not there yet; else accepted. So what was never measured is never accepted.
 
-Clips and captions differ in their tables and keys, and in what counts as a failure: `clips.py` and `captions.py`.
+DuckDB judges, and its verdicts are a table in a connection: nothing of the rows comes into Python. Clips and captions
+differ in their tables and keys, and in what counts as a failure: `clips.py` and `captions.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
-import numpy as np
-import pyarrow as pa
+import duckdb
 
 from schemas.columns import Table
 from schemas.recipe import Recipe
 from schemas.rules import Rule
 from schemas.tables.clips import FAILED, PENDING, REJECTED
+
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -36,69 +38,76 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Gaps:
-    """What rules need and rows do not have: for each row why it failed (None if it did not), and what is missing."""
-
-    failures: Sequence[list[str] | None]
-    missing: Sequence[list[str]]
-
-
-@dataclass(frozen=True)
 class Verdicts:
-    """What the rules make of rows, in the order of the table judged."""
+    """What the rules make of rows: a table of the connection with the key of the subject, `status`, `reasons` and for
+    each rule, by its place in the recipe, `rejects_0`, `rejects_1` and so on."""
 
     subject: Subject
-    keys: list[tuple[str, ...]]
-    statuses: list[str]
-    reasons: list[list[str]]
-    rejected_by: dict[str, np.ndarray]
-    """For each rule, by its name in the recipe, which rows it rejects, (N,) bool."""
-
-    @cached_property
-    def clip_ids(self) -> list[str]:
-        """The clip of each row."""
-        return [clip_id for clip_id, *_ in self.keys]
-
-    def of_status(self, status: str) -> set[tuple[str, ...]]:
-        return {key for key, found in zip(self.keys, self.statuses, strict=True) if found == status}
+    rules: Mapping[str, Rule]
+    connection: duckdb.DuckDBPyConnection
+    table: str
 
     @property
-    def accepted(self) -> set[tuple[str, ...]]:
-        return self.of_status(self.subject.accepted)
+    def num_rows(self) -> int:
+        return sum(self.counts.values())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows of each status that some have."""
+        return dict(self.connection.execute(f"select status, count(*) from {self.table} group by 1").fetchall())
+
+    @property
+    def accepted(self) -> str:
+        """Query for the keys of the rows that are accepted."""
+        keys = ", ".join(self.subject.key)
+        return f"(select {keys} from {self.table} where status = '{self.subject.accepted}')"
+
+    def rejects(self, name: str) -> str:
+        """The column that says whether a rule rejects the row."""
+        return f"rejects_{list(self.rules).index(name)}"
 
 
-def rejections(rows: pa.Table, rules: Mapping[str, Rule]) -> dict[str, np.ndarray]:
-    """Which rows each rule rejects, (N,) bool."""
-    return {name: rule.rejected(rows[rule.column]) for name, rule in rules.items()}
+def some(conditions: Mapping[str, str] | list[tuple[str, str]]) -> str:
+    """SQL of the list of those values, as SQL, whose condition is true, in order."""
+    pairs = conditions.items() if isinstance(conditions, Mapping) else conditions
+    chosen = ", ".join(f"if({condition}, {value}, null)" for value, condition in pairs)
+    return f"list_filter([{chosen}]::varchar[], lambda value: value is not null)"
 
 
 def verdicts(
-    subject: Subject, rows: pa.Table, rules: Mapping[str, Rule], rejected_by: Mapping[str, np.ndarray], gaps: Gaps
+    connection: duckdb.DuckDBPyConnection, subject: Subject, rules: Mapping[str, Rule], gaps: str, *, rejects: str
 ) -> Verdicts:
     """Status and reasons of each row.
 
     Args:
-        rows: the columns of the subject's key.
-        rejected_by: for each rule which rows it rejects, (N,) bool.
+        gaps: query for the key; `failures`, why scores that rules need could not be taken; and `missing`, what of them
+            is not there yet.
+        rejects: query for the key and a column `rejects_N` for each rule.
     """
-    statuses, reasons = [], []
-    for i in range(rows.num_rows):
-        against = [rule.reason for name, rule in rules.items() if rejected_by[name][i]]
-        status, why = verdict(list(dict.fromkeys(against)), gaps.failures[i], gaps.missing[i], subject.accepted)
-        statuses.append(status)
-        reasons.append(why)
-    keys = list(zip(*(rows[name].to_pylist() for name in subject.key), strict=True))
-    return Verdicts(subject, keys, statuses, reasons, {name: rejected_by[name] for name in rules})
+    reasons: dict[str, list[str]] = {}
+    for number, rule in enumerate(rules.values()):
+        reasons.setdefault(_quoted(rule.reason), []).append(f"rejects_{number}")
+    against = some({reason: " or ".join(columns) for reason, columns in reasons.items()})
+    table, using = f"verdicts_{next(_numbers)}", ", ".join(subject.key)
+    connection.execute(
+        f"""
+        create temp table {table} as
+        select * exclude (failures, missing, against),
+               case when len(against) > 0 then '{REJECTED}' when len(failures) > 0 then '{FAILED}'
+                    when len(missing) > 0 then '{PENDING}' else '{subject.accepted}' end as status,
+               case status when '{REJECTED}' then against when '{FAILED}' then failures
+                    when '{PENDING}' then list_transform(missing, lambda name: 'unmeasured: ' || name)
+                    else [] end::varchar[] as reasons
+        from (select *, {against} as against from ({gaps}) join ({rejects}) using ({using}))
+        """
+    )
+    return Verdicts(subject, rules, connection, table)
 
 
-def verdict(
-    against: list[str], failures: list[str] | None, missing: Sequence[str], accepted: str
-) -> tuple[str, list[str]]:
-    """Status and reasons of one row."""
-    if against:
-        return REJECTED, against
-    if failures is not None:
-        return FAILED, failures
-    if missing:
-        return PENDING, [f"unmeasured: {name}" for name in dict.fromkeys(missing)]
-    return accepted, []
+def rejections(rules: Mapping[str, Rule]) -> list[str]:
+    """SQL of the columns `rejects_N`."""
+    return [f"{rule.rejects_sql} as rejects_{number}" for number, rule in enumerate(rules.values())]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

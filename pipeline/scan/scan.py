@@ -16,7 +16,6 @@ from pipeline.ingest.failures import Failure, MediaError
 from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.inputs import ListedInput
 from pipeline.measure.registry import stream_fingerprints
-from pipeline.rules.clips import decide
 from pipeline.scan.single_pass import run_pass
 from pipeline.split.clips import clip_spans
 from pipeline.split.detectors.catalogue import make_detector
@@ -25,7 +24,6 @@ from schemas.identity import ID_HEX_CHARS, digest
 from schemas.recipe import Recipe
 from schemas.recipe.measure import MeasureConfig
 from schemas.recipe.split import SplitConfig
-from schemas.rules import Rule
 from schemas.tables.measures import STREAM_MEASURES
 
 
@@ -35,11 +33,10 @@ class ScanConfig:
 
     split: SplitConfig
     measure: MeasureConfig
-    rules: Mapping[str, Rule]
 
     @classmethod
     def of(cls, recipe: Recipe) -> ScanConfig:
-        return cls(recipe.split, recipe.measure, recipe.rules)
+        return cls(recipe.split, recipe.measure)
 
 
 @dataclass(frozen=True)
@@ -117,7 +114,7 @@ def _scan_file(path: str, listed: ListedInput, facts: dict[str, Any], config: Sc
         transitions = stitched(path, transitions, reader.times_us, (facts["width"], facts["height"]), config.split)
     spans = clip_spans(transitions, reader.times_us, end_us, config.split)
     clips = [_clip_row(video, span, reader, config) | measures.scores(span, spans) for span in spans]
-    return ScannedVideo(video, [clip | decide(clip, config.rules) for clip in clips])
+    return ScannedVideo(video, clips)
 
 
 def _clip_row(video: Mapping[str, Any], span: Span, reader: FrameReader, config: ScanConfig) -> dict[str, Any]:

@@ -7,6 +7,7 @@ writes one file. Rows are stamped: of several rows of a key the newest counts.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset
@@ -29,7 +31,9 @@ from schemas.errors import UsageError
 from schemas.identity import digest
 
 TEMPORARY = ".tmp-"
-LOCK = ".lock"
+LOCK, PLANS = ".lock", "plans"
+ROWS_AT_A_TIME, PART_BATCHES = 20_000, 50
+"""Rows that are in memory at a time, and how many times that a part file holds."""
 
 
 class DatasetError(UsageError):
@@ -115,6 +119,10 @@ class Dataset:
 
     def write_batches(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
         """Write a Parquet file batch by batch, so that it is complete or not there."""
+        self.write_row_groups(name, schema, (pa.Table.from_batches([batch]) for batch in batches))
+
+    def write_row_groups(self, name: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
+        """Write a Parquet file, a row group for each table, so that it is complete or not there; returns how many."""
         filesystem, path = self._resolve(name)
         is_local = isinstance(filesystem, fs.LocalFileSystem)
         folder, _, base = path.rpartition("/")
@@ -124,10 +132,21 @@ class Dataset:
             filesystem.open_output_stream(target) as stream,
             pyarrow.parquet.ParquetWriter(stream, schema, compression="zstd") as writer,
         ):
-            for batch in batches:
-                writer.write_batch(batch.cast(schema))
+            num_groups = 0
+            for table in tables:
+                writer.write_table(table.cast(schema), row_group_size=max(table.num_rows, 1))
+                num_groups += 1
         if is_local:
             os.replace(target, path)
+        return num_groups
+
+    def open(self, name: str) -> pa.NativeFile:
+        filesystem, path = self._resolve(name)
+        return filesystem.open_input_file(path)
+
+    def delete(self, name: str) -> None:
+        filesystem, path = self._resolve(name)
+        filesystem.delete_file(path)
 
     def read_bytes(self, name: str) -> bytes:
         filesystem, path = self._resolve(name)
@@ -163,6 +182,27 @@ class Dataset:
             encoded = rows.select(table.schema.names).cast(table.schema)
             self.write_bytes(f"{table.folder}/part-{uuid.uuid4().hex[:16]}.parquet", to_parquet(encoded))
 
+    def append(self, table: Table, rows: duckdb.DuckDBPyRelation) -> int:
+        """Append the result of a query to a table, as it comes; returns how many rows that is.
+
+        Args:
+            rows: in the columns of the table.
+        """
+        batches = iter(rows.to_arrow_reader(ROWS_AT_A_TIME))
+        num_rows = 0
+
+        def counted(part: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            nonlocal num_rows
+            for batch in part:
+                num_rows += batch.num_rows
+                yield batch
+
+        for first in batches:
+            part = itertools.chain([first], itertools.islice(batches, PART_BATCHES - 1))
+            name = f"{table.folder}/part-{uuid.uuid4().hex[:16]}.parquet"
+            self.write_batches(name, table.schema, counted(part))
+        return num_rows
+
     def scanner(self, table: Table, files: Sequence[str] | None = None) -> pyarrow.dataset.Dataset:
         """A table as an Arrow data set over all its parts, or some files; nothing is read yet.
 
@@ -184,12 +224,12 @@ class Dataset:
         return set(zip(*(columns[name].to_pylist() for name in table.key), strict=True))
 
     def clear_temporaries(self) -> None:
-        """Delete the temporary files that a killed job left on a local disk."""
+        """Delete the temporary files that a killed job left: plans, and on a local disk half-written files."""
         filesystem, path = self._resolve("")
-        if isinstance(filesystem, fs.LocalFileSystem):
-            for info in filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True)):
-                if info.base_name.startswith(TEMPORARY) and info.type == fs.FileType.File:
-                    filesystem.delete_file(info.path)
+        folder = path if isinstance(filesystem, fs.LocalFileSystem) else f"{path}/{PLANS}"
+        for info in filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True, recursive=True)):
+            if info.base_name.startswith(TEMPORARY) and info.type == fs.FileType.File:
+                filesystem.delete_file(info.path)
 
     def write_run(self, run_id: str, record: Mapping[str, Any]) -> None:
         self.write_bytes(f"runs/{run_id}.json", json.dumps(record, indent=1).encode())

@@ -1,20 +1,20 @@
 """What is missing in a data set, one function for each product: rows that are not there, or were made otherwise.
 
-Everything else takes what these functions return as given. Products are known by fingerprints, which the caller gives:
-what is there under another fingerprint counts as missing. So does what failed and may pass (`retrying.py`).
+Everything else takes what these functions return as given: plans, which do not come into memory. Products are known by
+fingerprints, which the caller gives: what is there under another fingerprint counts as missing. So does what failed and
+may pass (`retrying.py`).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from pipeline.store.active_recipe import active_recipe, last_run_broke_off
 from pipeline.store.dataset import Dataset
+from pipeline.store.plans import Plan, Row, write_plan
 from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
 from schemas import TEXT
@@ -25,62 +25,50 @@ from schemas.tables.latents import text_id
 
 CLIP_POSITION = "clip_id, uri, shot_index, start_frame, num_frames, start_us, end_us"
 CLIP_GEOMETRY = "clip_id, uri, start_us, end_us, is_image, num_frames, width, height, content_box, regular"
+BY_TIME = "start_us, clip_id"
 
 
-@dataclass(frozen=True)
-class PendingStreamMeasures:
-    """Stream measures to take again, of clips of one video."""
-
-    uri: str
-    clips: tuple[dict[str, Any], ...]
-    measures: Mapping[str, str]
-    """Their names, with the fingerprint that each is to have. Each clip has `failures`, how often each has failed."""
+def pending_stream_measures(dataset: Dataset, fingerprints: Mapping[str, str], retrying: Retrying) -> Plan:
+    """Clips whose stream measures were taken otherwise, as `_lacking` gives them."""
+    return _lacking(dataset, CLIP_POSITION, fingerprints, retrying, "true")
 
 
-def pending_stream_measures(
-    dataset: Dataset, fingerprints: Mapping[str, str], retrying: Retrying
-) -> list[PendingStreamMeasures]:
-    """Clips whose stream measures were taken otherwise, by video and by what they lack."""
-    groups: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
-    for row in _lacking(dataset, CLIP_POSITION, fingerprints, retrying, "true"):
-        groups[row["uri"], tuple(row.pop("needs").items())].append(row)
-    return [PendingStreamMeasures(uri, tuple(clips), dict(needs)) for (uri, needs), clips in sorted(groups.items())]
-
-
-def pending_clip_measures(
-    dataset: Dataset, fingerprints: Mapping[str, str], retrying: Retrying
-) -> list[dict[str, Any]]:
-    """Clips that no rule has rejected yet and that lack a clip measure: rows of `clips`, each with `needs`, the names
-    of what it lacks with the fingerprint that each is to have, and `failures`, how often each has failed."""
-    if not fingerprints:
-        return []
+def pending_clip_measures(dataset: Dataset, fingerprints: Mapping[str, str], retrying: Retrying) -> Plan:
+    """Clips that no rule has rejected yet and that lack a clip measure, as `_lacking` gives them."""
     still_in = f"status <> '{REJECTED}'" if retrying.all_failures else f"status not in ('{REJECTED}', '{FAILED}')"
     return _lacking(dataset, CLIP_GEOMETRY, fingerprints, retrying, still_in)
 
 
 def _lacking(
     dataset: Dataset, columns: str, fingerprints: Mapping[str, str], retrying: Retrying, condition: str
-) -> list[dict[str, Any]]:
-    """Clips that lack a measure, in the order of their ids."""
-    names = list(fingerprints)
-    lacks = [
-        f"(has_{name} is distinct from '{fingerprint}' and "
-        f"(failed_{name}.measure is distinct from '{fingerprint}' or {retrying.condition(f'failed_{name}')})) "
-        f"as lacks_{name}, if(failed_{name}.measure = '{fingerprint}', failed_{name}.num_failures, 0) as num_{name}"
-        for name, fingerprint in fingerprints.items()
-    ]
-    some = " or ".join(f"lacks_{name}" for name in names)
-    clips = connect(dataset).sql(
-        f"from (select {columns}, {', '.join(lacks)} from scored join video_locations using (video_id) "
-        f"where {condition}) where {some} order by clip_id"
-    )
-    rows = []
-    for row in clips.to_arrow_table().to_pylist():
-        lacking = [name for name in names if row.pop(f"lacks_{name}")]
-        failures = {name: row.pop(f"num_{name}") or 0 for name in names}
-        needs = {name: fingerprints[name] for name in lacking}
-        rows.append(row | {"needs": needs, "failures": {name: failures[name] for name in lacking}})
-    return rows
+) -> Plan:
+    """Clips that lack a measure; each with `needs`, the names of what it lacks with the fingerprint that each is to
+    have, and `failures`, how often each has failed."""
+    needs = []
+    for name, fingerprint in fingerprints.items():
+        failed = f"failed_{name}"
+        lacks = (
+            f"has_{name} is distinct from '{fingerprint}' and "
+            f"({failed}.measure is distinct from '{fingerprint}' or {retrying.condition(failed)})"
+        )
+        before = f"if({failed}.measure = '{fingerprint}', coalesce({failed}.num_failures, 0), 0)"
+        facts = f"{{'name': '{name}', 'fingerprint': '{fingerprint}', 'failures': {before}::int}}"
+        needs.append(f"if({lacks}, {facts}, null)")
+    listed = f"list_filter([{', '.join(needs)}], lambda need: need is not null)" if needs else "[]"
+    query = f"""
+        select * from (
+            select {columns}, {listed} as needs from scored join video_locations using (video_id) where {condition}
+        ) where len(needs) > 0
+        """
+    return write_plan(dataset, connect(dataset), query, order=BY_TIME, decode=_with_needs)
+
+
+def _with_needs(row: Row) -> Row:
+    needs = row["needs"]
+    return row | {
+        "needs": {need["name"]: need["fingerprint"] for need in needs},
+        "failures": {need["name"]: need["failures"] for need in needs},
+    }
 
 
 def groups_are_pending(dataset: Dataset, recipe: Recipe) -> bool:
@@ -89,9 +77,7 @@ def groups_are_pending(dataset: Dataset, recipe: Recipe) -> bool:
     return active_recipe(dataset) != recipe or last_run_broke_off(dataset)
 
 
-def pending_captions(
-    dataset: Dataset, config: CaptionConfig, captioner: str, retrying: Retrying
-) -> list[dict[str, Any]]:
+def pending_captions(dataset: Dataset, config: CaptionConfig, captioner: str, retrying: Retrying) -> Plan:
     """Kept clips without a caption by this captioner, accepted or not, of the frames and hints that it has now.
 
     Each comes with its newest embedding where there is one, what was measured that captions are checked against, what
@@ -103,41 +89,30 @@ def pending_captions(
         *(["p.source"] if config.rewrite else []),
     ]
     given = f"md5(to_json(row({', '.join(said)}))::varchar)" if said else "''"
-    rows = connect(dataset).sql(
-        f"""
+    query = f"""
         select {CLIP_GEOMETRY}, encoder, embedding, p.source,
                camera_motion, camera_strength, camera_confidence, overlay_texts,
-               coalesce(o.shown_box <> c.content_box::int[] or o.given <> {given}, false) as is_other,
                if(is_other, 0, coalesce(o.num_failures, 0)) as failures, {given} as given
-        from clips c left join embeddings e using (clip_id, encoder) join video_locations p using (video_id)
-        left join (select * from newest_captions where captioner = ?) o using (clip_id)
+        from (select *, '{captioner}' as captioner from clips) c
+        left join embeddings e using (clip_id, encoder) join video_locations p using (video_id)
+        left join newest_captions o using (clip_id, captioner),
+        lateral (select coalesce(o.shown_box <> c.content_box::int[] or o.given <> {given}, false) as is_other)
         where c.status = '{KEPT}' and (o.clip_id is null or is_other or {failed} and {retrying.condition("o")})
-        order by clip_id
-        """,
-        params=[captioner],
-    )
-    return rows.to_arrow_table().drop_columns(["is_other"]).to_pylist()
+        """
+    return write_plan(dataset, connect(dataset), query, order=BY_TIME)
 
 
-def pending_latents(
-    dataset: Dataset, clips: Iterable[Mapping[str, Any]], autoencoder: str, retrying: Retrying
-) -> list[dict[str, Any]]:
+def pending_latents(dataset: Dataset, clips: Iterable[Mapping[str, Any]], autoencoder: str, retrying: Retrying) -> Plan:
     """Clips of a release without a latent by their `transform` and the autoencoder; each with how often that failed."""
-    clips = list(clips)
     connection = connect(dataset)
-    names = ("clip_id", "transform")
-    connection.register("released", pa.table({n: pa.array([clip[n] for clip in clips], pa.string()) for n in names}))
-    found = connection.execute(
-        f"""
-        select r.clip_id, coalesce(l.num_failures, 0), coalesce(p.regular, false)
-        from released r left join (select * from latents where encoder = ?) l using (clip_id, transform)
+    connection.register("released", pa.Table.from_pylist([dict(clip) for clip in clips]))
+    query = f"""
+        select r.*, coalesce(l.num_failures, 0) as failures, coalesce(p.regular, false) as regular
+        from released r left join (select * from latents where encoder = '{autoencoder}') l using (clip_id, transform)
         left join newest_clips c using (clip_id) left join video_locations p on p.video_id = c.video_id
         where l.clip_id is null or l.status = '{FAILED}' and {retrying.condition("l")}
-        """,
-        [autoencoder],
-    ).fetchall()
-    pending = {clip_id: {"failures": failures, "regular": regular} for clip_id, failures, regular in found}
-    return [dict(clip) | pending[clip["clip_id"]] for clip in clips if clip["clip_id"] in pending]
+        """
+    return write_plan(dataset, connection, query, order=BY_TIME)
 
 
 def pending_texts(dataset: Dataset, texts: Iterable[str], text_encoder: str) -> list[str]:

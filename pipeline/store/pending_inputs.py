@@ -8,18 +8,18 @@ as before, but the list says more one new row of `videos`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
 
-from pipeline.ingest.inputs import ListedInput
 from pipeline.store.dataset import Dataset
+from pipeline.store.plans import Plan, write_plan
 from pipeline.store.retrying import Retrying
 from pipeline.store.views import STAMPS, connect
 from schemas.tables.videos import FAILED, PROBED
 
+IDENTIFIED = pa.schema({"uri": pa.string(), "video_id": pa.string()})
 STATES = """
 create temp table states as
 with known as (
@@ -81,8 +81,9 @@ qualify identified is null or row_number() over (partition by identified order b
 class PendingInputs:
     """What is to be done about inputs."""
 
-    to_scan: tuple[ListedInput, ...]
-    """Those to read. Of several with the same bytes only the first: the others are relocated once it has its row."""
+    to_scan: Plan
+    """Those to read, with the columns of a `ListedInput`. Of several with the same bytes only the first: the others are
+    relocated once it has its row."""
     relocated: pa.Table
     """Rows of `videos` of inputs whose bytes are known, in the columns of the table but its stamps."""
     retold: pa.Table
@@ -94,22 +95,23 @@ class InputStates:
     """What the tables know of inputs. To them come the videos that are divided otherwise than is wanted now."""
 
     dataset: Dataset
-    inputs: Sequence[ListedInput]
+    inputs: pa.Table
+    """As `list_inputs` gives them."""
     split: str
     """The fingerprint of how videos are to be divided."""
     retrying: Retrying
 
-    def to_identify(self) -> list[ListedInput]:
+    def to_identify(self) -> Plan:
         """Inputs that are to be hashed before it is known what is to be done about them."""
-        return _inputs(self._connect({}), UNIDENTIFIED)
+        return self._plan(self._connect(IDENTIFIED.empty_table()), f"where {UNIDENTIFIED}")
 
-    def pending(self, video_ids: Mapping[str, str]) -> PendingInputs:
+    def pending(self, identified: pa.Table) -> PendingInputs:
         """What is to be done about the inputs.
 
         Args:
-            video_ids: by uri, of those of `to_identify` that could be read.
+            identified: `uri` and `video_id` of those of `to_identify`; null where they could not be read.
         """
-        connection = self._connect(video_ids)
+        connection = self._connect(identified)
         known = KNOWN.format(FAILED=FAILED, split=self.split)
         stamps = ", ".join(STAMPS)
         retold = (
@@ -117,29 +119,21 @@ class InputStates:
             "from states s join videos v using (uri) where not s.undone and s.says_more"
         )
         relocated = connection.sql(RELOCATED.format(stamps=stamps, known=known)).to_arrow_table()
-        to_scan = _inputs(connection, TO_SCAN.format(known=known))
-        return PendingInputs(tuple(to_scan), relocated, connection.sql(retold).to_arrow_table())
+        to_scan = self._plan(connection, f"where {TO_SCAN.format(known=known)}")
+        return PendingInputs(to_scan, relocated, connection.sql(retold).to_arrow_table())
 
-    def _connect(self, video_ids: Mapping[str, str]) -> duckdb.DuckDBPyConnection:
-        connection, inputs = connect(self.dataset), self.inputs
-        columns = {
-            name: pa.array([getattr(listed, name) for listed in inputs], kind)
-            for name, kind in (
-                ("uri", pa.string()),
-                ("file_bytes", pa.int64()),
-                ("modified_us", pa.int64()),
-                ("source", pa.string()),
-            )
-        }
-        identified = pa.array([video_ids.get(listed.uri) for listed in inputs], pa.string())
-        places = pa.array(range(len(inputs)), pa.int64())
-        connection.register("inputs", pa.table({"place": places, "identified": identified, **columns}))
-        facts = {"PROBED": PROBED, "FAILED": FAILED, "split": self.split, "num_inputs": len(inputs)}
+    def _plan(self, connection: duckdb.DuckDBPyConnection, condition: str) -> Plan:
+        names = "uri, file_bytes, modified_us, source, num_failures"
+        return write_plan(self.dataset, connection, f"select {names} from states {condition}", order="uri")
+
+    def _connect(self, identified: pa.Table) -> duckdb.DuckDBPyConnection:
+        connection = connect(self.dataset)
+        connection.register("listed", self.inputs.append_column("place", pa.array(range(self.inputs.num_rows))))
+        connection.register("identified", identified)
+        connection.execute(
+            "create temp view inputs as select l.* exclude (num_failures), i.video_id as identified "
+            "from listed l left join identified i using (uri)"
+        )
+        facts = {"PROBED": PROBED, "FAILED": FAILED, "split": self.split, "num_inputs": self.inputs.num_rows}
         connection.execute(STATES.format(may_retry=self.retrying.condition("f"), **facts))
         return connection
-
-
-def _inputs(connection: duckdb.DuckDBPyConnection, condition: str) -> list[ListedInput]:
-    names = ", ".join(field.name for field in fields(ListedInput))
-    rows = connection.sql(f"select {names} from (from states where {condition}) order by place, uri").to_arrow_table()
-    return [ListedInput(**row) for row in rows.to_pylist()]

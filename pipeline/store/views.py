@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import tempfile
 from collections.abc import Sequence
 from importlib import resources
 
@@ -13,8 +14,21 @@ import pyarrow as pa
 import pyarrow.dataset
 
 from pipeline.store.dataset import Dataset
-from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, EMBEDDINGS, LATENTS, MEASURES, RELEASES, TEXT, VIDEOS
+from schemas import (
+    CAPTION_DECISIONS,
+    CAPTION_IDENTITY,
+    CAPTIONS,
+    CLIPS,
+    DECISIONS,
+    EMBEDDINGS,
+    LATENTS,
+    MEASURES,
+    RELEASES,
+    TEXT,
+    VIDEOS,
+)
 from schemas.columns import Table, arrow_fields
+from schemas.tables.clips import PENDING
 from schemas.tables.duplicates import DUPLICATES
 from schemas.tables.measures import CLIP_MEASURES, STREAM_MEASURES
 
@@ -23,6 +37,7 @@ QUERY_NAMES: dict[str, Table] = {
     "clips": CLIPS,
     "captions": CAPTIONS,
     "caption_decisions": CAPTION_DECISIONS,
+    "caption_identity": CAPTION_IDENTITY,
     "embeddings": EMBEDDINGS,
     "latents": LATENTS,
     "text": TEXT,
@@ -30,6 +45,8 @@ QUERY_NAMES: dict[str, Table] = {
     "duplicates": DUPLICATES,
 } | {f"measures_{name}": table for name, table in MEASURES.items()}
 """The tables. NAME_raw is all rows of a table, NAME the newest row of each key or what follows from those."""
+MEMORY_LIMIT = "2GB"
+"""Above this, DuckDB works on disk."""
 OF_ROW = {"decisions": ("clip_id",), "caption_decisions": ("clip_id", "captioner")}
 """What the newest row is of, where that is not the key."""
 FIRST = {"videos": "coalesce(transient, false),"}
@@ -40,7 +57,7 @@ DERIVED = frozenset({"clips", "captions", "duplicates"})
 
 def connect(dataset: Dataset) -> duckdb.DuckDBPyConnection:
     """A connection in which every table of the data set, each release (`release_NAME`) and every view can be named."""
-    connection = duckdb.connect()
+    connection = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": tempfile.gettempdir()})
     for name, table in QUERY_NAMES.items():
         connection.register(f"{name}_parts", dataset.scanner(table))
         connection.execute(f"create view {name}_raw as {_renamed(table, f'select * from {name}_parts')}")
@@ -92,7 +109,7 @@ def derived_views() -> list[str]:
         if name != "duplicates"
     ]
     measured = {field.name for row_type in STREAM_MEASURES.values() for field in arrow_fields(row_type)}
-    hidden = {*measured, *STAMPS, "uri", "measured", "status", "reasons"}
+    hidden = {*measured, *STAMPS, "uri", "measured"}
     names = [name for name in CLIPS.schema.names if name not in hidden]
     columns = ["if(list_contains(p.uris, c.uri), c.uri, p.uris[1]) as uri", *(f"c.{name}" for name in names)]
     taken, joins = [], []
@@ -112,7 +129,7 @@ def derived_views() -> list[str]:
         joins.append(f"left join ({good}) {name} on {name}.clip_id = c.clip_id")
         tried = _newest(source, ("clip_id",), f"clip_id, shown_box, {', '.join(FAILURE_FACTS)}")
         joins.append(f"left join ({tried}) not_{name} on not_{name}.clip_id = c.clip_id")
-    columns += ["c.measured", "coalesce(d.status, c.status) as status", "coalesce(d.reasons, c.reasons) as reasons"]
+    columns += ["c.measured", f"coalesce(d.status, '{PENDING}') as status", "coalesce(d.reasons, []) as reasons"]
     joins.append("left join decisions d on d.clip_id = c.clip_id")
     internal = ", ".join(f"has_{name}, failed_{name}" for name in MEASURES)
     return [

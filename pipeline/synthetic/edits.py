@@ -15,18 +15,13 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.synthetic.edits_shots import EditShot, Flash, Passer, View, Whip, picture
+from pipeline.synthetic.edits_shots import EditShot, Flash, Look, Passer, Shake, View, Whip, picture
 from pipeline.synthetic.encode import Encoding, encode
 
 JointKind = Literal["cut", "dissolve", "fade"]
 
 WIDTH, HEIGHT = 320, 180
 FRAME_RATES = (24, 25, 30)
-SHOT_S = (0.8, 7.0)
-"""Shortest and longest shot; lengths are evenly distributed on a logarithmic scale."""
-JOINTS = {"cut": 0.6, "dissolve": 0.22, "fade": 0.18}
-"""Share of each kind of joint."""
-DISSOLVE_FRAMES, FADE_FRAMES, HELD_FRAMES = (4, 48), (6, 30), (0, 12)
 FLASH_FRAMES, WHIP_FRAMES, PASSER_FRAMES = (1, 4), (5, 14), (4, 12)
 FLASH_SHARE, WHIP_SHARE, PASSER_SHARE = 0.2, 0.15, 0.15
 """Shares of the shots with a flash, a whip pan, a passer-by."""
@@ -37,6 +32,25 @@ JUMP_CUT_SHARE = 0.15
 """Share of the cuts that lead to another view of the same footage."""
 MIN_CHANGE = 8.0
 """Least mean difference, of 255, of the pictures on both sides of a joint; less is hardly seen."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long shots and joints are."""
+
+    shot_s: tuple[float, float]
+    """Shortest and longest shot; lengths are evenly distributed on a logarithmic scale."""
+    joints: tuple[float, float, float]
+    """Shares of cuts, dissolves and fades."""
+    dissolve_frames: tuple[int, int]
+    fade_frames: tuple[int, int]
+    held_frames: tuple[int, int]
+
+
+PLAIN = Look()
+CALM = Pace((0.8, 7.0), (0.6, 0.22, 0.18), (4, 48), (6, 30), (0, 12))
+FAST = Pace((0.3, 1.5), (0.75, 0.15, 0.1), (4, 16), (3, 10), (0, 4))
+"""A montage, as in trailers and music videos."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +103,14 @@ class EditTruth:
     fast_motion: tuple[tuple[int, int], ...]
 
 
-def plan_edit(seed: int, footage: Sequence[np.ndarray], duration_s: float) -> Edit:
+def plan_edit(
+    seed: int, footage: Sequence[np.ndarray], duration_s: float, pace: Pace = CALM, look: Look = PLAIN
+) -> Edit:
     """Choose shots until they last `duration_s`.
 
     Args:
         footage: (T, h, w, 3) uint8 RGB each, without cuts.
+        look: of every shot; a shake begins anew in each.
     """
     rng = random.Random(f"edit-{seed}")
     fps = rng.choice(FRAME_RATES)
@@ -102,15 +119,15 @@ def plan_edit(seed: int, footage: Sequence[np.ndarray], duration_s: float) -> Ed
     joints: list[EditJoint] = []
     num_frames = shown = 0
     while num_frames < duration_s * fps:
-        joint = _joint(rng) if shots else EditJoint("cut")
+        joint = _joint(rng, pace) if shots else EditJoint("cut")
         shot = _next_shot(rng, footage, shots[-1], shown, joint) if shots else _shot(rng, footage)
-        length = round(fps * SHOT_S[0] * (SHOT_S[1] / SHOT_S[0]) ** rng.random())
+        length = round(fps * pace.shot_s[0] * (pace.shot_s[1] / pace.shot_s[0]) ** rng.random())
         shots.append(_with_events(rng, shot, joint.frames_of_new, length))
         joints.append(joint)
         clear.append(length)
         shown = joint.frames_of_new + length
         num_frames += joint.num_frames + length
-    return Edit(fps, tuple(shots), tuple(clear), tuple(joints[1:]))
+    return Edit(fps, tuple(_looking(shot, look, n) for n, shot in enumerate(shots)), tuple(clear), tuple(joints[1:]))
 
 
 def truth(edit: Edit) -> EditTruth:
@@ -174,16 +191,20 @@ def _come(edit: Edit, index: int) -> int:
     return edit.joints[index - 1].frames_of_new if index else 0
 
 
-def _joint(rng: random.Random) -> EditJoint:
-    (kind,) = rng.choices(list(JOINTS), list(JOINTS.values()))
+def _joint(rng: random.Random, pace: Pace) -> EditJoint:
+    (kind,) = rng.choices(("cut", "dissolve", "fade"), pace.joints)
     if kind == "dissolve":
-        return EditJoint("dissolve", rng.randint(*DISSOLVE_FRAMES))
+        return EditJoint("dissolve", rng.randint(*pace.dissolve_frames))
     if kind == "fade":
         colour = 255 if rng.random() < 0.3 else 0
-        return EditJoint(
-            "fade", rng.randint(*FADE_FRAMES), rng.randint(*HELD_FRAMES), rng.randint(*FADE_FRAMES), colour
-        )
+        out, held, back = (rng.randint(*span) for span in (pace.fade_frames, pace.held_frames, pace.fade_frames))
+        return EditJoint("fade", out, held, back, colour)
     return EditJoint("cut")
+
+
+def _looking(shot: EditShot, look: Look, number: int) -> EditShot:
+    shake = replace(look.shake, seed=number) if look.shake.strength else Shake()
+    return replace(shot, look=replace(look, shake=shake))
 
 
 def _shot(rng: random.Random, footage: Sequence[np.ndarray]) -> EditShot:

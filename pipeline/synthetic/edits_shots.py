@@ -15,6 +15,9 @@ BLUR_SAMPLES = 5
 """Pictures whose mean is a smeared one."""
 BLUR_FROM = 0.03
 """Share of the width per frame from which a moving window smears the picture, as a shutter does."""
+SHAKE_TURNS = np.array((0.045, 0.13, 0.31))
+"""Turns a frame of the waves that make a tremble: about 1, 3 and 8 Hz at 25 frames a second."""
+SHAKE_SHARES = np.array((0.6, 0.3, 0.2))
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,38 @@ class View:
 
 
 @dataclass(frozen=True)
+class Shake:
+    """A camera held by hand: the window trembles by about `strength` of the frame's width."""
+
+    strength: float = 0.0
+    seed: int = 0
+
+    def offset(self, frame: int) -> np.ndarray:
+        """Where the window is moved to, (2,) shares of the frame's width and height."""
+        if not self.strength:
+            return np.zeros(2)
+        phases = np.random.default_rng(self.seed).uniform(0, 2 * np.pi, (len(SHAKE_TURNS), 2))
+        waves = np.sin(2 * np.pi * frame * SHAKE_TURNS[:, None] + phases) * SHAKE_SHARES[:, None]
+        return self.strength * waves.sum(axis=0)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How all of a film looks: dark (`gamma` above 1), flat (`contrast` below 1, around mid-grey), shaking."""
+
+    gamma: float = 1.0
+    contrast: float = 1.0
+    shake: Shake = Shake()
+
+    def graded(self, shown: np.ndarray) -> np.ndarray:
+        """A picture, (height, width, 3) uint8 RGB, with this tone."""
+        if self.gamma == self.contrast == 1.0:
+            return shown
+        levels = 255 * (np.arange(256) / 255) ** self.gamma
+        return cv2.LUT(shown, np.round(128 + self.contrast * (levels - 128)).astype(np.uint8))
+
+
+@dataclass(frozen=True)
 class EditShot:
     """One shot; `footage` numbers its source, `first_frame` is where that starts to play."""
 
@@ -71,6 +106,7 @@ class EditShot:
     whips: tuple[Whip, ...] = ()
     passers: tuple[Passer, ...] = ()
     flashes: tuple[Flash, ...] = ()
+    look: Look = Look()
 
 
 def picture(shot: EditShot, footage: np.ndarray, frame: int, width: int, height: int) -> np.ndarray:
@@ -95,7 +131,7 @@ def picture(shot: EditShot, footage: np.ndarray, frame: int, width: int, height:
         if flash.first <= frame < flash.end:
             light = flash.strength * (flash.end - frame) / (flash.end - flash.first)
             shown = (shown + (255 - shown) * np.float32(light)).astype(np.uint8)
-    return shown
+    return shot.look.graded(shown)
 
 
 def _played(position: float, num_frames: int) -> int:
@@ -112,7 +148,8 @@ def _window(shot: EditShot, frame: int) -> tuple[float, float]:
         done = min(max((frame - whip.first) / (whip.end - whip.first), 0.0), 1.0)
         eased = done * done * (3 - 2 * done)
         x, y = x + whip.travel[0] * eased, y + whip.travel[1] * eased
-    return x, y
+    trembled = shot.look.shake.offset(frame)
+    return x + trembled[0], y + trembled[1]
 
 
 def _shown(source: np.ndarray, view: View, window: np.ndarray, width: int, height: int) -> np.ndarray:

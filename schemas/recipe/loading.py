@@ -20,8 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 from schemas.errors import did_you_mean
 from schemas.recipe.keys import RULE_SECTIONS, nearest_key
 from schemas.recipe.recipe import Recipe, RecipeError
-from schemas.rules import CLIP_COLUMNS
-from schemas.tables.captions import CAPTIONS
+from schemas.rules import CAPTION_COLUMNS, CLIP_COLUMNS
 from schemas.tables.measures import CLIP_MEASURES, MEASURE_OF
 
 BUILTIN = resources.files("schemas") / "recipes"
@@ -86,7 +85,7 @@ def _without_dropped_rules(tree: Mapping[str, Any]) -> dict[str, Any]:
 def _check_rules(recipe: Recipe, origin: str) -> None:
     for section, rules, schema in (
         ("rules", recipe.rules, CLIP_COLUMNS),
-        ("caption_rules", recipe.caption_rules, CAPTIONS.schema),
+        ("caption_rules", recipe.caption_rules, CAPTION_COLUMNS),
     ):
         for key, rule in rules.items():
             if problem := rule.problem(schema):

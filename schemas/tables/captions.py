@@ -54,6 +54,11 @@ class Caption:
         pa.string(),
         "the embedding model behind `text_video_similarity`, which counts as long as the clip's is the same",
     )
+    text_embedding: list[float] | None = column(
+        pa.list_(pa.float32()), "unit vector of the detailed text by that model; null without a model"
+    )
+    batch_id: str | None = column(pa.string(), "hash of the clips that were captioned together, in order")
+    batch_place: int | None = column(pa.int32(), "place of the clip among those")
     transient: bool | None = column(pa.bool_(), FAILED_FOR_NOW)
     num_failures: int | None = column(pa.int32(), FAILED_SO_OFTEN)
 

@@ -1,4 +1,4 @@
-"""The `clips` table: one row per clip, with its span, its scores, and the decision with every reason for it."""
+"""The `clips` table: one row per clip, with its span and its scores. What becomes of it is in `decisions`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from schemas.columns import Table, column
 from schemas.tables.measures import STREAM_MEASURES
 
 KEPT, REJECTED, FAILED, PENDING = "kept", "rejected", "failed", "pending"
+"""What the view `clips` says of a clip: pending while it has no decision, as measures are missing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clip:
-    """A span of one shot, and the decision that was made when it was scanned; `decisions` may hold a later one."""
+    """A span of one shot."""
 
     clip_id: str = column(pa.string(), "hash of video_id, start_us and end_us")
     video_id: str = column(pa.string(), "hash of the video's bytes")
@@ -37,8 +38,6 @@ class Clip:
         pa.string(), "how its video was divided; clips of another division than the video's newest do not stand"
     )
     measured: str = column(pa.string(), "JSON object: the fingerprint of each measure of the decode pass")
-    status: str = column(pa.string(), "'kept', 'rejected', 'failed', or 'pending' while measures are missing")
-    reasons: list[str] = column(pa.list_(pa.string()), "every rule that rejects the clip, or why measuring failed")
 
 
 CLIPS = Table(Clip, "clips", key=("clip_id",), parts=tuple(STREAM_MEASURES.values()))

@@ -1,4 +1,4 @@
-"""Decisions made after a row was written: `decisions` on clips, `caption_decisions` on captions. The newest counts."""
+"""Decisions: `decisions` on clips, `caption_decisions` on captions judged again. The newest counts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ from schemas.columns import Table, column
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
-    """A clip judged again, written when the outcome differs from the last one."""
+    """What the rules make of a clip, written when it differs from the last decision; without one a clip is pending."""
 
     clip_id: str = column(pa.string(), "the clip")
     rules_fingerprint: str = column(pa.string(), "fingerprint of the rules that decided")
-    status: str = column(pa.string(), "'kept', 'rejected', 'failed' or 'pending'")
-    reasons: list[str] = column(pa.list_(pa.string()), "every rule that rejects the clip, or why it failed")
+    status: str | None = column(
+        pa.string(), "'kept', 'rejected' or 'failed'; null if it is undecided again, as a measure is missing"
+    )
+    reasons: list[str] = column(
+        pa.list_(pa.string()), "every rule that rejects the clip, or why it failed or is undecided"
+    )
 
 
 DECISIONS = Table(

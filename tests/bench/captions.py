@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import pickle
 import sys
 import threading
 import time
@@ -88,9 +89,10 @@ def batch_of(seeds: Sequence[int], titles: Sequence[str] = ()) -> pa.Table:
     for i, seed in enumerate(seeds):
         frames = render(draw_scene(seed), *SIZES[seed % len(SIZES)], 8)
         source = json.dumps({"title": titles[i]} if titles else {})
-        facts = {"clip_id": str(seed), "encoder": None, "source": source, "camera_motion": None}
-        values = (json.dumps(facts), frames.tobytes(), list(frames.shape), [i / 4 for i in range(8)], "")
-        for name, value in zip(("clip", "frames", "shape", "times_s", "failure"), values, strict=True):
+        facts = {"clip_id": str(seed), "encoder": None, "source": source, "camera_motion": None, "given": ""}
+        facts |= {"failures": 0, "content_box": [0, 0, frames.shape[2], frames.shape[1]]}
+        values = (pickle.dumps(facts), frames.tobytes(), list(frames.shape), [i / 4 for i in range(8)], "", False)
+        for name, value in zip(("clip", "frames", "shape", "times_s", "failure", "transient"), values, strict=True):
             rows[name].append(value)
     return pa.table(dict(rows))
 
@@ -115,7 +117,7 @@ def main() -> int:
 
     def run_stage() -> list[dict[str, Any]]:
         with ThreadPoolExecutor(calls_at_once(recipe)) as calls:
-            return [json.loads(text) for done in calls.map(stage, batches) for text in done["row"].to_pylist()]
+            return [row for rows in calls.map(stage.rows, batches) for row in rows]
 
     rows = run_stage()
     requests = list(recording.requests)

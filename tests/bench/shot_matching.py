@@ -58,6 +58,7 @@ def match(
     known: Sequence[Known],
     flashes: Sequence[Range] = (),
     fast_motion: Sequence[Range] = (),
+    tolerance: int = TOLERANCE_FRAMES,
 ) -> Tally:
     """The counts of one video."""
     tally = Tally.empty()
@@ -66,7 +67,7 @@ def match(
     gradual = [row for row in known if row[0] != "cut"]
     free = set(cuts)
     for boundary in reported:
-        low, high = boundary.first - TOLERANCE_FRAMES, boundary.end + TOLERANCE_FRAMES
+        low, high = boundary.first - tolerance, boundary.end + tolerance
         held = [cut for cut in cuts if low <= cut <= high]
         for cut in sorted(free.intersection(held))[:1]:
             free.discard(cut)
@@ -76,9 +77,7 @@ def match(
             on_flash, on_motion = (any(a <= high and low <= b for a, b in spans) for spans in (flashes, fast_motion))
             tally.false_places["flash" if on_flash else "motion" if on_motion else "elsewhere"] += 1
     for kind, first, end in gradual:
-        tally.found[kind] += any(
-            t.first - TOLERANCE_FRAMES <= end and first <= t.end + TOLERANCE_FRAMES for t in reported
-        )
+        tally.found[kind] += any(t.first - tolerance <= end and first <= t.end + tolerance for t in reported)
     mixed = {frame for _, first, end in gradual for frame in range(first, end)}
     trimmed = {frame for t in reported for frame in range(t.first, t.end)}
     tally.frames.update(mixed=len(mixed), mixed_left_in=len(mixed - trimmed), clear_lost=len(trimmed - mixed))

@@ -1,25 +1,25 @@
 """`python -m tests.bench.shots`: how well each shot detector finds known transitions, and how fast it is.
 
-There are two sets: the real videos of `../shared/videos`, whose hard cuts a person has verified; and edits composed
-(`pipeline.synthetic.edits`) from parts of those videos and from synthetic scenes, of any total length. Every file is
-decoded once for all detectors. Edits and detector reports are stored in `out/bench_shots/`, so that an interrupted run
-continues; `--fresh` starts again. `shot_matching` defines when a transition is found. Writes `out/bench_shots.json`.
+`shot_material` says what the sets are: the real videos, calm edits, and fast edits of footage that was tuned on and of
+footage that was not. Every file is decoded once for all detectors. Edits and detector reports are stored in
+`out/bench_shots/`, so that an interrupted run continues; `--fresh` starts again. `shot_matching` defines when a
+transition is found. Writes `out/bench_shots.json`.
 
-Thresholds were tuned on edits of seed 1000 and, for the default detector, on the real videos. The edits of the default
-seed are new combinations, but the real footage in them is that of the real videos.
+Thresholds were tuned on calm edits of seed 1000, on the fast edits of the real videos and, for the default detector, on
+the real videos themselves. The calm edits of the default seed are new combinations, but the real footage in them is
+that of the real videos.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import asdict, replace
-from functools import cache
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,72 +31,26 @@ from rich.table import Table
 
 from pipeline.decode.frame import StreamFrame
 from pipeline.decode.reader import FrameReader, open_video
+from pipeline.split.detectors.cascade import CascadeDetector
 from pipeline.split.detectors.catalogue import DETECTORS, make_detector
 from pipeline.split.detectors.detector import Transition
-from pipeline.synthetic.edits import encode_edit, plan_edit
-from pipeline.synthetic.edits_footage import Stretches, draw_footage, read_stretches
+from pipeline.split.detectors.transnet import TransNetDetector, runs
 from schemas.recipe.split import SplitConfig
 from tests.bench.shot_matching import KINDS, Tally, match
-
-VIDEOS = Path(__file__).parents[3] / "shared" / "videos"
-OUT = Path("out")
-PART_S = 120.0
-NUM_REAL, NUM_DRAWN = 12, 8
-"""Pieces of footage from which one edit of PART_S seconds is composed."""
-EVALUATION_SEED = 0
-"""The detectors' thresholds were tuned on edits of seed 1000."""
-
-STRETCHES = (
-    Stretches(
-        "dev01_sintel_trailer_letterbox_fades.mp4",
-        ((44, 69), (96, 157), (263, 283), (416, 437), (496, 520), (526, 570), (576, 607), (656, 705)),
-    ),
-    Stretches("dev02_nasa_two_video_streams.mp4", ((3, 147), (180, 237), (243, 343))),
-    Stretches("dev03_flower_timelapse.mp4", ((0, 150),)),
-    Stretches("dev06_rooftop_portrait_rot90_hevc_editlist.mp4", ((0, 77),), rotation_deg=-90),
-    Stretches("dev07_square_line_animation_60fps.mp4", ((103, 203), (363, 463), (863, 963))),
-    Stretches("dev08_asl_sign_again_person.mkv", ((0, 77),)),
-    Stretches("dev13_portrait_hdr10_av1.mp4", ((0, 60), (60, 127))),
+from tests.bench.shot_material import (
+    FAST_PART_S,
+    PART_S,
+    composed_part,
+    fast_part,
+    new_footage,
+    real_footage,
+    real_parts,
 )
-"""Parts of the real videos, as [first, last) frames, without a transition according to their manifest."""
 
-BEST_STREAM: dict[str, dict[str, Any]] = {
-    "dev02_nasa_two_video_streams.mp4": {
-        "verified_cuts": [240],
-        "gradual_transitions": [{"first_frame": 150, "last_frame": 176}],
-    }
-}
-"""The manifest describes a different stream of this file than the one FFmpeg selects; these facts come from its
-note."""
-
-
-def real_part(name: str, facts: dict[str, Any]) -> dict[str, Any]:
-    """A real video: its path and its known transitions."""
-    known = [["cut", cut, cut] for cut in facts["verified_cuts"]]
-    for change in facts["gradual_transitions"] or ():
-        kind = "dissolve" if "dissolve" in change.get("type", "dissolve") else "fade"
-        known.append([kind, change["first_frame"], change["last_frame"] + 1])
-    return {"path": str(VIDEOS / name), "known": known, "flashes": [], "fast_motion": []}
-
-
-def real_parts() -> dict[str, dict[str, Any]]:
-    files = json.loads((VIDEOS / "manifest.json").read_text())["files"]
-    facts = {f["file"]: f | BEST_STREAM.get(f["file"], {}) for f in files if f["frames"]}
-    return {name: real_part(name, f) for name, f in facts.items() if f["verified_cuts"] is not None}
-
-
-@cache
-def real_footage() -> list[np.ndarray]:
-    return [frames for stretches in STRETCHES for frames in read_stretches(VIDEOS, stretches)]
-
-
-def composed_part(path: Path, seed: int, part: int) -> dict[str, Any]:
-    """Compose edit number `part` of a seed and write it to a file."""
-    rng = random.Random(f"{seed}-{part}")
-    pile = rng.sample(real_footage(), NUM_REAL) + [draw_footage(rng.randrange(1 << 32)) for _ in range(NUM_DRAWN)]
-    known = asdict(encode_edit(path, plan_edit(rng.randrange(1 << 32), pile, PART_S), pile))
-    transitions = [[t["kind"], t["first"], t["end"]] for t in known.pop("transitions")]
-    return {"path": str(path), "known": transitions} | known
+OUT = Path("out")
+EVALUATION_SEED = 0
+"""The detectors' thresholds were tuned on calm edits of seed 1000."""
+TOLERANCES = (0, 2)
 
 
 def report(part: dict[str, Any], detectors: list[str]) -> dict[str, Any]:
@@ -114,15 +68,24 @@ def report(part: dict[str, Any], detectors: list[str]) -> dict[str, Any]:
     result = {}
     for name, detector in made.items():
         start = time.process_time()
-        transitions = detector.finish()
+        found = detector.finish()
         seconds[name] += time.process_time() - start
         result[name] = {
-            "transitions": [(t.first, t.end) for t in transitions],
+            "transitions": [(t.first, t.end) for t in found],
             "seconds": seconds[name],
             "num_frames": num_frames,
-            "num_nominated": getattr(detector, "num_nominated", None),
         }
+        if isinstance(detector, CascadeDetector):
+            result[name] |= {"num_nominated": detector.num_nominated, "asked": detector.asked}
+        if isinstance(detector, TransNetDetector):
+            at_half = peaks(detector.scores[0])
+            result["transnet at .5"] = result[name] | {"transitions": [(cut, cut) for cut in at_half]}
     return result
+
+
+def peaks(middle: np.ndarray) -> list[int]:
+    """TransNet's boundaries as its paper reads them: one in each run of probabilities from 0.5, gradual or not."""
+    return [first + int(np.argmax(middle[first:end])) + 1 for first, end in runs(middle >= 0.5)]
 
 
 def stream(path: str) -> Iterator[StreamFrame]:
@@ -143,87 +106,126 @@ def with_reports(store: Path, part: dict[str, Any], detectors: list[str]) -> dic
     return part
 
 
-def tally_of(part: dict[str, Any], detector: str) -> Tally:
-    reported = [Transition(*pair) for pair in part["reports"][detector]["transitions"]]
+def tally_of(part: dict[str, Any], detector: str, tolerance: int) -> Tally:
     known = [(kind, first, end) for kind, first, end in part["known"]]
-    return match(reported, known, part["flashes"], part["fast_motion"])
+    return match(_found(part, detector), known, part["flashes"], part["fast_motion"], tolerance)
 
 
 def run(options: argparse.Namespace, console: Console) -> dict[str, dict[str, dict[str, Any]]]:
     """Figures by set and detector."""
     folder = OUT / "bench_shots"
-    sets: dict[str, list[dict[str, Any]]] = {"real": [], "composed": []}
-    for name, part in real_parts().items():
-        store = folder / "real" / f"{name}.json"
-        known = part if options.fresh or not store.is_file() else json.loads(store.read_text())
-        sets["real"].append(with_reports(store, known, options.detectors))
-    for index in range(round(options.minutes * 60 / PART_S)):
-        store = folder / f"seed{options.seed}" / f"{index:03d}.json"
+    sets: dict[str, list[dict[str, Any]]] = defaultdict(list)
+
+    def measured(name: str, store: Path, made: Callable[[], dict[str, Any]]) -> None:
         if options.fresh or not store.is_file():
             store.parent.mkdir(parents=True, exist_ok=True)
-            store.write_text(json.dumps(composed_part(store.with_suffix(".mp4"), options.seed, index)))
+            store.write_text(json.dumps(made()))
         part = with_reports(store, json.loads(store.read_text()), options.detectors)
-        sets["composed"].append(part)
-        console.print(f"composed part {index}: {len(part['known'])} transitions", style="dim")
+        sets[name].append(part)
+        if "look" in part:
+            sets[f"{name}, {part['look']}"].append(part)
+        console.print(f"{store}: {len(part['known'])} transitions", style="dim")
+
+    for index in range(round(options.fast_minutes * 60 / FAST_PART_S)):
+        for name, footage in (("fast", real_footage), ("fast, new footage", new_footage)):
+            store = folder / f"{name.replace(', ', '-').replace(' ', '-')}{options.seed}" / f"{index:03d}.json"
+            measured(name, store, partial(fast_part, store.with_suffix(".mp4"), options.seed, index, footage()))
+    for name, part in real_parts().items() if options.real else ():
+        measured("real", folder / "real" / f"{name}.json", partial(dict, part))
+    for index in range(round(options.minutes * 60 / PART_S)):
+        store = folder / f"seed{options.seed}" / f"{index:03d}.json"
+        measured("calm", store, partial(composed_part, store.with_suffix(".mp4"), options.seed, index))
     return {
-        set_name: {detector: _figures(parts, detector) for detector in options.detectors}
-        for set_name, parts in sets.items()
-        if parts
+        name: {detector: _figures(parts, detector) for detector in parts[0]["reports"]} for name, parts in sets.items()
     }
 
 
 def _figures(parts: list[dict[str, Any]], detector: str) -> dict[str, Any]:
-    tally = Tally.empty()
-    for part in parts:
-        tally.add(tally_of(part, detector))
+    tallies = {tolerance: Tally.empty() for tolerance in TOLERANCES}
+    for tolerance, tally in tallies.items():
+        for part in parts:
+            tally.add(tally_of(part, detector, tolerance))
     reports = [part["reports"][detector] for part in parts]
     num_frames, seconds = (sum(r[key] for r in reports) for key in ("num_frames", "seconds"))
-    nominated = None
-    if reports[0]["num_nominated"] is not None:
-        nominated = sum(r["num_nominated"] for r in reports) / num_frames
-    return {
-        "kinds": tally.figures(),
+    tally = tallies[max(TOLERANCES)]
+    figures = {
+        "kinds": {tolerance: tally.figures() for tolerance, tally in tallies.items()},
+        "known": dict(tally.known),
+        "found": dict(tally.found),
         "false_alarms": dict(tally.false_places),
         "frames": dict(tally.frames) | {"total": num_frames},
-        "frames_per_s": num_frames / seconds,
         "ms_per_frame": 1000 * seconds / num_frames,
-        "nominated_frac": nominated,
     }
+    if "num_nominated" in reports[0]:
+        figures["nominated_frac"] = sum(r["num_nominated"] for r in reports) / num_frames
+        figures["of_transnet"] = _of_transnet(parts, detector)
+    return figures
+
+
+def _of_transnet(parts: list[dict[str, Any]], detector: str) -> dict[str, int]:
+    """Of the cuts that TransNet finds at .5 over the whole video: how many there are, those among them that lie in
+    frames which the detector asked TransNet about or are cuts that it found by itself, and those that it reports."""
+    counts = {"cuts": 0, "nominated": 0, "reported": 0}
+    for part in parts:
+        found = _found(part, detector)
+        asked = part["reports"][detector]["asked"]
+        for cut in (t.first for t in _found(part, "transnet at .5") if t.kind == "cut"):
+            reported = any(t.first - max(TOLERANCES) <= cut <= t.end + max(TOLERANCES) for t in found)
+            counts["cuts"] += 1
+            counts["reported"] += reported
+            counts["nominated"] += reported or any(first <= cut - 1 < end for first, end in asked)
+    return counts
+
+
+def _found(part: dict[str, Any], detector: str) -> list[Transition]:
+    return [Transition(*pair) for pair in part["reports"][detector]["transitions"]]
 
 
 def show(console: Console, figures: dict[str, dict[str, dict[str, Any]]]) -> None:
-    for set_name, detectors in figures.items():
-        kinds = [kind for kind in (*KINDS, "all") if any(kind in row["kinds"] for row in detectors.values())]
-        table = Table("detector", *(f"{kind} P / R / F1" for kind in kinds), "false: flash, motion, other")
-        for column in ("mixed left in", "clear lost", "ms/frame", "frames/s", "nominated"):
+    for name, detectors in figures.items():
+        first = next(iter(detectors.values()))
+        known = ", ".join(f"{first['known'][kind]} {kind}s" for kind in KINDS if first["known"].get(kind))
+        table = Table("detector", title=f"{name}: {first['frames']['total']} frames, {known}")
+        for tolerance in TOLERANCES:
+            table.add_column(f"cut P / R / F1, +-{tolerance}")
+        for column in ("dissolve P / R / F1", "fade P / R / F1", "all F1", "false: flash, motion, other"):
             table.add_column(column)
-        table.title = f"{set_name}: {next(iter(detectors.values()))['frames']['total']} frames"
+        for column in ("mixed left in", "clear lost", "ms/frame", "asked", "TransNet's cuts asked, reported"):
+            table.add_column(column)
         for detector, row in detectors.items():
-            scores = [f"{s['precision']:.3f} / {s['recall']:.3f} / {s['f1']:.3f}" for s in map(row["kinds"].get, kinds)]
-            false = ", ".join(str(row["false_alarms"].get(place, 0)) for place in ("flash", "motion", "elsewhere"))
+            wide = row["kinds"][max(TOLERANCES)]
+            asked, of_transnet = row.get("nominated_frac"), row.get("of_transnet")
             table.add_row(
                 detector,
-                *scores,
-                false,
+                *(_scores(row["kinds"][tolerance].get("cut")) for tolerance in TOLERANCES),
+                *(_scores(wide.get(kind)) for kind in ("dissolve", "fade")),
+                f"{wide['all']['f1']:.3f}",
+                ", ".join(str(row["false_alarms"].get(place, 0)) for place in ("flash", "motion", "elsewhere")),
                 f"{row['frames']['mixed_left_in'] / max(row['frames']['mixed'], 1):.1%}",
                 f"{row['frames']['clear_lost'] / row['frames']['total']:.2%}",
                 f"{row['ms_per_frame']:.3f}",
-                f"{row['frames_per_s']:.0f}",
-                "" if row["nominated_frac"] is None else f"{row['nominated_frac']:.1%}",
+                "" if asked is None else f"{asked:.1%}",
+                "" if of_transnet is None else "{nominated}, {reported} of {cuts}".format(**of_transnet),
             )
         console.print(table)
 
 
+def _scores(row: dict[str, float] | None) -> str:
+    return "" if row is None else f"{row['precision']:.3f} / {row['recall']:.3f} / {row['f1']:.3f}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.shots", description="Evaluate shot detectors.")
-    parser.add_argument("--minutes", type=float, default=60.0, help="of composed edits (default: %(default)g)")
+    parser.add_argument("--minutes", type=float, default=60.0, help="of calm edits (default: %(default)g)")
+    parser.add_argument("--fast-minutes", type=float, default=5.0, help="of either half of the fast edits")
+    parser.add_argument("--real", action=argparse.BooleanOptionalAction, default=True, help="the real videos as well")
     parser.add_argument("--seed", type=int, default=EVALUATION_SEED)
     parser.add_argument("--detectors", type=lambda text: text.split(","), default=sorted(DETECTORS))
     parser.add_argument("--fresh", action="store_true", help="ignore the results of earlier runs")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 220)
     figures = run(options, console)
     show(console, figures)
     OUT.mkdir(exist_ok=True)

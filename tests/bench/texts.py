@@ -10,7 +10,6 @@ short prompts for the same scenes are expanded and compared with the captions.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
 from collections import defaultdict
@@ -52,7 +51,7 @@ def main() -> int:
     for start in range(0, len(seeds), BATCH):
         some = slice(start, start + BATCH)
         batch = batch_of(seeds[some], [source_title.text for source_title in titles[some]])
-        rows += [json.loads(text) for text in stage(batch)["row"].to_pylist()]
+        rows += stage.rows(batch)
     console = Console(highlight=False, width=120)
     console.print(rewritten(scenes, titles, rows))
     captions = [row["detailed"] for row in rows if row["status"] == "ok"]

@@ -11,7 +11,8 @@ import pytest
 
 from jobs.cli import main
 from pipeline.store.dataset import Dataset
-from schemas import CAPTIONS, CLIPS, DECISIONS, VIDEOS
+from schemas import CAPTIONS, DECISIONS, VIDEOS
+from tests.conftest import write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 FAR_FUTURE_US = 2**60
@@ -26,7 +27,7 @@ def location(
     dataset = Dataset(str(folder))
     dataset.write_part(VIDEOS, [video_row("v0")])
     clips = [clip_row(f"c{i}", "v0", start_us=i * 1_000_000, end_us=(i + 1) * 1_000_000) for i in range(5)]
-    dataset.write_part(CLIPS, [*clips, clip_row("c5", "v0", start_us=5_000_000, status="rejected", reasons=["[dark]"])])
+    write_clips(dataset, [*clips, clip_row("c5", "v0", start_us=5_000_000, status="rejected", reasons=["[dark]"])])
     dataset.write_part(CAPTIONS, [caption_row(f"c{i}") for i in range(6)])
     assert main(["release", str(folder), "a"]) == 0
     decision = {"rules_fingerprint": "g", "written_us": 1, "status": "rejected", "reasons": ["still"]}

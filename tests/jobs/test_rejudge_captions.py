@@ -18,6 +18,7 @@ from jobs.cli import main
 from jobs.steps.curation import Curation
 from jobs.steps.records import write_run
 from pipeline.caption.fingerprint import fingerprint
+from pipeline.ingest.inputs import as_table
 from pipeline.measure.registry import stream_fingerprints
 from pipeline.release import releases
 from pipeline.release.diff import REMOVED, compare
@@ -28,8 +29,9 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.pending import pending_captions
 from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
-from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, VIDEOS
+from schemas import CAPTION_DECISIONS, CAPTIONS, VIDEOS
 from schemas.recipe import Recipe, change_recipe, decode_recipe
+from tests.conftest import write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 LOOSE = ["--set", "caption_rules.min_words.min=2"]
@@ -51,7 +53,7 @@ def dataset(tmp_path: Path, recipe: Recipe, video_row: MakeRow, clip_row: MakeRo
     split = split_fingerprint(recipe.split)
     dataset.write_part(VIDEOS, [video_row("v0", split=split)])
     marks = json.dumps(stream_fingerprints(recipe.measure))
-    dataset.write_part(CLIPS, [clip_row(f"c{i}", "v0", measured=marks, split=split) for i in range(5)])
+    write_clips(dataset, [clip_row(f"c{i}", "v0", measured=marks, split=split) for i in range(5)])
     captioner = fingerprint(recipe.caption)
     captions = [caption_row(f"c{i}", captioner, num_words=3 + 2 * i) for i in range(4)]
     captions[0] |= {"status": "rejected", "reasons": ["too_short"]}
@@ -114,14 +116,14 @@ def test_curate_and_recaption_judge_by_their_rules_and_ask_no_captioner_again(
         raise AssertionError("work was started")
 
     monkeypatch.setattr("pipeline.ray_graphs.cluster.connect", refuse)
-    Curation(dataset, change_recipe(recipe, ["caption_rules.min_words.min=2"]), lambda: None).run([])
+    Curation(dataset, change_recipe(recipe, ["caption_rules.min_words.min=2"]), lambda: None).run(as_table([]))
     assert standing(dataset)["c0"] == []
     assert main(["recaption", dataset.location, *STRICT, "--json"]) == 0
     summary = said(capsys)
     assert (summary["captioned"], summary["judged_otherwise"]) == (0, 3)
     assert summary["captions"] == {"failed": 1, "ok": 1, "rejected": 3}
     assert standing(dataset)["c2"] == ["too_short"]
-    assert pending_captions(dataset, recipe.caption, fingerprint(recipe.caption), Retrying()) == []
+    assert not pending_captions(dataset, recipe.caption, fingerprint(recipe.caption), Retrying())
     files = {path: path.stat().st_mtime_ns for path in Path(dataset.location).rglob("*")}
     assert main(["recaption", dataset.location, "--json"]) == 0  # the rules of the last run stand
     assert said(capsys)["judged_otherwise"] == 0

@@ -14,9 +14,10 @@ from jobs.cli import main
 from jobs.steps.records import write_run
 from pipeline.decode.probe import failed
 from pipeline.store.dataset import Dataset
-from schemas import CLIPS, VIDEOS
+from schemas import VIDEOS
 from schemas.recipe import Recipe
 from schemas.rules import Rule
+from tests.conftest import write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 
@@ -48,7 +49,7 @@ def test_rules_of_the_last_judgement_are_on_the_page(
 ) -> None:
     dataset = Dataset(str(tmp_path / "ds"))
     dataset.write_part(VIDEOS, [video_row("v0")])
-    dataset.write_part(CLIPS, [clip_row("c0", "v0", width=64), clip_row("c1", "v0", start_us=2_000_000)])
+    write_clips(dataset, [clip_row("c0", "v0", width=64), clip_row("c1", "v0", start_us=2_000_000)])
     for i, (job, least) in enumerate([("curate", 1), ("rejudge", 100)]):
         recipe = Recipe(rules={"min_width": Rule("width", "too_narrow", min=least)})
         write_run(dataset, f"2026010{i}T000000Z-{job}-x", job, recipe, state="done")

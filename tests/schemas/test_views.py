@@ -12,6 +12,7 @@ import pytest
 from pipeline.store.views import QUERY_NAMES, derived_views
 from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, VIDEOS
 from schemas.tables.duplicates import DUPLICATES
+from tests.conftest import apart
 
 MakeRow = Callable[..., dict[str, Any]]
 Rows = Sequence[dict[str, Any]]
@@ -47,7 +48,7 @@ def connection(video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow) -> d
         decision | {"clip_id": "c3", "status": "rejected", "reasons": ["still"]},
         decision | {"clip_id": "c3", "written_us": 2, "status": "kept", "reasons": []},
         decision | {"clip_id": "c7", "status": "kept", "reasons": []},
-        decision | {"clip_id": "c8", "status": "pending", "reasons": ["unmeasured: overlay_text"]},
+        decision | {"clip_id": "c8", "status": None, "reasons": ["unmeasured: overlay_text"]},
     ]
     of_caption = {
         "captioner": "cap0",
@@ -82,12 +83,13 @@ def views_over(
     videos: Rows, clips: Rows, captions: Rows, decisions: Rows = (), caption_decisions: Rows = ()
 ) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
+    clips, first = apart(clips)
     for name, table, rows in (
         ("videos_raw", VIDEOS, videos),
         ("clips_raw", CLIPS, clips),
         ("captions_raw", CAPTIONS, captions),
         ("caption_decisions_raw", CAPTION_DECISIONS, caption_decisions),
-        ("decisions_raw", DECISIONS, decisions),
+        ("decisions_raw", DECISIONS, [*first, *decisions]),
         ("duplicates_raw", DUPLICATES, []),
         *((f"{name}_raw", table, []) for name, table in QUERY_NAMES.items() if name not in WITH_ROWS),
     ):

@@ -86,6 +86,11 @@ class CascadeDetector:
         """Frames that TransNet has scored."""
         return self._nominations.num_scored
 
+    @property
+    def asked(self) -> list[tuple[int, int]]:
+        """Ranges [first, end) of frames that TransNet has judged."""
+        return self._nominations.asked
+
     def push(self, frame: StreamFrame) -> None:
         thumbnail = Thumbnail.of(frame)
         before = self._recent[self._recent.num_frames - 1] if self._recent.num_frames else thumbnail

@@ -25,6 +25,8 @@ class Nominations:
         self._open: list[tuple[int, int]] = []
         self._middle, self._within = array("f"), array("f")
         self.num_scored = 0
+        self.asked: list[tuple[int, int]] = []
+        """Ranges [first, end) of frames whose probabilities are known."""
 
     def add(self, first: int, end: int) -> None:
         """Nominate frames [first, end); what is outside the video is cut off when they are scored."""
@@ -65,6 +67,7 @@ class Nominations:
         self.num_scored += stop - begin
         first, end = max(begin + MARGIN_FRAMES // 2, 0), min(stop - MARGIN_FRAMES // 2, num_frames)
         self._reach(end)
+        self.asked.append((first, end))
         for kept, found in zip((self._middle, self._within), scores, strict=True):
             kept[first:end] = array("f", np.maximum(kept[first:end], found[first - begin : end - begin]))
 

@@ -61,7 +61,12 @@ class TransNetDetector:
         if len(self._middle) < self._num_frames:
             self._window += [self._window[-1]] * MARGIN_FRAMES
             self._score()
-        return transitions(np.array(self._middle), np.array(self._within), self._config)
+        return transitions(*self.scores, self._config)
+
+    @property
+    def scores(self) -> tuple[np.ndarray, np.ndarray]:
+        """Both probabilities of each frame that is scored, (T,) float32 each."""
+        return np.array(self._middle), np.array(self._within)
 
     def _score(self) -> None:
         middle, within = self._net(np.stack(self._window))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import pickle
 from dataclasses import replace
 from pathlib import Path
 
@@ -202,7 +202,7 @@ def test_a_whole_row_by_coca(clips: list[ClipFrames]) -> None:
     shown = clips[0]
     batch = pa.table(
         {
-            "clip": [json.dumps(clip)],
+            "clip": [pickle.dumps(clip)],
             "frames": [shown.frames.tobytes()],
             "shape": [list(shown.frames.shape)],
             "times_s": [list(shown.timestamps_s)],
@@ -210,7 +210,7 @@ def test_a_whole_row_by_coca(clips: list[ClipFrames]) -> None:
             "transient": [False],
         }
     )
-    (row,) = (json.loads(text) for text in Captioning(recipe, lambda *_: None)(batch)["row"].to_pylist())
+    (row,) = Captioning(recipe, lambda *_: None).rows(batch)
     assert (row["status"], row["reasons"], row["num_attempts"]) == (OK, [], 1)
     assert row["captioner_name"] == BUILTIN_CAPTIONER
     assert row["captioner"] == fingerprint(recipe.caption)

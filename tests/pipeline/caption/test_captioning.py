@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -69,8 +70,7 @@ def captioned(monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> Callable[..., 
         template = load_prompt(chosen.caption.prompt, ("language", "hints"))
         monkeypatch.setattr(stage, "load_captioner", lambda config: EngineCaptioner(config, engine, template, rewrite))
         captioning = Captioning(chosen, lambda *_: None)
-        batch = captioning(batch_of(levels, clip))
-        rows = [json.loads(text) for text in batch["row"].to_pylist()]
+        rows = captioning.rows(batch_of(levels, clip))
         CAPTIONS.encode(rows)
         return rows, engine
 
@@ -83,7 +83,7 @@ def batch_of(levels: Sequence[int], clip: dict[str, Any]) -> pa.Table:
     facts |= {"content_box": [0, 0, 48, 32]}
     return pa.table(
         {
-            "clip": [json.dumps(facts | {"clip_id": f"c{i}"}) for i in range(len(levels))],
+            "clip": [pickle.dumps(facts | {"clip_id": f"c{i}"}) for i in range(len(levels))],
             "frames": [frame.tobytes() for frame in frames],
             "shape": [list(frame.shape) for frame in frames],
             "times_s": [[i / 8 for i in range(8)]] * len(levels),

@@ -9,9 +9,9 @@ import numpy as np
 from pipeline.dedup.dataset import group_duplicates
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
-from schemas import CLIPS, VIDEOS
+from schemas import VIDEOS
 from schemas.recipe.duplicates import DuplicatesConfig
-from tests.conftest import MakeRow
+from tests.conftest import MakeRow, write_clips
 
 TIMES_US = [0, 500_000, 1_000_000, 1_500_000]
 
@@ -30,7 +30,7 @@ def test_a_grouping_that_finds_nothing_counts_too(tmp_path: Path, video_row: Mak
             "video_hash_times_us": TIMES_US,
         }
         rows.append(clip_row(f"c{number}", f"v{number}", **described))
-    dataset.write_part(CLIPS, rows)
+    write_clips(dataset, rows)
 
     def grouped(config: DuplicatesConfig) -> list[tuple]:
         group_duplicates(dataset, config)

@@ -11,13 +11,13 @@ import pyarrow as pa
 import pytest
 
 from pipeline.dedup.candidates import NEIGHBOURS, band_keys, candidate_pairs
-from pipeline.dedup.groups import Pair, components, group_rows, ranks
+from pipeline.dedup.groups import Pair, component_labels, components, group_rows
 from pipeline.dedup.hashes import HashedClips
 from pipeline.dedup.search import find_duplicates, grouping_of
 from pipeline.dedup.semantic import cluster_embeddings, semantic_pairs
 from pipeline.measure.stream.video_hash import mirrored
 from pipeline.synthetic.edited_copies import KINDS, edited_copy
-from schemas.recipe.duplicates import DuplicatesConfig, Keep
+from schemas.recipe.duplicates import DuplicatesConfig
 from schemas.tables.duplicates import CONTENT, DUPLICATES, NEAR, SEMANTIC
 from tests.bench.copies import as_table, fingerprints, write_drawn_clip
 
@@ -176,35 +176,17 @@ def test_clips_that_share_nothing_are_hardly_ever_candidates() -> None:
     assert len(candidate_pairs(clips)) < 0.01 * 40 * 39 / 2
 
 
-def clip(clip_id: str, width: int, duration_s: float, sharpness: float | None) -> dict[str, Any]:
-    box = [0, 0, width, 10]
-    fields = {"content_box": box, "width": 2 * width, "height": 20, "duration_s": duration_s, "sharpness": sharpness}
-    return {"clip_id": clip_id} | fields
-
-
-CLIPS = [clip("a", 30, 1.0, 5.0), clip("b", 20, 3.0, 5.0), clip("c", 20, 3.0, 9.0), clip("d", 10, 2.0, None)]
-
-
-@pytest.mark.parametrize(
-    ("keep", "expected"), [("largest", "acbd"), ("longest", "cbda"), ("sharpest", "cabd")], ids=lambda value: value
-)
-def test_the_preferred_clip_comes_first_and_ties_go_to_the_next_preference(keep: Keep, expected: str) -> None:
-    rows = group_rows([Pair("a", other, NEAR, 0.9) for other in "bcd"], "g", 0)
-    found = ranks(rows, CLIPS, "abcd", keep)
-    assert "".join(sorted(found, key=lambda clip_id: found[clip_id])) == expected
-    assert sorted(found.values()) == [0, 1, 2, 3]
-
-
-def test_only_survivors_get_a_rank() -> None:
-    rows = group_rows([Pair("a", other, NEAR, 0.9) for other in "bcd"], "g", 0)
-    assert ranks(rows, CLIPS, "bd", "largest") == {"b": 0, "d": 1}
-    assert ranks(rows, CLIPS, "d", "largest") == {"d": 0}
-
-
-def test_every_group_keeps_one_clip_across_kinds() -> None:
-    """`a` beats `b` and falls to `c`, which is of the other kind; `b` must not fall to the fallen `a` alone."""
-    rows = group_rows([Pair("b", "d", NEAR, 0.9)], "g", 0) + group_rows([Pair("a", "b", SEMANTIC, 0.99)], "g", 0)
-    assert ranks(rows, CLIPS, "abcd", "largest") == {"a": 0, "b": 1, "d": 2}
+def test_components_of_long_chains_and_of_random_links_are_those_of_a_search() -> None:
+    chain = np.random.default_rng(0).permutation(500)
+    assert (component_labels(np.stack([chain[:-1], chain[1:]], axis=1)) == 0).all()
+    links = np.random.default_rng(1).integers(0, 300, (250, 2))
+    links = np.concatenate([links, np.repeat(np.arange(300)[:, None], 2, axis=1)])
+    expected = np.arange(300)
+    for _ in range(300):
+        for one, other in links:
+            expected[one] = expected[other] = min(expected[one], expected[other])
+    np.testing.assert_array_equal(component_labels(links), expected)
+    assert component_labels(np.empty((0, 2), np.int64)).tolist() == []
 
 
 def test_groups_are_named_by_their_smallest_member_and_name_the_closest_match() -> None:

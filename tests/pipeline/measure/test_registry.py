@@ -21,7 +21,7 @@ from pipeline.decode.frame import Span, StreamFrame, VideoFacts
 from pipeline.ingest.inputs import ListedInput
 from pipeline.measure import clip_measures as clip_run
 from pipeline.measure import registry
-from pipeline.measure.clip_measures import ClipMeasureWriter, ClipModels, ClipReader
+from pipeline.measure.clip_measures import ClipModels, ClipReader
 from pipeline.measure.kinds import Clip, ClipKind, Sampling, StreamKind
 from pipeline.measure.registry import (
     CLIP_KINDS,
@@ -274,10 +274,11 @@ def measured(
 
     recipe = replace(BARE, frames=replace(BARE.frames, num_frames=3, max_pixels_px=32 * 24))
     needs = list(recipe.clip_measures)
-    item = {"clips": json.dumps([{**clip, "needs": needs, "failures": dict.fromkeys(needs, 0)}])}
-    batch = ClipModels(recipe, report)(pa.Table.from_pylist(list(ClipReader(recipe, report)(item))))
+    clips = [{**clip, "needs": needs, "failures": dict.fromkeys(needs, 0)}]
+    batch = pa.Table.from_pylist(list(ClipReader(recipe, report).read(clips)))
     dataset = Dataset(str(folder))
-    ClipMeasureWriter(dataset, clip_measure_fingerprints(recipe), 3, report)(batch)
+    for table, rows in ClipModels(recipe, clip_measure_fingerprints(recipe), report).rows(batch).items():
+        dataset.write_table(table, rows)
     return [row for kind in kinds for row in dataset.read(MEASURES[kind.name]).to_pylist()], len(reads)
 
 

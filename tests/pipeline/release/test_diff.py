@@ -19,6 +19,7 @@ from pipeline.store.dataset import Dataset, DatasetError, to_parquet
 from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, MEASURES, VIDEOS
 from schemas.columns import Table
 from schemas.tables.measures import OverlayText
+from tests.conftest import apart, write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 DAY_US = 24 * 3600 * 1_000_000
@@ -33,13 +34,17 @@ class Diary:
 
     def write(self, day: int, table: Table, *rows: dict[str, Any]) -> None:
         stamped = [row | {"written_us": day * DAY_US} for row in rows]
-        replace(self.dataset, run_id=f"day {day}").write_part(table, stamped)
+        dataset = replace(self.dataset, run_id=f"day {day}")
+        if table is CLIPS:
+            write_clips(dataset, stamped)
+        else:
+            dataset.write_part(table, stamped)
 
     def decide(self, day: int, clip_id: str, status: str, *reasons: str) -> None:
         row = {
             "clip_id": clip_id,
             "rules_fingerprint": "g",
-            "status": status,
+            "status": None if status == "pending" else status,
             "reasons": list(reasons),
         }
         self.write(day, DECISIONS, row)
@@ -211,10 +216,10 @@ def test_a_clip_is_removed_when_its_file_gets_other_bytes(diary: Diary, video_ro
 def test_rows_without_a_time_leave_it_open_what_was_there(diary: Diary, clip_row) -> None:
     """As data sets have them that were made before rows had times."""
     diary.decide(2, "c5", "kept")
-    old = CLIPS.encode([clip_row("old", "v0", status="rejected", reasons=["still"])])
-    undated = pa.nulls(1, pa.int64())
-    old = old.set_column(old.schema.get_field_index("written_us"), "written_us", undated)
-    diary.dataset.write_bytes("clips/part-old.parquet", to_parquet(old))
+    for table, rows in zip((CLIPS, DECISIONS), apart([clip_row("old", "v0", status="rejected")]), strict=True):
+        old = table.encode(rows)
+        undated = old.set_column(old.schema.get_field_index("written_us"), "written_us", pa.nulls(1, pa.int64()))
+        diary.dataset.write_bytes(f"{table.folder}/part-old.parquet", to_parquet(undated))
     diary.release(2, "b")
     diary.decide(3, "c4", "rejected", "still")
     diary.release(3, "c", "motion_px_s is null or motion_px_s > 0")

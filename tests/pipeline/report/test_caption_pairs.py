@@ -27,7 +27,8 @@ from pipeline.store.views import connect
 from pipeline.synthetic.encode import Encoding, encode
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import Scene, Thing
-from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, VIDEOS
+from schemas import CAPTION_DECISIONS, CAPTIONS, VIDEOS
+from tests.conftest import write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 HOSTILE = "a <script>alert('x')</script> & a circle"
@@ -86,7 +87,7 @@ def dataset(video: Path, tmp_path_factory: pytest.TempPathFactory, video_row, cl
     dataset = Dataset(str(tmp_path_factory.mktemp("pairs")))
     dataset.write_part(VIDEOS, [video_row("v0", uri=str(video), duration_us=3_000_000)])
     spans = [{"start_us": 500_000 * i, "end_us": 500_000 * (i + 1), "num_frames": 5} for i in range(6)]
-    dataset.write_part(CLIPS, [clip_row(f"c{i}", "v0", uri=str(video), **span) for i, span in enumerate(spans)])
+    write_clips(dataset, [clip_row(f"c{i}", "v0", uri=str(video), **span) for i, span in enumerate(spans)])
     said = {"written_us": 1, "captioner_name": "old/model", "short": "a circle", "detailed": "a circle"}
     rows = [caption_row(f"c{i}", "old0", **said, text_video_similarity=i / 10) for i in range(6)]
     said |= {"written_us": 2, "captioner_name": "new <b>", "short": HOSTILE, "detailed": "ignored", "merged": HOSTILE}

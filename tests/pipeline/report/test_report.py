@@ -35,6 +35,7 @@ from schemas import CAPTIONS, CLIPS, VIDEOS
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
 from schemas.rules import Rule, Threshold
+from tests.conftest import write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 WIDTH, HEIGHT, FPS, NUM_FRAMES = 160, 120, 10, 40
@@ -90,7 +91,7 @@ def dataset(video: Path, tmp_path_factory: pytest.TempPathFactory, video_row: Ma
     dataset = Dataset(str(tmp_path_factory.mktemp("dataset")))
     kept = [numbered_clip(i, str(video), **KEPT) for i in range(7)]
     others = [numbered_clip(7 + i, str(video), status="rejected", reasons=reasons) for i, reasons in enumerate(REASONS)]
-    dataset.write_part(CLIPS, kept + others)
+    write_clips(dataset, kept + others)
     dataset.write_part(
         CAPTIONS, [caption_row(clip["clip_id"], short=HOSTILE, text_video_similarity=0.25) for clip in kept[:2]]
     )
@@ -237,6 +238,9 @@ def test_every_clip_is_shown_or_counted(dataset: Dataset, limit: int) -> None:
     assert {clip_id for gallery in galleries for clip_id in gallery.elsewhere} <= set(shown)
     if limit == 60:
         assert len(shown) == 13
+    of_rules = {rule.reason for rule in RULES.values()}  # whose clips are shown about their thresholds
+    others = other_galleries(connection, limit, limits, of_rules, lambda: None)
+    shown = [card.clip["clip_id"] for gallery in [kept, *others] for card in gallery.cards]
     parsed = Links(report_page(dataset, ReportConfig(num_clips=limit, num_videos=0)))
     assert sorted(parsed.cards) == sorted(f"clip-{clip_id}" for clip_id in shown)
 
@@ -278,11 +282,11 @@ def test_a_data_set_of_failures_only_has_a_page(dataset: Dataset, tmp_path: Path
 def test_thumbnails_show_the_clip(video: Path) -> None:
     (strip,) = read_strips([numbered_clip(3, str(video), **KEPT)]).values()
     assert strip.failure is None
-    assert [(image.width_px, image.height_px) for image in strip.thumbnails] == [(150, HEIGHT_PX)] * 3
+    assert [(image.width_px, image.height_px) for image in strip.thumbnails] == [(149, HEIGHT_PX)] * 3
     scene = Scene(things=(Thing("circle", "red", direction="left"),), background="grey")
     truth = render(scene, WIDTH, HEIGHT, NUM_FRAMES)[10]
     data = base64.b64decode(strip.thumbnails[1].data_uri.removeprefix("data:image/jpeg;base64,"))
-    expected = np.asarray(Image.fromarray(truth).resize((150, HEIGHT_PX)), float)
+    expected = np.asarray(Image.fromarray(truth).resize((149, HEIGHT_PX)), float)
     assert np.abs(np.asarray(Image.open(io.BytesIO(data)), float) - expected).mean() < 6
     assert strip.thumbnails[1].time_s == pytest.approx(0.15)
 

@@ -18,26 +18,27 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+from pipeline.measure.registry import stream_fingerprints
 from pipeline.release import releases
 from pipeline.report import timelines as timeline_layout
-from pipeline.report.contact_sheets import Judged, RuleSheet, rule_sheets
+from pipeline.report.contact_sheets import RuleSheet, rule_sheets
 from pipeline.report.duplicates import Choice, duplicate_groups
 from pipeline.report.histograms import by_measure, score_histograms
 from pipeline.report.labels import camera_chart, label_charts
 from pipeline.report.page import ReportConfig, report_page
 from pipeline.report.pictures import PictureCollector, read_strips
 from pipeline.report.timelines import GAP, timeline_rows, timelines
-from pipeline.rules.clips import clips_to_judge, verdicts_on_clips
+from pipeline.rules.clips import judge_clips
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
 from pipeline.synthetic.encode import Encoding, encode
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import Scene, Thing
-from schemas import CAPTIONS, CLIPS, MEASURES, VIDEOS
+from schemas import CAPTIONS, VIDEOS
 from schemas.recipe import Recipe
 from schemas.rules import CLIP_COLUMNS, Rule
 from schemas.tables.duplicates import DUPLICATE_KINDS, DUPLICATES
-from schemas.tables.measures import STREAM_MEASURES
+from tests.conftest import write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 WIDTH, HEIGHT, FPS, NUM_FRAMES = 160, 80, 10, 60
@@ -53,7 +54,7 @@ MOTION = [0.2, 0.9, 0.5, 1.0, 3.0, 1.2, 40.0, None, 0.99, 2.0]
 BRIGHTNESS = [0.5, 0.5, 0.1, 0.3, 0.5, 0.75, 0.95, 0.5, 0.5, 0.21]
 CAMERA = ["still", "still", "pan left", "still", "shake", "pan left", "still", "still", "still", None]
 STRENGTH = [0.0, 0.1, 4.0, 0.2, 9.0, 8.0, 0.0, 0.1, 0.3, None]
-MEASURED = json.dumps(dict.fromkeys(STREAM_MEASURES, "m"))
+MEASURED = json.dumps(stream_fingerprints(RECIPE.measure))
 STATUSES = ["rejected"] * 3 + ["kept", "rejected", "kept", "rejected", "kept", "rejected", "kept"]
 
 
@@ -103,7 +104,7 @@ def clips(video: Path, clip_row: MakeRow) -> list[dict[str, Any]]:
 def dataset(clips, video: Path, tmp_path_factory, video_row: MakeRow, caption_row: MakeRow) -> Dataset:
     dataset = Dataset(str(tmp_path_factory.mktemp("sections")))
     dataset.write_part(VIDEOS, [video_row("v0", uri=str(video), duration_us=6_000_000)])
-    dataset.write_part(CLIPS, clips)
+    write_clips(dataset, clips)
     dataset.write_part(CAPTIONS, [caption_row(clip["clip_id"]) for clip in clips])
     return dataset
 
@@ -116,14 +117,9 @@ def connection(dataset: Dataset) -> duckdb.DuckDBPyConnection:
 
 
 @pytest.fixture(scope="module")
-def judged(connection: duckdb.DuckDBPyConnection) -> Judged:
-    scored = clips_to_judge(connection, RECIPE)
-    return Judged(RECIPE, verdicts_on_clips(scored, RULES, dict.fromkeys(MEASURES, "m"), lambda survivors: {}))
-
-
-@pytest.fixture(scope="module")
-def sheets(connection: duckdb.DuckDBPyConnection, judged: Judged) -> dict[str, RuleSheet]:
-    return {sheet.name: sheet for sheet in rule_sheets(connection, judged, 3, PictureCollector())}
+def sheets(connection: duckdb.DuckDBPyConnection) -> dict[str, RuleSheet]:
+    verdicts = judge_clips(connection, RECIPE)
+    return {sheet.name: sheet for sheet in rule_sheets(verdicts, 3, PictureCollector())}
 
 
 def shown(tiles: Any) -> list[int]:
@@ -158,21 +154,16 @@ def test_a_sheet_says_what_its_rule_does(sheets: dict[str, RuleSheet]) -> None:
     assert effects == {"min_motion": (4, 3, 6), "brightness": (2, 1, 5), "no_shake": (1, 1, 4), "unknown": (0, 0, 4)}
 
 
-def test_the_rule_over_duplicates_shows_who_was_in_the_way(connection: duckdb.DuckDBPyConnection) -> None:
+def test_the_rule_over_duplicates_shows_who_was_in_the_way(dataset: Dataset) -> None:
+    connection, clip_ids = connect(dataset), [clip_id(5), clip_id(9)]
+    groups = pa.table({"kind": ["near"] * 2, "group_id": clip_ids[:1] * 2, "clip_id": clip_ids})
+    connection.register("two_alike", groups)
+    connection.execute("create or replace view duplicates as from two_alike")
     rules = RULES | {"one_of_each": Rule("duplicate_rank", "duplicate", max=0)}
-    scored = clips_to_judge(connection, replace(RECIPE, rules=rules))
-    verdicts = verdicts_on_clips(scored, rules, dict.fromkeys(MEASURES, "m"), lambda _: {clip_id(5): 0, clip_id(9): 1})
-    sheet = rule_sheets(connection, Judged(Recipe(rules=rules), verdicts), 3, PictureCollector())[-1]
+    verdicts = judge_clips(connection, replace(RECIPE, rules=rules))
+    sheet = rule_sheets(verdicts, 3, PictureCollector())[-1]
     assert (shown(sheet.rejected), shown(sheet.kept), sheet.effect.alone) == ([9], [], 1)
     assert (sheet.rejected[0].value, sheet.rejected[0].relation) == ("", "shows the same as another clip")
-
-
-def test_verdicts_of_other_clips_are_refused(dataset: Dataset, judged: Judged, clips, tmp_path, video_row) -> None:
-    fewer = Dataset(str(tmp_path))
-    fewer.write_part(VIDEOS, [video_row("v0")])
-    fewer.write_part(CLIPS, clips[1:])
-    with pytest.raises(ValueError, match="other clips"):
-        rule_sheets(connect(fewer), judged, 3, PictureCollector())
 
 
 def test_labels_are_counted_by_status(connection: duckdb.DuckDBPyConnection) -> None:
@@ -286,7 +277,7 @@ def grouped(clips, tmp_path_factory: pytest.TempPathFactory, video_row: MakeRow)
     dark = {"status": "rejected", "reasons": ["too_dark"]}
     changes = [small | is_double, large, small | is_double, dark, small | {"status": "kept", "reasons": []}]
     changes += [{"status": "kept", "reasons": []}] * 2 + [dark] * 2
-    dataset.write_part(CLIPS, [clip | change for clip, change in zip(clips, changes, strict=False)])
+    write_clips(dataset, [clip | change for clip, change in zip(clips, changes, strict=False)])
     near = [duplicate(0, "near", 0, 1, 0.9, mirrored=True, rate=1.1), duplicate(1, "near", 0, 0, 0.9, rate=1 / 1.1)]
     semantic = [duplicate(1, "semantic", 1, 2, 0.995), duplicate(2, "semantic", 1, 1, 0.995)]
     content = [
@@ -334,10 +325,13 @@ def test_groups_that_are_not_shown_are_counted(grouped: Dataset) -> None:
     assert 'class="picture is-kept p-' + clip_id(1) in page
 
 
-def test_the_page_holds_all_sections(dataset: Dataset, judged: Judged) -> None:
+def test_the_page_holds_all_sections(dataset: Dataset) -> None:
+    run_id = "20260101T000000Z-curate"
+    record = {"run_id": run_id, "job": "curate", "state": "done", "recipe": RECIPE.as_dict(), "versions": {}}
+    dataset.write_run(run_id, record | {"stages": {}, "seconds": 1.0})
     releases.freeze(dataset, "first", "true")
     releases.freeze(dataset, "second", "motion_px_s > 1")
-    page = report_page(dataset, ReportConfig(num_clips=0, num_near=2, judged=judged))
+    page = report_page(dataset, ReportConfig(num_clips=0, num_near=2))
     used = set(re.findall(r'class="(?:picture )?p-(\w+)"', page))
     assert used == set(re.findall(r"\.p-(\w+)\{", page)) == {clip_id(i) for i in range(10)}
     anchors = set(re.findall(r'href="#([\w-]+)"', page))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pipeline.dedup.dataset import group_duplicates
 from pipeline.rules.clips import judge_clips
@@ -15,11 +16,17 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
 from schemas import CLIPS, VIDEOS
 from schemas.recipe import Recipe
+from schemas.rules import reasons_against
 
 
 def cheap(recipe: Recipe) -> Recipe:
     """A recipe without the rules that need models."""
     return replace(recipe, rules={name: rule for name, rule in recipe.rules.items() if name != "max_overlay_text"})
+
+
+def reasons_of(clip: Mapping[str, Any], recipe: Recipe) -> list[str]:
+    """Why a clip just scanned is rejected, as far as that is known from its stream measures."""
+    return reasons_against({name: rule for name, rule in recipe.rules.items() if rule.column in clip}, clip)
 
 
 def account(scans: Iterable[ScannedVideo], recipe: Recipe, folder: Path) -> str:
@@ -34,7 +41,7 @@ def account(scans: Iterable[ScannedVideo], recipe: Recipe, folder: Path) -> str:
             VIDEOS, [scanned.video | {"duplicate_of": original if video_id and original != uri else None}]
         )
     group_duplicates(dataset, recipe.duplicates)
-    write_decisions(dataset, judge_clips(dataset, recipe), recipe)
+    write_decisions(dataset, judge_clips(connect(dataset), recipe), recipe)
     connection = connect(dataset)
     clips = defaultdict(list)
     for uri, reasons in connection.execute("select uri, reasons from clips order by uri, start_us").fetchall():

@@ -19,9 +19,11 @@ from pipeline.synthetic.truth import ShotTruth, Truth, VideoTruth
 from schemas import CLIPS, VIDEOS
 from schemas.identity import ID_HEX_CHARS, digest, file_digest
 from schemas.recipe import load_recipe
+from tests.pipeline.scan.accounting import reasons_of
 
 TOLERANCE_FRAMES = 2
-DEMO = ScanConfig.of(load_recipe("demo"))
+RECIPE = load_recipe("demo")
+DEMO = ScanConfig.of(RECIPE)
 
 
 @pytest.fixture(scope="module")
@@ -117,13 +119,12 @@ def test_spans_are_presentation_times_to_the_microsecond(
 
 
 def test_reasons_are_those_that_the_shots_were_drawn_for(pairs: list[tuple[VideoTruth, ScannedVideo]]) -> None:
-    column_of = {rule.reason: rule.column for rule in DEMO.rules.values()}
+    column_of = {rule.reason: rule.column for rule in RECIPE.rules.values()}
     num_rejected = 0
     for video, result in pairs:
         for shot, clip in judged(video, result):
-            columns = {column_of[reason] for reason in clip["reasons"] if reason in column_of}
+            columns = {column_of[reason] for reason in reasons_of(clip, RECIPE) if reason in column_of}
             assert set(shot.rejects) <= columns <= {*shot.rejects, *shot.may_reject}, (video.file, shot.index, clip)
-            assert clip["status"] == ("rejected" if columns else "pending")
             num_rejected += bool(shot.rejects)
     assert num_rejected >= 4
 
@@ -169,7 +170,7 @@ def test_an_image_is_one_frame_without_duration_or_motion(
     for (clip,) in images:
         assert (clip["is_image"], clip["start_us"], clip["end_us"], clip["num_frames"]) == (True, 0, 1, 1)
         assert clip["fps"] is clip["duration_s"] is clip["motion_px_s"] is None
-        assert (clip["status"], clip["reasons"]) == ("pending", ["unmeasured: overlay_text"])
+        assert reasons_of(clip, RECIPE) == []
 
 
 def test_ids_are_hashes_of_the_content(drawn_corpus: Path, scanned_corpus: dict[str, ScannedVideo]) -> None:

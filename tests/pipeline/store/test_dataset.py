@@ -14,6 +14,7 @@ import pytest
 from pipeline.store.dataset import TEMPORARY, Dataset, DatasetError, to_parquet
 from pipeline.store.views import connect, funnel, reject_reasons
 from schemas import CLIPS, LATENTS, RELEASES, VIDEOS
+from tests.conftest import write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 
@@ -24,9 +25,9 @@ def dataset(tmp_path: Path) -> Dataset:
 
 
 def test_rows_come_back_and_duckdb_alone_reads_them(dataset: Dataset, clip_row: MakeRow) -> None:
-    dataset.write_part(CLIPS, [clip_row("c0", "v0"), clip_row("c1", "v0")])
-    dataset.write_part(CLIPS, [clip_row("c2", "v1")])
-    dataset.write_part(CLIPS, [])
+    write_clips(dataset, [clip_row("c0", "v0"), clip_row("c1", "v0")])
+    write_clips(dataset, [clip_row("c2", "v1")])
+    write_clips(dataset, [])
     assert dataset.keys(CLIPS) == {("c0",), ("c1",), ("c2",)}
     assert len(dataset.part_files("clips")) == 2
     sql = f"select video_id, count(*) from '{dataset.location}/clips/*.parquet' group by 1 order by 1"
@@ -37,17 +38,17 @@ def test_rows_come_back_and_duckdb_alone_reads_them(dataset: Dataset, clip_row: 
 
 def test_the_same_keys_in_any_order_are_the_same_part(dataset: Dataset, clip_row: MakeRow) -> None:
     rows = [clip_row("c0", "v0"), clip_row("c1", "v0")]
-    dataset.write_part(CLIPS, rows)
-    dataset.write_part(CLIPS, rows[::-1])
+    write_clips(dataset, rows)
+    write_clips(dataset, rows[::-1])
     assert len(dataset.part_files("clips")) == 1
-    dataset.write_part(CLIPS, rows[:1])
+    write_clips(dataset, rows[:1])
     assert len(dataset.part_files("clips")) == 2
 
 
 def test_a_half_written_part_is_never_read_and_is_cleared(
     dataset: Dataset, clip_row: MakeRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dataset.write_part(CLIPS, [clip_row("c0", "v0")])
+    write_clips(dataset, [clip_row("c0", "v0")])
 
     def die(*_: object) -> None:
         raise KeyboardInterrupt
@@ -55,7 +56,7 @@ def test_a_half_written_part_is_never_read_and_is_cleared(
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", die)
         with pytest.raises(KeyboardInterrupt):
-            dataset.write_part(CLIPS, [clip_row("c1", "v0")])
+            write_clips(dataset, [clip_row("c1", "v0")])
     left = [name for name in os.listdir(f"{dataset.location}/clips") if TEMPORARY in name]
     assert len(left) == 1
     Path(dataset.location, "clips", left[0]).write_bytes(b"PAR1 half")
@@ -116,7 +117,7 @@ def test_queries_see_every_table_and_the_subfolders_of_encoders(
     dataset: Dataset, video_row: MakeRow, clip_row: MakeRow
 ) -> None:
     dataset.write_part(VIDEOS, [video_row("v0")])
-    dataset.write_part(CLIPS, [clip_row("c0", "v0", status="rejected", reasons=["still"])])
+    write_clips(dataset, [clip_row("c0", "v0", status="rejected", reasons=["still"])])
     row = dict.fromkeys(LATENTS.schema.names) | {"clip_id": "c0", "transform": "t", "status": "failed"}
     for encoder in ("e0", "e1"):
         dataset.write_part(LATENTS.within(encoder), [row | {"encoder": encoder}])

@@ -14,7 +14,8 @@ from pipeline.store import manifest
 from pipeline.store.dataset import TEMPORARY, Dataset
 from pipeline.store.manifest import write_manifest
 from pipeline.store.views import funnel
-from schemas import CAPTIONS, CLIPS, DECISIONS, VIDEOS
+from schemas import CAPTIONS, DECISIONS, VIDEOS
+from tests.conftest import write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 
@@ -28,7 +29,7 @@ def dataset(tmp_path: Path, video_row: MakeRow, clip_row: MakeRow, caption_row: 
     )
     clips = [clip_row(f"c{i}", "v0", start_us=10 - i, brightness=i / 10, status="pending") for i in range(2)]
     clips += [clip_row(f"c{i}", "v0", start_us=10 - i, status="rejected", reasons=["still"]) for i in range(2, 5)]
-    dataset.write_part(CLIPS, clips)
+    write_clips(dataset, clips)
     decision = {"clip_id": "c0", "rules_fingerprint": "g", "written_us": 5, "status": "kept", "reasons": []}
     dataset.write_part(DECISIONS, [decision])
     said = (

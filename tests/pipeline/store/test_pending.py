@@ -19,12 +19,13 @@ from pipeline.store.pending import (
 )
 from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
-from schemas import CAPTIONS, CLIPS, EMBEDDINGS, LATENTS, MEASURES, TEXT, VIDEOS
+from schemas import CAPTIONS, EMBEDDINGS, LATENTS, MEASURES, TEXT, VIDEOS
 from schemas.recipe import Recipe
 from schemas.recipe.caption import CaptionConfig
 from schemas.recipe.duplicates import DuplicatesConfig
 from schemas.tables.latents import text_id
 from schemas.tables.measures import CLIP_MEASURES
+from tests.conftest import write_clips
 
 BOX = [0, 0, 160, 120]
 MakeRow = Callable[..., dict[str, Any]]
@@ -46,7 +47,7 @@ def test_clips_wait_for_the_captioner_that_is_asked_for(
         clip_row("out", "v0", status="rejected", reasons=["still"]),
         clip_row("orphan", "video without a row"),
     ]
-    dataset.write_part(CLIPS, rows)
+    write_clips(dataset, rows)
     dataset.write_part(CAPTIONS, [caption_row("done", "cap0")])
     point = {"encoder": "e", "embedding": [1.0]}
     dataset.write_part(EMBEDDINGS, [{"clip_id": name, **point} for name in ("kept", "done")])
@@ -66,26 +67,28 @@ def test_a_measure_with_another_fingerprint_is_taken_again_and_only_that_one(
 ) -> None:
     dataset.write_part(VIDEOS, [video_row("v0"), video_row("v1")])
     rows = [clip_row(f"c{i}", f"v{i // 2}", measured='{"motion": "m1", "tells": "t1"}') for i in range(4)]
-    dataset.write_part(CLIPS, rows)
-    assert pending_stream_measures(dataset, {"motion": "m1", "tells": "t1"}, NOW) == []
+    write_clips(dataset, rows)
+    assert not pending_stream_measures(dataset, {"motion": "m1", "tells": "t1"}, NOW)
     dataset.write_part(MEASURES["motion"], [measured("motion", "c2", "m2")])
     work = pending_stream_measures(dataset, {"motion": "m2", "tells": "t1"}, NOW)
-    assert [(w.uri, [c["clip_id"] for c in w.clips], w.measures) for w in work] == [
-        ("/videos/v0.mp4", ["c0", "c1"], {"motion": "m2"}),
-        ("/videos/v1.mp4", ["c3"], {"motion": "m2"}),
+    assert [(row["uri"], row["clip_id"], row["needs"]) for row in work] == [
+        ("/videos/v0.mp4", "c0", {"motion": "m2"}),
+        ("/videos/v0.mp4", "c1", {"motion": "m2"}),
+        ("/videos/v1.mp4", "c3", {"motion": "m2"}),
     ]
+    assert (len(work), work.num_videos) == (3, 2)
 
 
 def test_the_newest_scores_of_a_clip_count(dataset: Dataset, video_row: MakeRow, clip_row: MakeRow) -> None:
     """Three times measured; the rows are in parts whose names do not tell which is newest."""
     dataset.write_part(VIDEOS, [video_row("v0")])
-    dataset.write_part(CLIPS, [clip_row("c0", "v0", measured='{"motion": "m0"}', motion_px_s=0.0)])
+    write_clips(dataset, [clip_row("c0", "v0", measured='{"motion": "m0"}', motion_px_s=0.0)])
     for fingerprint, written_us in (("m1", 1), ("m3", 3), ("m2", 2)):
         row = measured("motion", "c0", fingerprint, motion_px_s=float(written_us))
         dataset.write_part(MEASURES["motion"], [row | {"written_us": written_us}])
     scores = connect(dataset).execute("select has_motion, motion_px_s from scored").fetchall()
     assert scores == [("m3", 3.0)]
-    assert pending_stream_measures(dataset, {"motion": "m3"}, NOW) == []
+    assert not pending_stream_measures(dataset, {"motion": "m3"}, NOW)
 
 
 def test_clips_that_are_not_rejected_get_the_clip_measures_that_they_lack(
@@ -93,20 +96,20 @@ def test_clips_that_are_not_rejected_get_the_clip_measures_that_they_lack(
 ) -> None:
     dataset.write_part(VIDEOS, [video_row("v0")])
     rows = [clip_row("kept", "v0"), clip_row("waits", "v0", status="pending"), clip_row("out", "v0", status="rejected")]
-    dataset.write_part(CLIPS, rows)
+    write_clips(dataset, rows)
     dataset.write_part(MEASURES["safety"], [measured("safety", "kept", "s1", nsfw=0.5)])
     needs = {
         row["clip_id"]: row["needs"]
         for row in pending_clip_measures(dataset, {"overlay_text": "o1", "safety": "s1"}, NOW)
     }
     assert needs == {"kept": {"overlay_text": "o1"}, "waits": {"overlay_text": "o1", "safety": "s1"}}
-    assert pending_clip_measures(dataset, {}, NOW) == []
+    assert not pending_clip_measures(dataset, {}, NOW)
 
 
 def test_latents_and_texts_are_missing_until_there_by_the_same_encoder(dataset: Dataset) -> None:
     latent = dict.fromkeys(LATENTS.schema.names) | {"clip_id": "c0", "transform": "t0", "status": "failed"}
     dataset.write_part(LATENTS.within("vae"), [latent | {"encoder": "vae"}])
-    clips = [{"clip_id": "c0"}, {"clip_id": "c1"}]
+    clips = [{"clip_id": name, "uri": "a", "start_us": 0} for name in ("c0", "c1")]
 
     def waiting(transform: str, encoder: str) -> list[str]:
         wanted = [clip | {"transform": transform} for clip in clips]
@@ -153,7 +156,7 @@ def test_what_failed_and_may_pass_is_pending_at_the_next_run(
 ) -> None:
     """For each product in the same way; with how often it has failed before."""
     dataset.write_part(VIDEOS, [video_row("v0")])
-    dataset.write_part(CLIPS, [clip_row(name, "v0", measured='{"motion": "m0"}', motion_px_s=1.0) for name in FAILURES])
+    write_clips(dataset, [clip_row(name, "v0", measured='{"motion": "m0"}', motion_px_s=1.0) for name in FAILURES])
     for name, facts in FAILURES.items():
         for measure, fingerprint in (("motion", "m1"), ("safety", "s1")):
             row = measured(measure, name, fingerprint, failure="gone", **facts)
@@ -161,14 +164,14 @@ def test_what_failed_and_may_pass_is_pending_at_the_next_run(
         dataset.write_part(CAPTIONS, [caption_row(name, status="failed", reasons=["503"], **facts)])
         latent = dict.fromkeys(LATENTS.schema.names) | {"clip_id": name, "transform": "t", "encoder": "vae"}
         dataset.write_part(LATENTS.within("vae"), [latent | {"status": "failed"} | facts])
-    (videos,) = pending_stream_measures(dataset, {"motion": "m1"}, retrying)
-    assert {clip["clip_id"]: clip["failures"]["motion"] for clip in videos.clips} == expected
+    clips = pending_stream_measures(dataset, {"motion": "m1"}, retrying)
+    assert {clip["clip_id"]: clip["failures"]["motion"] for clip in clips} == expected
     clips = pending_clip_measures(dataset, {"safety": "s1"}, retrying)
     assert {clip["clip_id"]: clip["failures"]["safety"] for clip in clips} == expected
     assert {
         row["clip_id"]: row["failures"] for row in pending_captions(dataset, CaptionConfig(), "cap0", retrying)
     } == expected
-    released = [{"clip_id": name, "transform": "t"} for name in FAILURES]
+    released = [{"clip_id": name, "uri": "a", "start_us": 0, "transform": "t"} for name in FAILURES]
     latents = pending_latents(dataset, released, "vae", retrying)
     assert {row["clip_id"]: row["failures"] for row in latents} == expected
 
@@ -176,7 +179,7 @@ def test_what_failed_and_may_pass_is_pending_at_the_next_run(
 def test_a_failure_does_not_replace_what_was_measured(dataset: Dataset, video_row: MakeRow, clip_row: MakeRow) -> None:
     dataset.write_part(VIDEOS, [video_row("v0")])
     rows = [clip_row(name, "v0", measured='{"motion": "m0"}', motion_px_s=1.0) for name in ("scanned", "measured")]
-    dataset.write_part(CLIPS, rows)
+    write_clips(dataset, rows)
     dataset.write_part(MEASURES["motion"], [measured("motion", "measured", "m1", motion_px_s=2.0)])
     for name in ("scanned", "measured"):
         failed = measured("motion", name, "m2", failure="gone", transient=True, num_failures=1)
@@ -189,6 +192,6 @@ def test_a_caption_that_was_not_merged_because_of_a_server_is_made_again(
     dataset: Dataset, video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow
 ) -> None:
     dataset.write_part(VIDEOS, [video_row("v0")])
-    dataset.write_part(CLIPS, [clip_row("c0", "v0")])
+    write_clips(dataset, [clip_row("c0", "v0")])
     dataset.write_part(CAPTIONS, [caption_row("c0", transient=True, num_failures=1, run_id="before")])
     assert [row["clip_id"] for row in pending_captions(dataset, CaptionConfig(), "cap0", NOW)] == ["c0"]
