@@ -71,7 +71,9 @@ def _sheet(verdicts: Verdicts, name: str, effect: RuleEffect, num_tiles: int, co
 def _nearest(verdicts: Verdicts, rule: Rule, side: str, limit: int) -> list[dict[str, Any]]:
     """The `limit` clips of one side nearest to a bound of the rule, or the first if it has no bounds."""
     bounds = [bound for bound in (rule.min, rule.max) if bound is not None]
-    distances = [] if rule.column == DUPLICATE_RANK.name else [f"abs({rule.column}::double - {bound!r})" for bound in bounds]
+    distances = (
+        [] if rule.column == DUPLICATE_RANK.name else [f"abs({rule.column}::double - {bound!r})" for bound in bounds]
+    )
     order = [f"least({', '.join(distances)})"] if distances else []
     query = f"""
         select c.* replace (v.reasons as reasons) from {verdicts.table} v join clips c using (clip_id)
