@@ -44,7 +44,9 @@ def test_every_input_is_a_row_and_the_tables_add_up(curated: Dataset, drawn_corp
     assert {name: (row["status"], row["reason"]) for name, row in rows.items()} == {
         video.file: (video.status, video.reason) for video in truth.videos
     }
-    counts = duckdb.sql(f"select status, count(*) from '{curated.location}/clips/*.parquet' group by 1").fetchall()
+    counts = duckdb.sql(
+        f"select status, count(*) from '{curated.location}/manifest/clips.parquet' group by 1"
+    ).fetchall()
     assert set(dict(counts)) == {"pending", "rejected"}
     statuses = connect(curated).execute("select status, count(*) from clips group by 1").fetchall()
     assert set(dict(statuses)) == {"kept", "rejected"}
