@@ -28,12 +28,13 @@ def dataset(tmp_path: Path) -> Dataset:
 
 
 def hashed(scene: int, copy: int) -> dict[str, Any]:
-    """The fingerprint of a copy of a scene: noisy, and every third one mirrored."""
+    """The fingerprint of a copy of a scene: noisy, and every third one mirrored. Two have equal digests, but of the
+    first scene."""
     contrasts = np.random.default_rng(scene).normal(0, 30, (len(TIMES_US), 8, 8))
     contrasts += np.random.default_rng([scene, copy]).integers(-2, 3, contrasts.shape) * (copy > 0)
     frames = (contrasts[:, :, ::-1] if copy % 3 == 2 else contrasts).clip(-127, 127).astype(np.int8)
     return {
-        "content_digest": f"{scene} {copy % 2}",
+        "content_digest": f"{scene} {copy % 2 if scene else copy}",
         "video_hash": np.packbits(frames.reshape(-1, 64) > 0, axis=1).tobytes(),
         "video_hash_contrasts": frames.tobytes(),
         "video_hash_times_us": TIMES_US,
@@ -109,7 +110,7 @@ def test_clips_are_searched_for_again_by_other_settings_or_hashes(
     assert [row[0] for row in first if row[1] == "near"] == ["c000", "c100", "c200"]
     for _ in range(2):
         group_duplicates(dataset, DuplicatesConfig(near_distance=0.001))
-        assert groups(dataset) == [row for row in first if row[1] == "content"]
+        assert groups(dataset) == []
     group_duplicates(dataset, DuplicatesConfig())
     assert groups(dataset) == first
     anew = hashed(0, 0) | {"measured": '{"fingerprint": "f2"}'}
