@@ -5,7 +5,7 @@ from schemas.tables.caption_identity import CAPTION_IDENTITY
 from schemas.tables.captions import CAPTIONS, EMBEDDINGS
 from schemas.tables.clips import CLIPS
 from schemas.tables.decisions import CAPTION_DECISIONS, DECISIONS
-from schemas.tables.duplicates import DUPLICATES
+from schemas.tables.duplicates import DUPLICATE_MATCHES, DUPLICATES
 from schemas.tables.latents import LATENTS, RELEASES, TEXT
 from schemas.tables.measures import MEASURES
 from schemas.tables.videos import VIDEOS
@@ -15,6 +15,7 @@ TABLES = (
     CLIPS,
     *MEASURES.values(),
     DUPLICATES,
+    DUPLICATE_MATCHES,
     DECISIONS,
     CAPTIONS,
     CAPTION_DECISIONS,
@@ -32,6 +33,7 @@ __all__ = [
     "CLIPS",
     "DECISIONS",
     "DUPLICATES",
+    "DUPLICATE_MATCHES",
     "EMBEDDINGS",
     "LATENTS",
     "MEASURES",

@@ -4,10 +4,9 @@
 -- `newest_captions`; `video_locations`, the files that hold the bytes of each video now; and `clips`, each clip of such
 -- bytes with its newest scores and decision.
 
--- The newest grouping: clips that show the same as others.
+-- Clips that show the same as others.
 create or replace view duplicates as
-select * from duplicates_raw
-where grouped_us = (select max(grouped_us) from duplicates_raw) and group_size > 0;
+select * from newest_duplicates where group_size > 0;
 
 -- Each caption with its newest decision, unless the caption was written again after it. Captions are left out of clips
 -- that do not stand, and those of another content box than the clip has now; a similarity by another embedding is null,

@@ -79,7 +79,7 @@ def component_labels(links: np.ndarray) -> np.ndarray:
             labels = followed
 
 
-def group_rows(pairs: Sequence[Pair], grouping: str, grouped_us: int) -> list[dict[str, Any]]:
+def group_rows(pairs: Sequence[Pair], grouping: str) -> list[dict[str, Any]]:
     """Rows of the `duplicates` table for pairs of one kind, in the order of clip ids."""
     group_of = components((pair.first, pair.second) for pair in pairs)
     sizes: dict[str, int] = defaultdict(int)
@@ -102,7 +102,6 @@ def group_rows(pairs: Sequence[Pair], grouping: str, grouped_us: int) -> list[di
             "mirrored": best[clip_id].mirrored,
             "rate": best[clip_id].rate,
             "grouping": grouping,
-            "grouped_us": grouped_us,
         }
         for clip_id, group in group_of.items()
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,6 +13,30 @@ from pipeline.measure.stream.video_hash import GRID, mirrored
 
 HASH_BYTES = 8
 BLOCKS = GRID * GRID
+
+
+@dataclass(frozen=True)
+class FrameHashes:
+    """The hashes by which candidates are found, of the frames of clips: of all contrasts, of bright, of dark blocks."""
+
+    ids: list[str]
+    owners: np.ndarray
+    """(F,) int32, the place in `ids` of the clip of each frame."""
+    hashes: np.ndarray
+    """(F, 3) uint64."""
+
+    @classmethod
+    def of(cls, ids: list[str], stored: pa.ChunkedArray) -> FrameHashes:
+        """From what `stored` has given of each clip."""
+        hashes, starts = _flat(stored, np.dtype("<u8"))
+        owners = np.repeat(np.arange(len(ids), dtype=np.int32), np.diff(starts) // 3)
+        return cls(ids, owners, hashes.reshape(-1, 3))
+
+    def stored(self) -> list[bytes]:
+        """The hashes of each clip as bytes."""
+        bounds = np.searchsorted(self.owners, np.arange(len(self.ids) + 1))
+        rows = np.ascontiguousarray(self.hashes.astype("<u8"))
+        return [rows[start:end].tobytes() for start, end in itertools.pairwise(bounds.tolist())]
 
 
 @dataclass(frozen=True)
@@ -65,6 +90,11 @@ class HashedClips:
     def owners(self) -> np.ndarray:
         """The clip of each frame, (F,) int32."""
         return np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.starts))
+
+    @property
+    def frame_hashes(self) -> FrameHashes:
+        hashes = np.stack([self.hashes, self.strong_hashes, self.dark_hashes], axis=1)
+        return FrameHashes(self.ids, self.owners, hashes)
 
     @cached_property
     def mirrored_hashes(self) -> np.ndarray:

@@ -1,18 +1,18 @@
-"""All duplicates among the clips of a data set."""
+"""Pairs of clips that show the same, and the groups that they make."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 
 from pipeline.dedup.candidates import candidate_pairs
 from pipeline.dedup.groups import Pair, group_rows
-from pipeline.dedup.hashes import HashedClips
+from pipeline.dedup.hashes import FrameHashes, HashedClips
 from pipeline.dedup.matching import match
 from pipeline.dedup.semantic import cluster_embeddings, semantic_pairs
 from schemas.identity import digest
@@ -28,48 +28,61 @@ def grouping_of(config: DuplicatesConfig) -> str:
     return digest("duplicates", VERSION, settings)
 
 
-def find_duplicates(
-    clips: pa.Table, embeddings: pa.Table | None, config: DuplicatesConfig, grouped_us: int
+def duplicate_rows(
+    content: Sequence[Pair], near: Sequence[Pair], semantic: Sequence[Pair], grouping: str
 ) -> list[dict[str, Any]]:
-    """Rows of the `duplicates` table.
+    """Rows of the `duplicates` table for the pairs of each kind."""
+    matched = {(pair.first, pair.second) for pair in near}
+    # Equal pictures count as near even where there is nothing to hash.
+    equal = [dataclasses.replace(pair, kind=NEAR) for pair in content if (pair.first, pair.second) not in matched]
+    return [row for pairs in (content, [*near, *equal], semantic) for row in group_rows(pairs, grouping)]
+
+
+def content_pairs(connection: duckdb.DuckDBPyConnection) -> list[Pair]:
+    """Each clip of the view `clips` with the first one of the same digest."""
+    rows = connection.execute(
+        """
+        select first, clip_id from (
+            select clip_id, min(clip_id) over (partition by content_digest) as first
+            from clips where content_digest is not null
+        ) where clip_id <> first order by all
+        """
+    )
+    return [Pair(first, other, CONTENT, 1.0) for first, other in rows.fetchall()]
+
+
+def near_pairs(
+    clips: HashedClips,
+    config: DuplicatesConfig,
+    known: Iterable[FrameHashes] = (),
+    read: Callable[[list[str]], HashedClips] | None = None,
+) -> Iterator[Pair]:
+    """Pairs of edited copies among new clips, and of new clips with known ones.
 
     Args:
-        clips: columns clip_id, video_id, shot_index, duration_s and those of the fingerprint; a clip whose fingerprint
-            is null is in no group.
-        embeddings: columns clip_id and embedding (unit vectors) of one encoder; None to leave out the semantic kind.
+        read: from ids of clips to all that is stored of their frames; needed where there are known ones.
     """
-    grouping = grouping_of(config)
-    content = list(content_pairs(clips))
-    near = list(near_pairs(HashedClips.of(clips), config))
-    matched = {(pair.first, pair.second) for pair in near}
-    near += [
-        dataclasses.replace(pair, kind=NEAR) for pair in content if (pair.first, pair.second) not in matched
-    ]  # equal pictures count as near even where there is nothing to hash
-    semantic = [] if embeddings is None else list(_semantic_pairs(embeddings, config))
-    return [row for pairs in (content, near, semantic) for row in group_rows(pairs, grouping, grouped_us)]
-
-
-def content_pairs(clips: pa.Table) -> Iterator[Pair]:
-    """Each clip with the first one of the same digest."""
-    by_digest: dict[str, list[str]] = defaultdict(list)
-    for clip_id, value in zip(clips["clip_id"].to_pylist(), clips["content_digest"].to_pylist(), strict=True):
-        if value is not None:
-            by_digest[value].append(clip_id)
-    for same in by_digest.values():
-        first, *others = sorted(same)
-        yield from (Pair(first, other, CONTENT, 1.0) for other in others)
-
-
-def near_pairs(clips: HashedClips, config: DuplicatesConfig) -> Iterator[Pair]:
-    """Pairs of edited copies, in order."""
-    for first, second in candidate_pairs(clips):
-        found = match(clips, int(first), int(second), config)
+    candidates = candidate_pairs(clips, known)
+    compared, places = clips, list(range(len(clips)))
+    if read is not None and len(candidates.ids) > len(clips):
+        in_pairs = np.unique(candidates.pairs).tolist()
+        compared = read([candidates.ids[place] for place in in_pairs])
+        number_of = {clip_id: number for number, clip_id in enumerate(compared.ids)}
+        places = [number_of.get(clip_id, -1) for clip_id in candidates.ids]
+    for pair in candidates.pairs.tolist():
+        first, second = sorted(places[place] for place in pair)
+        found = match(compared, first, second, config)
         if found:
-            ids = clips.ids[first], clips.ids[second]
+            ids = compared.ids[first], compared.ids[second]
             yield Pair(*ids, NEAR, 1.0 - found.distance, found.mirrored, found.rate)
 
 
-def _semantic_pairs(embeddings: pa.Table, config: DuplicatesConfig) -> Iterator[Pair]:
+def pairs_by_meaning(embeddings: pa.Table, config: DuplicatesConfig) -> Iterator[Pair]:
+    """Pairs of close embeddings.
+
+    Args:
+        embeddings: columns clip_id and embedding (unit vectors) of one encoder.
+    """
     embeddings = embeddings.sort_by("clip_id")
     ids = embeddings["clip_id"].to_pylist()
     vectors = np.stack(embeddings["embedding"].to_pylist()).astype(np.float32) if ids else np.empty((0, 1), np.float32)

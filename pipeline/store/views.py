@@ -29,7 +29,7 @@ from schemas import (
 )
 from schemas.columns import Table, arrow_fields
 from schemas.tables.clips import PENDING
-from schemas.tables.duplicates import DUPLICATES
+from schemas.tables.duplicates import DUPLICATE_MATCHES, DUPLICATES
 from schemas.tables.measures import CLIP_MEASURES, STREAM_MEASURES
 
 QUERY_NAMES: dict[str, Table] = {
@@ -43,6 +43,7 @@ QUERY_NAMES: dict[str, Table] = {
     "text": TEXT,
     "decisions": DECISIONS,
     "duplicates": DUPLICATES,
+    "duplicate_matches": DUPLICATE_MATCHES,
 } | {f"measures_{name}": table for name, table in MEASURES.items()}
 """The tables. NAME_raw is all rows of a table, NAME the newest row of each key or what follows from those."""
 MEMORY_LIMIT = "2GB"
@@ -106,7 +107,6 @@ def derived_views() -> list[str]:
         f"create view {f'newest_{name}' if name in DERIVED else name} as "
         f"{_newest(f'{name}_raw', OF_ROW.get(name, table.key), first=FIRST.get(name, ''))}"
         for name, table in QUERY_NAMES.items()
-        if name != "duplicates"
     ]
     measured = {field.name for row_type in STREAM_MEASURES.values() for field in arrow_fields(row_type)}
     hidden = {*measured, *STAMPS, "uri", "measured"}

@@ -1,4 +1,4 @@
-"""The `duplicates` table: which clips show the same, as groups, with the evidence for each member."""
+"""Which clips show the same: `duplicate_matches`, what was found; `duplicates`, the groups, with evidence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Duplicate:
         pa.string(), "'content' (equal decoded pictures), 'near' (edited copies) or 'semantic' (close embeddings)"
     )
     group_id: str = column(pa.string(), "least clip_id of the group: clips connected by matches, directly or not")
-    group_size: int = column(pa.int32(), "clips in the group; 0 in the one row of a grouping without groups")
+    group_size: int = column(pa.int32(), "clips in the group; 0 if the clip is in no group any more")
     match_id: str = column(pa.string(), "the member most like this clip")
     similarity: float = column(
         pa.float64(), "to that member, 1 for equal: 1 less the distance of frames, or the cosine of embeddings"
@@ -29,7 +29,25 @@ class Duplicate:
     mirrored: bool = column(pa.bool_(), "that member shows it mirrored")
     rate: float | None = column(pa.float64(), "speed of the member's time against this clip's; null unless 'near'")
     grouping: str = column(pa.string(), "fingerprint of the settings and code that made the groups")
-    grouped_us: int = column(pa.int64(), "when the groups were made, Unix time; the latest stand", unit="us")
 
 
-DUPLICATES = Table(Duplicate, "duplicates", key=("clip_id", "kind", "grouping", "grouped_us"))
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DuplicateMatch:
+    """That a clip has been searched for among all that were there, or one that was found: an edited copy of it."""
+
+    clip_id: str = column(pa.string(), "the clip that was searched for")
+    match_id: str | None = column(
+        pa.string(), "a clip that shows the same; null in the row that says that the clip was searched for"
+    )
+    similarity: float | None = column(pa.float64(), "to that clip: 1 less the distance of frames")
+    mirrored: bool | None = column(pa.bool_(), "that clip shows it mirrored")
+    rate: float | None = column(pa.float64(), "speed of that clip's time against this one's")
+    grouping: str = column(pa.string(), "fingerprint of the settings and code of the search")
+    hashed: str | None = column(pa.string(), "fingerprint of the measure that hashed the clip's frames")
+    frame_hashes: bytes | None = column(
+        pa.binary(), "three hashes of 64 bits a frame, by which later clips find it; null in a match"
+    )
+
+
+DUPLICATES = Table(Duplicate, "duplicates", key=("clip_id", "kind"))
+DUPLICATE_MATCHES = Table(DuplicateMatch, "duplicate_matches", key=("clip_id", "match_id"))

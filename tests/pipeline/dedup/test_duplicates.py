@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from pipeline.dedup.candidates import NEIGHBOURS, band_keys, candidate_pairs
 from pipeline.dedup.groups import Pair, component_labels, components, group_rows
 from pipeline.dedup.hashes import HashedClips
-from pipeline.dedup.search import find_duplicates, grouping_of
+from pipeline.dedup.search import content_pairs, duplicate_rows, grouping_of, near_pairs, pairs_by_meaning
 from pipeline.dedup.semantic import cluster_embeddings, semantic_pairs
 from pipeline.measure.stream.video_hash import mirrored
 from pipeline.synthetic.edited_copies import KINDS, edited_copy
@@ -47,9 +48,17 @@ def scene(seed: int, num_frames: int = 12) -> np.ndarray:
     return np.random.default_rng(seed).integers(-40, 41, (num_frames, 64)).astype(np.int8)
 
 
+def find_duplicates(clips: pa.Table, config: DuplicatesConfig = CONFIG) -> list[dict[str, Any]]:
+    """Rows of `duplicates` for clips that are all new."""
+    connection = duckdb.connect()
+    connection.register("clips", clips)
+    near = list(near_pairs(HashedClips.of(clips), config))
+    return duplicate_rows(content_pairs(connection), near, [], grouping_of(config))
+
+
 def near(rows: list[dict[str, Any]], config: DuplicatesConfig = CONFIG) -> dict[str, str]:
     """clip -> group of the near duplicates among rows."""
-    found = find_duplicates(as_table(rows), None, config, 0)
+    found = find_duplicates(as_table(rows), config)
     return {each["clip_id"]: each["group_id"] for each in found if each["kind"] == NEAR}
 
 
@@ -69,7 +78,7 @@ def test_all_edits_of_a_clip_are_one_group_and_other_clips_are_none(edited: list
 
 
 def test_a_container_change_alone_leaves_the_content_equal(edited: list[dict[str, Any]]) -> None:
-    rows = find_duplicates(as_table(edited), None, CONFIG, 0)
+    rows = find_duplicates(as_table(edited))
     content = [each for each in rows if each["kind"] == CONTENT]
     assert {each["clip_id"].partition(".")[2] for each in content} == {"", "container"}
     assert {each["group_size"] for each in content} == {2}
@@ -77,10 +86,10 @@ def test_a_container_change_alone_leaves_the_content_equal(edited: list[dict[str
 
 def test_a_mirrored_copy_is_marked_and_a_faster_one_has_its_rate(edited: list[dict[str, Any]]) -> None:
     pair = [each for each in edited if each["clip_id"] in ("drawn040", "drawn040.mirror", "drawn040.faster")]
-    rows = {each["clip_id"]: each for each in find_duplicates(as_table(pair), None, CONFIG, 0)}
+    rows = {each["clip_id"]: each for each in find_duplicates(as_table(pair))}
     assert rows["drawn040.mirror"]["mirrored"]
     assert rows["drawn040.faster"]["rate"] == pytest.approx(1.1, abs=0.05)
-    DUPLICATES.encode(rows.values())
+    DUPLICATES.unstamped(rows.values())
 
 
 def test_parts_of_a_moving_shot_are_not_duplicates(tmp_path: Path) -> None:
@@ -140,15 +149,15 @@ def test_a_clip_without_fingerprint_is_in_no_group_and_changes_none() -> None:
     rows = [row("a", contrasts), empty | {"video_hash_contrasts": None}, row("z", contrasts.copy())]
     assert near(rows) == {"a": "a", "z": "a"}
     assert near([row("a", contrasts), row("f", contrasts[:0]), row("g", contrasts[:0])]) == {}
-    assert find_duplicates(as_table([]), None, CONFIG, 0) == []
+    assert find_duplicates(as_table([])) == []
 
 
 def test_order_of_rows_does_not_matter() -> None:
     rows = [row(f"{seed}{copy}", scene(seed)) for seed in range(10, 16) for copy in "ab"]
-    expected = find_duplicates(as_table(rows), None, CONFIG, 0)
+    expected = find_duplicates(as_table(rows))
     assert len({each["group_id"] for each in expected}) == 6
     random.Random(0).shuffle(rows)
-    assert find_duplicates(as_table(rows), None, CONFIG, 0) == expected
+    assert find_duplicates(as_table(rows)) == expected
 
 
 def test_a_key_is_the_same_for_the_mirrored_picture() -> None:
@@ -164,7 +173,7 @@ def test_a_picture_that_many_share_costs_a_few_pairs_each_and_still_connects_the
     num_clips = 200
     contrasts = scene(7, 4)
     clips = HashedClips.of(as_table([row(f"{number:03d}", contrasts) for number in range(num_clips)]))
-    pairs = candidate_pairs(clips)
+    pairs = candidate_pairs(clips).pairs
     assert len(pairs) <= num_clips * NEIGHBOURS
     group_of = components((clips.ids[first], clips.ids[second]) for first, second in pairs.tolist())
     assert set(group_of.values()) == {"000"}
@@ -173,7 +182,7 @@ def test_a_picture_that_many_share_costs_a_few_pairs_each_and_still_connects_the
 
 def test_clips_that_share_nothing_are_hardly_ever_candidates() -> None:
     clips = HashedClips.of(as_table([row(f"{seed}", scene(seed)) for seed in range(100, 140)]))
-    assert len(candidate_pairs(clips)) < 0.01 * 40 * 39 / 2
+    assert len(candidate_pairs(clips).pairs) < 0.01 * 40 * 39 / 2
 
 
 def test_components_of_long_chains_and_of_random_links_are_those_of_a_search() -> None:
@@ -191,7 +200,7 @@ def test_components_of_long_chains_and_of_random_links_are_those_of_a_search() -
 
 def test_groups_are_named_by_their_smallest_member_and_name_the_closest_match() -> None:
     pairs = [Pair("b", "c", NEAR, 0.8), Pair("c", "d", NEAR, 0.95, mirrored=True, rate=2.0), Pair("x", "y", NEAR, 1.0)]
-    rows = {each["clip_id"]: each for each in group_rows(pairs, "g", 7)}
+    rows = {each["clip_id"]: each for each in group_rows(pairs, "g")}
     assert {name: each["group_id"] for name, each in rows.items()} == {"b": "b", "c": "b", "d": "b", "x": "x", "y": "x"}
     assert {name: each["group_size"] for name, each in rows.items()} == {"b": 3, "c": 3, "d": 3, "x": 2, "y": 2}
     assert (rows["c"]["match_id"], rows["c"]["similarity"], rows["c"]["rate"]) == ("d", 0.95, 2.0)
@@ -216,7 +225,7 @@ def test_semantic_duplicates_are_those_above_the_cosine() -> None:
     labels = cluster_embeddings(vectors, 0)
     assert {(i, j) for i, j, _ in semantic_pairs(vectors, labels, 0.99)} == true
     table = pa.table({"clip_id": [f"{i:03d}" for i in range(len(vectors))], "embedding": list(vectors)})
-    rows = find_duplicates(as_table([]), table, CONFIG, 0)
+    rows = duplicate_rows([], [], list(pairs_by_meaning(table, CONFIG)), "g")
     assert {(each["clip_id"], each["kind"]) for each in rows} == {(f"{i:03d}", SEMANTIC) for ij in true for i in ij}
 
 

@@ -261,7 +261,7 @@ def test_a_picture_is_in_the_page_once_and_a_lost_video_is_named(clips: list[dic
 
 def duplicate(index: int, kind: str, group: int, match: int, similarity: float, **changes: Any) -> dict[str, Any]:
     row = {"clip_id": clip_id(index), "kind": kind, "group_id": clip_id(group), "group_size": 2, "mirrored": False}
-    row |= {"match_id": clip_id(match), "similarity": similarity, "rate": None, "grouping": "g", "grouped_us": 1}
+    row |= {"match_id": clip_id(match), "similarity": similarity, "rate": None, "grouping": "g"}
     return row | changes
 
 
@@ -283,8 +283,9 @@ def grouped(clips, tmp_path_factory: pytest.TempPathFactory, video_row: MakeRow)
     content = [
         duplicate(i, "content", first, 2 * first + 1 - i, 1.0) for first in (3, 5, 7) for i in (first, first + 1)
     ]
-    old = [duplicate(9, "near", 8, 8, 0.5, grouped_us=0), duplicate(8, "near", 8, 9, 0.5, grouped_us=0)]
-    dataset.write_part(DUPLICATES, [*near, *semantic, *content, *old])
+    old = [duplicate(i, "near", 8, 17 - i, 0.5, written_us=1) for i in (8, 9)]
+    gone = [row | {"group_size": 0, "written_us": 2} for row in old]
+    dataset.write_part(DUPLICATES, [*near, *semantic, *content, *old, *gone])
     return dataset
 
 
