@@ -28,6 +28,7 @@ from pipeline.synthetic.encode import Encoding, encode
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import draw_scene
 from schemas.recipe import load_recipe
+from tests.pipeline.scan.accounting import reasons_of
 
 WIDTH, HEIGHT, NUM_FRAMES, FPS = 320, 192, 24, 24
 
@@ -88,8 +89,8 @@ def pictures() -> np.ndarray:
     return np.stack(list(render(draw_scene(11), WIDTH, HEIGHT, NUM_FRAMES)))
 
 
-def scanned(path: str, *settings: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    result = scan(ListedInput(path, 1), ScanConfig.of(load_recipe("default", settings)))
+def scanned(path: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    result = scan(ListedInput(path, 1), ScanConfig.of(load_recipe("default")))
     (clip,) = result.clips
     return result.video, clip
 
@@ -128,8 +129,9 @@ def test_models_are_shown_the_picture_of_the_sdr_copy(sdr: str, hdr: str) -> Non
 
 def test_a_rule_can_refuse_it(hdr: str, sdr: str) -> None:
     rule = ('rules.sdr.column="transfer"', 'rules.sdr.reason="hdr"', 'rules.sdr.reject=["pq", "hlg"]')
-    assert "hdr" in scanned(hdr, *rule)[1]["reasons"]
-    assert "hdr" not in scanned(sdr, *rule)[1]["reasons"]
+    recipe = load_recipe("default", rule)
+    assert "hdr" in reasons_of(scanned(hdr)[1], recipe)
+    assert "hdr" not in reasons_of(scanned(sdr)[1], recipe)
 
 
 @pytest.mark.parametrize("transfer", [PQ, HLG])
