@@ -46,8 +46,6 @@ QUERY_NAMES: dict[str, Table] = {
     "duplicate_matches": DUPLICATE_MATCHES,
 } | {f"measures_{name}": table for name, table in MEASURES.items()}
 """The tables. NAME_raw is all rows of a table, NAME the newest row of each key or what follows from those."""
-MEMORY_LIMIT = "2GB"
-"""Above this, DuckDB works on disk."""
 OF_ROW = {"decisions": ("clip_id",), "caption_decisions": ("clip_id", "captioner")}
 """What the newest row is of, where that is not the key."""
 FIRST = {"videos": "coalesce(transient, false),"}
@@ -58,7 +56,8 @@ DERIVED = frozenset({"clips", "captions", "duplicates"})
 
 def connect(dataset: Dataset) -> duckdb.DuckDBPyConnection:
     """A connection in which every table of the data set, each release (`release_NAME`) and every view can be named."""
-    connection = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": tempfile.gettempdir()})
+    connection = duckdb.connect(config={"temp_directory": tempfile.gettempdir()})
+    connection.execute("set enable_progress_bar = false")
     for name, table in QUERY_NAMES.items():
         connection.register(f"{name}_parts", dataset.scanner(table))
         connection.execute(f"create view {name}_raw as {_renamed(table, f'select * from {name}_parts')}")
