@@ -27,11 +27,12 @@ PREFERENCE: dict[Keep, tuple[str, ...]] = {
     "sharpest": ("sharpness", "pixels", "duration_s"),
 }
 """What decides which clip of a group is kept, then what decides between equals; in the end the smaller clip_id."""
-_VALUES = {
-    "pixels": "(if(content_box is null, width * height, content_box[3] * content_box[4]))::double",
-    "duration_s": "duration_s::double",
-    "sharpness": "sharpness::double",
-}
+PREFERENCE_VALUES = (
+    "if(content_box is null, width * height, content_box[3] * content_box[4])::double as pixels",
+    "duration_s::double as duration_s",
+    "sharpness::double as sharpness",
+)
+"""SQL of what decides, from the columns of a clip."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def rank_survivors(connection: duckdb.DuckDBPyConnection, survivors: str, config
 
     Args:
         connection: has the view `duplicates`.
-        survivors: query for the clips that pass all other rules, with what decides between them.
+        survivors: query for the clips that pass all other rules, with `PREFERENCE_VALUES`.
     """
     kinds = ", ".join(f"'{kind}'" for kind in config.kinds)
     connection.execute(
@@ -133,7 +134,7 @@ def rank_survivors(connection: duckdb.DuckDBPyConnection, survivors: str, config
     links = connection.execute("select clip, its_group from grouped_clips").fetchnumpy()
     component = component_labels(np.stack([links["clip"], links["its_group"]], axis=1).astype(np.int64))
     connection.register("component_of", pa.table({"clip": np.arange(len(component)), "component": component}))
-    order = ", ".join(f"coalesce(nullif({_VALUES[name]}, 'nan'), 0) desc" for name in PREFERENCE[config.keep])
+    order = ", ".join(f"coalesce(nullif({name}, 'nan'), 0) desc" for name in PREFERENCE[config.keep])
     connection.execute(
         f"""
         create or replace temp table ranked_clips as

@@ -30,8 +30,9 @@ def judge_captions(connection: duckdb.DuckDBPyConnection, recipe: Recipe) -> Ver
         connection: has the view `captions`.
     """
     rules, keys = recipe.caption_rules, ", ".join(CAPTION_SUBJECT.key)
-    written = f"(select * replace (if(status = '{FAILED}', reasons, []) as reasons) from captions)"
-    gaps = f"select {keys}, reasons as failures, []::varchar[] as missing from {written}"
-    rejected = [f"status <> '{FAILED}' and {column}" for column in rejections(rules)]
-    rejects = f"select {', '.join([keys, *rejected])} from captions"
-    return verdicts(connection, CAPTION_SUBJECT, rules, gaps, rejects=rejects)
+    rejected = [f"status <> '{FAILED}' and {sql} as {column}" for column, sql in rejections(rules).items()]
+    judged = f"""
+        select {", ".join([keys, *rejected])}, status as old_status, reasons as old_reasons,
+               if(status = '{FAILED}', reasons, []) as failures, []::varchar[] as missing
+        from captions"""
+    return verdicts(connection, CAPTION_SUBJECT, rules, judged)

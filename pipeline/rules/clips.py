@@ -11,7 +11,7 @@ from dataclasses import asdict
 
 import duckdb
 
-from pipeline.dedup.groups import rank_survivors
+from pipeline.dedup.groups import PREFERENCE_VALUES, rank_survivors
 from pipeline.measure.registry import clip_measure_fingerprints, stream_fingerprints
 from pipeline.rules.judging import Subject, Verdicts, rejections, some, verdicts
 from pipeline.store.retrying import Retrying
@@ -36,18 +36,32 @@ def judge_clips(connection: duckdb.DuckDBPyConnection, recipe: Recipe) -> Verdic
     Args:
         connection: has the views `scored` and `duplicates`.
     """
-    rules, gaps = recipe.rules, _gaps(recipe)
-    first = {name: rule for name, rule in rules.items() if rule.column != DUPLICATE_RANK.name}
-    out = " or ".join(["len(failures) > 0", *(rule.rejects_sql for rule in first.values())])
-    survivors = f"select scored.* from scored join ({gaps}) using (clip_id) where not ({out})"
-    ranks = rank_survivors(connection, survivors, recipe.duplicates)
-    columns = ", ".join(["clip_id", *rejections(rules)])
-    rejects = f"select {columns} from scored left join {ranks} using (clip_id)"
-    return verdicts(connection, CLIP_SUBJECT, rules, gaps, rejects=rejects)
+    last = {name for name, rule in recipe.rules.items() if rule.column == DUPLICATE_RANK.name}
+    columns = rejections(recipe.rules)
+    first_columns, last_columns = {}, {}
+    for (column, sql), name in zip(columns.items(), recipe.rules, strict=True):
+        (last_columns if name in last else first_columns)[column] = sql
+    first = [f"{sql} as {column}" for column, sql in first_columns.items()]
+    connection.execute(
+        f"""
+        create or replace temp table judged_first as
+        select {", ".join(["clip_id", *first, *PREFERENCE_VALUES])}, status as old_status, reasons as old_reasons,
+               {_gaps(recipe)}
+        from scored
+        """
+    )
+    out = " or ".join(["len(failures) > 0", *first_columns])
+    ranks = rank_survivors(connection, f"select * from judged_first where not ({out})", recipe.duplicates)
+    judged = ", ".join(["*", *(f"{sql} as {column}" for column, sql in last_columns.items())])
+    judged = f"select {judged} from judged_first left join {ranks} using (clip_id)"
+    return verdicts(connection, CLIP_SUBJECT, recipe.rules, judged)
 
 
 def _gaps(recipe: Recipe) -> str:
-    """Query for the measures that rules need and clips lack; a score taken otherwise than is wanted now is missing."""
+    """SQL of the measures that rules need and a clip lacks: those that failed, in `failures`, and others in `missing`.
+
+    A score that was taken otherwise than is wanted now is missing.
+    """
     wanted = stream_fingerprints(recipe.measure) | clip_measure_fingerprints(recipe)
     retrying = Retrying.of(recipe.limits, "")
     failures, missing = [], []
@@ -57,7 +71,7 @@ def _gaps(recipe: Recipe) -> str:
         gave_up = f"coalesce(failed_{name}.measure = '{wanted[name]}' and {is_final}, false)"
         failures.append((f"'{name}: ' || failed_{name}.failure", f"{lacks} and {gave_up}"))
         missing.append((f"'{name}'", f"{lacks} and not {gave_up}"))
-    return f"select clip_id, {some(failures)} as failures, {some(missing)} as missing from scored"
+    return f"{some(failures)} as failures, {some(missing)} as missing"
 
 
 def _needed(rules: Mapping[str, Rule]) -> list[str]:

@@ -27,10 +27,10 @@ def write_decisions(dataset: Dataset, verdicts: Verdicts, recipe: Recipe) -> int
     stamps = f"'{dataset.run_id}' as run_id, {time.time_ns() // 1000} as written_us"
     rows = verdicts.connection.sql(
         f"""
-        select {keys}, {facts}, nullif(v.status, '{PENDING}') as status, v.reasons, {stamps}
-        from {verdicts.table} v join {subject.view} b using ({keys})
-        where (v.status, v.reasons) is distinct from (b.status, b.reasons)
-          and not (v.status = '{PENDING}' and b.status = '{PENDING}' and len(b.reasons) = 0)
+        select {keys}, {facts}, nullif(status, '{PENDING}') as status, reasons, {stamps}
+        from {verdicts.table}
+        where (status, reasons) is distinct from (old_status, old_reasons)
+          and not (status = '{PENDING}' and old_status = '{PENDING}' and len(old_reasons) = 0)
         order by {keys}
         """
     )

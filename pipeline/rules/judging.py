@@ -39,8 +39,9 @@ class Subject:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What the rules make of rows: a table of the connection with the key of the subject, `status`, `reasons` and for
-    each rule, by its place in the recipe, `rejects_0`, `rejects_1` and so on."""
+    """What the rules make of rows: a table of the connection with the key of the subject, `status`, `reasons`, those
+    that the newest decision gives, `old_status` and `old_reasons`, and for each rule, by its place in the recipe,
+    `rejects_0`, `rejects_1` and so on."""
 
     subject: Subject
     rules: Mapping[str, Rule]
@@ -75,20 +76,19 @@ def some(conditions: Mapping[str, str] | list[tuple[str, str]]) -> str:
 
 
 def verdicts(
-    connection: duckdb.DuckDBPyConnection, subject: Subject, rules: Mapping[str, Rule], gaps: str, *, rejects: str
+    connection: duckdb.DuckDBPyConnection, subject: Subject, rules: Mapping[str, Rule], judged: str
 ) -> Verdicts:
     """Status and reasons of each row.
 
     Args:
-        gaps: query for the key; `failures`, why scores that rules need could not be taken; and `missing`, what of them
-            is not there yet.
-        rejects: query for the key and a column `rejects_N` for each rule.
+        judged: query for the key; a column `rejects_N` for each rule; `failures`, why scores that rules need could not
+            be taken; `missing`, what of them is not there yet; and `old_status` and `old_reasons`, of its view.
     """
     reasons: dict[str, list[str]] = {}
     for number, rule in enumerate(rules.values()):
         reasons.setdefault(_quoted(rule.reason), []).append(f"rejects_{number}")
     against = some({reason: " or ".join(columns) for reason, columns in reasons.items()})
-    table, using = f"verdicts_{next(_numbers)}", ", ".join(subject.key)
+    table = f"verdicts_{next(_numbers)}"
     connection.execute(
         f"""
         create temp table {table} as
@@ -98,15 +98,15 @@ def verdicts(
                case status when '{REJECTED}' then against when '{FAILED}' then failures
                     when '{PENDING}' then list_transform(missing, lambda name: 'unmeasured: ' || name)
                     else [] end::varchar[] as reasons
-        from (select *, {against} as against from ({gaps}) join ({rejects}) using ({using}))
+        from (select *, {against} as against from ({judged}))
         """
     )
     return Verdicts(subject, rules, connection, table)
 
 
-def rejections(rules: Mapping[str, Rule]) -> list[str]:
+def rejections(rules: Mapping[str, Rule]) -> dict[str, str]:
     """SQL of the columns `rejects_N`."""
-    return [f"{rule.rejects_sql} as rejects_{number}" for number, rule in enumerate(rules.values())]
+    return {f"rejects_{number}": rule.rejects_sql for number, rule in enumerate(rules.values())}
 
 
 def _quoted(text: str) -> str:

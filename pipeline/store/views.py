@@ -115,19 +115,14 @@ def derived_views() -> list[str]:
     for name, row_type in (STREAM_MEASURES | CLIP_MEASURES).items():
         own = [field.name for field in arrow_fields(row_type)]
         if name in STREAM_MEASURES:
-            columns += [f"if({name}.clip_id is null, c.{column}, {name}.{column}) as {column}" for column in own]
-            taken.append(f"coalesce({name}.measure, json_extract_string(c.measured, '$.{name}')) as has_{name}")
+            columns += [f"if({name}.good is null, c.{column}, {name}.good.{column}) as {column}" for column in own]
+            taken.append(f"coalesce({name}.good.measure, json_extract_string(c.measured, '$.{name}')) as has_{name}")
         else:
-            columns += [f"{name}.{column}" for column in own]
-            taken.append(f"if({name}.shown_box = {BOX}, {name}.measure, null) as has_{name}")
-        facts = ", ".join(f"not_{name}.{fact}" for fact in FAILURE_FACTS)
-        same_box = f" and not_{name}.shown_box = {BOX}" if name in CLIP_MEASURES else ""
-        taken.append(f"if(not_{name}.failure is not null{same_box}, struct_pack({facts}), null) as failed_{name}")
-        source = f"measures_{name}_raw"
-        good = _newest(source, ("clip_id",), _plain_lists(MEASURES[name]), "where failure is null")
-        joins.append(f"left join ({good}) {name} on {name}.clip_id = c.clip_id")
-        tried = _newest(source, ("clip_id",), f"clip_id, shown_box, {', '.join(FAILURE_FACTS)}")
-        joins.append(f"left join ({tried}) not_{name} on not_{name}.clip_id = c.clip_id")
+            columns += [f"{name}.good.{column}" for column in own]
+            taken.append(f"if({name}.good.shown_box = {BOX}, {name}.good.measure, null) as has_{name}")
+        same_box = f" and {name}.tried.shown_box = {BOX}" if name in CLIP_MEASURES else ""
+        taken.append(f"if({name}.tried.failure is not null{same_box}, {name}.tried, null) as failed_{name}")
+        joins.append(f"left join ({_newest_measured(name, own)}) {name} on {name}.clip_id = c.clip_id")
     columns += ["c.measured", f"coalesce(d.status, '{PENDING}') as status", "coalesce(d.reasons, []) as reasons"]
     joins.append("left join decisions d on d.clip_id = c.clip_id")
     internal = ", ".join(f"has_{name}, failed_{name}" for name in MEASURES)
@@ -142,9 +137,10 @@ def derived_views() -> list[str]:
     ]
 
 
-BOX = "if(letterbox.clip_id is null, c.content_box::int[], letterbox.content_box)"
+NEWNESS = "(coalesce(written_us, 0), coalesce(run_id, ''))"
+BOX = "if(letterbox.good is null, c.content_box::int[], letterbox.good.content_box)"
 STAMPS = ("run_id", "written_us")
-FAILURE_FACTS = ("measure", "failure", "transient", "num_failures", "run_id")
+FAILURE_FACTS = ("measure", "shown_box", "failure", "transient", "num_failures", "run_id")
 VIDEO_LOCATIONS_VIEW = """create view video_locations as
 select video_id, list(uri order by duplicate_of is not null, uri) as uris,
        first(source order by duplicate_of is not null, uri) as source,
@@ -183,18 +179,48 @@ def write_portable_views(dataset: Dataset) -> None:
     dataset.write_bytes("views.sql", portable_views(dataset).encode())
 
 
-def _newest(table: str, key: Sequence[str], columns: str = "*", condition: str = "", first: str = "") -> str:
+def _newest(table: str, key: Sequence[str], first: str = "") -> str:
+    """Query for the newest row of each key."""
+    once, repeated = _by_repetition(table, key)
     order = f"{first} written_us desc nulls last, run_id desc"
+    newest = f"qualify row_number() over (partition by {', '.join(key)} order by {order}) = 1"
+    return f"{once} union all {repeated} {newest}"
+
+
+def _by_repetition(table: str, key: Sequence[str], once: str = "*", repeated: str = "*") -> tuple[str, str]:
+    """Queries for the rows whose key is in one row only, and for the others.
+
+    Nearly all keys are in one row: those rows stream through, and only the others are sorted or aggregated.
+    """
+    keys = ", ".join(key)
+    several = f"(select {keys} from {table} group by {keys} having count(*) > 1) s"
+    equal = " and ".join(f"s.{name} is not distinct from r.{name}" for name in key)
     return (
-        f"select {columns} from {table} {condition} "
-        f"qualify row_number() over (partition by {', '.join(key)} order by {order}) = 1"
+        f"select {once} from {table} r anti join {several} on {equal}",
+        f"select {repeated} from {table} r semi join {several} on {equal}",
     )
 
 
-def _plain_lists(table: Table) -> str:
-    """All columns, lists of fixed length as plain lists: DuckDB 2.0 cannot pass arrays through an outer join."""
-    names = [field.name for field in table.schema if pa.types.is_fixed_size_list(field.type)]
-    return f"* replace ({', '.join(f'{name}::int[] as {name}' for name in names)})" if names else "*"
+def _newest_measured(measure: str, own: Sequence[str]) -> str:
+    """For each clip the newest values that could be taken, `good`, and how the newest try went, `tried`.
+
+    Lists of fixed length become plain lists: DuckDB 2.0 cannot pass arrays through an outer join.
+    """
+    arrays = {field.name for field in MEASURES[measure].schema if pa.types.is_fixed_size_list(field.type)}
+    good = _struct([f"{name}::int[]" if name in arrays else name for name in (*own, "measure", "shown_box")])
+    tried = _struct(FAILURE_FACTS)
+    once, repeated = _by_repetition(
+        f"measures_{measure}_raw",
+        ["clip_id"],
+        f"clip_id, {tried} as tried, if(failure is null, {good}, null) as good",
+        f"clip_id, arg_max({tried}, {NEWNESS}) as tried, "
+        f"arg_max({good}, {NEWNESS}) filter (where failure is null) as good",
+    )
+    return f"{once} union all {repeated} group by clip_id"
+
+
+def _struct(values: Sequence[str]) -> str:
+    return f"{{{', '.join(f'{value.partition(chr(58))[0]!r}: {value}' for value in values)}}}"
 
 
 def funnel(dataset: Dataset) -> dict[str, int]:

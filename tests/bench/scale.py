@@ -36,7 +36,7 @@ from pipeline.store.manifest import write_manifest
 from pipeline.store.pending_inputs import IDENTIFIED, InputStates
 from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
-from schemas import CLIPS, VIDEOS, columns
+from schemas import CLIPS, MEASURES, VIDEOS, columns
 from schemas.recipe import Recipe
 from schemas.recipe.duplicates import DuplicatesConfig
 from schemas.rules import Rule
@@ -44,6 +44,7 @@ from schemas.rules import Rule
 CLIPS_A_VIDEO, FRAMES_A_CLIP, VIDEOS_A_PART = 10, 8, 10_000
 NEW_FRAC = 0.001
 SPLIT = "s"
+BOX = [0, 0, 1280, 720]
 RECIPE = Recipe(
     rules={
         "min_motion": Rule("motion_px_s", "still", min=1.0),
@@ -75,6 +76,7 @@ def write_videos(dataset: Dataset, first: int, end: int) -> None:
             "duration_s": np.full(num_clips, 1.9),
             "width": np.full(num_clips, 1280),
             "height": np.full(num_clips, 720),
+            "content_box": [BOX] * num_clips,
             "split": [SPLIT] * num_clips,
             "measured": [json.dumps(stream_fingerprints(RECIPE.measure), sort_keys=True)] * num_clips,
             "motion_px_s": rng.exponential(3, num_clips),
@@ -93,6 +95,8 @@ def write_videos(dataset: Dataset, first: int, end: int) -> None:
             "split": [SPLIT] * len(numbers),
             "source": ["{}"] * len(numbers),
         }
+        safety = {"clip_id": clips["clip_id"], "nsfw": rng.random(num_clips), "shown_box": [BOX] * num_clips}
+        _write(dataset, MEASURES["safety"], safety)
         _write(dataset, CLIPS, clips)
         _write(dataset, VIDEOS, videos)
 

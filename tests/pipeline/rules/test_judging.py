@@ -33,7 +33,7 @@ FAILURE = pa.struct(
 )
 TYPES = {name: pa.float64() for name in ("duration_s", "brightness", "motion_px_s", "overlay_text_frac", "sharpness")}
 TYPES |= {f"failed_{name}": FAILURE for name in NAMES} | {"content_box": pa.list_(pa.int32())}
-TYPES |= {"width": pa.int32(), "height": pa.int32()}
+TYPES |= {"width": pa.int32(), "height": pa.int32(), "reasons": pa.list_(pa.string())}
 
 
 def judge(
@@ -46,7 +46,7 @@ def judge(
         kinds: the kind of those groups that are not `near`.
     """
     good = {"duration_s": 5.0, "brightness": 0.5, "motion_px_s": 3.0, "overlay_text_frac": 0.0, "sharpness": None}
-    good |= {"width": 100, "height": 50, "content_box": None}
+    good |= {"width": 100, "height": 50, "content_box": None, "status": "pending", "reasons": []}
     good |= {f"has_{name}": WANTED[name] for name in NAMES} | {f"failed_{name}": None for name in NAMES}
     full = [{"clip_id": chr(ord("a") + i), **good, **row} for i, row in enumerate(rows)]
     columns = {name: pa.array([row[name] for row in full], TYPES.get(name, pa.string())) for name in full[0]}
