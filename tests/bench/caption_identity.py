@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import pickle
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -240,15 +241,14 @@ def _said(stage: Captioning, clips: list[np.ndarray]) -> list[str]:
     """Detailed captions of clips, by the caption stage; empty where it has none."""
     facts = {"clip_id": "", "encoder": None, "source": "{}", "camera_motion": None, "content_box": None}
     columns = {
-        "clip": [json.dumps(facts | {"failures": 0, "given": None})] * len(clips),
+        "clip": [pickle.dumps(facts | {"failures": 0, "given": None})] * len(clips),
         "frames": [clip.tobytes() for clip in clips],
         "shape": [list(clip.shape) for clip in clips],
         "times_s": [[t / 4 for t in range(NUM_FRAMES)]] * len(clips),
         "failure": [""] * len(clips),
         "transient": [False] * len(clips),
     }
-    rows = [json.loads(text) for text in stage(pa.table(columns))["row"].to_pylist()]
-    return [row["detailed"] or "" for row in rows]
+    return [row["detailed"] or "" for row in stage.rows(pa.table(columns))]
 
 
 if __name__ == "__main__":

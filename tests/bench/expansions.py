@@ -99,7 +99,7 @@ def table_of(backend: str, expander: Expander, answers: list[Answer | Fault]) ->
             table.add_row(prompt, answer.reason, "", "", "fault")
             continue
         scores = checked(answer, f"{expander.template.system}\n{expander.template.user}")
-        reasons = reasons_against(rules, scores)
+        reasons = reasons_against({name: rule for name, rule in rules.items() if rule.column in scores}, scores)
         asked = {stem(word) for word in words(prompt) if word not in STOP_WORDS["en"]}
         shares.append(len(asked & {stem(word) for word in words(answer.text)}) / len(asked))
         num_good += not reasons
