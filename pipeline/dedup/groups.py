@@ -27,11 +27,11 @@ PREFERENCE: dict[Keep, tuple[str, ...]] = {
     "sharpest": ("sharpness", "pixels", "duration_s"),
 }
 """What decides which clip of a group is kept, then what decides between equals; in the end the smaller clip_id."""
-PREFERENCE_VALUES = (
-    "if(content_box is null, width * height, content_box[3] * content_box[4])::double as pixels",
-    "duration_s::double as duration_s",
-    "sharpness::double as sharpness",
-)
+PREFERENCE_VALUES = {
+    "pixels": "if(content_box is null, width * height, content_box[3] * content_box[4])::double",
+    "duration_s": "duration_s::double",
+    "sharpness": "sharpness::double",
+}
 """SQL of what decides, from the columns of a clip."""
 
 

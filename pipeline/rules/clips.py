@@ -41,18 +41,19 @@ def judge_clips(connection: duckdb.DuckDBPyConnection, recipe: Recipe) -> Verdic
     first_columns, last_columns = {}, {}
     for (column, sql), name in zip(columns.items(), recipe.rules, strict=True):
         (last_columns if name in last else first_columns)[column] = sql
-    first = [f"{sql} as {column}" for column, sql in first_columns.items()]
+    first = [f"{sql} as {column}" for column, sql in (first_columns | PREFERENCE_VALUES).items()]
     connection.execute(
         f"""
         create or replace temp table judged_first as
-        select {", ".join(["clip_id", *first, *PREFERENCE_VALUES])}, status as old_status, reasons as old_reasons,
+        select {", ".join(["clip_id", *first])}, status as old_status, reasons as old_reasons,
                {_gaps(recipe)}
         from scored
         """
     )
     out = " or ".join(["len(failures) > 0", *first_columns])
     ranks = rank_survivors(connection, f"select * from judged_first where not ({out})", recipe.duplicates)
-    judged = ", ".join(["*", *(f"{sql} as {column}" for column, sql in last_columns.items())])
+    known = f"* exclude ({', '.join(PREFERENCE_VALUES)})"
+    judged = ", ".join([known, *(f"{sql} as {column}" for column, sql in last_columns.items())])
     judged = f"select {judged} from judged_first left join {ranks} using (clip_id)"
     return verdicts(connection, CLIP_SUBJECT, recipe.rules, judged)
 
