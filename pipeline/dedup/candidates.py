@@ -10,22 +10,21 @@ A key does not pair all clips that have it: sorted by hash, each is paired with 
 Hernandez & Stolfo 1995). A picture that a thousand clips share, such as a leader, costs a thousand pairs times
 `NEIGHBOURS` and not half a million, and its copies are still connected as a chain. The cost is that of sorting.
 
-New clips are paired with each other and with known ones, whose hashes are read a batch at a time. Of those only the
-frames that may share a key with a new clip are kept, so memory does not grow with the clips that are known.
+One kind of key is looked at after the other, over all frames: what is large is on DuckDB's side, which goes to disk
+where memory ends. Where few clips are new, only frames that share a key with one of theirs are grouped.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import combinations
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from pipeline.dedup.hashes import FrameHashes, HashedClips
+from pipeline.dedup.hashes import FrameHashes
 from pipeline.measure.stream.video_hash import mirrored
 
 NUM_BANDS, BAND_BITS = 4, 16
@@ -37,95 +36,77 @@ MEMORY_LIMIT = "1GB"
 """Above this, DuckDB sorts on disk."""
 KINDS = [(view, chosen) for view in range(3) for chosen in combinations(range(NUM_BANDS), 2)]
 """Which hash of a frame a key is of, and which two of its bands."""
-FILTER_BITS = 27
-"""Size of the table in which the keys of new clips are marked (Bloom 1970, with one hash): with 100,000 keys of each
-kind, one known key in 75 is kept in vain."""
+PAIRS_AT_A_TIME = 50_000
 
 _PAIRS = """
-with keyed as (
-    select kind, key, clip, min(rank) as rank from frames group by kind, key, clip
+with shared as (
+    select key from {frames} group by key having min(clip) <> max(clip) and min(clip) < {num_new}
 ), grouped as (
-    select * from keyed
-    qualify count(*) over (partition by kind, key) > 1 and min(clip) over (partition by kind, key) < {num_new}
+    select key, clip, min(rank) as rank from keyed semi join shared using (key) group by key, clip
 ), paired as (
-    select clip, unnest([{lags}]) as other
-    from grouped window along as (partition by kind, key order by rank, clip)
+    select clip, unnest([{lags}]) as other from grouped window along as (partition by key order by rank, clip)
 )
-select distinct least(clip, other) as first, greatest(clip, other) as second
-from paired where other is not null and least(clip, other) < {num_new} order by all
+insert into pairs
+select distinct least(clip, other), greatest(clip, other) from paired
+where other is not null and least(clip, other) < {num_new}
 """
 
 
-@dataclass(frozen=True)
-class Candidates:
-    """Pairs of clips that share a key, at least one of which is new."""
+class CandidateSearch:
+    """Clips by number, of which those before `num_new` are new, and pairs of them that share a key."""
 
-    ids: list[str]
-    """The new clips, then the known ones that are in a pair, or nearly so."""
-    pairs: np.ndarray
-    """(P, 2) int32 places in `ids`, in order."""
+    def __init__(self, num_new: int) -> None:
+        self._num_new, self._num_clips = num_new, 0
+        self._database = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "temp_directory": tempfile.gettempdir()})
+        self._database.execute("set enable_progress_bar = false")
+        columns = ", ".join(f"hash_{view} ubigint, mirrored_{view} ubigint" for view in range(3))
+        self._database.execute(f"create table frames (clip integer, {columns})")
+        self._database.execute("create table pairs (first integer, second integer)")
 
+    def __enter__(self) -> CandidateSearch:
+        return self
 
-def candidate_pairs(clips: HashedClips, known: Iterable[FrameHashes] = ()) -> Candidates:
-    """Pairs of new clips, and of new clips with known ones."""
-    ids, marked = list(clips.ids), np.zeros(1 << FILTER_BITS, bool)
-    with duckdb.connect(
-        config={"memory_limit": MEMORY_LIMIT, "threads": 1, "temp_directory": tempfile.gettempdir()}
-    ) as database:
-        database.execute("set enable_progress_bar = false")
-        database.execute("create table frames (kind utinyint, key uinteger, clip integer, rank ubigint)")
-        for kind, keys, owners, rank in _keys(clips.frame_hashes):
-            marked[_slots(kind, keys)] = True
-            _insert(database, kind, keys, owners, rank)
-        for frames in known:
-            places: dict[int, int] = {}
-            for kind, keys, owners, rank in _keys(frames):
-                seen = marked[_slots(kind, keys)]
-                for owner in np.unique(owners[seen]).tolist():
-                    if owner not in places:
-                        places[owner] = len(ids)
-                        ids.append(frames.ids[owner])
-                numbers = np.array([places[owner] for owner in owners[seen].tolist()], np.int32)
-                _insert(database, kind, keys[seen], numbers, rank[seen])
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def add(self, numbers: np.ndarray, frames: FrameHashes) -> None:
+        """Add clips.
+
+        Args:
+            numbers: (N,), of the clips of the hashes.
+        """
+        self._num_clips += len(numbers)
+        columns = {"clip": np.repeat(numbers.astype(np.int32), np.diff(frames.starts))}
+        for view, hashes in enumerate(frames.hashes.T):
+            columns |= {f"hash_{view}": hashes, f"mirrored_{view}": mirrored(hashes)}
+        self._database.register("added", pa.table(columns))
+        self._database.execute("insert into frames from added")
+        self._database.unregister("added")
+
+    def pairs(self) -> Iterator[np.ndarray]:
+        """The pairs, at least one of each new, in order and some at a time: (P, 2) int32, the smaller number first."""
         lags = ", ".join(f"lag(clip, {step}) over along" for step in range(1, NEIGHBOURS + 1))
-        found = database.execute(_PAIRS.format(lags=lags, num_new=len(clips))).fetchnumpy()
-    return Candidates(ids, np.stack([found["first"], found["second"]], axis=1).astype(np.int32))
+        few = self._num_new < self._num_clips // 2
+        frames = f"(from keyed where key in (select key from keyed where clip < {self._num_new}))" if few else "keyed"
+        query = _PAIRS.format(lags=lags, num_new=self._num_new, frames=frames)
+        for view, chosen in KINDS:
+            key, rank = _key(view, chosen), f"least(hash_{view}, mirrored_{view})"
+            self._database.execute(
+                f"create or replace view keyed as select clip, {key} as key, {rank} as rank from frames "
+                f"where bit_count({key}) >= {MIN_KEY_BITS}"
+            )
+            self._database.execute(query)
+        self._database.execute("drop table frames cascade")
+        found = self._database.sql("select distinct first, second from pairs order by all")
+        for batch in found.to_arrow_reader(PAIRS_AT_A_TIME):
+            yield np.stack([batch["first"], batch["second"]], axis=1)
 
 
-def _keys(frames: FrameHashes) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
-    """For each kind its number, and of the frames whose key is used: the key, the clip, and the rank in the order."""
-    for kind, (view, chosen) in enumerate(KINDS):
-        hashes = frames.hashes[:, view]
-        keys, used = band_keys(hashes, chosen)
-        yield kind, keys[used], frames.owners[used], np.minimum(hashes, mirrored(hashes))[used]
+def _key(view: int, chosen: tuple[int, int]) -> str:
+    """SQL of the key of a frame from two bands of a hash, the same for a picture and its mirror image."""
 
+    def joined(column: str) -> str:
+        high, low = (f"({column} >> {BAND_BITS * (NUM_BANDS - 1 - band)} & 65535)" for band in chosen)
+        return f"({high} << {BAND_BITS} | {low})"
 
-def _slots(kind: int, keys: np.ndarray) -> np.ndarray:
-    """Where keys are marked: their upper bits after multiplication by a large odd number (Knuth 6.4)."""
-    mixed = (keys.astype(np.uint64) * np.uint64(len(KINDS)) + np.uint64(kind)) * np.uint64(0x9E3779B97F4A7C15)
-    return mixed >> np.uint64(64 - FILTER_BITS)
-
-
-def _insert(
-    database: duckdb.DuckDBPyConnection, kind: int, keys: np.ndarray, clips: np.ndarray, rank: np.ndarray
-) -> None:
-    if len(keys):
-        rows = pa.table({"kind": np.full(len(keys), kind, np.uint8), "key": keys, "clip": clips, "rank": rank})
-        database.register("added", rows)
-        database.execute("insert into frames from added")
-        database.unregister("added")
-
-
-def band_keys(hashes: np.ndarray, chosen: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The keys of frames from two bands, the same for a picture and its mirror image, and which of them are used.
-
-    Returns:
-        (F,) uint32 keys and (F,) bool.
-    """
-    keys = np.minimum(_join(hashes, chosen), _join(mirrored(hashes), chosen))
-    return keys, np.bitwise_count(keys) >= MIN_KEY_BITS
-
-
-def _join(hashes: np.ndarray, chosen: tuple[int, int]) -> np.ndarray:
-    high, low = (hashes >> np.uint64(BAND_BITS * (NUM_BANDS - 1 - band)) & np.uint64(0xFFFF) for band in chosen)
-    return (high << np.uint64(BAND_BITS) | low).astype(np.uint32)
+    return f"least({joined(f'hash_{view}')}, {joined(f'mirrored_{view}')})::uinteger"

@@ -6,11 +6,8 @@ match. So a long chain of slow change could be reduced to one clip; the distance
 
 from __future__ import annotations
 
-import dataclasses
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Iterable
+from typing import TypeVar
 
 import duckdb
 import numpy as np
@@ -33,22 +30,6 @@ PREFERENCE_VALUES = {
     "sharpness": "sharpness::double",
 }
 """SQL of what decides, from the columns of a clip."""
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Two clips that are duplicates of some kind, and how similar they are."""
-
-    first: str
-    second: str
-    kind: str
-    similarity: float
-    mirrored: bool = False
-    rate: float | None = None
-
-    def reversed(self) -> Pair:
-        rate = None if self.rate is None else 1 / self.rate
-        return dataclasses.replace(self, first=self.second, second=self.first, rate=rate)
 
 
 def components(pairs: Iterable[tuple[Name, Name]]) -> dict[Name, Name]:
@@ -80,32 +61,54 @@ def component_labels(links: np.ndarray) -> np.ndarray:
             labels = followed
 
 
-def group_rows(pairs: Sequence[Pair], grouping: str) -> list[dict[str, Any]]:
-    """Rows of the `duplicates` table for pairs of one kind, in the order of clip ids."""
-    group_of = components((pair.first, pair.second) for pair in pairs)
-    sizes: dict[str, int] = defaultdict(int)
-    for group in group_of.values():
-        sizes[group] += 1
-    best: dict[str, Pair] = {}
-    for pair in pairs:
-        for side in (pair, pair.reversed()):
-            known = best.get(side.first)
-            if known is None or (-side.similarity, side.second) < (-known.similarity, known.second):
-                best[side.first] = side
-    return [
-        {
-            "clip_id": clip_id,
-            "kind": best[clip_id].kind,
-            "group_id": group,
-            "group_size": sizes[group],
-            "match_id": best[clip_id].second,
-            "similarity": best[clip_id].similarity,
-            "mirrored": best[clip_id].mirrored,
-            "rate": best[clip_id].rate,
-            "grouping": grouping,
-        }
-        for clip_id, group in group_of.items()
-    ]
+def find_groups(connection: duckdb.DuckDBPyConnection, pairs: str, grouping: str) -> str:
+    """A table with the columns of `duplicates` but its stamps: the groups that pairs make, each kind by itself.
+
+    Args:
+        pairs: query for pairs of clips: kind, first, second, similarity, mirrored, rate.
+    """
+    connection.execute(
+        f"""
+        create or replace temp table sides as
+        with pairs as ({pairs})
+        select kind, first as clip_id, second as match_id, similarity, mirrored, rate from pairs
+        union all select kind, second, first, similarity, mirrored, 1 / rate from pairs
+        """
+    )
+    connection.execute(
+        """
+        create or replace temp table members as
+        select *, row_number() over (order by kind, clip_id) - 1 as number from (
+            select kind, clip_id, arg_min(sides, (-similarity, match_id)) as best
+            from sides group by all
+        )
+        """
+    )
+    links = "select a.number, b.number from sides s join members a using (kind, clip_id) join members b on"
+    group_of = _label(connection, f"{links} b.kind = s.kind and b.clip_id = s.match_id")
+    connection.execute(
+        f"""
+        create or replace temp table found_groups as
+        select m.clip_id, m.kind, g.clip_id as group_id, (count(*) over (partition by g.number))::int as group_size,
+               m.best.match_id, m.best.similarity, m.best.mirrored, m.best.rate, '{grouping}' as grouping
+        from members m join {group_of} l using (number) join members g on g.number = l.label
+        """
+    )
+    return "found_groups"
+
+
+def _label(connection: duckdb.DuckDBPyConnection, links: str) -> str:
+    """A table with `number` and `label`, the smallest number in its connected component.
+
+    Args:
+        links: query for pairs of numbers from 0 on, of which each is in a pair.
+    """
+    columns = connection.execute(links).fetchnumpy().values()
+    labels = component_labels(np.stack([*columns], axis=1).astype(np.int64))
+    connection.register("arrays", pa.table({"number": np.arange(len(labels)), "label": labels}))
+    connection.execute("create or replace temp table labels as from arrays")
+    connection.unregister("arrays")
+    return "labels"
 
 
 def rank_survivors(connection: duckdb.DuckDBPyConnection, survivors: str, config: DuplicatesConfig) -> str:
@@ -131,19 +134,16 @@ def rank_survivors(connection: duckdb.DuckDBPyConnection, survivors: str, config
         from counted c join named one on one.name = c.clip_id join named other on other.name = c.group_id
         """
     )
-    links = connection.execute("select clip, its_group from grouped_clips").fetchnumpy()
-    component = component_labels(np.stack([links["clip"], links["its_group"]], axis=1).astype(np.int64))
-    connection.register("component_of", pa.table({"clip": np.arange(len(component)), "component": component}))
+    group_of = _label(connection, "select clip, its_group from grouped_clips")
     order = ", ".join(f"coalesce(nullif({name}, 'nan'), 0) desc" for name in PREFERENCE[config.keep])
     connection.execute(
         f"""
         create or replace temp table ranked_clips as
-        select clip_id, (row_number() over (partition by component order by {order}, clip_id) - 1)::int
+        select clip_id, (row_number() over (partition by label order by {order}, clip_id) - 1)::int
             as {DUPLICATE_RANK.name}
         from ({survivors}) join (
-            select distinct clip_id, component from grouped_clips join component_of using (clip)
+            select distinct clip_id, label from grouped_clips join {group_of} on number = clip
         ) using (clip_id)
         """
     )
-    connection.unregister("component_of")
     return "ranked_clips"

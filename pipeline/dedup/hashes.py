@@ -17,26 +17,24 @@ BLOCKS = GRID * GRID
 
 @dataclass(frozen=True)
 class FrameHashes:
-    """The hashes by which candidates are found, of the frames of clips: of all contrasts, of bright, of dark blocks."""
+    """The hashes by which candidates are found, of the frames of clips: of all contrasts, of bright, of dark blocks.
 
-    ids: list[str]
-    owners: np.ndarray
-    """(F,) int32, the place in `ids` of the clip of each frame."""
+    Frames `starts[i]:starts[i + 1]` belong to clip `i`; `hashes` is (F, 3) uint64.
+    """
+
+    starts: np.ndarray
     hashes: np.ndarray
-    """(F, 3) uint64."""
 
     @classmethod
-    def of(cls, ids: list[str], stored: pa.ChunkedArray) -> FrameHashes:
+    def of(cls, stored: pa.ChunkedArray) -> FrameHashes:
         """From what `stored` has given of each clip."""
         hashes, starts = _flat(stored, np.dtype("<u8"))
-        owners = np.repeat(np.arange(len(ids), dtype=np.int32), np.diff(starts) // 3)
-        return cls(ids, owners, hashes.reshape(-1, 3))
+        return cls(starts // 3, hashes.reshape(-1, 3))
 
     def stored(self) -> list[bytes]:
         """The hashes of each clip as bytes."""
-        bounds = np.searchsorted(self.owners, np.arange(len(self.ids) + 1))
         rows = np.ascontiguousarray(self.hashes.astype("<u8"))
-        return [rows[start:end].tobytes() for start, end in itertools.pairwise(bounds.tolist())]
+        return [rows[start:end].tobytes() for start, end in itertools.pairwise(self.starts.tolist())]
 
 
 @dataclass(frozen=True)
@@ -87,14 +85,9 @@ class HashedClips:
         return len(self.ids)
 
     @property
-    def owners(self) -> np.ndarray:
-        """The clip of each frame, (F,) int32."""
-        return np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.starts))
-
-    @property
     def frame_hashes(self) -> FrameHashes:
         hashes = np.stack([self.hashes, self.strong_hashes, self.dark_hashes], axis=1)
-        return FrameHashes(self.ids, self.owners, hashes)
+        return FrameHashes(self.starts, hashes)
 
     @cached_property
     def mirrored_hashes(self) -> np.ndarray:

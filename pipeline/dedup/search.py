@@ -1,18 +1,16 @@
-"""Pairs of clips that show the same, and the groups that they make."""
+"""Pairs of clips that show the same: by equal pictures, by frames, and by meaning."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
-from pipeline.dedup.candidates import candidate_pairs
-from pipeline.dedup.groups import Pair, group_rows
-from pipeline.dedup.hashes import FrameHashes, HashedClips
+from pipeline.dedup.candidates import CandidateSearch
+from pipeline.dedup.hashes import HashedClips
 from pipeline.dedup.matching import match
 from pipeline.dedup.semantic import cluster_embeddings, semantic_pairs
 from schemas.identity import digest
@@ -22,59 +20,70 @@ from schemas.tables.duplicates import CONTENT, NEAR, SEMANTIC
 VERSION = 2
 
 
+@dataclass(frozen=True)
+class Pair:
+    """Two clips that are duplicates of some kind, and how similar they are."""
+
+    first: str
+    second: str
+    similarity: float
+    mirrored: bool = False
+    rate: float | None = None
+
+    def reversed(self) -> Pair:
+        rate = None if self.rate is None else 1 / self.rate
+        return dataclasses.replace(self, first=self.second, second=self.first, rate=rate)
+
+
+CONTENT_PAIRS = f"""
+select '{CONTENT}' as kind, first, clip_id as second, 1.0 as similarity, false as mirrored, null::double as rate
+from (
+    select clip_id, min(clip_id) over (partition by content_digest) as first
+    from clips where content_digest is not null
+) where clip_id <> first
+"""
+"""Each clip of the view `clips` with the first one of the same digest."""
+ALL_PAIRS = f"""
+with content as ({CONTENT_PAIRS}), near as (
+    select least(first, second) as first, greatest(first, second) as second, similarity, mirrored,
+           if(first < second, rate, 1 / rate) as rate
+    from near_pairs
+)
+from content
+union all by name select '{NEAR}' as kind, * from near
+union all by name select * replace ('{NEAR}' as kind) from content anti join near using (first, second)
+union all by name select '{SEMANTIC}' as kind, * from semantic_pairs
+"""
+"""The pairs of each kind, from `clips`, `near_pairs` and `semantic_pairs`. Equal pictures count as near even where
+there is nothing to hash."""
+
+
 def grouping_of(config: DuplicatesConfig) -> str:
     """Fingerprint of what decides which clips are grouped; which of them is kept is decided later."""
     settings = {name: value for name, value in dataclasses.asdict(config).items() if name not in ("keep", "kinds")}
     return digest("duplicates", VERSION, settings)
 
 
-def duplicate_rows(
-    content: Sequence[Pair], near: Sequence[Pair], semantic: Sequence[Pair], grouping: str
-) -> list[dict[str, Any]]:
-    """Rows of the `duplicates` table for the pairs of each kind."""
-    matched = {(pair.first, pair.second) for pair in near}
-    # Equal pictures count as near even where there is nothing to hash.
-    equal = [dataclasses.replace(pair, kind=NEAR) for pair in content if (pair.first, pair.second) not in matched]
-    return [row for pairs in (content, [*near, *equal], semantic) for row in group_rows(pairs, grouping)]
+def pair_table(pairs: Iterable[Pair]) -> pa.Table:
+    types = {"first": pa.string(), "second": pa.string(), "similarity": pa.float64(), "mirrored": pa.bool_()}
+    schema = pa.schema([*types.items(), ("rate", pa.float64())])
+    return pa.Table.from_pylist([dataclasses.asdict(pair) for pair in pairs], schema)
 
 
-def content_pairs(connection: duckdb.DuckDBPyConnection) -> list[Pair]:
-    """Each clip of the view `clips` with the first one of the same digest."""
-    rows = connection.execute(
-        """
-        select first, clip_id from (
-            select clip_id, min(clip_id) over (partition by content_digest) as first
-            from clips where content_digest is not null
-        ) where clip_id <> first order by all
-        """
-    )
-    return [Pair(first, other, CONTENT, 1.0) for first, other in rows.fetchall()]
+def near_pairs(clips: HashedClips, config: DuplicatesConfig) -> Iterator[Pair]:
+    """Pairs of edited copies among clips."""
+    with CandidateSearch(len(clips)) as search:
+        search.add(np.arange(len(clips)), clips.frame_hashes)
+        for pairs in search.pairs():
+            yield from matching_pairs(clips, pairs, config)
 
 
-def near_pairs(
-    clips: HashedClips,
-    config: DuplicatesConfig,
-    known: Iterable[FrameHashes] = (),
-    read: Callable[[list[str]], HashedClips] | None = None,
-) -> Iterator[Pair]:
-    """Pairs of edited copies among new clips, and of new clips with known ones.
-
-    Args:
-        read: from ids of clips to all that is stored of their frames; needed where there are known ones.
-    """
-    candidates = candidate_pairs(clips, known)
-    compared, places = clips, list(range(len(clips)))
-    if read is not None and len(candidates.ids) > len(clips):
-        in_pairs = np.unique(candidates.pairs).tolist()
-        compared = read([candidates.ids[place] for place in in_pairs])
-        number_of = {clip_id: number for number, clip_id in enumerate(compared.ids)}
-        places = [number_of.get(clip_id, -1) for clip_id in candidates.ids]
-    for pair in candidates.pairs.tolist():
-        first, second = sorted(places[place] for place in pair)
-        found = match(compared, first, second, config)
+def matching_pairs(clips: HashedClips, candidates: np.ndarray, config: DuplicatesConfig) -> Iterator[Pair]:
+    """Of pairs of places among clips, (P, 2), those that are edited copies; the clip of the smaller id first."""
+    for first, second in np.sort(candidates, axis=1).tolist():
+        found = match(clips, first, second, config)
         if found:
-            ids = compared.ids[first], compared.ids[second]
-            yield Pair(*ids, NEAR, 1.0 - found.distance, found.mirrored, found.rate)
+            yield Pair(clips.ids[first], clips.ids[second], 1.0 - found.distance, found.mirrored, found.rate)
 
 
 def pairs_by_meaning(embeddings: pa.Table, config: DuplicatesConfig) -> Iterator[Pair]:
@@ -85,7 +94,8 @@ def pairs_by_meaning(embeddings: pa.Table, config: DuplicatesConfig) -> Iterator
     """
     embeddings = embeddings.sort_by("clip_id")
     ids = embeddings["clip_id"].to_pylist()
-    vectors = np.stack(embeddings["embedding"].to_pylist()).astype(np.float32) if ids else np.empty((0, 1), np.float32)
+    values = np.asarray(embeddings["embedding"].combine_chunks().flatten(), np.float32)
+    vectors = values.reshape(len(ids), -1) if ids else np.empty((0, 1), np.float32)
     labels = cluster_embeddings(vectors, config.seed)
     seen = sorted(set(semantic_pairs(vectors, labels, config.semantic_cosine)))
-    yield from (Pair(ids[first], ids[second], SEMANTIC, cosine) for first, second, cosine in seen)
+    yield from (Pair(ids[first], ids[second], cosine) for first, second, cosine in seen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.dedup.candidates import NEIGHBOURS, band_keys, candidate_pairs
-from pipeline.dedup.groups import Pair, component_labels, components, group_rows
+from pipeline.dedup.candidates import NEIGHBOURS, CandidateSearch
+from pipeline.dedup.groups import component_labels, components, find_groups
 from pipeline.dedup.hashes import HashedClips
-from pipeline.dedup.search import content_pairs, duplicate_rows, grouping_of, near_pairs, pairs_by_meaning
+from pipeline.dedup.search import ALL_PAIRS, Pair, grouping_of, near_pairs, pair_table, pairs_by_meaning
 from pipeline.dedup.semantic import cluster_embeddings, semantic_pairs
-from pipeline.measure.stream.video_hash import mirrored
 from pipeline.synthetic.edited_copies import KINDS, edited_copy
 from schemas.recipe.duplicates import DuplicatesConfig
 from schemas.tables.duplicates import CONTENT, DUPLICATES, NEAR, SEMANTIC
@@ -50,10 +50,24 @@ def scene(seed: int, num_frames: int = 12) -> np.ndarray:
 
 def find_duplicates(clips: pa.Table, config: DuplicatesConfig = CONFIG) -> list[dict[str, Any]]:
     """Rows of `duplicates` for clips that are all new."""
+    return group_rows(clips, near_pairs(HashedClips.of(clips), config), [], grouping_of(config))
+
+
+def group_rows(clips: pa.Table, near: Iterable[Pair], semantic: Iterable[Pair], grouping: str) -> list[dict[str, Any]]:
+    """Rows of `duplicates` for pairs, sorted."""
     connection = duckdb.connect()
     connection.register("clips", clips)
-    near = list(near_pairs(HashedClips.of(clips), config))
-    return duplicate_rows(content_pairs(connection), near, [], grouping_of(config))
+    connection.register("near_pairs", pair_table(near))
+    connection.register("semantic_pairs", pair_table(semantic))
+    found = find_groups(connection, ALL_PAIRS, grouping)
+    return connection.sql(f"from {found} order by all").to_arrow_table().to_pylist()
+
+
+def candidates(clips: HashedClips) -> list[list[int]]:
+    """Pairs of places among clips that are all new."""
+    with CandidateSearch(len(clips)) as search:
+        search.add(np.arange(len(clips)), clips.frame_hashes)
+        return [pair for pairs in search.pairs() for pair in pairs.tolist()]
 
 
 def near(rows: list[dict[str, Any]], config: DuplicatesConfig = CONFIG) -> dict[str, str]:
@@ -160,29 +174,49 @@ def test_order_of_rows_does_not_matter() -> None:
     assert find_duplicates(as_table(rows)) == expected
 
 
-def test_a_key_is_the_same_for_the_mirrored_picture() -> None:
-    hashes = np.random.default_rng(2).integers(0, 2**63, 50).astype(np.uint64)
-    for chosen in ((0, 1), (1, 3)):
-        np.testing.assert_array_equal(band_keys(hashes, chosen)[0], band_keys(mirrored(hashes), chosen)[0])
-    changed = hashes ^ np.uint64(0x00F0_0000_0000_0000)
-    assert (band_keys(hashes, (0, 1))[0] != band_keys(changed, (0, 1))[0]).all()
-    np.testing.assert_array_equal(band_keys(hashes, (1, 3))[0], band_keys(changed, (1, 3))[0])
+@pytest.mark.parametrize("mirror", [False, True])
+@pytest.mark.parametrize("num_changed_bands", range(4))
+def test_frames_are_candidates_if_two_bands_of_any_hash_are_equal_mirrored_or_not(
+    num_changed_bands: int, mirror: bool
+) -> None:
+    """Whole bands are negated: grid rows 0 and 1, 2 and 3 and so on."""
+    frame = scene(9, 1)
+    changed = frame.reshape(-1, 4, 2, 8).copy()
+    changed[:, :num_changed_bands] = -changed[:, :num_changed_bands]
+    changed = changed[..., ::-1] if mirror else changed
+    clips = HashedClips.of(as_table([row("a", frame), row("b", changed.reshape(-1, 64).copy())]))
+    assert candidates(clips) == ([[0, 1]] if num_changed_bands <= 2 else [])
+
+
+def test_only_pairs_with_a_new_clip_are_candidates() -> None:
+    """Few new clips among many: of those only the ones that share a key with a new one are looked at."""
+    rows = [row(f"{number:02}", scene(number % 10)) for number in range(30)]
+    clips = HashedClips.of(as_table(rows))
+    everything = candidates(clips)
+    assert {(first % 10, second % 10) for first, second in everything} == {(i, i) for i in range(10)}
+    hashes = clips.frame_hashes
+    found = {}
+    for num_new in (3, 20):
+        with CandidateSearch(num_new) as search:
+            search.add(np.arange(30), hashes)
+            found[num_new] = [pair for pairs in search.pairs() for pair in pairs.tolist()]
+        assert found[num_new] == [pair for pair in everything if pair[0] < num_new]
 
 
 def test_a_picture_that_many_share_costs_a_few_pairs_each_and_still_connects_them() -> None:
     num_clips = 200
     contrasts = scene(7, 4)
     clips = HashedClips.of(as_table([row(f"{number:03d}", contrasts) for number in range(num_clips)]))
-    pairs = candidate_pairs(clips).pairs
+    pairs = candidates(clips)
     assert len(pairs) <= num_clips * NEIGHBOURS
-    group_of = components((clips.ids[first], clips.ids[second]) for first, second in pairs.tolist())
+    group_of = components((clips.ids[first], clips.ids[second]) for first, second in pairs)
     assert set(group_of.values()) == {"000"}
     assert len(group_of) == num_clips
 
 
 def test_clips_that_share_nothing_are_hardly_ever_candidates() -> None:
     clips = HashedClips.of(as_table([row(f"{seed}", scene(seed)) for seed in range(100, 140)]))
-    assert len(candidate_pairs(clips).pairs) < 0.01 * 40 * 39 / 2
+    assert len(candidates(clips)) < 0.01 * 40 * 39 / 2
 
 
 def test_components_of_long_chains_and_of_random_links_are_those_of_a_search() -> None:
@@ -199,8 +233,8 @@ def test_components_of_long_chains_and_of_random_links_are_those_of_a_search() -
 
 
 def test_groups_are_named_by_their_smallest_member_and_name_the_closest_match() -> None:
-    pairs = [Pair("b", "c", NEAR, 0.8), Pair("c", "d", NEAR, 0.95, mirrored=True, rate=2.0), Pair("x", "y", NEAR, 1.0)]
-    rows = {each["clip_id"]: each for each in group_rows(pairs, "g")}
+    pairs = [Pair("b", "c", 0.8), Pair("d", "c", 0.95, mirrored=True, rate=0.5), Pair("x", "y", 1.0)]
+    rows = {each["clip_id"]: each for each in group_rows(as_table([]), pairs, [], "g")}
     assert {name: each["group_id"] for name, each in rows.items()} == {"b": "b", "c": "b", "d": "b", "x": "x", "y": "x"}
     assert {name: each["group_size"] for name, each in rows.items()} == {"b": 3, "c": 3, "d": 3, "x": 2, "y": 2}
     assert (rows["c"]["match_id"], rows["c"]["similarity"], rows["c"]["rate"]) == ("d", 0.95, 2.0)
@@ -225,7 +259,7 @@ def test_semantic_duplicates_are_those_above_the_cosine() -> None:
     labels = cluster_embeddings(vectors, 0)
     assert {(i, j) for i, j, _ in semantic_pairs(vectors, labels, 0.99)} == true
     table = pa.table({"clip_id": [f"{i:03d}" for i in range(len(vectors))], "embedding": list(vectors)})
-    rows = duplicate_rows([], [], list(pairs_by_meaning(table, CONFIG)), "g")
+    rows = group_rows(as_table([]), [], pairs_by_meaning(table, CONFIG), "g")
     assert {(each["clip_id"], each["kind"]) for each in rows} == {(f"{i:03d}", SEMANTIC) for ij in true for i in ij}
 
 
