@@ -182,14 +182,15 @@ STEPS: dict[str, Callable[[Dataset, int], None]] = {
 }
 
 
-def _timed(name: str, location: str, num_videos: int) -> tuple[float, float]:
-    """Seconds, and the largest memory of the process in MiB."""
-    start_s = time.perf_counter()
+def _timed(name: str, location: str, num_videos: int) -> tuple[float, float, float]:
+    """Seconds, seconds of a processor, and the largest memory of the process in MiB."""
+    start_s, start_cpu_s = time.perf_counter(), time.process_time()
     STEPS[name](Dataset(location, run_id="bench"), num_videos)
-    return time.perf_counter() - start_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    seconds = time.perf_counter() - start_s, time.process_time() - start_cpu_s
+    return *seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def measured(num_videos: int) -> Iterator[tuple[str, float, float]]:
+def measured(num_videos: int) -> Iterator[tuple[str, float, float, float]]:
     with tempfile.TemporaryDirectory() as folder:
         dataset = Dataset(folder, run_id="bench")
         write_videos(dataset, 0, num_videos)
@@ -199,14 +200,15 @@ def measured(num_videos: int) -> Iterator[tuple[str, float, float]]:
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 yield name, *pool.apply(_timed, (name, folder, num_videos))
         files = list(Path(folder).rglob("*.parquet"))
-        yield f"{len(files)} files, {sum(path.stat().st_size for path in files) / 2**20:.0f} MiB", 0.0, 0.0
+        yield f"{len(files)} files, {sum(path.stat().st_size for path in files) / 2**20:.0f} MiB", 0.0, 0.0, 0.0
 
 
 def bench(console: Console, counts: Sequence[int]) -> None:
     for num_videos in counts:
-        table = Table("step", "s", "largest process, MiB", title=f"{num_videos:,} videos", title_justify="left")
-        for name, seconds, mib in measured(num_videos):
-            table.add_row(name, *((f"{seconds:.1f}", f"{mib:.0f}") if seconds else ("", "")))
+        columns = ("step", "s", "CPU s", "largest process, MiB")
+        table = Table(*columns, title=f"{num_videos:,} videos", title_justify="left")
+        for name, seconds, cpu_s, mib in measured(num_videos):
+            table.add_row(name, *((f"{seconds:.1f}", f"{cpu_s:.1f}", f"{mib:.0f}") if seconds else ()))
         console.print(table)
 
 
