@@ -50,7 +50,7 @@ OF_ROW = {"decisions": ("clip_id",), "caption_decisions": ("clip_id", "captioner
 """What the newest row is of, where that is not the key."""
 FIRST = {"videos": "coalesce(transient, false),"}
 """What comes before newness: a file that could be read once is not unknown because it cannot be read now."""
-APART: dict[str, Mapping[str, str]] = {
+APART: Mapping[str, Mapping[str, str]] = {
     # `FIRST`; the failures of an input are counted on; bytes that were there before are known if a file has them again,
     # by their division; and a clip stands only if its video has had a row that is not of a copy.
     "videos": {
@@ -66,9 +66,9 @@ APART: dict[str, Mapping[str, str]] = {
     f"measures_{name}": {"failure": "failure is null"}
     for name in MEASURES
 }
-"""Of which rows the newest is read too, beside what `OF_ROW` or the key says: those with the same value of each of these
-expressions of a column. A new query that reads NAME_raw by the newest row of another kind adds to it, or compaction
-(`superseded.py`) takes its rows away."""
+"""Of which rows the newest is read too: those of one row of the view, by `OF_ROW` or the key, that have the same value
+of each of these expressions of a column. A new query that takes the newest row of another kind from NAME_raw adds to
+it, or compaction (`superseded.py`) takes its rows away."""
 DERIVED = frozenset({"clips", "captions", "duplicates"})
 """Names of views that are more than the newest rows."""
 
