@@ -77,7 +77,12 @@ class Part:
 
 
 def compact(
-    dataset: Dataset, frozen_us: Sequence[int], *, dry_run: bool = False, part_bytes: int = PART_BYTES
+    dataset: Dataset,
+    frozen_us: Sequence[int],
+    *,
+    dry_run: bool = False,
+    part_bytes: int = PART_BYTES,
+    group_bytes: int | None = None,
 ) -> Iterator[Folded]:
     """Fold the tables of a data set one after another; yields those that change, each once it is done.
 
@@ -86,7 +91,8 @@ def compact(
     Args:
         frozen_us: when its releases were frozen, Unix time.
         dry_run: write nothing.
-        part_bytes: the size at which a part ends.
+        part_bytes: the size at which a part ends, on disk.
+        group_bytes: the size at which a row group ends, in memory; by default what suits the table.
     Raises:
         CompactionError: a part has changed meanwhile.
     """
@@ -104,7 +110,7 @@ def compact(
             if dry_run:
                 after = _expected(parts, old, part_bytes)
             else:
-                _fold(dataset, of_folder, superseded, old, part_bytes)
+                _fold(dataset, of_folder, superseded, old, part_bytes, group_bytes or _group_bytes(table))
                 after = _size_of(dataset, of_folder, sum(part.num_kept for part in parts))
             before = Size(len(parts), sum(sizes.values()), sum(part.rows.num_rows for part in parts))
             yield Folded(of_folder.folder, before, after)
@@ -121,7 +127,9 @@ def parts_to_fold(parts: Sequence[Part], part_bytes: int) -> list[Part]:
     return sorted(old, key=lambda part: (part.rows.first_us, part.number))
 
 
-def _fold(dataset: Dataset, table: Table, superseded: Superseded, old: Sequence[Part], part_bytes: int) -> None:
+def _fold(
+    dataset: Dataset, table: Table, superseded: Superseded, old: Sequence[Part], part_bytes: int, group_bytes: int
+) -> None:
     num_rows = 0
 
     def counted(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -130,7 +138,9 @@ def _fold(dataset: Dataset, table: Table, superseded: Superseded, old: Sequence[
             num_rows += batch.num_rows
             yield batch
 
-    groups = _row_groups(counted(_kept_rows(dataset, table, superseded, old)), _group_bytes(table))
+    groups = _row_groups(
+        counted(_kept_rows(dataset, table, superseded, old, group_bytes // BATCHES_A_GROUP)), group_bytes
+    )
     for first in groups:
         dataset.write_row_groups(new_part(table), table.schema, itertools.chain([first], groups), part_bytes)
     expected = sum(part.num_kept for part in old)
@@ -139,14 +149,16 @@ def _fold(dataset: Dataset, table: Table, superseded: Superseded, old: Sequence[
     dataset.delete_files(part.path for part in old)
 
 
-def _kept_rows(dataset: Dataset, table: Table, superseded: Superseded, old: Sequence[Part]) -> Iterator[pa.RecordBatch]:
+def _kept_rows(
+    dataset: Dataset, table: Table, superseded: Superseded, old: Sequence[Part], batch_bytes: int
+) -> Iterator[pa.RecordBatch]:
     """The rows that are not superseded, a few at a time."""
     read = {part.path: part for part in old if part.num_kept}
     if not read:
         return
     num_bytes = sum(part.num_bytes for part in read.values())
     num_rows = sum(part.rows.num_rows for part in read.values())
-    at_a_time = min(max(_group_bytes(table) // BATCHES_A_GROUP * num_rows // num_bytes, 1), ROWS_A_GROUP)
+    at_a_time = min(max(batch_bytes * num_rows // num_bytes, 1), ROWS_A_GROUP)
     scanner = dataset.scanner(table, list(read)).scanner(
         columns=values_of(table, table.schema.names),
         batch_size=at_a_time,

@@ -14,7 +14,7 @@ from pipeline.release.as_of import when_frozen
 from pipeline.release.releases import METADATA_KEY, names, read
 from pipeline.store.dataset import Dataset, to_parquet
 from pipeline.store.views import DERIVED, QUERY_NAMES, connect
-from schemas import RELEASES
+from schemas import LATENTS, MEASURES, RELEASES, TEXT
 from schemas.columns import Table
 
 VALUES: dict[str, Sequence[Any]] = {
@@ -23,7 +23,7 @@ VALUES: dict[str, Sequence[Any]] = {
     "video_id": ["v0", "v1", None],
     "uri": ["/0.mp4", "/1.mp4"],
     "duplicate_of": [None, None, "/0.mp4"],
-    "split": ["s", "t", None],
+    "split": ["s", "s", "s", "t", None],
     "captioner": ["cap0", "cap1"],
     "encoder": ["e0", "e1"],
     "similarity_encoder": ["e0", "e1"],
@@ -53,6 +53,9 @@ STATUSES = {
     "decisions": ["kept", "rejected", "failed", None],
     "latents": ["ok", "failed"],
 }
+MEASURED = ("measures_letterbox", "measures_embedding", "measures_safety")
+TABLES = {name: table for name, table in QUERY_NAMES.items() if table not in MEASURES.values() or name in MEASURED}
+"""Of the measures some of both kinds."""
 ROWS_A_PART, NUM_PARTS, END_US = 12, 4, 1000
 FROZEN_US = (300, 600)
 
@@ -64,7 +67,7 @@ def write_history(dataset: Dataset, seed: int, *, num_undated: int = 0) -> None:
         num_undated: rows of each table that do not say when they were written.
     """
     rng = np.random.default_rng(seed)
-    for name, table in QUERY_NAMES.items():
+    for name, table in TABLES.items():
         times = rng.permutation(END_US)[: ROWS_A_PART * NUM_PARTS].tolist()
         times[:num_undated] = [None] * num_undated
         for part in range(NUM_PARTS):
@@ -79,7 +82,7 @@ def write_history(dataset: Dataset, seed: int, *, num_undated: int = 0) -> None:
 
 def write_rows(dataset: Dataset, table: Table, name: str, rows: Sequence[dict[str, Any]]) -> None:
     """A part of a table, or one for each encoder, of rows that bring their stamps."""
-    encoders = {row["encoder"] for row in rows} if table.folder in ("latents", "text") else {None}
+    encoders = {row["encoder"] for row in rows} if table in (LATENTS, TEXT) else {None}
     for encoder in encoders:
         own = table if encoder is None else table.within(encoder)
         of_encoder = [row for row in rows if encoder is None or row["encoder"] == encoder]
@@ -130,7 +133,7 @@ def shown(dataset: Dataset, views: Sequence[str] = ()) -> dict[tuple[str, str], 
 
 
 def _newest_rows() -> list[str]:
-    return [f"newest_{name}" if name in DERIVED else name for name in QUERY_NAMES]
+    return [f"newest_{name}" if name in DERIVED else name for name in TABLES]
 
 
 def _times(dataset: Dataset) -> Iterator[tuple[str, duckdb.DuckDBPyConnection]]:
