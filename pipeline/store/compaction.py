@@ -141,8 +141,10 @@ def _fold(
     groups = _row_groups(
         counted(_kept_rows(dataset, table, superseded, old, group_bytes // BATCHES_A_GROUP)), group_bytes
     )
+    # Parts that are older than a column lack it, also if it may not be null now.
+    schema = pa.schema([field.with_nullable(True) for field in table.schema], table.schema.metadata)
     for first in groups:
-        dataset.write_row_groups(new_part(table), table.schema, itertools.chain([first], groups), part_bytes)
+        dataset.write_row_groups(new_part(table), schema, itertools.chain([first], groups), part_bytes)
     expected = sum(part.num_kept for part in old)
     if num_rows != expected:
         raise CompactionError(f"table {table.folder}: {num_rows} rows of {expected} to keep; old parts are not deleted")

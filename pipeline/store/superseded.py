@@ -97,7 +97,7 @@ class Superseded:
     ) -> pa.RecordBatchReader:
         """Some columns of all rows with their part and row number; what `parts` says is noted on the way."""
         columns = values_of(table, [*names, *(name for name in STAMPS if name not in names)])
-        fields = [table.schema.field(name) for name in columns]
+        fields = [table.schema.field(name).with_nullable(True) for name in columns]
         place = [pa.field("part", pa.int32()), pa.field("place", pa.int64())]
         columns |= {f"{FORMER}{name}": pc.field(name).is_valid() for name in table.formerly}
         numbers = {path: number for number, path in enumerate(paths)}
