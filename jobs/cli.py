@@ -52,6 +52,7 @@ COMMANDS = {
     ),
     "rejudge": Command(DATA, "Judge the clips of a data set again by other rules", (*RULES, *MEASURES)),
     "release": Command(DATA, "Freeze a selection of captioned clips under a name"),
+    "compact": Command(DATA, "Fold a data set's many small files into few large ones"),
     "encode": Command(TRAINING, "Compute latents and text embeddings of a release", ("encode", "limits")),
     "train": Command(TRAINING, "Fit the diffusion transformer to a release", ("encode", "train")),
     "expand": Command(TRAINING, "Turn a short prompt into the style of the training captions", ("expand",)),

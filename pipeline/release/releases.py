@@ -9,6 +9,7 @@ import json
 import re
 import time
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -118,6 +119,15 @@ def names(dataset: Dataset) -> list[str]:
     return [path.rpartition("/")[2].removesuffix(".parquet") for path in dataset.part_files(RELEASES.folder)]
 
 
+def frozen_times(dataset: Dataset) -> list[int]:
+    """When releases were frozen, Unix time in us, sorted; those that do not record it are left out."""
+    times = []
+    for name in names(dataset):
+        with dataset.open(_file(name)) as stream:
+            times.append(_facts(pyarrow.parquet.read_schema(stream)).get("frozen_us"))
+    return sorted(time_us for time_us in times if time_us is not None)
+
+
 def read(dataset: Dataset, name: str) -> Release:
     """Read a release.
 
@@ -130,8 +140,12 @@ def read(dataset: Dataset, name: str) -> Release:
         hint = did_you_mean(name, known)
         raise DatasetError(f"release {name}: not in {dataset.location} ({known_text}){hint}")
     table = pyarrow.parquet.read_table(pa.BufferReader(dataset.read_bytes(_file(name))))
-    facts = json.loads((table.schema.metadata or {})[METADATA_KEY])
+    facts = _facts(table.schema)
     return Release(name, facts["hash"], facts["where"], table, facts.get("frozen_us"))
+
+
+def _facts(schema: pa.Schema) -> dict[str, Any]:
+    return json.loads((schema.metadata or {}).get(METADATA_KEY, b"{}"))
 
 
 def _file(name: str) -> str:

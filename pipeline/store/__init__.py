@@ -1,1 +1,1 @@
-"""The data set on disk: tables of Parquet parts, one writer at a time, DuckDB views, what is missing, statistics."""
+"""The data set on disk: Parquet parts, one writer at a time, DuckDB views, what is missing, statistics, compaction."""

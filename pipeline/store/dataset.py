@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import duckdb
@@ -26,11 +26,11 @@ from pyarrow import fs
 
 from pipeline.ingest.filesystems import is_uri, resolve
 from pipeline.store.lock import locked
+from pipeline.store.whole_files import TEMPORARY, whole_file
 from schemas.columns import Table
 from schemas.errors import UsageError
 from schemas.identity import digest
 
-TEMPORARY = ".tmp-"
 LOCK, PLANS = ".lock", "plans"
 ROWS_AT_A_TIME, PART_BATCHES = 20_000, 50
 """Rows that are in memory at a time, and how many times that a part file holds."""
@@ -105,39 +105,33 @@ class Dataset:
 
     def write_bytes(self, name: str, data: bytes | pa.Buffer) -> None:
         """Write a file, so that it is complete or not there."""
-        filesystem, path = self._resolve(name)
-        folder, _, base = path.rpartition("/")
-        if not isinstance(filesystem, fs.LocalFileSystem):
-            with filesystem.open_output_stream(path) as stream:
-                stream.write(data)
-            return
-        os.makedirs(folder, exist_ok=True)
-        temporary = f"{folder}/{TEMPORARY}{uuid.uuid4().hex}-{base}"
-        with open(temporary, "wb") as stream:
+        with whole_file(*self._resolve(name)) as stream:
             stream.write(data)
-        os.replace(temporary, path)
 
     def write_batches(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
         """Write a Parquet file batch by batch, so that it is complete or not there."""
         self.write_row_groups(name, schema, (pa.Table.from_batches([batch]) for batch in batches))
 
-    def write_row_groups(self, name: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
-        """Write a Parquet file, a row group for each table, so that it is complete or not there; returns how many."""
+    def write_row_groups(
+        self, name: str, schema: pa.Schema, tables: Iterable[pa.Table], max_bytes: int | None = None
+    ) -> int:
+        """Write a Parquet file, a row group for each table, so that it is complete or not there; returns how many.
+
+        Args:
+            max_bytes: take no further table once the file has as many.
+        """
         filesystem, path = self._resolve(name)
-        is_local = isinstance(filesystem, fs.LocalFileSystem)
-        folder, _, base = path.rpartition("/")
-        target = f"{folder}/{TEMPORARY}{uuid.uuid4().hex}-{base}" if is_local else path
-        filesystem.create_dir(folder, recursive=True)
+        filesystem.create_dir(path.rpartition("/")[0], recursive=True)
         with (
-            filesystem.open_output_stream(target) as stream,
+            whole_file(filesystem, path) as stream,
             pyarrow.parquet.ParquetWriter(stream, schema, compression="zstd") as writer,
         ):
             num_groups = 0
             for table in tables:
                 writer.write_table(table.cast(schema), row_group_size=max(table.num_rows, 1))
                 num_groups += 1
-        if is_local:
-            os.replace(target, path)
+                if max_bytes is not None and stream.tell() >= max_bytes:
+                    break
         return num_groups
 
     def open(self, name: str) -> pa.NativeFile:
@@ -148,6 +142,12 @@ class Dataset:
         filesystem, path = self._resolve(name)
         filesystem.delete_file(path)
 
+    def delete_files(self, paths: Iterable[str]) -> None:
+        """Delete files by the paths that `files` gives."""
+        filesystem, _ = self._resolve("")
+        for path in paths:
+            filesystem.delete_file(path)
+
     def read_bytes(self, name: str) -> bytes:
         filesystem, path = self._resolve(name)
         with filesystem.open_input_stream(path) as stream:
@@ -155,13 +155,28 @@ class Dataset:
 
     def files(self, folder: str, suffix: str = "") -> list[str]:
         """Paths, for the file system, of the files under a folder of the data set, sorted, without temporary ones."""
+        return sorted(self._files(folder, suffix))
+
+    def _files(self, folder: str, suffix: str) -> dict[str, int]:
+        """The same, in any order, each with its size in bytes."""
         filesystem, path = self._resolve(folder)
         infos = filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True, recursive=True))
-        names = (i.path for i in infos if i.type == fs.FileType.File and not i.base_name.startswith(TEMPORARY))
-        return sorted(name for name in names if name.endswith(suffix))
+        found = (i for i in infos if i.type == fs.FileType.File and not i.base_name.startswith(TEMPORARY))
+        return {info.path: info.size for info in found if info.path.endswith(suffix)}
 
     def part_files(self, folder: str) -> list[str]:
         return self.files(folder, ".parquet")
+
+    def parts(self, table: Table) -> list[tuple[Table, dict[str, int]]]:
+        """The part files of a table with their sizes in bytes, for each folder that has some.
+
+        That is the folder of the table, or one below it for each encoder; the table is given as the one of that folder.
+        """
+        _, root = self._resolve(table.folder)
+        of_folder: dict[str, dict[str, int]] = {}
+        for path, num_bytes in sorted(self._files(table.folder, ".parquet").items()):
+            of_folder.setdefault(path.rpartition("/")[0].removeprefix(root), {})[path] = num_bytes
+        return [(replace(table, folder=table.folder + below), sizes) for below, sizes in of_folder.items()]
 
     def write_part(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append rows to a table as one part file; without rows nothing is written."""
@@ -180,7 +195,7 @@ class Dataset:
             for name, values in stamps.items():
                 rows = rows.append_column(name, values)
             encoded = rows.select(table.schema.names).cast(table.schema)
-            self.write_bytes(f"{table.folder}/part-{uuid.uuid4().hex[:16]}.parquet", to_parquet(encoded))
+            self.write_bytes(new_part(table), to_parquet(encoded))
 
     def append(self, table: Table, rows: duckdb.DuckDBPyRelation) -> int:
         """Append the result of a query to a table, as it comes; returns how many rows that is.
@@ -199,8 +214,7 @@ class Dataset:
 
         for first in batches:
             part = itertools.chain([first], itertools.islice(batches, PART_BATCHES - 1))
-            name = f"{table.folder}/part-{uuid.uuid4().hex[:16]}.parquet"
-            self.write_batches(name, table.schema, counted(part))
+            self.write_batches(new_part(table), table.schema, counted(part))
         return num_rows
 
     def scanner(self, table: Table, files: Sequence[str] | None = None) -> pyarrow.dataset.Dataset:
@@ -214,9 +228,8 @@ class Dataset:
 
     def read(self, table: Table, columns: Sequence[str] | None = None) -> pa.Table:
         """A table, or some of its columns, under the names of now."""
-        former = {name: old for old, name in table.formerly.items()}
         names = table.schema.names if columns is None else columns
-        return self.scanner(table).to_table(columns={name: _value(name, former.get(name)) for name in names})
+        return self.scanner(table).to_table(columns=values_of(table, names))
 
     def keys(self, table: Table) -> set[tuple]:
         """The keys of all rows of a table."""
@@ -237,6 +250,17 @@ class Dataset:
     def runs(self) -> list[dict[str, Any]]:
         """The records of all runs, oldest first."""
         return [json.loads(self.read_bytes(f"runs/{os.path.basename(name)}")) for name in self.files("runs", ".json")]
+
+
+def new_part(table: Table) -> str:
+    """A name that no part file of a table has."""
+    return f"{table.folder}/part-{uuid.uuid4().hex[:16]}.parquet"
+
+
+def values_of(table: Table, names: Iterable[str]) -> dict[str, pc.Expression]:
+    """Columns of a table by their names of now, as a scanner of its parts takes them."""
+    former = {name: old for old, name in table.formerly.items()}
+    return {name: _value(name, former.get(name)) for name in names}
 
 
 def _value(name: str, former_name: str | None) -> pc.Expression:

@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 
 import duckdb
@@ -50,6 +50,25 @@ OF_ROW = {"decisions": ("clip_id",), "caption_decisions": ("clip_id", "captioner
 """What the newest row is of, where that is not the key."""
 FIRST = {"videos": "coalesce(transient, false),"}
 """What comes before newness: a file that could be read once is not unknown because it cannot be read now."""
+APART: Mapping[str, Mapping[str, str]] = {
+    # `FIRST`; the failures of an input are counted on; bytes that were there before are known if a file has them again,
+    # by their division; and a clip stands only if its video has had a row that is not of a copy.
+    "videos": {
+        "status": "status",
+        "transient": "coalesce(transient, false)",
+        "video_id": "video_id",
+        "split": "split",
+        "duplicate_of": "duplicate_of is null",
+    },
+    "latents": {"status": "status"},  # training reads those that are ok, whatever failed later
+} | {
+    # The newest values that could be taken, and how the newest try went.
+    f"measures_{name}": {"failure": "failure is null"}
+    for name in MEASURES
+}
+"""Of which rows the newest is read too: those of one row of the view, by `OF_ROW` or the key, that have the same value
+of each of these expressions of a column. A new query that takes the newest row of another kind from NAME_raw adds to
+it, or compaction (`superseded.py`) takes its rows away."""
 DERIVED = frozenset({"clips", "captions", "duplicates"})
 """Names of views that are more than the newest rows."""
 
@@ -137,6 +156,7 @@ def derived_views() -> list[str]:
     ]
 
 
+NEWEST_FIRST = "written_us desc nulls last, run_id desc"
 NEWNESS = "(coalesce(written_us, 0), coalesce(run_id, ''))"
 BOX = "if(letterbox.good is null, c.content_box::int[], letterbox.good.content_box)"
 STAMPS = ("run_id", "written_us")
@@ -181,13 +201,12 @@ def write_portable_views(dataset: Dataset) -> None:
 
 def _newest(table: str, key: Sequence[str], first: str = "") -> str:
     """Query for the newest row of each key."""
-    once, repeated = _by_repetition(table, key)
-    order = f"{first} written_us desc nulls last, run_id desc"
-    newest = f"qualify row_number() over (partition by {', '.join(key)} order by {order}) = 1"
+    once, repeated = by_repetition(table, key)
+    newest = f"qualify row_number() over (partition by {', '.join(key)} order by {first} {NEWEST_FIRST}) = 1"
     return f"{once} union all {repeated} {newest}"
 
 
-def _by_repetition(table: str, key: Sequence[str], once: str = "*", repeated: str = "*") -> tuple[str, str]:
+def by_repetition(table: str, key: Sequence[str], once: str = "*", repeated: str = "*") -> tuple[str, str]:
     """Queries for the rows whose key is in one row only, and for the others.
 
     Nearly all keys are in one row: those rows stream through, and only the others are sorted or aggregated.
@@ -209,7 +228,7 @@ def _newest_measured(measure: str, own: Sequence[str]) -> str:
     arrays = {field.name for field in MEASURES[measure].schema if pa.types.is_fixed_size_list(field.type)}
     good = _struct([f"{name}::int[]" if name in arrays else name for name in (*own, "measure", "shown_box")])
     tried = _struct(FAILURE_FACTS)
-    once, repeated = _by_repetition(
+    once, repeated = by_repetition(
         f"measures_{measure}_raw",
         ["clip_id"],
         f"clip_id, {tried} as tried, if(failure is null, {good}, null) as good",

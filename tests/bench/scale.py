@@ -4,7 +4,7 @@
 
 Measured, each in a process of its own: planning a run of which a thousandth of the inputs is new; judging all clips by
 other rules and writing the decisions; grouping duplicates where a thousandth of the clips is new; writing the manifest;
-and the README's queries. No video is there and none is read. Frame hashes are random, so that no clip matches another.
+the README's queries; and folding the parts of all tables, with files and MiB before and after. No video is there and none is read. Frame hashes are random, so that no clip matches another.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ from rich.table import Table
 from pipeline.dedup.dataset import group_duplicates
 from pipeline.ingest.inputs import COLUMNS
 from pipeline.measure.registry import stream_fingerprints
+from pipeline.release.releases import frozen_times
 from pipeline.rules.clips import judge_clips
 from pipeline.rules.decisions import write_decisions
+from pipeline.store.compaction import compact
 from pipeline.store.dataset import Dataset
 from pipeline.store.manifest import write_manifest
 from pipeline.store.pending_inputs import IDENTIFIED, InputStates
@@ -170,6 +172,10 @@ def query_manifest(dataset: Dataset, num_videos: int) -> None:
     assert sum(count for _, count in counts) >= num_videos * CLIPS_A_VIDEO
 
 
+def fold(dataset: Dataset, num_videos: int) -> None:
+    assert list(compact(dataset, frozen_times(dataset)))
+
+
 STEPS: dict[str, Callable[[Dataset, int], None]] = {
     "group duplicates, all clips new": group,
     "judge, all clips new": judge,
@@ -179,6 +185,7 @@ STEPS: dict[str, Callable[[Dataset, int], None]] = {
     "query: reasons (view)": query_reasons,
     "query: statuses (manifest)": query_manifest,
     "group duplicates, a thousandth new": group_new,
+    "compact": fold,
 }
 
 
@@ -197,10 +204,16 @@ def measured(num_videos: int) -> Iterator[tuple[str, float, float, float]]:
         for name in STEPS:
             if name == "group duplicates, a thousandth new":
                 write_videos(dataset, num_videos, num_videos + max(round(num_videos * NEW_FRAC), 1))
+            if name == "compact":
+                yield f"{_files(folder)} before", 0.0, 0.0, 0.0
             with multiprocessing.get_context("spawn").Pool(1) as pool:
                 yield name, *pool.apply(_timed, (name, folder, num_videos))
-        files = list(Path(folder).rglob("*.parquet"))
-        yield f"{len(files)} files, {sum(path.stat().st_size for path in files) / 2**20:.0f} MiB", 0.0, 0.0, 0.0
+        yield f"{_files(folder)} after", 0.0, 0.0, 0.0
+
+
+def _files(folder: str) -> str:
+    files = list(Path(folder).rglob("*.parquet"))
+    return f"{len(files)} files, {sum(path.stat().st_size for path in files) / 2**20:.0f} MiB"
 
 
 def bench(console: Console, counts: Sequence[int]) -> None:

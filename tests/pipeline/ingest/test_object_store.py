@@ -21,8 +21,9 @@ from pipeline.ingest.filesystems import local_copy
 from pipeline.ingest.inputs import list_inputs
 from pipeline.release import releases
 from pipeline.scan.scan import ScanConfig, scan
+from pipeline.store.compaction import compact
 from pipeline.store.dataset import Dataset, DatasetError
-from pipeline.store.views import funnel
+from pipeline.store.views import connect, funnel
 from schemas import CAPTIONS, CLIPS, VIDEOS
 from schemas.recipe import load_recipe
 from tests.ray_cluster import STORE_KEYS
@@ -129,6 +130,20 @@ def test_curation_on_the_store(
     release, is_new = releases.freeze(dataset, "v1", "num_frames > 0")
     assert is_new
     assert releases.read(dataset, "v1").clips.equals(release.clips)
+
+
+def test_compaction_on_the_store(query: str, video_row: MakeRow, caption_row: MakeRow) -> None:
+    dataset = Dataset(f"s3://lake/sets/two?{query}")
+    for written_us in range(5):
+        dataset.write_part(VIDEOS, [video_row("v0", written_us=written_us)])
+        clips = [caption_row(name, written_us=written_us) for name in ("c0", f"c{written_us}")]
+        Dataset(dataset.location, run_id=str(written_us)).write_part(CAPTIONS, clips)
+    rows = connect(dataset).execute("from newest_captions order by all").fetchall()
+    assert main(["compact", dataset.location]) == 0
+    assert [len(dataset.part_files(name)) for name in ("videos", "captions")] == [1, 1]
+    assert dataset.read(CAPTIONS).num_rows == 5
+    assert connect(dataset).execute("from newest_captions order by all").fetchall() == rows
+    assert list(compact(dataset, [])) == []
 
 
 def test_a_copy_is_whole_and_goes_away(store: str, drawn_corpus: Path) -> None:
