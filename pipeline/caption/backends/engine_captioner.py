@@ -49,8 +49,9 @@ class EngineCaptioner(Captioner):
     def _rewrite(self, captions: Sequence[str], titles: Sequence[str]) -> list[Answer | Fault]:
         """Each caption merged with a title, by greedy decoding."""
         assert self.rewrite_template is not None
+        template = self.rewrite_template
         requests = [
-            Request(self.rewrite_template.fill(caption=caption, title=title), self.rewrite_template.system)
+            Request(template.fill(caption=caption, title=title), template.system, turns=template.turns)
             for caption, title in zip(captions, titles, strict=True)
         ]
         return (self.rewriter or self.engine).answer(requests, self.greedy)
@@ -61,4 +62,4 @@ class EngineCaptioner(Captioner):
         frames = fit_frames(clip.frames, config.num_frames, config.max_pixels_px, self.engine.grid_px)
         fps = self.engine.told_fps or clip.fps(config.num_frames)
         user = self.template.fill(language=LANGUAGES.get(config.language, config.language), hints=hint)
-        return Request(user, self.template.system, frames, fps, json_schema())
+        return Request(user, self.template.system, frames, fps, json_schema(), self.template.turns)
