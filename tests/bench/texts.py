@@ -26,7 +26,7 @@ from pipeline.caption.expand import load_expander, style_distance
 from pipeline.caption.stage import Captioning
 from pipeline.synthetic.texts import TITLE_KINDS, Title, short_prompt, title
 from pipeline.synthetic.world import Scene, attributes, detailed_caption, draw_scene
-from schemas.recipe import change_recipe, load_recipe
+from schemas.recipe import Recipe, change_recipe, load_recipe
 from tests.bench.captions import HELD_OUT_SEED, batch_of
 
 BATCH = 32
@@ -55,7 +55,7 @@ def main() -> int:
     console = Console(highlight=False, width=120)
     console.print(rewritten(scenes, titles, rows))
     captions = [row["detailed"] for row in rows if row["status"] == "ok"]
-    console.print(expanded(scenes, captions, rng, recipe.expand))
+    console.print(expanded(scenes, captions, rng, recipe))
     return 0
 
 
@@ -113,10 +113,11 @@ def _share(values: Iterable[float | None]) -> str:
     return f"{sum(applicable) / len(applicable):.3f}" if applicable else "-"
 
 
-def expanded(scenes: Sequence[Scene], captions: Sequence[str], rng: random.Random, config: Any) -> Table:
+def expanded(scenes: Sequence[Scene], captions: Sequence[str], rng: random.Random, recipe: Recipe) -> Table:
     """Short prompts and their expansions: attributes kept, and the distances of both from the captions."""
     prompts = [short_prompt(scene, rng) for scene in scenes]
-    texts = load_expander(config, captions).expand([prompt.text for prompt in prompts], 0)
+    expansions = load_expander(recipe, captions).expand([prompt.text for prompt in prompts], 0)
+    texts = [one.text for one in expansions]
     kept = [
         attributes(text).get(name) == word
         for text, prompt in zip(texts, prompts, strict=True)

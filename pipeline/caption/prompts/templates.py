@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import string
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parent
-MAX_FIELD_CHARS = 60
-"""Longest field of an answer from which a text is composed: a short phrase."""
 ANSWER = "answer"
 """What a worked example has besides the names that it fills in."""
 
@@ -26,15 +23,14 @@ class PromptTemplate:
 
     examples: worked examples, which a model is shown as earlier turns of the chat: the names in `user` with a value
         each, and `answer`.
-    text: empty where the answer is the text. Else the text is composed: the names that are not filled in beforehand
-        are fields, short phrases that a grammar makes the model answer with, as JSON.
+    sentences: how many sentences of an answer in plain text are used at most; 0 for all of it.
     """
 
     user: str
     system: str = ""
     version: int = 1
     examples: Sequence[Mapping[str, str]] = ()
-    text: str = ""
+    sentences: int = 0
 
     def fill(self, **values: str) -> str:
         """The user's turn.
@@ -49,23 +45,23 @@ class PromptTemplate:
         """The worked examples as turns of a chat."""
         return tuple((self.fill(**example), example[ANSWER]) for example in self.examples)
 
-    def answer_fields(self, given: Iterable[str]) -> tuple[str, ...]:
-        """The names in `text` that the model answers with, in order; `given` are filled in beforehand."""
-        return tuple(name for name in _names(self.text) if name not in set(given))
+    @property
+    def shown(self) -> str:
+        """All words that every question has, which an answer may not repeat at length."""
+        return "\n".join([self.system, self.user, *(answer for _, answer in self.turns)])
 
     def counted(self) -> dict[str, Any]:
         """What a fingerprint counts. The parts that most templates lack are left out where they are empty."""
-        extras = {"examples": list(map(dict, self.examples)), "text": self.text}
+        extras = {"examples": list(map(dict, self.examples)), "sentences": self.sentences}
         always = {"user": self.user, "system": self.system, "version": self.version}
         return always | {name: value for name, value in extras.items() if value}
 
 
-def load_prompt(name_or_path: str, known: Iterable[str], *, composes: bool = False) -> PromptTemplate:
+def load_prompt(name_or_path: str, known: Iterable[str]) -> PromptTemplate:
     """Read a template of `prompts/`, by name, or of any other file.
 
     Args:
         known: the names that may stand in braces.
-        composes: whether the template may have a `text`, with other names too.
     Raises:
         ValueError: no such template, or it is malformed; names it in one line.
     """
@@ -77,31 +73,15 @@ def load_prompt(name_or_path: str, known: Iterable[str], *, composes: bool = Fal
         raise ValueError(f"no prompt {name_or_path!r}: neither a file nor one of {names}")
     try:
         template = PromptTemplate(**tomllib.loads(path.read_text()))
-        wanted = _names(template.user)
-        if unknown := [name for name in wanted if name not in set(known)]:
+        wanted = {name for _, name, _, _ in string.Formatter().parse(template.user) if name is not None}
+        if unknown := wanted - set(known):
             raise ValueError(f"{{{min(unknown)}}} is none of {', '.join(sorted(known)) or 'no names'}")
-        if template.text and not composes:
-            raise ValueError("'text' is for prompts that expand")
-        _check_examples(template, wanted, template.answer_fields(known))
+        for example in template.examples:
+            if set(example) != wanted | {ANSWER}:
+                raise ValueError(f"an example has {', '.join(example)}, not {', '.join([*sorted(wanted), ANSWER])}")
     except (tomllib.TOMLDecodeError, TypeError, ValueError) as error:
         raise ValueError(f"prompt {path}: {error}") from error
     return template
-
-
-def _names(text: str) -> list[str]:
-    """The names in braces, each once, in order."""
-    return list(dict.fromkeys(name for _, name, _, _ in string.Formatter().parse(text) if name is not None))
-
-
-def _check_examples(template: PromptTemplate, wanted: Sequence[str], answered: Sequence[str]) -> None:
-    """Raises:
-    ValueError: an example lacks a name or has another, or its answer lacks a field.
-    """
-    for example in template.examples:
-        if set(example) != {*wanted, ANSWER}:
-            raise ValueError(f"an example has {', '.join(example)}, not {', '.join([*wanted, ANSWER])}")
-        if answered and list(json.loads(example[ANSWER])) != list(answered):
-            raise ValueError(f"an example's answer has other fields than {', '.join(answered)}")
 
 
 def chat(system: str, user: str, turns: Sequence[Turn] = (), *, video: bool) -> list[dict]:
