@@ -1,10 +1,12 @@
 """Merging captions with titles, and expanding prompts: what is added or lost, and how similar the texts are to
 captions.
 
-    python -m tests.bench.texts [--clips 240] [--backend transformers]
+    python -m tests.bench.texts [--clips 240] [--backend transformers] [--rewrite rewrite-builtin]
+        [--rewrite-checkpoint smollm2-135m]
 
 The caption stage, with the built-in model, captions held-out synthetic clips that have true and false titles. Then
-short prompts for the same scenes are expanded and compared with the captions.
+short prompts for the same scenes are expanded and compared with the captions. With another checkpoint for merging the
+texts are printed, and nothing is expanded.
 """
 
 from __future__ import annotations
@@ -37,10 +39,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=240)
     parser.add_argument("--backend", default="transformers", choices=("vllm", "transformers"))
+    parser.add_argument("--rewrite", default="rewrite-builtin")
+    parser.add_argument("--rewrite-checkpoint", default="")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    settings = [f"caption.backend={options.backend}", "caption.rewrite=rewrite-builtin", "embedding.model=none"]
+    settings = [f"caption.backend={options.backend}", f"caption.rewrite={options.rewrite}", "embedding.model=none"]
+    settings.append(f"caption.rewrite_checkpoint={options.rewrite_checkpoint!r}")
     recipe = change_recipe(load_recipe("default"), settings)
     stage = Captioning(recipe, lambda stage, rows, seconds, num_bytes, counts: None)
     seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + options.clips)
@@ -54,6 +59,9 @@ def main() -> int:
         rows += stage.rows(batch)
     console = Console(highlight=False, width=120)
     console.print(rewritten(scenes, titles, rows))
+    if options.rewrite_checkpoint:
+        console.print(merged_texts(titles, rows))
+        return 0
     captions = [row["detailed"] for row in rows if row["status"] == "ok"]
     console.print(expanded(scenes, captions, rng, recipe))
     return 0
@@ -76,6 +84,15 @@ def rewritten(scenes: Sequence[Scene], titles: Sequence[Title], rows: Sequence[R
     table = Table("title", "clips", *names)
     for kind, judged in by_kind.items():
         table.add_row(kind, str(len(judged)), *[_share(one[name] for one in judged) for name in names])
+    return table
+
+
+def merged_texts(titles: Sequence[Title], rows: Sequence[Row]) -> Table:
+    """The texts of the accepted captions."""
+    table = Table("title", "caption", "merged", "invented", show_lines=True)
+    for source_title, row in zip(titles, rows, strict=True):
+        if row["status"] == "ok":
+            table.add_row(source_title.text, row["detailed"], row["merged"] or "-", ", ".join(row["invented"] or []))
     return table
 
 
