@@ -1,11 +1,10 @@
 """Everyday prompts, expanded by a language model, and what the checks say of the texts.
 
-    python -m tests.bench.expansions [--prompts held-out] [--checkpoint smollm2-135m] [--prompt expand-small]
-        [--backends transformers,vllm]
+    python -m tests.bench.expansions [--checkpoint smollm2-135m] [--prompt expand-small] [--backends transformers,vllm]
 
-The twenty held-out prompts were never used for writing templates; `--prompts tuned` are ten others, by which
-`expand-small` was written. `used` counts the texts that take the prompt's place; `kept` is the share of a prompt's
-words, less stop words, that the text has. The texts of the backends are compared.
+The template `expand-small` was written by ten of the prompts; the twenty held-out ones were never used for that. `used`
+counts the texts that take the prompt's place; `kept` is the share of a prompt's words, less stop words, that the text
+has. The texts of the backends are compared.
 """
 
 from __future__ import annotations
@@ -61,7 +60,6 @@ TUNED = (
     "leaves falling from a tree in autumn",
     "a woman playing the violin on a stage",
 )
-PROMPTS = {"held-out": HELD_OUT, "tuned": TUNED}
 CAPTIONS = (
     "A brown horse stands in a green meadow. It lowers its head and eats grass. The camera is still. Soft daylight.",
     "A woman in a red coat walks along a street. Shops are behind her. The camera follows her. Grey, even light.",
@@ -73,7 +71,6 @@ CAPTIONS = (
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--prompts", default="held-out", choices=PROMPTS)
     parser.add_argument("--checkpoint", default="smollm2-135m")
     parser.add_argument("--prompt", default="", help="template; without it the one that suits the checkpoint")
     parser.add_argument("--backends", default="transformers,vllm")
@@ -89,9 +86,10 @@ def main() -> int:
         start_s = time.perf_counter()
         expander = load_expander(replace(recipe, expand=replace(recipe.expand, **chosen)), CAPTIONS)
         loaded_s = time.perf_counter()
-        said[backend] = expander.expand(PROMPTS[options.prompts])
+        said[backend] = expander.expand([*HELD_OUT, *TUNED])
         answered_s = time.perf_counter()
-        console.print(table_of(backend, said[backend]))
+        console.print(table_of(f"{backend}, held-out", said[backend][: len(HELD_OUT)]))
+        console.print(table_of(f"{backend}, tuned on", said[backend][len(HELD_OUT) :]))
         console.print(f"{backend}: loaded in {loaded_s - start_s:.0f} s, {answered_s - loaded_s:.0f} s to answer")
         first = next(iter(said.values()))
         num_equal = sum(one == other for one, other in zip(said[backend], first, strict=True))

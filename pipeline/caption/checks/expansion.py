@@ -16,10 +16,12 @@ from schemas.words import STOP_WORDS, num_words, stem, words
 
 NOT_KEPT = "prompt_not_kept"
 """The reason against a text that lacks too much of its prompt."""
+NOTHING_ADDED = "nothing_added"
+"""The reason against a text that has no words but its prompt's."""
 
 
 def reasons_against_expansion(prompt: str, answer: Answer, template: PromptTemplate, recipe: Recipe) -> list[str]:
-    """Why an answer may not stand for a prompt: reasons of `caption_rules`, and NOT_KEPT; empty if it may.
+    """Why an answer may not stand for a prompt: reasons of `caption_rules`, NOT_KEPT, NOTHING_ADDED; empty if it may.
 
     Rules on what is known of a clip alone, such as its camera's motion, are passed over.
     """
@@ -34,11 +36,20 @@ def reasons_against_expansion(prompt: str, answer: Answer, template: PromptTempl
         "padding_frac": padding_frac([answer.text], language),
     }
     rules = {name: rule for name, rule in recipe.caption_rules.items() if rule.column in scores}
-    lost = kept_frac(prompt, answer.text, language) < recipe.expand.min_kept_frac
-    return [*reasons_against(rules, scores), *([NOT_KEPT] if lost else [])]
+    reasons = reasons_against(rules, scores)
+    if kept_frac(prompt, answer.text, language) < recipe.expand.min_kept_frac:
+        reasons.append(NOT_KEPT)
+    if content_stems(answer.text, language) <= content_stems(prompt, language):
+        reasons.append(NOTHING_ADDED)
+    return reasons
 
 
 def kept_frac(prompt: str, text: str, language: str = "en") -> float:
     """Share of a prompt's words that a text has, by their stems and without stop words; 1 of a prompt without any."""
-    asked = {stem(word) for word in words(prompt) if word not in STOP_WORDS.get(language, ())}
-    return len(asked & {stem(word) for word in words(text)}) / len(asked) if asked else 1.0
+    asked = content_stems(prompt, language)
+    return len(asked & content_stems(text, language)) / len(asked) if asked else 1.0
+
+
+def content_stems(text: str, language: str) -> set[str]:
+    """The stems of the words that are no stop words of the language."""
+    return {stem(word) for word in words(text) if word not in STOP_WORDS.get(language, ())}

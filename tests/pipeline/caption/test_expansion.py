@@ -71,13 +71,14 @@ def expander(recipe: Recipe, *answers: Answer | Fault, sentences: int = 0) -> Ex
         (GOOD, False, []),
         (LOOP, False, ["caption_repeats"]),
         (f"{GOOD} And then the", True, ["caption_cut_off"]),
-        ("", False, ["caption_too_short", "prompt_not_kept"]),
+        ("", False, ["caption_too_short", "prompt_not_kept", "nothing_added"]),
+        ("A red kite is over green hills. It is a kite.", False, ["nothing_added"]),
         ("I'm sorry, but I cannot describe that red kite over green hills.", False, ["caption_refuses"]),
         ("A red kite over green hills. A small white boat lies on the sand.", False, ["caption_leaks_prompt"]),
         ("A blue balloon drifts over a wide valley in the early light.", False, ["prompt_not_kept"]),
         ("Un drachen rouge vole au-dessus des collines vertes.", False, ["caption_language", "prompt_not_kept"]),
     ],
-    ids=["good", "loop", "cut", "empty", "refusal", "copied", "other", "language"],
+    ids=["good", "loop", "cut", "empty", "no more", "refusal", "copied", "other", "language"],
 )
 def test_a_text_that_fails_a_check_leaves_the_prompt_as_it_is(
     recipe: Recipe, text: str, cut: bool, reasons: list[str]
