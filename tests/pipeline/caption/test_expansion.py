@@ -51,7 +51,7 @@ class SaidBefore:
 
 PROMPT = "a red kite over green hills"
 GOOD = "A red kite flies over green hills. The sky is blue behind it."
-LOOP = "A red kite over green hills. " + "It is a kite and it is red. " * 9
+LOOP = "A red kite over green hills. " + "It is a big kite and it is red. " * 9
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_of_an_answer_the_wanted_sentences_are_used_and_no_more_is_asked_for(rec
     long = Answer(f"{LOOP} And then the", 96, cut=True)
     some = expander(recipe, long, Answer("no sentence that ends", 80, cut=True), sentences=2)
     first, second = some.expand([PROMPT] * 2)
-    assert first.text == "A red kite over green hills. It is a kite and it is red."
+    assert first.text == "A red kite over green hills. It is a big kite and it is red."
     assert (second.text, list(second.reasons)) == (PROMPT, ["caption_cut_off", "prompt_not_kept"])
     engine = some.engine
     assert isinstance(engine, SaidBefore)
