@@ -13,11 +13,11 @@ from jobs.cli import run_job
 from jobs.console.options import NO_CHANGES, Json, RecipeOptions, ReleaseName
 from jobs.console.refusal import one_line
 from jobs.console.summary import print_json
-from pipeline.caption.expand import ExpansionError, load_expander, style_distance
+from pipeline.caption.expand import Expansion, ExpansionError, load_expander, style_distance
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
-from schemas.recipe.expand import ExpandConfig
+from schemas.recipe import Recipe
 
 
 def expand(
@@ -33,7 +33,8 @@ def expand(
     """Turn a short prompt into the kind of text that a model was trained on, with everything that was asked for.
 
     With a data set and a release the captions of that release are the example, and the distance of the text to them is
-    printed. Without a data set the recipe `default` is used.
+    printed. Without a data set the recipe `default` is used. If the text fails the checks of captions, or lacks too
+    much of the prompt, the prompt is printed as it is, with the reasons on standard error.
 
     Args:
         prompt: What to show, as "a red circle moves left".
@@ -45,8 +46,11 @@ def expand(
         raise UsageError("--dataset and --release go together")
     tables = Dataset(dataset).require() if dataset else None
     captions = captions_of(tables, release) if tables and release else []
-    text = expanded(prompt, options.over(tables).expand, captions, seed)
+    expansion = expanded(prompt, options.over(tables), captions, seed)
+    text = expansion.text
     summary: dict[str, Any] = {"prompt": prompt, "text": text}
+    if expansion.reasons:
+        summary |= {"rejected": expansion.answer.text, "reasons": list(expansion.reasons)}
     if captions:
         summary["distance before"] = asdict(style_distance([prompt], captions))
         summary["distance after"] = asdict(style_distance([text], captions))
@@ -54,6 +58,7 @@ def expand(
         print_json(summary)
         return
     print(text)
+    tell_rejected(expansion)
     for when in ("before", "after"):
         if captions:
             told = ", ".join(f"{name} {value:.2f}" for name, value in summary[f"distance {when}"].items())
@@ -65,14 +70,20 @@ def captions_of(dataset: Dataset, release: str) -> list[str]:
     return releases.read(dataset, release).clips["detailed"].to_pylist()
 
 
-def expanded(prompt: str, config: ExpandConfig, captions: Sequence[str], seed: int) -> str:
+def tell_rejected(expansion: Expansion) -> None:
+    """Say on standard error why a prompt stays as it is, if it does."""
+    if expansion.reasons:
+        print(f"the prompt is used as it is; {', '.join(expansion.reasons)}: {expansion.answer.text}", file=sys.stderr)
+
+
+def expanded(prompt: str, recipe: Recipe, captions: Sequence[str], seed: int) -> Expansion:
     """One prompt, expanded.
 
     Raises:
-        UsageError: the settings name no model or prompt that there is, or the prompt has no whole answer.
+        UsageError: the recipe names no model or prompt that there is, or the prompt has no answer.
     """
     try:
-        return load_expander(config, captions).expand([prompt], seed)[0]
+        return load_expander(recipe, captions).expand([prompt], seed)[0]
     except (ValueError, OSError, ExpansionError) as error:
         raise UsageError(f"expand: {one_line(error)}") from None
 

@@ -13,7 +13,8 @@ from cyclopts.validators import Number
 from jobs.cli import run_job
 from jobs.console.options import NO_CHANGES, AtLeast1, Json, RecipeOptions
 from jobs.console.summary import print_json
-from jobs.expand import captions_of, expanded
+from jobs.expand import captions_of, expanded, tell_rejected
+from pipeline.caption.expand import Expansion
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
 
@@ -69,7 +70,8 @@ def sample(
     source = open_source(image or video or "") if image or video else None
     shape = shape_of(size, seconds, config, source, is_image=output.suffix == ".png")
     check_target(output, shape.num_frames)
-    text = _expanded(prompt, config, options, seed) if expand and prompt else prompt
+    expansion = _expanded(prompt, config, options, seed) if expand and prompt else None
+    text = expansion.text if expansion else prompt
     frames = sample_frames(run, text, config, shape, source, Settings(steps, guidance, seed))
     write_frames(output, frames, config.fps)
     num_frames, height, width = frames.shape[:3]
@@ -79,13 +81,15 @@ def sample(
         return
     if expand:
         print(text)
+    if expansion:
+        tell_rejected(expansion)
     print(f"{output}: {width}x{height}, {num_frames} frames at {config.fps:g} a second")
 
 
-def _expanded(prompt: str, config: RunConfig, options: RecipeOptions, seed: int) -> str:
+def _expanded(prompt: str, config: RunConfig, options: RecipeOptions, seed: int) -> Expansion:
     """The prompt in the words of the captions that the run was trained on."""
     dataset = Dataset(config.dataset).require()
-    return expanded(prompt, options.over(dataset).expand, captions_of(dataset, config.release), seed)
+    return expanded(prompt, options.over(dataset), captions_of(dataset, config.release), seed)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""The staleness matrix: which products must be made again when a field of the recipe or a version of code changes.
+"""The staleness matrix: which products must be made again when a field of the recipe, a field of a prompt or a
+version of code changes.
 
 `python -m tests.staleness` prints it. Values that products read are in `test_staleness.py`.
 
@@ -25,6 +26,7 @@ from model.builtin import clip_folder
 from model.codec.causal import load_autoencoder
 from pipeline import decode
 from pipeline.caption import fingerprint as captioning
+from pipeline.caption.prompts.templates import PromptTemplate
 from pipeline.dedup import search
 from pipeline.encode import latents
 from pipeline.encode.latents import clip_transform
@@ -257,6 +259,17 @@ def _names(kind: Any) -> tuple[str, ...]:
     return getattr(kind, "covers", None) or (kind.name,)
 
 
+@contextmanager
+def template_changed(name: str, value: Any) -> Iterator[None]:
+    """The prompt of the captioner with another value in one field."""
+    load = captioning.load_prompt
+    with patch.object(captioning, "load_prompt", lambda *chosen: replace(load(*chosen), **{name: value})):
+        yield
+
+
+TEMPLATE: dict[str, Any] = {"user": "What?", "system": "Be brief.", "version": 9, "sentences": 2}
+TEMPLATE["examples"] = ({"answer": "A dog."},)
+"""Another value for each field of a prompt template."""
 OF_FRAMES = {"clips", *STREAM, "overlay_text", *SHOWN, "captions", "latents"}
 VERSIONS: dict[str, tuple[Callable[[], Any], set[str]]] = {
     "version of frames and times": (lambda: raised(decode, "VERSION"), OF_FRAMES),
@@ -266,6 +279,10 @@ VERSIONS: dict[str, tuple[Callable[[], Any], set[str]]] = {
     "version of captioning": (lambda: raised(captioning, "VERSION"), {"captions"}),
     "version of latents": (lambda: raised(latents, "VERSION"), {"latents"}),
     "version of grouping": (lambda: raised(search, "VERSION"), {"duplicates"}),
+    **{
+        f"{name} of the caption's prompt": (lambda name=name: template_changed(name, TEMPLATE[name]), {"captions"})
+        for name in PromptTemplate.__dataclass_fields__
+    },
     **{
         f"version of {'/'.join(kind.covers)}": (
             lambda name=kind.covers[0]: kind_raised(registry, "STREAM_KINDS", name),

@@ -34,6 +34,7 @@ class Request:
     """One question. `frames` (T, H, W, 3) uint8 at the engine's size, or None for a question on text alone.
 
     schema: JSON schema that the answer is held to by a grammar; None leaves it free.
+    turns: questions and answers that come before in the chat: worked examples.
     """
 
     user: str
@@ -41,6 +42,7 @@ class Request:
     frames: np.ndarray | None = None
     fps: float = 1.0
     schema: Mapping[str, Any] | None = None
+    turns: tuple[tuple[str, str], ...] = ()
 
     def fault(self, grid_px: int | None) -> str | None:
         """Why no network with that grid can be asked this, in one line, or None."""
@@ -143,5 +145,6 @@ def one_line(reason: str) -> str:
 def draw_seed(request: Request, sampling: Sampling) -> int:
     """Seed of one request's draw, 31 bits. It depends on the request, so that no two clips share a random stream."""
     frames = None if request.frames is None else (request.frames.shape, sha256(request.frames.tobytes()).hexdigest())
-    asked = digest(sampling.seed, request.system, request.user, request.fps, request.schema, frames)
+    turns = [request.turns] if request.turns else []
+    asked = digest(sampling.seed, request.system, request.user, request.fps, request.schema, frames, *turns)
     return int(asked, 16) >> 33

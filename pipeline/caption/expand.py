@@ -1,7 +1,8 @@
 """Expands a short prompt into the kind of text that a model was trained on, and measures how close that gets.
 
 Sora and DALL-E 3 do this, since a model trained on long descriptions responds best to long descriptions (Betker et al.
-2023). A large language model is shown captions of the release as examples of the style.
+2023). A large language model is shown captions of the release as examples of the style. A text that fails its checks is
+not used: the prompt stands as it is.
 """
 
 from __future__ import annotations
@@ -14,56 +15,83 @@ from statistics import mean
 
 import numpy as np
 
+from model.builtin import BUILTIN
 from pipeline.caption.backends.catalogue import load_engine
-from pipeline.caption.engine import Answer, Engine, Request, Sampling
+from pipeline.caption.backends.smollm2 import SMOLLM2
+from pipeline.caption.checks.expansion import reasons_against_expansion
+from pipeline.caption.engine import Answer, Engine, Fault, Sampling
+from pipeline.caption.prompts.asking import ask
 from pipeline.caption.prompts.templates import PromptTemplate, load_prompt
-from schemas.recipe.expand import ExpandConfig
+from schemas.recipe import Recipe
 from schemas.words import num_words, words
 
 EXPAND_NAMES = ("prompt", "examples", "words")
 """What a template may have in braces."""
+PROMPT = "expand"
+PROMPT_OF = {BUILTIN: "expand-builtin", SMOLLM2: "expand-small"}
+"""The template of a checkpoint where the recipe names none, and that of every other one."""
 DEFAULT_WORDS = 60
 """The length to ask for where there are no captions to take it from."""
 
 
 class ExpansionError(Exception):
-    """The engine gave no complete answer; the message says why."""
+    """The engine gave no answer; the message says why."""
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """What a model made of a prompt; `reasons` are why it is not used, empty if it is."""
+
+    prompt: str
+    answer: Answer
+    reasons: Sequence[str] = ()
+
+    @property
+    def text(self) -> str:
+        """The text to use: the prompt as it was where the answer is rejected."""
+        return self.prompt if self.reasons else self.answer.text
 
 
 @dataclass(frozen=True)
 class Expander:
     """Expands prompts into the style of `captions`; none are needed by a model that takes no examples."""
 
-    config: ExpandConfig
+    recipe: Recipe
     engine: Engine
     template: PromptTemplate
     captions: Sequence[str] = ()
 
-    def expand(self, prompts: Sequence[str], seed: int = 0) -> list[str]:
-        """A description of each prompt, in order.
+    def expand(self, prompts: Sequence[str], seed: int = 0) -> list[Expansion]:
+        """A description of each prompt, in order, with the reasons of the checks that it fails.
 
         Raises:
-            ExpansionError: a prompt has no complete answer.
+            ExpansionError: a prompt has no answer.
         """
-        sampling = Sampling(self.config.max_new_tokens, self.config.temperature, seed)
-        answers = self.engine.answer([self._request(prompt) for prompt in prompts], sampling)
-        return [_text(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
+        config = self.recipe.expand
+        sampling = Sampling(config.max_new_tokens, config.temperature, seed)
+        answers = ask(self.engine, self.template, [self._values(prompt) for prompt in prompts], sampling)
+        return [self._judged(prompt, answer) for prompt, answer in zip(prompts, answers, strict=True)]
 
-    def _request(self, prompt: str) -> Request:
-        examples = nearest_captions(prompt, self.captions, self.config.num_examples)
+    def _values(self, prompt: str) -> dict[str, str]:
+        examples = nearest_captions(prompt, self.captions, self.recipe.expand.num_examples)
         length = round(mean(num_words(words(text)) for text in self.captions)) if self.captions else DEFAULT_WORDS
-        user = self.template.fill(prompt=prompt, examples="\n".join(examples), words=str(length))
-        return Request(user, self.template.system)
+        return {"prompt": prompt, "examples": "\n".join(examples), "words": str(length)}
+
+    def _judged(self, prompt: str, answer: Answer | Fault) -> Expansion:
+        if isinstance(answer, Fault):
+            raise ExpansionError(f"{prompt!r}: {answer.reason}")
+        return Expansion(prompt, answer, reasons_against_expansion(prompt, answer, self.template, self.recipe))
 
 
-def load_expander(config: ExpandConfig, captions: Sequence[str] = ()) -> Expander:
-    """Load the engine that the settings name.
+def load_expander(recipe: Recipe, captions: Sequence[str] = ()) -> Expander:
+    """Load the engine and the template that the recipe names.
 
     Raises:
         ValueError: no such backend, checkpoint or prompt.
     """
-    template = load_prompt(config.prompt, EXPAND_NAMES)
-    return Expander(config, load_engine(config), template, captions)
+    config = recipe.expand
+    template = load_prompt(config.prompt or PROMPT_OF.get(config.checkpoint, PROMPT), EXPAND_NAMES)
+    return Expander(recipe, load_engine(config), template, captions)
 
 
 def nearest_captions(prompt: str, captions: Sequence[str], count: int) -> list[str]:
@@ -71,14 +99,6 @@ def nearest_captions(prompt: str, captions: Sequence[str], count: int) -> list[s
     asked = set(words(prompt))
     shared = sorted(set(captions), key=lambda text: (-len(asked.intersection(words(text))), len(text), text))
     return shared[:count]
-
-
-def _text(prompt: str, answer: object) -> str:
-    if not isinstance(answer, Answer):
-        raise ExpansionError(f"{prompt!r}: {getattr(answer, 'reason', answer)}")
-    if answer.cut or not answer.text:
-        raise ExpansionError(f"{prompt!r}: the answer is {'cut off' if answer.cut else 'empty'}")
-    return answer.text
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ here and left out; every other setting and engine option counts, one that is new
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 
 from pipeline import decode
 from pipeline.caption.backends.catalogue import BACKENDS
@@ -54,9 +53,9 @@ def fingerprint(config: CaptionConfig) -> str:
     """
     backend = BACKENDS[config.backend]
     weights = checkpoint_digest(config.checkpoint, backend.builtin)
-    templates = [asdict(load_prompt(config.prompt, PROMPT_NAMES))] if backend.takes_prompt else []
+    templates = [load_prompt(config.prompt, PROMPT_NAMES).counted()] if backend.takes_prompt else []
     if config.rewrite and backend.takes_prompt:
-        templates.append(asdict(load_prompt(config.rewrite, REWRITE_NAMES)))
+        templates.append(load_prompt(config.rewrite, REWRITE_NAMES).counted())
         if config.rewrite_checkpoint:
             templates.append({"by": checkpoint_digest(config.rewrite_checkpoint)})
     counted_otherwise = {"checkpoint", "prompt", "rewrite", "rewrite_checkpoint", "engine_options"}

@@ -1,8 +1,10 @@
-"""Twenty everyday prompts, expanded by a language model, and what the checks of captions say of the texts.
+"""Everyday prompts, expanded by a language model, and what the checks say of the texts.
 
-    python -m tests.bench.expansions [--checkpoint smollm2-135m] [--prompt expand] [--backends transformers,vllm]
+    python -m tests.bench.expansions [--checkpoint smollm2-135m] [--prompt expand-small] [--backends transformers,vllm]
 
-The texts of the backends are compared. `kept` is the share of a prompt's words, less stop words, that the text has.
+The template `expand-small` was written by ten of the prompts; the twenty held-out ones were never used for that. `used`
+counts the texts that take the prompt's place; `kept` is the share of a prompt's words, less stop words, that the text
+has. The texts of the backends are compared.
 """
 
 from __future__ import annotations
@@ -11,24 +13,20 @@ import argparse
 import sys
 import time
 import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import mean
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.caption.checks.language import wrong_language
-from pipeline.caption.checks.padding import padding_frac
-from pipeline.caption.checks.prompt_leak import prompt_leak
-from pipeline.caption.checks.refusal import refusal
-from pipeline.caption.checks.repetition import repetition_frac
-from pipeline.caption.checks.truncation import truncated
-from pipeline.caption.engine import Answer, Fault, Sampling
-from pipeline.caption.expand import Expander, load_expander
+from pipeline.caption.checks.expansion import kept_frac
+from pipeline.caption.expand import Expansion, load_expander
 from schemas.recipe import load_recipe
-from schemas.recipe.expand import ExpandConfig
-from schemas.rules import reasons_against
-from schemas.words import STOP_WORDS, num_words, stem, words
+from schemas.words import num_words, words
 
-PROMPTS = (
+HELD_OUT = (
     "a cat sleeping on a sofa",
     "waves on a beach at sunset",
     "a man riding a bicycle through a city",
@@ -50,6 +48,18 @@ PROMPTS = (
     "a horse galloping across a field",
     "a drone flying over mountains",
 )
+TUNED = (
+    "a fox walking through deep snow",
+    "a waiter carrying a tray of glasses",
+    "lightning over a city skyline",
+    "a child flying a kite on a hill",
+    "a tractor ploughing a field",
+    "fish swimming in an aquarium",
+    "a potter shaping a bowl",
+    "a bus stopping at a crossing",
+    "leaves falling from a tree in autumn",
+    "a woman playing the violin on a stage",
+)
 CAPTIONS = (
     "A brown horse stands in a green meadow. It lowers its head and eats grass. The camera is still. Soft daylight.",
     "A woman in a red coat walks along a street. Shops are behind her. The camera follows her. Grey, even light.",
@@ -62,65 +72,41 @@ CAPTIONS = (
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", default="smollm2-135m")
-    parser.add_argument("--prompt", default="expand")
+    parser.add_argument("--prompt", default="", help="template; without it the one that suits the checkpoint")
     parser.add_argument("--backends", default="transformers,vllm")
     parser.add_argument("--tokens", type=int, default=96)
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    console = Console(highlight=False, width=200)
-    said: dict[str, list[Answer | Fault]] = {}
+    console = Console(highlight=False, width=160)
+    recipe = load_recipe("default")
+    said: dict[str, list[Expansion]] = {}
     for backend in options.backends.split(","):
+        chosen: dict[str, Any] = {"backend": backend, "checkpoint": options.checkpoint, "prompt": options.prompt}
+        chosen["max_new_tokens"] = options.tokens
         start_s = time.perf_counter()
-        expander = load_expander(
-            ExpandConfig(backend=backend, checkpoint=options.checkpoint, prompt=options.prompt), CAPTIONS
-        )
+        expander = load_expander(replace(recipe, expand=replace(recipe.expand, **chosen)), CAPTIONS)
         loaded_s = time.perf_counter()
-        requests = [expander._request(prompt) for prompt in PROMPTS]
-        said[backend] = expander.engine.answer(requests, Sampling(options.tokens))
-        console.print(table_of(backend, expander, said[backend]))
-        console.print(
-            f"{backend}: loaded in {loaded_s - start_s:.0f} s, {time.perf_counter() - loaded_s:.0f} s to answer"
-        )
-        console.print(f"equal to the first's: {sum(map(equal, said[backend], next(iter(said.values()))))}")
+        said[backend] = expander.expand([*HELD_OUT, *TUNED])
+        answered_s = time.perf_counter()
+        console.print(table_of(f"{backend}, held-out", said[backend][: len(HELD_OUT)]))
+        console.print(table_of(f"{backend}, tuned on", said[backend][len(HELD_OUT) :]))
+        console.print(f"{backend}: loaded in {loaded_s - start_s:.0f} s, {answered_s - loaded_s:.0f} s to answer")
+        first = next(iter(said.values()))
+        num_equal = sum(one == other for one, other in zip(said[backend], first, strict=True))
+        console.print(f"equal to the first's: {num_equal} of {len(first)}")
     return 0
 
 
-def equal(one: Answer | Fault, other: Answer | Fault) -> bool:
-    return one == other
-
-
-def table_of(backend: str, expander: Expander, answers: list[Answer | Fault]) -> Table:
-    """A row for each prompt; the last one counts the texts that no rule rejects."""
-    rules = load_recipe("default").caption_rules
-    table = Table("prompt", "text", "words", "kept", "rejected for", title=backend, show_lines=True)
-    num_good, shares = 0, []
-    for prompt, answer in zip(PROMPTS, answers, strict=True):
-        if isinstance(answer, Fault):
-            table.add_row(prompt, answer.reason, "", "", "fault")
-            continue
-        scores = checked(answer, f"{expander.template.system}\n{expander.template.user}")
-        reasons = reasons_against({name: rule for name, rule in rules.items() if rule.column in scores}, scores)
-        asked = {stem(word) for word in words(prompt) if word not in STOP_WORDS["en"]}
-        shares.append(len(asked & {stem(word) for word in words(answer.text)}) / len(asked))
-        num_good += not reasons
-        table.add_row(
-            prompt, answer.text, str(round(scores["num_words"])), f"{shares[-1]:.2f}", ", ".join(reasons) or "-"
-        )
-    table.add_row("all", "", "", f"{sum(shares) / max(len(shares), 1):.2f}", f"{num_good} of {len(PROMPTS)} pass")
+def table_of(title: str, expansions: Sequence[Expansion]) -> Table:
+    """A row for each prompt, and one for all."""
+    table = Table("prompt", "text", "words", "kept", "rejected for", title=title, show_lines=True)
+    kept = [kept_frac(one.prompt, one.answer.text) for one in expansions]
+    for one, share in zip(expansions, kept, strict=True):
+        length = round(num_words(words(one.answer.text)))
+        table.add_row(one.prompt, one.answer.text, str(length), f"{share:.2f}", ", ".join(one.reasons) or "-")
+    num_used = sum(not one.reasons for one in expansions)
+    table.add_row("all", "", "", f"{mean(kept):.2f}", f"{num_used} of {len(expansions)} used")
     return table
-
-
-def checked(answer: Answer, asked: str) -> dict[str, float]:
-    """The checks that a text without fields and without a clip can be given."""
-    return {
-        "num_words": num_words(words(answer.text)),
-        "refusal": refusal([answer.text]),
-        "repetition_frac": repetition_frac([answer.text]),
-        "truncated": truncated(answer.text, answer.cut, [answer.text], "en"),
-        "wrong_language": wrong_language([answer.text], "en"),
-        "prompt_leak": prompt_leak([answer.text], "", asked),
-        "padding_frac": padding_frac([answer.text], "en"),
-    }
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """Merging captions with titles, and expanding prompts: what is added or lost, and how similar the texts are to
 captions.
 
-    python -m tests.bench.texts [--clips 240] [--backend transformers]
+    python -m tests.bench.texts [--clips 240] [--backend transformers] [--rewrite rewrite-builtin]
+        [--rewrite-checkpoint smollm2-135m]
 
 The caption stage, with the built-in model, captions held-out synthetic clips that have true and false titles. Then
-short prompts for the same scenes are expanded and compared with the captions.
+short prompts for the same scenes are expanded and compared with the captions. With another checkpoint for merging the
+texts are printed, and nothing is expanded.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from pipeline.caption.expand import load_expander, style_distance
 from pipeline.caption.stage import Captioning
 from pipeline.synthetic.texts import TITLE_KINDS, Title, short_prompt, title
 from pipeline.synthetic.world import Scene, attributes, detailed_caption, draw_scene
-from schemas.recipe import change_recipe, load_recipe
+from schemas.recipe import Recipe, change_recipe, load_recipe
 from tests.bench.captions import HELD_OUT_SEED, batch_of
 
 BATCH = 32
@@ -37,10 +39,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=240)
     parser.add_argument("--backend", default="transformers", choices=("vllm", "transformers"))
+    parser.add_argument("--rewrite", default="rewrite-builtin")
+    parser.add_argument("--rewrite-checkpoint", default="")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    settings = [f"caption.backend={options.backend}", "caption.rewrite=rewrite-builtin", "embedding.model=none"]
+    settings = [f"caption.backend={options.backend}", f"caption.rewrite={options.rewrite}", "embedding.model=none"]
+    settings.append(f"caption.rewrite_checkpoint={options.rewrite_checkpoint!r}")
     recipe = change_recipe(load_recipe("default"), settings)
     stage = Captioning(recipe, lambda stage, rows, seconds, num_bytes, counts: None)
     seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + options.clips)
@@ -54,8 +59,11 @@ def main() -> int:
         rows += stage.rows(batch)
     console = Console(highlight=False, width=120)
     console.print(rewritten(scenes, titles, rows))
+    if options.rewrite_checkpoint:
+        console.print(merged_texts(titles, rows))
+        return 0
     captions = [row["detailed"] for row in rows if row["status"] == "ok"]
-    console.print(expanded(scenes, captions, rng, recipe.expand))
+    console.print(expanded(scenes, captions, rng, recipe))
     return 0
 
 
@@ -76,6 +84,15 @@ def rewritten(scenes: Sequence[Scene], titles: Sequence[Title], rows: Sequence[R
     table = Table("title", "clips", *names)
     for kind, judged in by_kind.items():
         table.add_row(kind, str(len(judged)), *[_share(one[name] for one in judged) for name in names])
+    return table
+
+
+def merged_texts(titles: Sequence[Title], rows: Sequence[Row]) -> Table:
+    """The texts of the accepted captions."""
+    table = Table("title", "caption", "merged", "invented", show_lines=True)
+    for source_title, row in zip(titles, rows, strict=True):
+        if row["status"] == "ok":
+            table.add_row(source_title.text, row["detailed"], row["merged"] or "-", ", ".join(row["invented"] or []))
     return table
 
 
@@ -113,10 +130,11 @@ def _share(values: Iterable[float | None]) -> str:
     return f"{sum(applicable) / len(applicable):.3f}" if applicable else "-"
 
 
-def expanded(scenes: Sequence[Scene], captions: Sequence[str], rng: random.Random, config: Any) -> Table:
+def expanded(scenes: Sequence[Scene], captions: Sequence[str], rng: random.Random, recipe: Recipe) -> Table:
     """Short prompts and their expansions: attributes kept, and the distances of both from the captions."""
     prompts = [short_prompt(scene, rng) for scene in scenes]
-    texts = load_expander(config, captions).expand([prompt.text for prompt in prompts], 0)
+    expansions = load_expander(recipe, captions).expand([prompt.text for prompt in prompts], 0)
+    texts = [one.text for one in expansions]
     kept = [
         attributes(text).get(name) == word
         for text, prompt in zip(texts, prompts, strict=True)

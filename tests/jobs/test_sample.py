@@ -14,8 +14,11 @@ from jobs.cli import run_job
 from jobs.sampling.condition import centre_box, last_frames, open_source
 from jobs.sampling.movie import write_frames
 from model.readers.text_encoder import load_text_encoder
+from pipeline.caption.engine import Answer
+from pipeline.caption.expand import Expansion
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import Scene, Thing
+from schemas.recipe import Recipe
 from schemas.recipe.expand import ExpandConfig
 from tests.jobs.training.runs import write_run
 
@@ -153,8 +156,9 @@ def test_the_summary_says_what_was_made(run_dir, tmp_path, capsys):
 
 
 def test_a_prompt_can_be_expanded_in_the_words_of_the_release(encoded_dataset, tmp_path, capsys, monkeypatch, asked):
-    def expanded(prompt: str, config: ExpandConfig, captions: list[str], seed: int) -> str:
-        return f"{prompt}, {config.max_new_tokens}, {len(captions)}, {seed}"
+    def expanded(prompt: str, recipe: Recipe, captions: list[str], seed: int) -> Expansion:
+        said = f"{prompt}, {recipe.expand.max_new_tokens}, {len(captions)}, {seed}"
+        return Expansion(prompt, Answer(said, 9, cut=False), ["caption_repeats"] if seed == 4 else [])
 
     monkeypatch.setattr(command, "expanded", expanded)
     run_dir = write_run(tmp_path / "run", dataset=encoded_dataset.location)
@@ -163,5 +167,10 @@ def test_a_prompt_can_be_expanded_in_the_words_of_the_release(encoded_dataset, t
     assert capsys.readouterr().out.startswith(f"{text}\n")
     expected = torch.from_numpy(load_text_encoder().encode([text])[0])
     torch.testing.assert_close(asked[0][0].text_LE, expected)
+    assert sample(run_dir, "--expand", "--seed", "4", "-o", tmp_path / "still.png") == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith("a red circle\n")
+    rejected = f"{text.removesuffix('3')}4"
+    assert printed.err.splitlines()[-1] == f"the prompt is used as it is; caption_repeats: {rejected}"
     assert sample(run_dir, "--expand", "--set", "nosuch=1", "-o", tmp_path / "clip.mp4") == 2
     assert "recipe drawn: unknown key nosuch" in capsys.readouterr().err

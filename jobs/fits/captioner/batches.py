@@ -83,7 +83,7 @@ def caption_prompt_ids(tokenizer: PreTrainedTokenizerBase, num_visual_tokens: in
 
 
 def _chat_text(tokenizer: PreTrainedTokenizerBase, template: PromptTemplate, user: str, *, video: bool) -> str:
-    messages = chat(template, user, video=video)
+    messages = chat(template.system, user, video=video)
     return str(
         tokenizer.apply_chat_template(messages, chat_template=CHAT_TEMPLATE, tokenize=False, add_generation_prompt=True)
     )

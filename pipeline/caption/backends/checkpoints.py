@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from model.builtin import BUILTIN, WEIGHTS
 from pipeline.caption.backends.smollm2 import SMOLLM2, smollm2_digest, smollm2_folder
 from pipeline.caption.engine import Request
-from pipeline.caption.prompts.templates import PromptTemplate, chat
+from pipeline.caption.prompts.templates import chat
 from schemas.identity import folder_digest
 from schemas.recipe.engine import EngineSettings
 
@@ -56,8 +56,7 @@ def told_fps(config: PretrainedConfig) -> float | None:
 
 def messages(request: Request) -> list[dict]:
     """A request as chat messages, with an empty part of type "video" where its frames go."""
-    template = PromptTemplate(user=request.user, system=request.system)
-    return chat(template, request.user, video=request.frames is not None)
+    return chat(request.system, request.user, request.turns, video=request.frames is not None)
 
 
 def prompt_text(processor: Any, request: Request) -> str:
@@ -67,13 +66,18 @@ def prompt_text(processor: Any, request: Request) -> str:
         ValueError: the request's text holds a control token, which would be read as one (titles come from anywhere).
     """
     tokenizer = tokenizer_of(processor)
+    texts = [request.system, request.user, *(text for turn in request.turns for text in turn)]
     for token in tokenizer.added_tokens_encoder:
-        if token in request.system or token in request.user:
+        if any(token in text for text in texts):
             raise ValueError(f"the text holds the control token {token!r}")
-    turns = messages(request)
+    asked = messages(request)
     if processor is tokenizer:  # templates of networks of text alone know no lists of parts
-        turns = [turn | {"content": request.user if turn["role"] == "user" else request.system} for turn in turns]
-    return str(processor.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+        asked = [{"role": one["role"], "content": _text(one["content"])} for one in asked]
+    return str(processor.apply_chat_template(asked, add_generation_prompt=True, tokenize=False))
+
+
+def _text(content: str | list[dict]) -> str:
+    return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
 
 def tokenizer_of(processor: Any) -> Any:

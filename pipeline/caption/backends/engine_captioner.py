@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pipeline.caption.captioner import Caption, Captioner, ClipFrames, Rewrite, caption_by_windows
 from pipeline.caption.engine import Answer, Engine, Fault, Request, Sampling
 from pipeline.caption.frames import fit_frames
+from pipeline.caption.prompts.asking import ask
 from pipeline.caption.prompts.templates import PromptTemplate
 from schemas.recipe.caption import LANGUAGES, CaptionConfig
 from schemas.structured_caption import from_json, json_schema
@@ -34,13 +35,13 @@ class EngineCaptioner(Captioner):
 
     @property
     def prompt(self) -> str:
-        return f"{self.template.system}\n{self.template.user}"
+        return self.template.shown
 
     def caption(self, clips: Sequence[ClipFrames], hints: Sequence[str], sampling: Sampling) -> list[Caption]:
-        def ask(windows: Sequence[ClipFrames], hints: Sequence[str]) -> Sequence[Answer | Fault]:
+        def answers(windows: Sequence[ClipFrames], hints: Sequence[str]) -> Sequence[Answer | Fault]:
             return self.engine.answer([self._request(*asked) for asked in zip(windows, hints, strict=True)], sampling)
 
-        return caption_by_windows(clips, hints, self.config.num_frames, ask, from_json)
+        return caption_by_windows(clips, hints, self.config.num_frames, answers, from_json)
 
     @property
     def rewrites(self) -> Rewrite | None:
@@ -49,11 +50,8 @@ class EngineCaptioner(Captioner):
     def _rewrite(self, captions: Sequence[str], titles: Sequence[str]) -> list[Answer | Fault]:
         """Each caption merged with a title, by greedy decoding."""
         assert self.rewrite_template is not None
-        requests = [
-            Request(self.rewrite_template.fill(caption=caption, title=title), self.rewrite_template.system)
-            for caption, title in zip(captions, titles, strict=True)
-        ]
-        return (self.rewriter or self.engine).answer(requests, self.greedy)
+        asked = [{"caption": caption, "title": title} for caption, title in zip(captions, titles, strict=True)]
+        return ask(self.rewriter or self.engine, self.rewrite_template, asked, self.greedy)
 
     def _request(self, clip: ClipFrames, hint: str) -> Request:
         config = self.config
@@ -61,4 +59,4 @@ class EngineCaptioner(Captioner):
         frames = fit_frames(clip.frames, config.num_frames, config.max_pixels_px, self.engine.grid_px)
         fps = self.engine.told_fps or clip.fps(config.num_frames)
         user = self.template.fill(language=LANGUAGES.get(config.language, config.language), hints=hint)
-        return Request(user, self.template.system, frames, fps, json_schema())
+        return Request(user, self.template.system, frames, fps, json_schema(), self.template.turns)

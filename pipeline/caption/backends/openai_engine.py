@@ -135,6 +135,11 @@ class OpenAIEngine:
             "model": self.settings.checkpoint,
             "messages": [
                 *([{"role": "system", "content": request.system}] if request.system else []),
+                *[
+                    {"role": role, "content": text}
+                    for turn in request.turns
+                    for role, text in zip(("user", "assistant"), turn, strict=True)
+                ],
                 {"role": "user", "content": content},
             ],
             "max_tokens": sampling.max_new_tokens,

@@ -76,6 +76,16 @@ def test_it_cannot_caption() -> None:
         load_captioner(CaptionConfig(checkpoint=smollm2.SMOLLM2))
 
 
+@needs_extra
+def test_it_merges_captions_with_titles_for_another_captioner() -> None:
+    config = CaptionConfig(rewrite="rewrite-small", rewrite_checkpoint=smollm2.SMOLLM2, max_new_tokens=24)
+    rewrite = load_captioner(config).rewrites
+    assert rewrite is not None
+    (answer,) = rewrite(["A black dog runs on a beach. The sky is grey."], ["Rex at the sea"])
+    assert isinstance(answer, Answer)
+    assert {"dog", "beach"} <= set(answer.text.lower().replace(".", "").split())
+
+
 def test_captions_follow_the_weights_that_merge_them_where_any_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
