@@ -4,7 +4,8 @@
 
 Measured, each in a process of its own: planning a run of which a thousandth of the inputs is new; judging all clips by
 other rules and writing the decisions; grouping duplicates where a thousandth of the clips is new; writing the manifest;
-the README's queries; and folding the parts of all tables, with files and MiB before and after. No video is there and none is read. Frame hashes are random, so that no clip matches another.
+the README's queries; and folding the parts of all tables, with files and MiB before and after. No video is there and
+none is read. Frame hashes are random, so that no clip matches another.
 """
 
 from __future__ import annotations
