@@ -18,11 +18,11 @@ from pipeline.store.pending import pending_captions, pending_clip_measures, pend
 from pipeline.store.pending_inputs import IDENTIFIED, InputStates
 from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
-from schemas import CAPTIONS, LATENTS, MEASURES, VIDEOS
+from schemas import LATENTS, MEASURES, VIDEOS
 from schemas.recipe import Recipe, change_recipe
 from schemas.tables.measures import columns_of
 from tests import staleness
-from tests.conftest import write_clips
+from tests.conftest import write_captions, write_clips
 from tests.staleness import Ground
 
 MakeRow = Callable[..., dict[str, Any]]
@@ -63,7 +63,7 @@ class Fresh:
             self.measure(name, BOX, **({"encoder": "e"} if name == "embedding" else {}))
         given = next(iter(pending_captions(self.dataset, recipe.caption, self.captioner, NOW)))["given"]
         caption = make["caption"]("c0", self.captioner, shown_box=BOX, given=given)
-        self.dataset.write_part(CAPTIONS, [caption | {"text_video_similarity": 0.5, "similarity_encoder": "e"}])
+        write_captions(self.dataset, [caption | {"text_video_similarity": 0.5, "similarity_encoder": "e"}])
         latent = dict.fromkeys(LATENTS.schema.names) | {"clip_id": "c0", "encoder": "vae", "status": "ok"}
         self.dataset.write_part(LATENTS.within("vae"), [latent | {"transform": self._transform(BOX)}])
 

@@ -15,11 +15,10 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset
 import pyarrow.parquet
 from pyarrow import fs
@@ -206,17 +205,22 @@ class Dataset:
     def scanner(self, table: Table, files: Sequence[str] | None = None) -> pyarrow.dataset.Dataset:
         """A table as an Arrow data set over all its parts, or some files; nothing is read yet.
 
-        It has the columns of `Table.stored_schema`: under former names are the values of parts written before.
+        It has the columns of `Table.stored_schema`, which include those of parts written before.
         """
         filesystem, _ = self._resolve("")
         paths = list(files) if files is not None else self.part_files(table.folder)
         return pyarrow.dataset.dataset(paths, schema=table.stored_schema, format="parquet", filesystem=filesystem)
 
     def read(self, table: Table, columns: Sequence[str] | None = None) -> pa.Table:
-        """A table, or some of its columns, under the names of now."""
-        former = {name: old for old, name in table.formerly.items()}
-        names = table.schema.names if columns is None else columns
-        return self.scanner(table).to_table(columns={name: _value(name, former.get(name)) for name in names})
+        """A table, or some of its columns, those of now."""
+        names = list(table.schema.names if columns is None else columns)
+        if table.sql_of_now("") == "":
+            return self.scanner(table).to_table(columns=names)
+        connection = duckdb.connect()
+        connection.register("parts", self.scanner(table))
+        rows = connection.sql(f"select {', '.join(names)} from ({table.sql_of_now('select * from parts')})")
+        types = pa.schema([table.schema.field(name).with_nullable(True) for name in names])
+        return rows.to_arrow_table().cast(types)
 
     def keys(self, table: Table) -> set[tuple]:
         """The keys of all rows of a table."""
@@ -237,13 +241,6 @@ class Dataset:
     def runs(self) -> list[dict[str, Any]]:
         """The records of all runs, oldest first."""
         return [json.loads(self.read_bytes(f"runs/{os.path.basename(name)}")) for name in self.files("runs", ".json")]
-
-
-def _value(name: str, former_name: str | None) -> pc.Expression:
-    """The value of a column in rows some of which have it under a former name."""
-    if former_name is None:
-        return pc.field(name)
-    return cast(Any, pc).coalesce(pc.field(name), pc.field(former_name))  # made at import, unknown to type checkers
 
 
 def to_parquet(table: pa.Table) -> pa.Buffer:

@@ -83,7 +83,7 @@ def pending_captions(dataset: Dataset, config: CaptionConfig, captioner: str, re
     Each comes with its newest embedding where there is one, what was measured that captions are checked against, what
     came with its source, and how often captioning it has failed.
     """
-    failed = f"(o.status = '{FAILED}' or coalesce(o.transient, false))"
+    failed = "(o.failure is not null or coalesce(o.transient, false))"
     said = [
         *(["camera_motion", "camera_confidence", "overlay_texts"] if config.hints else []),
         *(["p.source"] if config.rewrite else []),

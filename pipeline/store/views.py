@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 
 import duckdb
@@ -28,6 +28,8 @@ from schemas import (
     VIDEOS,
 )
 from schemas.columns import Table, arrow_fields
+from schemas.contradiction import contradiction_macro
+from schemas.tables.captions import OK, REJECTED
 from schemas.tables.clips import PENDING
 from schemas.tables.duplicates import DUPLICATE_MATCHES, DUPLICATES
 from schemas.tables.measures import CLIP_MEASURES, STREAM_MEASURES
@@ -60,7 +62,8 @@ def connect(dataset: Dataset) -> duckdb.DuckDBPyConnection:
     connection.execute("set enable_progress_bar = false")
     for name, table in QUERY_NAMES.items():
         connection.register(f"{name}_parts", dataset.scanner(table))
-        connection.execute(f"create view {name}_raw as {_renamed(table, f'select * from {name}_parts')}")
+    for name in QUERY_NAMES:
+        connection.execute(f"create view {name}_raw as {_raw(name, _parts_here)}")
     for path in dataset.part_files(RELEASES.folder):
         connection.register(_view_of_release(connection, path), dataset.scanner(RELEASES, [path]))
     for statement in derived_views():
@@ -79,18 +82,33 @@ def _view_of_release(connection: duckdb.DuckDBPyConnection, path: str) -> str:
 
 def keep_rows_until(connection: duckdb.DuckDBPyConnection, time_us: int) -> None:
     """Let a connection see no rows that were written later than a time; those that do not say when count as earlier."""
-    for name, table in QUERY_NAMES.items():
-        rows = _renamed(table, f"select * from {name}_parts")
+    for name in QUERY_NAMES:
         until = f"written_us is null or written_us <= {time_us}"
+        rows = _raw(name, _parts_here)
         connection.execute(f"create or replace view {name}_raw as select * from ({rows}) where {until}")
 
 
-def _renamed(table: Table, query: str) -> str:
-    """A query that gives the columns of a query on parts under the names of now."""
-    if not table.formerly:
-        return query
-    values = ", ".join(f"coalesce({name}, {former}) as {name}" for former, name in table.formerly.items())
-    return f"select * exclude ({', '.join(table.formerly)}) replace ({values}) from ({query})"
+def _parts_here(name: str) -> str:
+    return f"select * from {name}_parts"
+
+
+def _raw(name: str, parts: Callable[[str], str]) -> str:
+    """Query for all rows of a table in its columns of now.
+
+    Captions of earlier versions came with their first decision: it is the oldest of `caption_decisions`.
+
+    Args:
+        parts: from the name of a table to a query for its part files.
+    """
+    rows = QUERY_NAMES[name].sql_of_now(parts(name))
+    if name != "caption_decisions":
+        return rows
+    with_captions = (
+        "select clip_id, captioner, 'as it was written' as rules_fingerprint, status, reasons, run_id, "
+        f"coalesce(written_us, captioned_us) as written_us from ({parts('captions')}) "
+        f"where status in ('{OK}', '{REJECTED}')"
+    )
+    return f"{rows} union all by name {with_captions}"
 
 
 def derived_views() -> list[str]:
@@ -127,6 +145,7 @@ def derived_views() -> list[str]:
     joins.append("left join decisions d on d.clip_id = c.clip_id")
     internal = ", ".join(f"has_{name}, failed_{name}" for name in MEASURES)
     return [
+        contradiction_macro(),
         *newest,
         VIDEO_LOCATIONS_VIEW,
         f"create view scored as select {', '.join([*columns, *taken])} "
@@ -155,13 +174,16 @@ def portable_views(dataset: Dataset) -> str:
     A table without parts yet is an empty view with its columns.
     """
     lines = ["-- Views for DuckDB without Reelmill: cd DATASET && duckdb -init views.sql"]
-    for name, table in QUERY_NAMES.items():
-        query = _no_rows(table)
-        if dataset.part_files(table.folder):
-            # With the columns of no rows: no part may have a column that is new, or has another name now.
-            parts = f"read_parquet('{table.folder}/**/part-*.parquet', union_by_name = true)"
-            query = f"{query} union all by name select * from {parts}"
-        lines.append(f"create view {name}_raw as {_renamed(table, query)};")
+
+    def parts(name: str) -> str:
+        table = QUERY_NAMES[name]
+        if not dataset.part_files(table.folder):
+            return _no_rows(table)
+        # With the columns of no rows: no part may have a column that is new, or has another name now.
+        files = f"read_parquet('{table.folder}/**/part-*.parquet', union_by_name = true)"
+        return f"{_no_rows(table)} union all by name select * from {files}"
+
+    lines += [f"create view {name}_raw as {_raw(name, parts)};" for name in QUERY_NAMES]
     lines += [f"{statement};" for statement in derived_views()]
     return "\n".join([*lines, (resources.files("schemas") / "views.sql").read_text()])
 

@@ -120,7 +120,8 @@ def test_text_over_the_picture_and_edited_copies_are_rejected(curated: Dataset, 
 
 
 def test_every_kept_clip_has_a_caption_and_an_embedding_once(curated: Dataset) -> None:
-    captions, points = curated.read(CAPTIONS).to_pylist(), curated.read(EMBEDDINGS).to_pylist()
+    captions = connect(curated).sql("from captions").to_arrow_table().to_pylist()
+    points = curated.read(EMBEDDINGS).to_pylist()
     reasons = dict(connect(curated).execute("select clip_id, reasons from clips").fetchall())
     kept = {clip_id for clip_id, found in reasons.items() if not found}
     assert sorted(row["clip_id"] for row in captions) == sorted(kept)

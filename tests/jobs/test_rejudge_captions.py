@@ -31,7 +31,7 @@ from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
 from schemas import CAPTION_DECISIONS, CAPTIONS, VIDEOS
 from schemas.recipe import Recipe, change_recipe, decode_recipe
-from tests.conftest import write_clips
+from tests.conftest import write_captions, write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 LOOSE = ["--set", "caption_rules.min_words.min=2"]
@@ -59,7 +59,7 @@ def dataset(tmp_path: Path, recipe: Recipe, video_row: MakeRow, clip_row: MakeRo
     captions[0] |= {"status": "rejected", "reasons": ["too_short"]}
     none = dict.fromkeys(("short", "detailed", "num_words"))
     captions.append(caption_row("c4", captioner, status="failed", reasons=["frames: gone"], **none))
-    dataset.write_part(CAPTIONS, captions)
+    write_captions(dataset, captions)
     write_run(dataset, "20260101T000000Z-curate", "curate", recipe, state="done")
     return dataset
 
@@ -157,12 +157,12 @@ def test_a_caption_that_was_lost_and_written_anew_is_not_held_to_the_old_decisio
     rows = [row for row in dataset.read(CAPTIONS).to_pylist() if row["clip_id"] != "c1"]
     for path in dataset.part_files(CAPTIONS.folder):
         Path(path).unlink()
-    dataset.write_part(CAPTIONS, rows)
+    write_captions(dataset, rows)
     assert [
         row["clip_id"] for row in pending_captions(dataset, recipe.caption, fingerprint(recipe.caption), Retrying())
     ] == ["c1"]
     anew = caption_row("c1", fingerprint(recipe.caption), num_words=20, written_us=written_us + 1)
-    dataset.write_part(CAPTIONS, [anew])
+    write_captions(dataset, [anew])
     assert standing(dataset)["c1"] == []
 
 

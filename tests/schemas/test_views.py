@@ -12,7 +12,7 @@ import pytest
 from pipeline.store.views import QUERY_NAMES, derived_views
 from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, VIDEOS
 from schemas.tables.duplicates import DUPLICATES
-from tests.conftest import apart
+from tests.conftest import apart, captions_apart
 
 MakeRow = Callable[..., dict[str, Any]]
 Rows = Sequence[dict[str, Any]]
@@ -84,11 +84,12 @@ def views_over(
 ) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     clips, first = apart(clips)
+    captions, first_on_captions = captions_apart(captions)
     for name, table, rows in (
         ("videos_raw", VIDEOS, videos),
         ("clips_raw", CLIPS, clips),
         ("captions_raw", CAPTIONS, captions),
-        ("caption_decisions_raw", CAPTION_DECISIONS, caption_decisions),
+        ("caption_decisions_raw", CAPTION_DECISIONS, [*first_on_captions, *caption_decisions]),
         ("decisions_raw", DECISIONS, [*first, *decisions]),
         ("duplicates_raw", DUPLICATES, []),
         *((f"{name}_raw", table, []) for name, table in QUERY_NAMES.items() if name not in WITH_ROWS),

@@ -23,8 +23,9 @@ from pipeline.release import releases
 from pipeline.scan.scan import ScanConfig, scan
 from pipeline.store.dataset import Dataset, DatasetError
 from pipeline.store.views import funnel
-from schemas import CAPTIONS, CLIPS, VIDEOS
+from schemas import CLIPS, VIDEOS
 from schemas.recipe import load_recipe
+from tests.conftest import write_captions
 from tests.ray_cluster import STORE_KEYS
 
 MakeRow = Callable[..., dict[str, Any]]
@@ -124,7 +125,7 @@ def test_curation_on_the_store(
     assert json.loads(capsys.readouterr().out)["stages"] == {}
     video = VideoClips.of(by_video(clips)[0], lambda clip: [spread(clip, 4, 128 * 128)])
     assert [len(frames) for _, (frames,) in read_clips(video)] == [4] * len(video.clips)
-    dataset.write_part(CAPTIONS, [caption_row(clip["clip_id"]) for clip in clips])
+    write_captions(dataset, [caption_row(clip["clip_id"]) for clip in clips])
     assert funnel(dataset)["trainable"] == 3
     release, is_new = releases.freeze(dataset, "v1", "num_frames > 0")
     assert is_new

@@ -19,7 +19,7 @@ from pipeline.store.dataset import Dataset, DatasetError, to_parquet
 from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, MEASURES, VIDEOS
 from schemas.columns import Table
 from schemas.tables.measures import OverlayText
-from tests.conftest import apart, write_clips
+from tests.conftest import apart, write_captions, write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 DAY_US = 24 * 3600 * 1_000_000
@@ -37,6 +37,8 @@ class Diary:
         dataset = replace(self.dataset, run_id=f"day {day}")
         if table is CLIPS:
             write_clips(dataset, stamped)
+        elif table is CAPTIONS:
+            write_captions(dataset, stamped)
         else:
             dataset.write_part(table, stamped)
 

@@ -16,10 +16,10 @@ from pipeline.rules.decisions import write_decisions
 from pipeline.rules.effects import judge_dataset
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
-from schemas import CAPTIONS, DECISIONS, VIDEOS
+from schemas import DECISIONS, VIDEOS
 from schemas.recipe import Recipe
 from schemas.rules import Rule
-from tests.conftest import write_clips
+from tests.conftest import write_captions, write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 RECIPE = Recipe(
@@ -40,7 +40,7 @@ def dataset(tmp_path: Path, video_row: MakeRow, clip_row: MakeRow, caption_row: 
     dataset.write_part(VIDEOS, [video_row("v0")])
     measured = json.dumps(stream_fingerprints(RECIPE.measure))
     write_clips(dataset, [clip_row(f"c{i}", "v0", motion_px_s=float(i), measured=measured) for i in (1, 2, 3)])
-    dataset.write_part(CAPTIONS, [caption_row(f"c{i}", num_words=3 + i) for i in (1, 2, 3)])
+    write_captions(dataset, [caption_row(f"c{i}", num_words=3 + i) for i in (1, 2, 3)])
     return dataset
 
 

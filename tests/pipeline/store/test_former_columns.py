@@ -16,9 +16,9 @@ from pipeline.release import releases
 from pipeline.release.as_of import when_frozen
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect, write_portable_views
-from schemas import CAPTION_DECISIONS, CAPTIONS, DECISIONS, VIDEOS
+from schemas import CAPTION_DECISIONS, DECISIONS, VIDEOS
 from schemas.columns import Table
-from tests.conftest import write_clips
+from tests.conftest import write_captions, write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 FINGERPRINTS = "select rules_fingerprint from {}_raw order by written_us"
@@ -37,7 +37,7 @@ def dataset(tmp_path: Path, video_row: MakeRow, clip_row: MakeRow, caption_row: 
     dataset = Dataset(str(tmp_path / "ds"))
     dataset.write_part(VIDEOS, [video_row("v0")])
     write_clips(dataset, [clip_row("c0", "v0", status="pending")])
-    dataset.write_part(CAPTIONS, [caption_row("c0", written_us=0)])
+    write_captions(dataset, [caption_row("c0", written_us=0)])
     rejected = {"gate": "before", "decided_us": 1, "status": "rejected", "reasons": ["still"]}
     write_old_part(tmp_path / "ds" / "decisions", {"clip_id": "c0", **rejected})
     write_old_part(tmp_path / "ds" / "caption_decisions", {"clip_id": "c0", "captioner": "cap0", **rejected})
