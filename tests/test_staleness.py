@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pipeline.caption.fingerprint import fingerprint
 from pipeline.encode.latents import clip_transform
 from pipeline.ingest.inputs import as_table
 from pipeline.measure.registry import clip_measure_fingerprints, stream_fingerprints
+from pipeline.rules.captions import judge_captions
 from pipeline.split.fingerprint import split_fingerprint
 from pipeline.store.dataset import Dataset
 from pipeline.store.pending import pending_captions, pending_clip_measures, pending_latents, pending_stream_measures
@@ -20,6 +22,7 @@ from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
 from schemas import LATENTS, MEASURES, VIDEOS
 from schemas.recipe import Recipe, change_recipe
+from schemas.rules import Rule
 from schemas.tables.measures import columns_of
 from tests import staleness
 from tests.conftest import write_captions, write_clips
@@ -132,6 +135,30 @@ def test_the_same_content_box_by_other_code_makes_nothing_else_stale(fresh: Fres
 def test_other_hints_make_captions_stale_where_hints_are_given(fresh: Fresh, name: str, scores: dict[str, Any]) -> None:
     fresh.measure(name, BOX if name == "overlay_text" else None, **scores)
     assert fresh.stale() == ({"captions"} if fresh.recipe.caption.hints else set())
+
+
+def test_another_camera_makes_no_caption_stale_and_is_held_against_what_it_claims(
+    fresh: Fresh, caption_row: MakeRow
+) -> None:
+    """What a caption claims is a fact of its text; its verdict follows from that and the camera's newest scores."""
+    hints = fresh.recipe.caption.hints
+    rules = {"camera": Rule("contradicts_camera", "camera", max=0.5)}
+    given = connect(fresh.dataset).execute("select given, shown_box from newest_captions").fetchall()[0]
+    claiming = caption_row("c0", fresh.captioner, camera_claims=["pan left"], given=given[0], shown_box=given[1])
+    write_captions(Dataset(fresh.dataset.location, "again"), [claiming])
+
+    def verdict() -> list[tuple[Any, ...]]:
+        connection = connect(fresh.dataset)
+        judged = judge_captions(connection, replace(fresh.recipe, caption_rules=rules))
+        return connection.execute(
+            f"select contradicts_camera, v.status from captions join {judged.table} v using (clip_id)"
+        ).fetchall()
+
+    assert verdict() == [(None, "ok")]
+    for motion, expected in (("pan right", (1.0, "rejected")), ("pan left", (0.0, "ok")), ("shake", (None, "ok"))):
+        fresh.measure("camera", None, camera_motion=motion, camera_strength=9.0, camera_confidence=0.9)
+        assert verdict() == [expected]
+        assert fresh.stale() == ({"captions"} if hints else set())
 
 
 def test_another_title_makes_captions_stale_where_they_are_merged_with_it(fresh: Fresh, video_row: MakeRow) -> None:

@@ -106,7 +106,7 @@ class Curation:
             pending = states.pending(identified)
             self._write_videos(pending.relocated)
             self._write_videos(pending.retold)
-            num_new += pending.relocated.num_rows + len(pending.to_scan)
+            num_new += pending.num_listed
             if not pending.to_scan:
                 return num_new
             from pipeline.ray_graphs.scan import scan_graph

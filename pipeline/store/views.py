@@ -48,8 +48,13 @@ QUERY_NAMES: dict[str, Table] = {
     "duplicate_matches": DUPLICATE_MATCHES,
 } | {f"measures_{name}": table for name, table in MEASURES.items()}
 """The tables. NAME_raw is all rows of a table, NAME the newest row of each key or what follows from those."""
-OF_ROW = {"decisions": ("clip_id",), "caption_decisions": ("clip_id", "captioner")}
-"""What the newest row is of, where that is not the key."""
+OF_ROW = {
+    "clips": ("clip_id", "split"),
+    "decisions": ("clip_id",),
+    "caption_decisions": ("clip_id", "captioner"),
+}
+"""What the newest row is of, where that is not the key. A span that a video has in two divisions has a row of each:
+while the video's row says the old one, that stands, whatever a killed run has written of the new one."""
 FIRST = {"videos": "coalesce(transient, false),"}
 """What comes before newness: a file that could be read once is not unknown because it cannot be read now."""
 DERIVED = frozenset({"clips", "captions", "duplicates"})
@@ -133,8 +138,10 @@ def derived_views() -> list[str]:
     for name, row_type in (STREAM_MEASURES | CLIP_MEASURES).items():
         own = [field.name for field in arrow_fields(row_type)]
         if name in STREAM_MEASURES:
-            columns += [f"if({name}.good is null, c.{column}, {name}.good.{column}) as {column}" for column in own]
-            taken.append(f"coalesce({name}.good.measure, json_extract_string(c.measured, '$.{name}')) as has_{name}")
+            again = AGAIN.format(name)
+            columns += [f"if({again}, {name}.good.{column}, c.{column}) as {column}" for column in own]
+            first = f"json_extract_string(c.measured, '$.{name}')"
+            taken.append(f"if({again}, {name}.good.measure, {first}) as has_{name}")
         else:
             columns += [f"{name}.good.{column}" for column in own]
             taken.append(f"if({name}.good.shown_box = {BOX}, {name}.good.measure, null) as has_{name}")
@@ -157,14 +164,16 @@ def derived_views() -> list[str]:
 
 
 NEWNESS = "(coalesce(written_us, 0), coalesce(run_id, ''))"
-BOX = "if(letterbox.good is null, c.content_box::int[], letterbox.good.content_box)"
+AGAIN = "({0}.good is not null and coalesce({0}.good.written_us, 0) >= coalesce(c.written_us, 0))"
+"""Whether a stream measure has been taken again since the clip's video was scanned."""
+BOX = f"if({AGAIN.format('letterbox')}, letterbox.good.content_box, c.content_box::int[])"
 STAMPS = ("run_id", "written_us")
 FAILURE_FACTS = ("measure", "shown_box", "failure", "transient", "num_failures", "run_id")
 VIDEO_LOCATIONS_VIEW = """create view video_locations as
 select video_id, list(uri order by duplicate_of is not null, uri) as uris,
        first(source order by duplicate_of is not null, uri) as source,
        coalesce(max(corrected_times), 1) = 0 as regular,
-       arg_max(split, written_us) filter (where split is not null) as split
+       arg_max(split, (duplicate_of is null, coalesce(written_us, 0))) filter (split is not null) as split
 from videos where video_id is not null group by video_id"""
 
 
@@ -229,7 +238,9 @@ def _newest_measured(measure: str, own: Sequence[str]) -> str:
     Lists of fixed length become plain lists: DuckDB 2.0 cannot pass arrays through an outer join.
     """
     arrays = {field.name for field in MEASURES[measure].schema if pa.types.is_fixed_size_list(field.type)}
-    good = _struct([f"{name}::int[]" if name in arrays else name for name in (*own, "measure", "shown_box")])
+    good = _struct(
+        [f"{name}::int[]" if name in arrays else name for name in (*own, "measure", "shown_box", "written_us")]
+    )
     tried = _struct(FAILURE_FACTS)
     once, repeated = _by_repetition(
         f"measures_{measure}_raw",

@@ -138,11 +138,6 @@ def test_every_kept_clip_has_a_caption_and_an_embedding_once(curated: Dataset) -
     assert [np.linalg.norm(row["embedding"]) for row in points] == pytest.approx([1.0] * len(points), abs=1e-4)
 
 
-def test_another_split_wants_another_data_set(demo_run: DemoRun, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*demo_run.curate, "--set", "split.max_clip_s=9"]) == 2
-    assert "split.max_clip_s = 60.0, not 9.0; use another --out" in capsys.readouterr().err
-
-
 def test_a_measure_whose_code_has_changed_is_taken_again_without_touching_the_others(
     demo_run: DemoRun, tmp_path: Path
 ) -> None:
