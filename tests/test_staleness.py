@@ -175,6 +175,18 @@ def test_another_embedding_leaves_no_similarity_to_be_read(fresh: Fresh) -> None
     assert connect(fresh.dataset).execute(read).fetchall() == [(None,)]
 
 
+def test_a_span_that_is_in_both_divisions_keeps_all_that_was_made_of_it(
+    fresh: Fresh, video_row: MakeRow, clip_row: MakeRow
+) -> None:
+    fresh.recipe = change_recipe(fresh.recipe, ["split.max_clip_s=30.0"])
+    split = split_fingerprint(fresh.recipe.split)
+    later = Dataset(fresh.dataset.location, "later")
+    write_clips(later, [clip_row("c0", "v0", split=split, measured=str(fresh.stream).replace("'", '"'))])
+    later.write_part(VIDEOS, [video_row("v0", split=split)])
+    assert fresh.stale() == set()
+    assert connect(later).execute("select clip_id, text_video_similarity from captions").fetchall() == [("c0", 0.5)]
+
+
 def test_a_video_divided_otherwise_is_read_again_and_its_old_clips_do_not_stand(
     fresh: Fresh, video_row: MakeRow, clip_row: MakeRow
 ) -> None:
