@@ -188,10 +188,10 @@ class Curation:
 
     def judge_captions(self) -> int:
         """Returns how many captions were judged otherwise than before."""
-        num_changed = write_decisions(self.dataset, judge_captions(connect(self.dataset), self.recipe), self.recipe)
-        if num_changed:
+        verdicts = judge_captions(connect(self.dataset), self.recipe)
+        if write_decisions(self.dataset, verdicts, self.recipe):
             self._run.begin()
-        return num_changed
+        return verdicts.num_judged_otherwise
 
     def _carry_out(
         self, plan: Plan, make: Callable[[Any], Any], describe: Callable[[Stages], str], tables: Sequence[Table]

@@ -66,6 +66,13 @@ def test_only_what_changes_is_written_and_then_it_holds(dataset: Dataset) -> Non
     assert write_both(dataset, RECIPE) == (2, 2)
 
 
+def test_a_first_decision_is_none_that_differs(dataset: Dataset, caption_row: MakeRow) -> None:
+    write_captions(dataset, [caption_row("c1", "cap1", num_words=9, status="pending")])
+    verdicts = judge_dataset(connect(dataset), STRICTER).captions
+    assert verdicts.num_judged_otherwise == 2
+    assert write_decisions(dataset, verdicts, STRICTER) == 3
+
+
 def test_a_decision_names_the_rules_behind_it_and_no_others(dataset: Dataset) -> None:
     """Two of the stricter rules, two of the first again; other caption rules make no other decision on a clip."""
     for recipe in (STRICTER, RECIPE, replace(STRICTER, caption_rules={})):
