@@ -99,7 +99,7 @@ class Table:
         hidden = [*self.formerly, *self.former_columns]
         if not hidden:
             return query
-        values = {name: former for former, name in self.formerly.items()} | self.recovered
+        values = {**{name: former for former, name in self.formerly.items()}, **self.recovered}
         replaced = ", ".join(f"coalesce({name}, {value}) as {name}" for name, value in values.items())
         return f"select * exclude ({', '.join(hidden)}) replace ({replaced}) from ({query})"
 

@@ -39,6 +39,7 @@ GROUPS = {
         "tests/jobs/test_curate.py",
         "tests/jobs/test_demo.py",
         "tests/jobs/test_dying_captioners.py",
+        "tests/jobs/test_little_memory.py",
         "tests/jobs/test_other_split.py",
         "tests/jobs/test_encode.py",
         "tests/jobs/test_recaption.py",

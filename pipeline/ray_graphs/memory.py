@@ -4,9 +4,15 @@ Ray books what is asked and limits nothing; a decoding process has a limit of it
 what its worker was seen to hold, with the child in which it decodes, and what follows from the recipe: the files of the
 models that it loads and the frames that it has at a time.
 
-Seen, without shared memory, in MiB: the peak of `curate` and `encode` by the recipe `default` without rules over four of
-the tests' real videos (720p letterboxed, slides, 1080p portrait HEVC, HDR AV1), two cores of an AMD EPYC, no GPU, November
-2026. {SEEN}
+Seen, in MiB without memory that is shared, and in brackets in the child: the peak of each over `curate` without rules,
+by the recipe `default`, of four real videos (letterboxed film, slides, HEVC of a phone, HDR AV1). Two cores of an AMD
+EPYC under load, no GPU, November 2026.
+
+    plan reading 281 | scan 276 (923) | frames for captions 283 (826) | overlay text 981 (310)
+    embedding 1294 | captioner, transformers 1199
+
+Frames for captions take as much as the scan because Ray uses its workers again, with the child that each has. What an
+idle worker keeps is booked by nobody.
 """
 
 from __future__ import annotations
@@ -29,13 +35,14 @@ from schemas.recipe.limits import LimitsConfig
 MIB = 1 << 20
 WORKER_MIB = 300
 """A worker of Ray that imports this project and no network."""
-SCAN_CHILD_MIB = 1100
-"""The child that scans: frames waiting for the pass, TransNetV2, PyTorch."""
-DECODE_CHILD_MIB = 500
-"""The child that reads frames by time."""
+SCAN_CHILD_MIB = 1000
+"""The child that scans: frames waiting for the pass, TransNetV2, PyTorch. Also the one that reads frames by time in a
+task, for it may have scanned before."""
+ACTOR_CHILD_MIB = 400
+"""The child of an actor, which reads frames by time and nothing else."""
 OVERLAY_TEXT_MIB = 700
 """PP-OCR in ONNX Runtime, beside what a worker holds."""
-TORCH_MIB = 900
+TORCH_MIB = 1300
 """A worker that runs a network of PyTorch, without weights and frames."""
 VLLM_MIB = 4096
 """vLLM's processes, without weights."""
@@ -67,18 +74,18 @@ def scan_need(limits: LimitsConfig) -> Need:
 
 
 def frames_need(limits: LimitsConfig, frame_bytes: int) -> Need:
-    """Reading frames by time.
+    """A task that reads frames by time.
 
     Args:
         frame_bytes: of the frames that one clip gives.
     """
-    return _decoding(DECODE_CHILD_MIB, limits, FRAME_COPIES * frame_bytes)
+    return _decoding(SCAN_CHILD_MIB, limits, FRAME_COPIES * frame_bytes)
 
 
 def measuring_reader_need(recipe: Recipe, num_workers: int = 1) -> Need:
     """An actor that reads frames, and finds overlay text in them."""
     own = OVERLAY_TEXT_MIB * MIB if recipe.overlay_text.enabled else 0
-    need = frames_need(recipe.limits, _shared_frames_bytes(recipe.frames))
+    need = _decoding(ACTOR_CHILD_MIB, recipe.limits, FRAME_COPIES * _shared_frames_bytes(recipe.frames))
     return Need(need.num_bytes + own, num_workers)
 
 
@@ -122,18 +129,31 @@ def texts_need(config: EncodeConfig) -> Need:
     return _network(_file_bytes(clip_folder(config.text_encoder) or config.text_encoder), 0)
 
 
+@dataclass(frozen=True)
+class Node:
+    """What a node of the cluster has."""
+
+    memory_bytes: float
+    num_gpus: float = 0.0
+
+
 def fitted(*needs: Need) -> list[int]:
-    """What each operator of a graph is to ask for, in bytes: its need, or less where the cluster has too little.
+    """What each operator of a graph is to ask for, in bytes: its need, or less where the cluster has too little."""
+    return requests(needs, _nodes())
+
+
+def requests(needs: Sequence[Need], nodes: Sequence[Node]) -> list[int]:
+    """The same for given nodes.
 
     Operators wait for each other, and a request that no node can meet waits for ever. So one worker of each fits on one
     node at the same time, and all workers of pools on the cluster; else all ask for less, in proportion. A cluster that
     has no node yet is one that grows with its work.
     """
-    if not (nodes := _nodes()):
+    if not nodes:
         return [need.num_bytes for need in needs]
     one_of_each = sum(need.num_bytes for need in needs)
     all_of_them = sum(need.num_bytes * need.num_workers for need in needs)
-    of_cluster = sum(memory for memory, _ in nodes) / all_of_them
+    of_cluster = sum(node.memory_bytes for node in nodes) / all_of_them
     return [int(need.num_bytes * min(1.0, of_cluster, _room(need, nodes) / one_of_each)) for need in needs]
 
 
@@ -142,20 +162,19 @@ def num_that_fit(need: Need, others: Sequence[Need]) -> int | None:
     nodes = _nodes()
     if not nodes:
         return None
-    free = sum(memory for memory, _ in nodes) - sum(other.num_bytes * other.num_workers for other in others)
+    free = sum(node.memory_bytes for node in nodes) - sum(other.num_bytes * other.num_workers for other in others)
     return max(1, int(free // need.num_bytes))
 
 
-def _nodes() -> list[tuple[float, float]]:
-    """Memory in bytes and GPUs of each node."""
+def _nodes() -> list[Node]:
     resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return [(found["memory"], found.get("GPU", 0.0)) for found in resources if found.get("memory")]
+    return [Node(found["memory"], found.get("GPU", 0.0)) for found in resources if found.get("memory")]
 
 
-def _room(need: Need, nodes: Sequence[tuple[float, float]]) -> float:
-    """Memory of the largest node that a worker can be on."""
-    fitting = [memory for memory, num_gpus in nodes if num_gpus >= need.num_gpus]
-    return max(fitting or [memory for memory, _ in nodes])
+def _room(need: Need, nodes: Sequence[Node]) -> float:
+    """Memory in bytes of the largest node that a worker can be on."""
+    fitting = [node.memory_bytes for node in nodes if node.num_gpus >= need.num_gpus]
+    return max(fitting or [node.memory_bytes for node in nodes])
 
 
 def _decoding(child_mib: float, limits: LimitsConfig, own_bytes: int = 0) -> Need:
@@ -172,7 +191,7 @@ def _shared_frames_bytes(frames: FramesConfig) -> int:
 
 
 def _file_bytes(where: Path | str | None) -> int:
-    """Bytes of a file or of the files of a folder; 0 for what is known by a hub's name, whose size nobody can say here."""
+    """Bytes of a file or of the files of a folder; 0 for a hub's name, of which only the hub knows the size."""
     path = Path(where) if where else Path("/nowhere")
     if path.is_file():
         return path.stat().st_size
