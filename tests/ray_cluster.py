@@ -25,7 +25,7 @@ import sys
 from ray.cluster_utils import Cluster
 port, client_port, agent_port, memory = map(int, sys.argv[1:])
 of_node = {"num_cpus": 1} | ({"memory": memory} if memory else {})
-head = of_node | {"include_dashboard": True, "dashboard_port": port, "ray_client_server_port": client_port}
+head = of_node | {"include_dashboard": not memory, "dashboard_port": port, "ray_client_server_port": client_port}
 head |= {"dashboard_agent_listen_port": agent_port, "include_log_monitor": False}
 cluster = Cluster(initialize_head=True, head_node_args=head)
 cluster.add_node(**of_node)
@@ -66,7 +66,7 @@ def two_nodes(memory_bytes: int = 0) -> Iterator[RayCluster]:
     """Started anew.
 
     Args:
-        memory_bytes: that each node says it has; 0 for what Ray finds.
+        memory_bytes: that each node says it has, and then there is no dashboard; 0 for what Ray finds.
     """
     # Paths of sockets may have 107 bytes, so Ray's folder cannot be in pytest's.
     folder = tempfile.mkdtemp(prefix="reelmill-ray-")
