@@ -18,7 +18,7 @@ NODES = {
     "a laptop": [Node(3 * GIB)],
     "a little memory": [Node(256 * MIB)] * 2,
     "unlike nodes": [Node(GIB), Node(4 * GIB)],
-    "a small node with the GPU": [Node(64 * GIB), Node(2 * GIB, num_gpus=1)],
+    "a small node with the GPU": [Node(64 * GIB), Node(512 * MIB, num_gpus=1)],
     "a large node": [Node(256 * GIB, num_gpus=8)],
 }
 
