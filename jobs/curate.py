@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import asdict
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -15,11 +14,9 @@ from jobs.console.summary import print_funnel, print_json
 from jobs.steps.captioning import require_captioner, tell_of_builtin
 from jobs.steps.curation import Curation
 from pipeline.ingest.inputs import Listing, list_inputs
-from pipeline.store.active_recipe import active_recipe
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import funnel, reject_reasons
-from schemas.errors import UsageError
-from schemas.recipe import Recipe, load_recipe
+from schemas.recipe import load_recipe
 
 
 def curate(
@@ -33,7 +30,8 @@ def curate(
     """Split, measure, filter and caption videos into a data set.
 
     Running the same command again does only what is still missing; a killed run is continued the same way. The recipe
-    becomes the data set's own, from which the commands that follow start.
+    becomes the data set's own, from which the commands that follow start. Other [split] settings divide all videos of
+    the data set again.
 
     Args:
         inputs: Files, folders, globs, URIs, or .parquet, .csv or .jsonl lists with a `uri` column.
@@ -45,7 +43,6 @@ def curate(
     dataset = Dataset(out)
     dataset.make_writable()
     with dataset.writing("curate"):
-        _require_same_split(dataset, chosen)
         start_s = time.perf_counter()
         dataset.clear_temporaries()
         curation = Curation(dataset, chosen, lambda: tell_of_builtin(chosen), retry_failed=retry_failed)
@@ -55,30 +52,6 @@ def curate(
         print_json(summary)
     else:
         _print(summary, dataset)
-
-
-def _require_same_split(dataset: Dataset, recipe: Recipe) -> None:
-    """All videos of a data set are split one way; another way makes other clips, and so another data set.
-
-    Raises:
-        UsageError: an earlier run used other settings; names the first key that differs.
-    """
-    active = active_recipe(dataset)
-    if active is None:
-        return
-    difference = _first_difference(asdict(active.split), asdict(recipe.split), "split")
-    if difference:
-        raise UsageError(f"data set {dataset.location} was curated with {difference}; use another --out")
-
-
-def _first_difference(before: Any, now: Any, path: str) -> str | None:
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in [*before, *(k for k in now if k not in before)]:
-            difference = _first_difference(before.get(key), now.get(key), f"{path}.{key}")
-            if difference:
-                return difference
-        return None
-    return None if before == now else f"{path} = {before!r}, not {now!r}"
 
 
 def _summary(

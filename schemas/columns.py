@@ -67,6 +67,10 @@ class Table:
     """Row types whose columns follow those of `row_type`."""
     formerly: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
     """Former names of columns, which part files written before still have, with the names of now."""
+    former_columns: Mapping[str, pa.DataType] = dataclasses.field(default_factory=dict, hash=False)
+    """Columns that part files written before have and rows of now do not."""
+    recovered: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
+    """Columns of now whose values in rows written before follow from those: SQL of each."""
     is_stamped: bool = True
     """Whether rows say when and by which run they were written, so that of several rows of a key the newest counts."""
 
@@ -82,11 +86,22 @@ class Table:
 
     @property
     def stored_schema(self) -> pa.Schema:
-        """The columns that part files may have: those of now, and behind them those under former names."""
+        """The columns that part files may have: those of now, and behind them those of rows written before."""
         schema = self.schema
         for former, name in self.formerly.items():
             schema = schema.append(schema.field(name).with_name(former).with_nullable(True))
+        for name, arrow_type in self.former_columns.items():
+            schema = schema.append(pa.field(name, arrow_type))
         return schema
+
+    def sql_of_now(self, query: str) -> str:
+        """SQL of the columns of now, from a query for those of `stored_schema`."""
+        hidden = [*self.formerly, *self.former_columns]
+        if not hidden:
+            return query
+        values = {**{name: former for former, name in self.formerly.items()}, **self.recovered}
+        replaced = ", ".join(f"coalesce({name}, {value}) as {name}" for name, value in values.items())
+        return f"select * exclude ({', '.join(hidden)}) replace ({replaced}) from ({query})"
 
     def encode(self, rows: Iterable[Mapping[str, Any]], *, run_id: str = "", written_us: int = 0) -> pa.Table:
         """Build an Arrow table from row mappings.

@@ -10,6 +10,7 @@ import pyarrow as pa
 from pydantic.dataclasses import dataclass
 
 from schemas.columns import arrow_fields
+from schemas.contradiction import CONTRADICTS_CAMERA
 from schemas.strict import STRICT
 from schemas.tables.caption_identity import IdentityChecks
 from schemas.tables.captions import CAPTIONS
@@ -28,7 +29,7 @@ CLIP_COLUMNS = pa.schema(
     [*CLIPS.schema, *(field for row_type in CLIP_MEASURES.values() for field in arrow_fields(row_type)), DUPLICATE_RANK]
 )
 """The columns that rules on clips may name: those of a clip, of every measure, and of the groups of duplicates."""
-CAPTION_COLUMNS = pa.schema([*CAPTIONS.schema, *arrow_fields(IdentityChecks)])
+CAPTION_COLUMNS = pa.schema([*CAPTIONS.schema, CONTRADICTS_CAMERA, *arrow_fields(IdentityChecks)])
 """The columns that rules on captions may name."""
 
 

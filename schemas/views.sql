@@ -8,19 +8,26 @@
 create or replace view duplicates as
 select * from newest_duplicates where group_size > 0;
 
--- Each caption with its newest decision, unless the caption was written again after it. Captions are left out of clips
--- that do not stand, and those of another content box than the clip has now; a similarity by another embedding is null,
--- and so is what other captions said of one that was written again.
+-- Each caption with its newest decision, unless the caption was written again after it; it is pending without one, and
+-- failed if there is no text. Captions are left out of clips that do not stand, and those of another content box than the
+-- clip has now; a similarity by another embedding is null, and so is what other captions said of one that was written
+-- again. Whether it contradicts the camera follows from what it claims and from how the clip's camera is measured now.
 create or replace view captions as
-select c.* exclude (shown_box, given, similarity_encoder, text_embedding, batch_id, batch_place, transient, num_failures) replace (
-    coalesce(d.status, c.status) as status, coalesce(d.reasons, c.reasons) as reasons,
+select c.* exclude (shown_box, given, similarity_encoder, text_embedding, batch_id, batch_place, failure, transient,
+                    num_failures, contradicted_when_written) replace (
     if(c.similarity_encoder is null or c.similarity_encoder = s.encoder, c.text_video_similarity, null)
         as text_video_similarity
-), i.own_fit, i.fit_margin, i.better_clip, i.batch_shift, i.num_unlike
+),
+if(c.failure is null, coalesce(d.status, 'pending'), 'failed') as status,
+if(c.failure is null, coalesce(d.reasons, []), [c.failure]) as reasons,
+if(c.camera_claims is null, c.contradicted_when_written,
+   contradicts_camera(c.camera_claims, s.camera_motion, s.camera_strength, s.camera_confidence)) as contradicts_camera,
+i.own_fit, i.fit_margin, i.better_clip, i.batch_shift, i.num_unlike
 from newest_captions c
 join clips s on s.clip_id = c.clip_id and (c.shown_box is null or c.shown_box = s.content_box::int[])
 left join caption_decisions d
-    on d.clip_id = c.clip_id and d.captioner = c.captioner and d.written_us >= c.written_us
+    on d.clip_id = c.clip_id and d.captioner = c.captioner
+    and coalesce(d.written_us, 0) >= coalesce(c.written_us, 0)
 left join caption_identity i on i.clip_id = c.clip_id and i.captioner = c.captioner
     and i.caption_us is not distinct from c.written_us and i.encoder = s.encoder;
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,9 @@ from pipeline.ray_graphs.cluster import connect
 from pipeline.scan.scan import ScanConfig, ScannedVideo, scan
 from pipeline.store.dataset import Dataset
 from pipeline.synthetic.corpus import draw_corpus
-from schemas import CAPTIONS, CLIPS, DECISIONS, VIDEOS
+from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, VIDEOS
 from schemas.recipe import load_recipe
+from schemas.tables.captions import FAILED, OK, REJECTED
 from schemas.tables.clips import PENDING
 from tests.ray_cluster import RayCluster, two_nodes
 
@@ -37,6 +39,8 @@ GROUPS = {
         "tests/jobs/test_curate.py",
         "tests/jobs/test_demo.py",
         "tests/jobs/test_dying_captioners.py",
+        "tests/jobs/test_little_memory.py",
+        "tests/jobs/test_other_split.py",
         "tests/jobs/test_encode.py",
         "tests/jobs/test_recaption.py",
         "tests/jobs/test_train_under_ray.py",
@@ -174,7 +178,7 @@ def apart(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Row], list[Row]]:
 
 @pytest.fixture(scope="session")
 def caption_row() -> MakeRow:
-    """A row of `captions`, ok, changed by keywords."""
+    """A row of `captions`, with the status and reasons of the decision on it, ok, changed by keywords."""
 
     def make(clip_id: str, captioner: str = "cap0", /, **changes: Any) -> Row:
         row = dict.fromkeys(CAPTIONS.schema.names) | {
@@ -193,6 +197,34 @@ def caption_row() -> MakeRow:
         return row | changes
 
     return make
+
+
+def write_captions(dataset: Dataset, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of `captions`, and what they say of status and reasons as decisions of the same time."""
+    now_us = time.time_ns() // 1000
+    captions, decisions = captions_apart([{**row, "written_us": _or(row.get("written_us"), now_us)} for row in rows])
+    dataset.write_part(CAPTIONS, captions)
+    dataset.write_part(CAPTION_DECISIONS, decisions)
+
+
+def captions_apart(rows: Sequence[Mapping[str, Any]]) -> tuple[list[Row], list[Row]]:
+    """Rows of `captions`, and the decisions on those that are accepted or rejected; one that failed says why itself."""
+    facts = ("status", "reasons")
+    captions = [{name: row[name] for name in row if name not in facts} for row in rows]
+    for caption, row in zip(captions, rows, strict=True):
+        if row.get("status") == FAILED:
+            caption["failure"] = row["reasons"][0]
+    decisions = [
+        {name: row[name] for name in ("clip_id", "captioner", "status", "reasons")}
+        | {"rules_fingerprint": "", "written_us": row.get("written_us"), "run_id": ""}
+        for row in rows
+        if row.get("status") in (OK, REJECTED)
+    ]
+    return captions, decisions
+
+
+def _or(value: int | None, other: int) -> int:
+    return other if value is None else value
 
 
 @pytest.fixture(scope="session")

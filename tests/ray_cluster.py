@@ -23,11 +23,12 @@ KEPT_WORKERS = 4
 START = """
 import sys
 from ray.cluster_utils import Cluster
-port, client_port, agent_port = map(int, sys.argv[1:])
-head = {"num_cpus": 1, "include_dashboard": True, "dashboard_port": port, "ray_client_server_port": client_port}
+port, client_port, agent_port, memory = map(int, sys.argv[1:])
+of_node = {"num_cpus": 1} | ({"memory": memory} if memory else {})
+head = of_node | {"include_dashboard": not memory, "dashboard_port": port, "ray_client_server_port": client_port}
 head |= {"dashboard_agent_listen_port": agent_port, "include_log_monitor": False}
 cluster = Cluster(initialize_head=True, head_node_args=head)
-cluster.add_node(num_cpus=1)
+cluster.add_node(**of_node)
 print(cluster.address, flush=True)
 sys.stdin.read()
 cluster.shutdown()
@@ -61,12 +62,17 @@ class RayCluster:
 
 
 @contextmanager
-def two_nodes() -> Iterator[RayCluster]:
+def two_nodes(memory_bytes: int = 0) -> Iterator[RayCluster]:
+    """Started anew.
+
+    Args:
+        memory_bytes: that each node says it has, and then there is no dashboard; 0 for what Ray finds.
+    """
     # Paths of sockets may have 107 bytes, so Ray's folder cannot be in pytest's.
     folder = tempfile.mkdtemp(prefix="reelmill-ray-")
     environment = _environment(folder)
     try:
-        process, address, dashboard = _started(environment)
+        process, address, dashboard = _started(environment, memory_bytes)
         with process:
             yield RayCluster(address, dashboard, environment, process.pid)
             process.communicate(timeout=END_TIMEOUT_S)
@@ -74,11 +80,11 @@ def two_nodes() -> Iterator[RayCluster]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _started(environment: dict[str, str]) -> tuple[subprocess.Popen[str], str, str]:
+def _started(environment: dict[str, str], memory_bytes: int) -> tuple[subprocess.Popen[str], str, str]:
     """The cluster's process and its two addresses. Ray gives a node 30 s, which a busy machine may not keep."""
     for _ in range(TRIES):
         ports = _free_ports(3)
-        command = [sys.executable, "-c", START, *map(str, ports)]
+        command = [sys.executable, "-c", START, *map(str, ports), str(memory_bytes)]
         process = subprocess.Popen(
             command, env=environment, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )

@@ -1,7 +1,8 @@
 """The staleness matrix: which products must be made again when a field of the recipe, a field of a prompt or a
 version of code changes.
 
-`python -m tests.staleness` prints it. Values that products read are in `test_staleness.py`.
+`python -m tests.staleness` prints it. Values that products read are in `test_staleness.py`: as that no other camera
+motion makes a caption again, which is held against what the caption claims when it is judged.
 
 A product is stale when its key is another, or when the tables say that it is missing; both are asked of the functions
 that the jobs ask.
@@ -186,7 +187,7 @@ EXPECTED: dict[str, set[str]] = {
     "name": NONE,
     "split.min_shot_s": NONE,  # PySceneDetect's detectors alone
     "split.stitch_model": NONE,  # while nothing is stitched
-    "split": {"clips"},
+    "split": {"clips"},  # every video is read again; a span that stays keeps what was made of it
     "measure": set(STREAM),
     "limits": NONE,
     "duplicates.kinds": NONE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,19 @@ from pipeline.caption.fingerprint import fingerprint
 from pipeline.encode.latents import clip_transform
 from pipeline.ingest.inputs import as_table
 from pipeline.measure.registry import clip_measure_fingerprints, stream_fingerprints
+from pipeline.rules.captions import judge_captions
 from pipeline.split.fingerprint import split_fingerprint
 from pipeline.store.dataset import Dataset
 from pipeline.store.pending import pending_captions, pending_clip_measures, pending_latents, pending_stream_measures
 from pipeline.store.pending_inputs import IDENTIFIED, InputStates
 from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
-from schemas import CAPTIONS, LATENTS, MEASURES, VIDEOS
+from schemas import LATENTS, MEASURES, VIDEOS
 from schemas.recipe import Recipe, change_recipe
+from schemas.rules import Rule
 from schemas.tables.measures import columns_of
 from tests import staleness
-from tests.conftest import write_clips
+from tests.conftest import write_captions, write_clips
 from tests.staleness import Ground
 
 MakeRow = Callable[..., dict[str, Any]]
@@ -63,7 +66,7 @@ class Fresh:
             self.measure(name, BOX, **({"encoder": "e"} if name == "embedding" else {}))
         given = next(iter(pending_captions(self.dataset, recipe.caption, self.captioner, NOW)))["given"]
         caption = make["caption"]("c0", self.captioner, shown_box=BOX, given=given)
-        self.dataset.write_part(CAPTIONS, [caption | {"text_video_similarity": 0.5, "similarity_encoder": "e"}])
+        write_captions(self.dataset, [caption | {"text_video_similarity": 0.5, "similarity_encoder": "e"}])
         latent = dict.fromkeys(LATENTS.schema.names) | {"clip_id": "c0", "encoder": "vae", "status": "ok"}
         self.dataset.write_part(LATENTS.within("vae"), [latent | {"transform": self._transform(BOX)}])
 
@@ -134,6 +137,30 @@ def test_other_hints_make_captions_stale_where_hints_are_given(fresh: Fresh, nam
     assert fresh.stale() == ({"captions"} if fresh.recipe.caption.hints else set())
 
 
+def test_another_camera_makes_no_caption_stale_and_is_held_against_what_it_claims(
+    fresh: Fresh, caption_row: MakeRow
+) -> None:
+    """What a caption claims is a fact of its text; its verdict follows from that and the camera's newest scores."""
+    hints = fresh.recipe.caption.hints
+    rules = {"camera": Rule("contradicts_camera", "camera", max=0.5)}
+    given = connect(fresh.dataset).execute("select given, shown_box from newest_captions").fetchall()[0]
+    claiming = caption_row("c0", fresh.captioner, camera_claims=["pan left"], given=given[0], shown_box=given[1])
+    write_captions(Dataset(fresh.dataset.location, "again"), [claiming])
+
+    def verdict() -> list[tuple[Any, ...]]:
+        connection = connect(fresh.dataset)
+        judged = judge_captions(connection, replace(fresh.recipe, caption_rules=rules))
+        return connection.execute(
+            f"select contradicts_camera, v.status from captions join {judged.table} v using (clip_id)"
+        ).fetchall()
+
+    assert verdict() == [(None, "ok")]
+    for motion, expected in (("pan right", (1.0, "rejected")), ("pan left", (0.0, "ok")), ("shake", (None, "ok"))):
+        fresh.measure("camera", None, camera_motion=motion, camera_strength=9.0, camera_confidence=0.9)
+        assert verdict() == [expected]
+        assert fresh.stale() == ({"captions"} if hints else set())
+
+
 def test_another_title_makes_captions_stale_where_they_are_merged_with_it(fresh: Fresh, video_row: MakeRow) -> None:
     split = split_fingerprint(fresh.recipe.split)
     Dataset(fresh.dataset.location, "later").write_part(VIDEOS, [video_row("v0", split=split, source='{"title": "A"}')])
@@ -146,6 +173,18 @@ def test_another_embedding_leaves_no_similarity_to_be_read(fresh: Fresh) -> None
     fresh.measure("embedding", BOX, encoder="f")
     assert fresh.stale() == set()
     assert connect(fresh.dataset).execute(read).fetchall() == [(None,)]
+
+
+def test_a_span_that_is_in_both_divisions_keeps_all_that_was_made_of_it(
+    fresh: Fresh, video_row: MakeRow, clip_row: MakeRow
+) -> None:
+    fresh.recipe = change_recipe(fresh.recipe, ["split.max_clip_s=30.0"])
+    split = split_fingerprint(fresh.recipe.split)
+    later = Dataset(fresh.dataset.location, "later")
+    write_clips(later, [clip_row("c0", "v0", split=split, measured=str(fresh.stream).replace("'", '"'))])
+    later.write_part(VIDEOS, [video_row("v0", split=split)])
+    assert fresh.stale() == set()
+    assert connect(later).execute("select clip_id, text_video_similarity from captions").fetchall() == [("c0", 0.5)]
 
 
 def test_a_video_divided_otherwise_is_read_again_and_its_old_clips_do_not_stand(

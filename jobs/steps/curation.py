@@ -106,7 +106,7 @@ class Curation:
             pending = states.pending(identified)
             self._write_videos(pending.relocated)
             self._write_videos(pending.retold)
-            num_new += pending.relocated.num_rows + len(pending.to_scan)
+            num_new += pending.num_listed
             if not pending.to_scan:
                 return num_new
             from pipeline.ray_graphs.scan import scan_graph
@@ -188,10 +188,10 @@ class Curation:
 
     def judge_captions(self) -> int:
         """Returns how many captions were judged otherwise than before."""
-        num_changed = write_decisions(self.dataset, judge_captions(connect(self.dataset), self.recipe), self.recipe)
-        if num_changed:
+        verdicts = judge_captions(connect(self.dataset), self.recipe)
+        if write_decisions(self.dataset, verdicts, self.recipe):
             self._run.begin()
-        return num_changed
+        return verdicts.num_judged_otherwise
 
     def _carry_out(
         self, plan: Plan, make: Callable[[Any], Any], describe: Callable[[Stages], str], tables: Sequence[Table]

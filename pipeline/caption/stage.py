@@ -25,9 +25,10 @@ from pipeline.caption.fingerprint import fingerprint
 from pipeline.caption.source_text import hint_of, invented_words, title_of
 from pipeline.decode.clip_frames import Clip, VideoClips, frames_of, row_of, sample_video, spread
 from pipeline.decode.clip_frames import Sampling as FrameTimes
-from pipeline.store.retrying import failure_columns
+from pipeline.store.retrying import NOT_FAILED, failure_columns
 from pipeline.store.run_statistics import Reporter, Work, timed, timed_items
 from schemas import CAPTIONS
+from schemas.contradiction import CONTRADICTS_CAMERA, contradicts_camera
 from schemas.identity import digest
 from schemas.recipe import Recipe
 from schemas.rules import reasons_against
@@ -72,10 +73,22 @@ class CaptionInput:
     hint: str
 
 
-class Captioning:
-    """Loads captioner and text encoder once; makes a row of `captions` for each clip, judged by its own scores.
+@dataclass
+class Try:
+    """A row of `captions`, and what the rules of the recipe have against it now: in the tables that is a decision."""
 
-    A caption that a rule rejects, or that is no JSON, is retried once with other sampling.
+    row: Row
+    reasons: Sequence[str] = ()
+
+    @property
+    def outcome(self) -> str:
+        return FAILED if self.row["failure"] is not None else REJECTED if self.reasons else OK
+
+
+class Captioning:
+    """Loads captioner and text encoder once; makes a row of `captions` for each clip.
+
+    A caption that a rule rejects by its own scores, or that is no JSON, is retried once with other sampling.
     """
 
     def __init__(self, recipe: Recipe, report: Reporter) -> None:
@@ -83,7 +96,9 @@ class Captioning:
         self._captioner = load_captioner(recipe.caption)
         self._fingerprint = fingerprint(recipe.caption)
         self._rules = {
-            name: rule for name, rule in recipe.caption_rules.items() if rule.column in CAPTIONS.schema.names
+            name: rule
+            for name, rule in recipe.caption_rules.items()
+            if rule.column in (*CAPTIONS.schema.names, CONTRADICTS_CAMERA.name)
         }
         self._embedder = None
         if recipe.embedding.model != "none":
@@ -93,6 +108,10 @@ class Captioning:
 
     def rows(self, batch: pa.Table) -> list[Row]:
         """Rows of `captions` for clips with their frames."""
+        return [made.row for made in self.tries(batch)]
+
+    def tries(self, batch: pa.Table) -> list[Try]:
+        """The same with what the rules have against each."""
         with timed(self._report, "caption") as work:
             clips = clips_of(batch)
             batch_id = digest(*(clip["clip_id"] for clip in clips))
@@ -101,67 +120,71 @@ class Captioning:
                 for clip, frames, times_s in zip(clips, frames_of(batch), batch["times_s"].to_pylist(), strict=True)
             ]
             failures = batch["failure"].to_pylist()
-            rows: list[Row] = [
-                self._failed(clip, why, transient=transient)
+            tries = [
+                Try(self._failed(clip, why, transient=transient))
                 for clip, why, transient in zip(clips, failures, batch["transient"].to_pylist(), strict=True)
             ]
             readable = [i for i, failure in enumerate(failures) if not failure]
-            for i, row in zip(readable, self.caption([inputs[i] for i in readable]), strict=True):
-                rows[i] = row
-            for place, row in enumerate(rows):
-                row |= {"batch_id": batch_id, "batch_place": place}
-            self._count(work, rows)
-        return rows
+            for i, made in zip(readable, self.caption([inputs[i] for i in readable]), strict=True):
+                tries[i] = made
+            for place, made in enumerate(tries):
+                made.row |= {"batch_id": batch_id, "batch_place": place}
+            self._count(work, tries)
+        return tries
 
     def without_captions(self, batch: pa.Table, why: str) -> list[Row]:
         """Rows for clips that all failed, for one reason."""
         with timed(self._report, "caption") as work:
-            rows = [self._failed(clip, why, transient=True) for clip in clips_of(batch)]
-            self._count(work, rows)
-        return rows
+            tries = [Try(self._failed(clip, why, transient=True)) for clip in clips_of(batch)]
+            self._count(work, tries)
+        return [made.row for made in tries]
 
-    def _count(self, work: Work, rows: Sequence[Row]) -> None:
-        work.rows = len(rows)
-        for row in rows:
-            work.count("output tokens", row["num_output_tokens"])
-            work.count("captions " + row["status"])
+    def _count(self, work: Work, tries: Sequence[Try]) -> None:
+        work.rows = len(tries)
+        for made in tries:
+            work.count("output tokens", made.row["num_output_tokens"])
+            work.count("captions " + made.outcome)
 
-    def caption(self, inputs: Sequence[CaptionInput]) -> list[Row]:
-        """Rows of `captions`, in order, each from the first or the second try."""
+    def caption(self, inputs: Sequence[CaptionInput]) -> list[Try]:
+        """Of each clip, in order, the first or the second try."""
         captioner = self._captioner
         others = self._ask(inputs, captioner.other) if self._recipe.caption.compare_samples else [None] * len(inputs)
         captions = self._ask(inputs, captioner.greedy)
-        rows = self._rows(inputs, captions, others)
+        tries = self._tries(inputs, captions, others)
         again = [
             i
-            for i, row in enumerate(rows)
-            if row["status"] == REJECTED or (captions[i].answer is not None and not row["short"])
+            for i, first in enumerate(tries)
+            if first.outcome == REJECTED or (captions[i].answer is not None and not first.row["short"])
         ]
-        tried = [inputs[i] for i in again]
-        second = self._rows(tried, self._ask(tried, captioner.other), [others[i] for i in again])
-        for i, row in zip(again, second, strict=True):
-            spent = rows[i]["num_output_tokens"] + row["num_output_tokens"]
-            chosen = row if row["status"] == OK or not rows[i]["short"] else rows[i]
-            rows[i] = chosen | {"num_attempts": 2, "num_output_tokens": spent}
+        asked = [inputs[i] for i in again]
+        seconds = self._tries(asked, self._ask(asked, captioner.other), [others[i] for i in again])
+        for i, second in zip(again, seconds, strict=True):
+            spent = tries[i].row["num_output_tokens"] + second.row["num_output_tokens"]
+            if second.outcome == OK or not tries[i].row["short"]:
+                tries[i] = second
+            tries[i].row |= {"num_attempts": 2, "num_output_tokens": spent}
         if captioner.rewrites is not None:
-            self._merge(captioner.rewrites, inputs, rows)
-        return rows
+            self._merge(captioner.rewrites, inputs, tries)
+        return tries
 
     def _ask(self, inputs: Sequence[CaptionInput], sampling: Sampling) -> list[Caption]:
         return self._captioner.caption([one.frames for one in inputs], [one.hint for one in inputs], sampling)
 
-    def _rows(
+    def _tries(
         self, inputs: Sequence[CaptionInput], captions: Sequence[Caption], others: Sequence[Caption | None]
-    ) -> list[Row]:
+    ) -> list[Try]:
         rows = [
             self._row(one.clip, caption, other) for one, caption, other in zip(inputs, captions, others, strict=True)
         ]
         self._add_similarities([one.clip for one in inputs], rows)
-        for row in rows:
-            if row["status"] == OK:
-                row["reasons"] = reasons_against(self._rules, row)
-                row["status"] = REJECTED if row["reasons"] else OK
-        return rows
+        return [Try(row, self._reasons(one.clip, row)) for one, row in zip(inputs, rows, strict=True)]
+
+    def _reasons(self, clip: Mapping[str, Any], row: Row) -> list[str]:
+        """What the rules have against a caption, by its own scores and those of the camera."""
+        if row["failure"] is not None:
+            return []
+        contradicts = {CONTRADICTS_CAMERA.name: contradicts_camera(row["camera_claims"], clip)}
+        return reasons_against(self._rules, row | contradicts)
 
     def _row(self, clip: Mapping[str, Any], caption: Caption, other: Caption | None) -> Row:
         row = self._failed(clip, caption.failure or "", transient=caption.transient)
@@ -175,16 +198,13 @@ class Captioning:
             was_cut=caption.was_cut,
             language=self._recipe.caption.language,
             prompt=self._captioner.prompt,
-            camera=clip,
             other=other.structured if other else None,
         )
-        facts = {"num_words": round(num_words(words(texts["detailed"]))), "status": OK, "reasons": []}
-        facts |= {"transient": None, "num_failures": None}
+        facts = {"num_words": round(num_words(words(texts["detailed"]))), **NOT_FAILED}
         return row | asdict(caption.structured) | texts | scores | facts
 
     def _failed(self, clip: Mapping[str, Any], why: str, *, transient: bool) -> Row:
         """A row without a caption, which is also the start of a row with one."""
-        failed = failure_columns(why, clip["failures"], self._recipe.limits.max_failures, transient=transient)
         checkpoint = self._recipe.caption.checkpoint
         return dict.fromkeys(CAPTIONS.schema.names) | {
             "clip_id": clip["clip_id"],
@@ -193,11 +213,9 @@ class Captioning:
             "language": self._recipe.caption.language,
             "num_output_tokens": 0,
             "num_attempts": 1,
-            "status": FAILED,
-            "reasons": [failed.pop("failure")],
             "shown_box": clip["content_box"],
             "given": clip["given"],
-            **failed,
+            **failure_columns(why, clip["failures"], self._recipe.limits.max_failures, transient=transient),
         }
 
     def _add_similarities(self, clips: Sequence[Mapping[str, Any]], rows: list[Row]) -> None:
@@ -217,13 +235,14 @@ class Captioning:
             rows[i] |= {"text_video_similarity": similarity, "text_embedding": text.tolist()}
             rows[i] |= {"similarity_encoder": self._embedder.fingerprint}
 
-    def _merge(self, rewrite: Rewrite, inputs: Sequence[CaptionInput], rows: list[Row]) -> None:
+    def _merge(self, rewrite: Rewrite, inputs: Sequence[CaptionInput], tries: Sequence[Try]) -> None:
         """Merge accepted captions with the text of their source; a merged text with invented words is not used.
 
         If the model could not be asked, the caption stands without, and is made again at the next run.
         """
         titles = [title_of(one.clip["source"]) for one in inputs]
-        wanted = [i for i, row in enumerate(rows) if row["status"] == OK and titles[i]]
+        rows = [made.row for made in tries]
+        wanted = [i for i, made in enumerate(tries) if made.outcome == OK and titles[i]]
         answers = rewrite([rows[i]["detailed"] for i in wanted], [titles[i] for i in wanted])
         for i, answer in zip(wanted, answers, strict=True):
             if isinstance(answer, Answer):

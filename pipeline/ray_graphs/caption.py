@@ -22,8 +22,9 @@ import ray.data
 
 from pipeline.caption.backends.catalogue import BACKENDS
 from pipeline.caption.engine import EngineLost
-from pipeline.caption.stage import Captioning, FrameSampling, Row, clips_of
+from pipeline.caption.stage import HEADROOM, Captioning, FrameSampling, Row, clips_of
 from pipeline.ray_graphs.cluster import SMALL_CPU, ActorReporter, decode_cpus, output_batch, planned, video_rows
+from pipeline.ray_graphs.memory import READING, caption_frames_bytes, captioner_need, fitted, frames_need
 from pipeline.store.plans import Plan
 from schemas import CAPTIONS
 from schemas.recipe import Recipe
@@ -114,7 +115,14 @@ def calls_at_once(recipe: Recipe) -> int:
 def caption_graph(clips: Plan, recipe: Recipe, report: ActorReporter) -> ray.data.Dataset:
     """Clips -> frames -> captions and their checks: rows of `captions`."""
     caption, sample = recipe.caption, FrameSampling(recipe, report)
-    frames = planned(clips).flat_map(lambda row: sample(video_rows(row)), num_cpus=decode_cpus())
+    reading, decoding, captioning = fitted(
+        READING,
+        frames_need(recipe.limits, caption_frames_bytes(caption, HEADROOM)),
+        captioner_need(recipe, HEADROOM),
+    )
+    frames = planned(clips, reading).flat_map(
+        lambda row: sample(video_rows(row)), num_cpus=decode_cpus(), memory=decoding
+    )
     return frames.map_batches(
         cast(Any, CaptioningActor),
         fn_constructor_args=(recipe, report),
@@ -127,4 +135,5 @@ def caption_graph(clips: Plan, recipe: Recipe, report: ActorReporter) -> ray.dat
         ),
         num_cpus=SMALL_CPU,
         num_gpus=caption.num_gpus,
+        memory=captioning,
     )

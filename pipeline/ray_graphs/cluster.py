@@ -141,15 +141,18 @@ VIDEO_ROWS, OUTPUT = "of_video", "output"
 """Columns between operators, of pickled values: the rows of one video of a plan, and what a graph gives."""
 
 
-def planned(plan: Plan) -> ray.data.Dataset:
+def planned(plan: Plan, memory_bytes: int) -> ray.data.Dataset:
     """A plan as the start of a graph, a row a video, so that each is opened once.
+
+    Args:
+        memory_bytes: what its tasks ask for, as `memory.fitted` says of `memory.READING`.
 
     Its pieces are blocks made here: a repartition would start tasks that ask for a CPU each, and wait without end on
     two CPUs of which actors hold more than one.
     """
     pieces = [{"piece": number} for number in range(plan.num_pieces)]
     graph = ray.data.from_items(pieces, override_num_blocks=max(1, len(pieces)))
-    return graph.flat_map(PlanReading(plan), num_cpus=READER_CPU)
+    return graph.flat_map(PlanReading(plan), num_cpus=READER_CPU, memory=memory_bytes)
 
 
 def video_rows(row: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ import ray.data
 
 from pipeline.encode.stage import LatentWriting, PlannedFrames, TextWriting
 from pipeline.ray_graphs.cluster import SMALL_CPU, ActorReporter, decode_cpus, output_batch, planned, video_rows
+from pipeline.ray_graphs.memory import READING, fitted, frames_need, latent_frames_bytes, latents_need, texts_need
 from pipeline.store.dataset import Dataset
 from pipeline.store.plans import Plan
 from schemas.recipe import Recipe
@@ -34,7 +35,14 @@ def latent_graph(dataset: Dataset, clips: Plan, recipe: Recipe, report: ActorRep
     """Released clips -> frames -> latents, written where they are made: they are too large to pass the driver."""
     config = recipe.encode
     read = PlannedFrames(config, recipe.limits, report)
-    frames = planned(clips).flat_map(lambda row: read(video_rows(row)), num_cpus=decode_cpus())
+    reading, decoding, encoding = fitted(
+        READING,
+        frames_need(recipe.limits, latent_frames_bytes(config)),
+        latents_need(config, LATENT_BATCH),
+    )
+    frames = planned(clips, reading).flat_map(
+        lambda row: read(video_rows(row)), num_cpus=decode_cpus(), memory=decoding
+    )
     return frames.map_batches(
         LatentActor,
         fn_constructor_args=(dataset, config, recipe.limits.max_failures, report),
@@ -42,6 +50,7 @@ def latent_graph(dataset: Dataset, clips: Plan, recipe: Recipe, report: ActorRep
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=1),
         num_cpus=SMALL_CPU,
+        memory=encoding,
     )
 
 
@@ -55,6 +64,7 @@ class TextActor(TextWriting):
 
 def text_graph(dataset: Dataset, texts: Sequence[str], config: EncodeConfig, report: ActorReporter) -> ray.data.Dataset:
     """Texts -> token embeddings, written as they come."""
+    (embedding,) = fitted(texts_need(config))
     return ray.data.from_arrow(pa.table({"text": pa.array(texts, pa.string())})).map_batches(
         TextActor,
         fn_constructor_args=(dataset, config, report),
@@ -62,4 +72,5 @@ def text_graph(dataset: Dataset, texts: Sequence[str], config: EncodeConfig, rep
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=1),
         num_cpus=SMALL_CPU,
+        memory=embedding,
     )

@@ -17,6 +17,7 @@ import ray.data
 from pipeline.measure.clip_measures import ClipModels, ClipReader
 from pipeline.measure.registry import uses_gpu
 from pipeline.ray_graphs.cluster import (
+    READER_CPU,
     SMALL_CPU,
     ActorReporter,
     decode_cpus,
@@ -24,6 +25,14 @@ from pipeline.ray_graphs.cluster import (
     output_batch,
     planned,
     video_rows,
+)
+from pipeline.ray_graphs.memory import (
+    READING,
+    fitted,
+    measuring_models_need,
+    measuring_reader_need,
+    num_that_fit,
+    scan_need,
 )
 from pipeline.scan.remeasure import remeasured
 from pipeline.store.plans import Plan
@@ -52,7 +61,8 @@ class MeasuringAgain:
 
 def remeasure_graph(clips: Plan, recipe: Recipe, report: ActorReporter) -> ray.data.Dataset:
     """Videos -> rows of `measures/`, as they come."""
-    return planned(clips).flat_map(MeasuringAgain(recipe, report), num_cpus=decode_cpus())
+    reading, measuring = fitted(READING, scan_need(recipe.limits))
+    return planned(clips, reading).flat_map(MeasuringAgain(recipe, report), num_cpus=decode_cpus(), memory=measuring)
 
 
 class ReadingActor(ClipReader):
@@ -69,16 +79,27 @@ class ModelsActor(ClipModels):
         return output_batch(self.rows(batch))
 
 
+def _num_readers(clips: Plan, num_in_memory: int | None) -> int:
+    """As many as there are CPUs and memory for, with room for those who read the plan and show frames to the models."""
+    cpus = ray.cluster_resources().get("CPU", 1)
+    beside = int((cpus - READER_CPU - SMALL_CPU) / decode_cpus())
+    return max(1, min(clips.num_videos, int(cpus), beside, num_in_memory or clips.num_videos))
+
+
 def clip_measure_graph(
     clips: Plan, recipe: Recipe, fingerprints: Mapping[str, str], report: ActorReporter
 ) -> ray.data.Dataset:
     """Clips -> frames -> overlay text -> embedding and heads -> rows of `measures/` and `embeddings`."""
-    readers = max(1, min(clips.num_videos, int(ray.cluster_resources().get("CPU", 1))))
-    frames = planned(clips).flat_map(
+    num_gpus = 1 if uses_gpu(recipe) else 0
+    models_need = measuring_models_need(recipe, CLIP_MEASURE_BATCH, num_gpus)
+    readers = _num_readers(clips, num_that_fit(measuring_reader_need(recipe), [READING, models_need]))
+    reading, measuring, shown = fitted(READING, measuring_reader_need(recipe, readers), models_need)
+    frames = planned(clips, reading).flat_map(
         cast(Any, ReadingActor),
         fn_constructor_args=(recipe, report),
         compute=ray.data.ActorPoolStrategy(size=readers),
         num_cpus=decode_cpus(),
+        memory=measuring,
     )
     return frames.map_batches(
         ModelsActor,
@@ -87,5 +108,6 @@ def clip_measure_graph(
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=1),
         num_cpus=SMALL_CPU,
-        num_gpus=1 if uses_gpu(recipe) else 0,
+        num_gpus=num_gpus,
+        memory=shown,
     )

@@ -14,6 +14,7 @@ from pipeline.ingest.identify import video_id_of
 from pipeline.ingest.inputs import ListedInput
 from pipeline.ingest.sandbox import ChildDied, isolated
 from pipeline.ray_graphs.cluster import SMALL_CPU, ActorReporter, decode_cpus, output, planned, video_rows
+from pipeline.ray_graphs.memory import IDENTIFYING, READING, fitted, scan_need
 from pipeline.scan.scan import ScanConfig, failed_scan, scan
 from pipeline.store.plans import Plan
 from pipeline.store.run_statistics import timed
@@ -61,9 +62,12 @@ class Identifying:
 
 def identify_graph(inputs: Plan, report: ActorReporter) -> ray.data.Dataset:
     """Inputs -> the hash of the bytes of each; null where they cannot be read."""
-    return planned(inputs).flat_map(Identifying(report), num_cpus=SMALL_CPU)
+    reading, identifying = fitted(READING, IDENTIFYING)
+    return planned(inputs, reading).flat_map(Identifying(report), num_cpus=SMALL_CPU, memory=identifying)
 
 
 def scan_graph(inputs: Plan, recipe: Recipe, report: ActorReporter) -> ray.data.Dataset:
     """Inputs -> rows of `videos` and `clips`, as they come."""
-    return planned(inputs).flat_map(Scanning(ScanConfig.of(recipe), recipe.limits, report), num_cpus=decode_cpus())
+    reading, scanning = fitted(READING, scan_need(recipe.limits))
+    one = Scanning(ScanConfig.of(recipe), recipe.limits, report)
+    return planned(inputs, reading).flat_map(one, num_cpus=decode_cpus(), memory=scanning)

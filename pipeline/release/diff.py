@@ -28,6 +28,7 @@ NO_TIME = "unknown: release {} does not record when it was frozen"
 GONE = "no longer in the data set"
 NOT_SCANNED = "not scanned yet"
 REPLACED = "its file holds other bytes now"
+DIVIDED = "its video was divided otherwise"
 NO_CAPTION = "no caption yet"
 UNDATED = "unknown: rows of the data set do not say when they were written"
 NOT_SAMPLED = "not sampled"
@@ -117,15 +118,20 @@ def why_left_out(dataset: Dataset, release: Release, clips: Sequence[Mapping[str
     past = when_frozen(dataset, release) if clips else None
     if past is None:
         return {clip["clip_id"]: [NO_TIME.format(release.name)] for clip in clips}
-    asked = pa.table({"clip_id": pa.array([clip["clip_id"] for clip in clips], pa.string())})
+    now = connect(dataset)
+    now.register("asked", pa.table({"clip_id": pa.array([clip["clip_id"] for clip in clips], pa.string())}))
+    found = "select a.clip_id, c.video_id, c.split from asked a left join clips_raw c using (clip_id)"
+    asked = now.sql(found).to_arrow_table()
     states = _states(past.connection, asked)
-    present = set(_ids(connect(dataset), "select clip_id from clips_raw"))
+    present = set(_ids(now, "select clip_id from clips_raw"))
     condition = _condition(past.connection, release.where)
     return {state["clip_id"]: _why(state, present, condition, past) for state in states}
 
 
 def _why(state: Mapping[str, Any], present: set[str], condition: _Condition, past: Past) -> list[str]:
     clip_id = state["clip_id"]
+    if state["status"] is None and state["is_divided_otherwise"]:
+        return [DIVIDED]
     if state["status"] is None and state["was_scanned"]:
         return [REPLACED]
     if state["status"] is None:
@@ -144,11 +150,20 @@ def _why(state: Mapping[str, Any], present: set[str], condition: _Condition, pas
 
 
 def _states(connection: duckdb.DuckDBPyConnection, asked: pa.Table) -> list[dict[str, Any]]:
-    """Decision and captions of clips: clip_id, status (null if absent), reasons, whether it has a row at all, how many
-    captions it has, how many of them are accepted, and the reasons against the others."""
+    """Decision and captions of clips: clip_id, status (null if absent), reasons, whether it has a row at all, whether
+    its video is there and divided otherwise, how many captions it has, how many of them are accepted, and the reasons
+    against the others.
+
+    Args:
+        asked: clip_id, and video_id and split of each row that the clip has now.
+    """
     connection.register("asked", asked)
     query = f"""
-        with against as (
+        with clips_asked as (
+            select a.clip_id,
+                   bool_and(p.video_id is not null and p.split is distinct from a.split) as is_divided_otherwise
+            from asked a left join video_locations p using (video_id) group by a.clip_id
+        ), against as (
             select clip_id, status,
                    unnest(if(len(reasons) = 0, [status], [status || ': ' || r for r in reasons])) as reason
             from captions where status <> '{OK}'
@@ -157,10 +172,10 @@ def _states(connection: duckdb.DuckDBPyConnection, asked: pa.Table) -> list[dict
             from captions group by clip_id
         )
         select a.clip_id, c.status, c.reasons, s.num_captions, s.num_ok,
-               a.clip_id in (select clip_id from clips_raw) as was_scanned,
+               a.clip_id in (select clip_id from clips_raw) as was_scanned, a.is_divided_otherwise,
                (select list(distinct reason order by reason) from against where against.clip_id = a.clip_id)
                    as caption_reasons
-        from asked a left join clips c using (clip_id) left join caption_states s using (clip_id)
+        from clips_asked a left join clips c using (clip_id) left join caption_states s using (clip_id)
     """
     return connection.sql(query).to_arrow_table().to_pylist()
 

@@ -90,7 +90,9 @@ def funnel_bars(connection: duckdb.DuckDBPyConnection) -> list[Bar]:
     video_parts = [Part("probed", rows["videos probed"], "kept")]
     video_parts += [Part(reason or "failed", count, "failed") for reason, count in failures]
     clip_parts = [Part(status, rows[f"clips {status}"], status) for status in STATUSES]
-    caption_parts = [Part(status, captions.get(status, 0), status) for status in ("ok", "rejected", "failed")]
+    caption_parts = [
+        Part(status, captions.get(status, 0), status) for status in ("ok", "rejected", "failed", "pending")
+    ]
     copies_note = f"{copies} of them are byte-identical duplicates" if copies else ""
     return [
         Bar("videos in", rows["videos in"], video_parts, copies_note),

@@ -17,9 +17,14 @@ from schemas.tables.clips import FAILED, KEPT, PENDING, REJECTED
 from schemas.tables.measures import MEASURE_OF
 
 NUM_BINS = 36
-NOT_SCORES = frozenset({"shot_index", "start_frame", "start_us", "end_us", "written_us", "num_failures", "batch_place"})
-"""Numeric columns that identify a row or its time, and are no scores."""
-STATUSES = {"clips": (KEPT, REJECTED, FAILED, PENDING), "captions": (OK, REJECTED, FAILED)}
+NOT_SCORES = frozenset(
+    (
+        *("shot_index", "start_frame", "start_us", "end_us", "written_us"),
+        *("num_failures", "batch_place", "contradicted_when_written"),
+    )
+)
+"""Numeric columns that identify a row or its time, or that views do not have."""
+STATUSES = {"clips": (KEPT, REJECTED, FAILED, PENDING), "captions": (OK, REJECTED, FAILED, PENDING)}
 THE_CLIP = "the clip itself"
 """Heading of the scores that come from no measure, such as the duration."""
 

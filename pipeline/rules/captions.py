@@ -1,4 +1,4 @@
-"""Judging captions, each by its own scores. One that failed has no text, so no rule applies to it and it stays failed.
+"""Judging captions by their scores of now. One that failed has no text, so no rule applies to it and it stays failed.
 
 Captions of all captioners are judged by the same rules; a caption newly let in was never merged with its source's text.
 """

@@ -58,6 +58,13 @@ class Verdicts:
         return dict(self.connection.execute(f"select status, count(*) from {self.table} group by 1").fetchall())
 
     @property
+    def num_judged_otherwise(self) -> int:
+        """Rows that had a decision and have another one now."""
+        changed = f"old_status <> '{PENDING}' and (status, reasons) is distinct from (old_status, old_reasons)"
+        query = f"select count(*) from {self.table} where {changed}"
+        return self.connection.execute(query).fetchall()[0][0]
+
+    @property
     def accepted(self) -> str:
         """Query for the keys of the rows that are accepted."""
         keys = ", ".join(self.subject.key)

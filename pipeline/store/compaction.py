@@ -1,9 +1,10 @@
 """Compaction: the part files of each table folded into few large ones, without the rows that nothing shows any more.
 
 Which rows those are says `superseded.py`; every view, and the data set as it was at each release, shows the same rows
-before and after. A part is rewritten if it is small, has such rows, or has columns under former names; others stay as
-they are, so that a second compaction has nothing to do. Rows stream from the old parts to the new ones, in the order in
-which parts were written, so memory grows neither with a table nor with its rows.
+before and after. A part is rewritten if it is small or has such rows; others stay as they are, so that a second
+compaction has nothing to do. Rows stream from the old parts to the new ones, in the order in which parts were written,
+so memory grows neither with a table nor with its rows. They are copied as they are: what earlier versions wrote in
+columns that are gone, views still read.
 
 New parts are written first, then old ones are deleted. Killed at any time it leaves all rows that count, some of them
 twice. Readers take the newest row of a key, so they see each once, and the next compaction folds them.
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipeline.store.dataset import Dataset, new_part, values_of
+from pipeline.store.dataset import Dataset, new_part
 from pipeline.store.superseded import PartRows, Superseded
 from pipeline.store.views import QUERY_NAMES
 from schemas.columns import Table
@@ -73,7 +74,7 @@ class Part:
 
     @property
     def is_stale(self) -> bool:
-        return self.rows.num_superseded > 0 or self.rows.has_former_names
+        return self.rows.num_superseded > 0
 
 
 def compact(
@@ -138,11 +139,11 @@ def _fold(
             num_rows += batch.num_rows
             yield batch
 
-    groups = _row_groups(
-        counted(_kept_rows(dataset, table, superseded, old, group_bytes // BATCHES_A_GROUP)), group_bytes
-    )
     # Parts that are older than a column lack it, also if it may not be null now.
-    schema = pa.schema([field.with_nullable(True) for field in table.schema], table.schema.metadata)
+    fields = table.stored_schema if any(part.rows.has_former_columns for part in old) else table.schema
+    schema = pa.schema([field.with_nullable(True) for field in fields], table.schema.metadata)
+    rows = _kept_rows(dataset, table, schema.names, superseded, old, group_bytes // BATCHES_A_GROUP)
+    groups = _row_groups(counted(rows), group_bytes)
     for first in groups:
         dataset.write_row_groups(new_part(table), schema, itertools.chain([first], groups), part_bytes)
     expected = sum(part.num_kept for part in old)
@@ -152,7 +153,12 @@ def _fold(
 
 
 def _kept_rows(
-    dataset: Dataset, table: Table, superseded: Superseded, old: Sequence[Part], batch_bytes: int
+    dataset: Dataset,
+    table: Table,
+    columns: Sequence[str],
+    superseded: Superseded,
+    old: Sequence[Part],
+    batch_bytes: int,
 ) -> Iterator[pa.RecordBatch]:
     """The rows that are not superseded, a few at a time."""
     read = {part.path: part for part in old if part.num_kept}
@@ -162,7 +168,7 @@ def _kept_rows(
     num_rows = sum(part.rows.num_rows for part in read.values())
     at_a_time = min(max(batch_bytes * num_rows // num_bytes, 1), ROWS_A_GROUP)
     scanner = dataset.scanner(table, list(read)).scanner(
-        columns=values_of(table, table.schema.names),
+        columns=list(columns),
         batch_size=at_a_time,
         batch_readahead=BATCHES_A_GROUP,
         fragment_readahead=1,

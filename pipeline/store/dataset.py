@@ -15,11 +15,10 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset
 import pyarrow.parquet
 from pyarrow import fs
@@ -220,16 +219,22 @@ class Dataset:
     def scanner(self, table: Table, files: Sequence[str] | None = None) -> pyarrow.dataset.Dataset:
         """A table as an Arrow data set over all its parts, or some files; nothing is read yet.
 
-        It has the columns of `Table.stored_schema`: under former names are the values of parts written before.
+        It has the columns of `Table.stored_schema`, which include those of parts written before.
         """
         filesystem, _ = self._resolve("")
         paths = list(files) if files is not None else self.part_files(table.folder)
         return pyarrow.dataset.dataset(paths, schema=table.stored_schema, format="parquet", filesystem=filesystem)
 
     def read(self, table: Table, columns: Sequence[str] | None = None) -> pa.Table:
-        """A table, or some of its columns, under the names of now."""
-        names = table.schema.names if columns is None else columns
-        return self.scanner(table).to_table(columns=values_of(table, names))
+        """A table, or some of its columns, those of now."""
+        names = list(table.schema.names if columns is None else columns)
+        if table.sql_of_now("") == "":
+            return self.scanner(table).to_table(columns=names)
+        connection = duckdb.connect()
+        connection.register("parts", self.scanner(table))
+        rows = connection.sql(f"select {', '.join(names)} from ({table.sql_of_now('select * from parts')})")
+        types = pa.schema([table.schema.field(name).with_nullable(True) for name in names])
+        return rows.to_arrow_table().cast(types)
 
     def keys(self, table: Table) -> set[tuple]:
         """The keys of all rows of a table."""
@@ -255,19 +260,6 @@ class Dataset:
 def new_part(table: Table) -> str:
     """A name that no part file of a table has."""
     return f"{table.folder}/part-{uuid.uuid4().hex[:16]}.parquet"
-
-
-def values_of(table: Table, names: Iterable[str]) -> dict[str, pc.Expression]:
-    """Columns of a table by their names of now, as a scanner of its parts takes them."""
-    former = {name: old for old, name in table.formerly.items()}
-    return {name: _value(name, former.get(name)) for name in names}
-
-
-def _value(name: str, former_name: str | None) -> pc.Expression:
-    """The value of a column in rows some of which have it under a former name."""
-    if former_name is None:
-        return pc.field(name)
-    return cast(Any, pc).coalesce(pc.field(name), pc.field(former_name))  # made at import, unknown to type checkers
 
 
 def to_parquet(table: pa.Table) -> pa.Buffer:

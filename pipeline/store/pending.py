@@ -83,7 +83,7 @@ def pending_captions(dataset: Dataset, config: CaptionConfig, captioner: str, re
     Each comes with its newest embedding where there is one, what was measured that captions are checked against, what
     came with its source, and how often captioning it has failed.
     """
-    failed = f"(o.status = '{FAILED}' or coalesce(o.transient, false))"
+    failed = "(o.failure is not null or coalesce(o.transient, false))"
     said = [
         *(["camera_motion", "camera_confidence", "overlay_texts"] if config.hints else []),
         *(["p.source"] if config.rewrite else []),
@@ -109,7 +109,8 @@ def pending_latents(dataset: Dataset, clips: Iterable[Mapping[str, Any]], autoen
     query = f"""
         select r.*, coalesce(l.num_failures, 0) as failures, coalesce(p.regular, false) as regular
         from released r left join (select * from latents where encoder = '{autoencoder}') l using (clip_id, transform)
-        left join newest_clips c using (clip_id) left join video_locations p on p.video_id = c.video_id
+        left join (select distinct clip_id, video_id from clips_raw) c using (clip_id)
+        left join video_locations p on p.video_id = c.video_id
         where l.clip_id is null or l.status = '{FAILED}' and {retrying.condition("l")}
         """
     return write_plan(dataset, connection, query, order=BY_TIME)

@@ -23,8 +23,8 @@ IDENTIFIED = pa.schema({"uri": pa.string(), "video_id": pa.string()})
 STATES = """
 create temp table states as
 with known as (
-    select uri, file_bytes, modified_us, source, split from videos
-    where status = '{PROBED}' and duplicate_of is null and split is distinct from '{split}'
+    select v.uri, v.file_bytes, v.modified_us, v.source from videos v join video_locations p using (video_id)
+    where v.status = '{PROBED}' and v.uri = p.uris[1] and p.split is distinct from '{split}'
 ), wanted as (
     select place, identified, uri, file_bytes, modified_us, source from inputs
     union all select {num_inputs}, null, uri, file_bytes, modified_us, source from known
@@ -51,9 +51,13 @@ undone and (may_be_as_before or file_bytes > 0 and file_bytes in (
     ) group by file_bytes having count(distinct uri) > 1
 ))
 """
-KNOWN = (
-    "duplicate_of is null and video_id is not null and (status = '{FAILED}' or split is not distinct from '{split}')"
-)
+KNOWN = """(
+    select * from (
+        select * from videos_raw where duplicate_of is null and video_id is not null
+        qualify row_number() over (partition by video_id order by written_us desc nulls last) = 1
+    ) where status = '{FAILED}' or split is not distinct from '{split}'
+)"""
+"""What was found in bytes that need not be read again: those that failed, and those divided last as is wanted now."""
 RELOCATED = """
 select o.* exclude ({stamps}) replace (
     s.uri as uri, s.file_bytes as file_bytes, s.modified_us as modified_us,
@@ -64,15 +68,12 @@ select o.* exclude ({stamps}) replace (
     ) as duplicate_of
 )
 from states s
-join (
-    select * from videos_raw where {known}
-    qualify row_number() over (partition by video_id order by written_us desc nulls last) = 1
-) o on o.video_id = s.identified
+join {known} o on o.video_id = s.identified
 left join videos v on v.uri = s.uri
 where s.undone
 """
 TO_SCAN = """
-undone and (identified is null or identified not in (select video_id from videos_raw where {known}))
+undone and (identified is null or identified not in (select video_id from {known}))
 qualify identified is null or row_number() over (partition by identified order by place) = 1
 """
 
@@ -88,6 +89,8 @@ class PendingInputs:
     """Rows of `videos` of inputs whose bytes are known, in the columns of the table but its stamps."""
     retold: pa.Table
     """The same of inputs that are as before, but of which the list says more."""
+    num_listed: int
+    """How many of the first two the list names; the others are videos of the data set that are to be divided again."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +122,12 @@ class InputStates:
             "from states s join videos v using (uri) where not s.undone and s.says_more"
         )
         relocated = connection.sql(RELOCATED.format(stamps=stamps, known=known)).to_arrow_table()
-        to_scan = self._plan(connection, f"where {TO_SCAN.format(known=known)}")
-        return PendingInputs(to_scan, relocated, connection.sql(retold).to_arrow_table())
+        chosen = f"where {TO_SCAN.format(known=known)}"
+        listed = f"select count(*) from (select uri from states {chosen}) semi join inputs using (uri)"
+        ((num_listed,),) = connection.sql(listed).fetchall()
+        to_scan = self._plan(connection, chosen)
+        retold_rows = connection.sql(retold).to_arrow_table()
+        return PendingInputs(to_scan, relocated, retold_rows, relocated.num_rows + num_listed)
 
     def _plan(self, connection: duckdb.DuckDBPyConnection, condition: str) -> Plan:
         names = "uri, file_bytes, modified_us, source, num_failures"

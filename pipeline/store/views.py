@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 
 import duckdb
@@ -28,6 +28,8 @@ from schemas import (
     VIDEOS,
 )
 from schemas.columns import Table, arrow_fields
+from schemas.contradiction import contradiction_macro
+from schemas.tables.captions import OK, REJECTED
 from schemas.tables.clips import PENDING
 from schemas.tables.duplicates import DUPLICATE_MATCHES, DUPLICATES
 from schemas.tables.measures import CLIP_MEASURES, STREAM_MEASURES
@@ -46,8 +48,13 @@ QUERY_NAMES: dict[str, Table] = {
     "duplicate_matches": DUPLICATE_MATCHES,
 } | {f"measures_{name}": table for name, table in MEASURES.items()}
 """The tables. NAME_raw is all rows of a table, NAME the newest row of each key or what follows from those."""
-OF_ROW = {"decisions": ("clip_id",), "caption_decisions": ("clip_id", "captioner")}
-"""What the newest row is of, where that is not the key."""
+OF_ROW = {
+    "clips": ("clip_id", "split"),
+    "decisions": ("clip_id",),
+    "caption_decisions": ("clip_id", "captioner"),
+}
+"""What the newest row is of, where that is not the key. A span that a video has in two divisions has a row of each:
+while the video's row says the old one, that stands, whatever a killed run has written of the new one."""
 FIRST = {"videos": "coalesce(transient, false),"}
 """What comes before newness: a file that could be read once is not unknown because it cannot be read now."""
 APART: Mapping[str, Mapping[str, str]] = {
@@ -79,7 +86,8 @@ def connect(dataset: Dataset) -> duckdb.DuckDBPyConnection:
     connection.execute("set enable_progress_bar = false")
     for name, table in QUERY_NAMES.items():
         connection.register(f"{name}_parts", dataset.scanner(table))
-        connection.execute(f"create view {name}_raw as {_renamed(table, f'select * from {name}_parts')}")
+    for name in QUERY_NAMES:
+        connection.execute(f"create view {name}_raw as {_raw(name, _parts_here)}")
     for path in dataset.part_files(RELEASES.folder):
         connection.register(_view_of_release(connection, path), dataset.scanner(RELEASES, [path]))
     for statement in derived_views():
@@ -98,18 +106,33 @@ def _view_of_release(connection: duckdb.DuckDBPyConnection, path: str) -> str:
 
 def keep_rows_until(connection: duckdb.DuckDBPyConnection, time_us: int) -> None:
     """Let a connection see no rows that were written later than a time; those that do not say when count as earlier."""
-    for name, table in QUERY_NAMES.items():
-        rows = _renamed(table, f"select * from {name}_parts")
+    for name in QUERY_NAMES:
         until = f"written_us is null or written_us <= {time_us}"
+        rows = _raw(name, _parts_here)
         connection.execute(f"create or replace view {name}_raw as select * from ({rows}) where {until}")
 
 
-def _renamed(table: Table, query: str) -> str:
-    """A query that gives the columns of a query on parts under the names of now."""
-    if not table.formerly:
-        return query
-    values = ", ".join(f"coalesce({name}, {former}) as {name}" for former, name in table.formerly.items())
-    return f"select * exclude ({', '.join(table.formerly)}) replace ({values}) from ({query})"
+def _parts_here(name: str) -> str:
+    return f"select * from {name}_parts"
+
+
+def _raw(name: str, parts: Callable[[str], str]) -> str:
+    """Query for all rows of a table in its columns of now.
+
+    Captions of earlier versions came with their first decision: it is the oldest of `caption_decisions`.
+
+    Args:
+        parts: from the name of a table to a query for its part files.
+    """
+    rows = QUERY_NAMES[name].sql_of_now(parts(name))
+    if name != "caption_decisions":
+        return rows
+    with_captions = (
+        "select clip_id, captioner, 'as it was written' as rules_fingerprint, status, reasons, run_id, "
+        f"coalesce(written_us, captioned_us) as written_us from ({parts('captions')}) "
+        f"where status in ('{OK}', '{REJECTED}')"
+    )
+    return f"{rows} union all by name {with_captions}"
 
 
 def derived_views() -> list[str]:
@@ -134,8 +157,10 @@ def derived_views() -> list[str]:
     for name, row_type in (STREAM_MEASURES | CLIP_MEASURES).items():
         own = [field.name for field in arrow_fields(row_type)]
         if name in STREAM_MEASURES:
-            columns += [f"if({name}.good is null, c.{column}, {name}.good.{column}) as {column}" for column in own]
-            taken.append(f"coalesce({name}.good.measure, json_extract_string(c.measured, '$.{name}')) as has_{name}")
+            again = AGAIN.format(name)
+            columns += [f"if({again}, {name}.good.{column}, c.{column}) as {column}" for column in own]
+            first = f"json_extract_string(c.measured, '$.{name}')"
+            taken.append(f"if({again}, {name}.good.measure, {first}) as has_{name}")
         else:
             columns += [f"{name}.good.{column}" for column in own]
             taken.append(f"if({name}.good.shown_box = {BOX}, {name}.good.measure, null) as has_{name}")
@@ -146,6 +171,7 @@ def derived_views() -> list[str]:
     joins.append("left join decisions d on d.clip_id = c.clip_id")
     internal = ", ".join(f"has_{name}, failed_{name}" for name in MEASURES)
     return [
+        contradiction_macro(),
         *newest,
         VIDEO_LOCATIONS_VIEW,
         f"create view scored as select {', '.join([*columns, *taken])} "
@@ -158,14 +184,16 @@ def derived_views() -> list[str]:
 
 NEWEST_FIRST = "written_us desc nulls last, run_id desc"
 NEWNESS = "(coalesce(written_us, 0), coalesce(run_id, ''))"
-BOX = "if(letterbox.good is null, c.content_box::int[], letterbox.good.content_box)"
+AGAIN = "({0}.good is not null and coalesce({0}.good.written_us, 0) >= coalesce(c.written_us, 0))"
+"""Whether a stream measure has been taken again since the clip's video was scanned."""
+BOX = f"if({AGAIN.format('letterbox')}, letterbox.good.content_box, c.content_box::int[])"
 STAMPS = ("run_id", "written_us")
 FAILURE_FACTS = ("measure", "shown_box", "failure", "transient", "num_failures", "run_id")
 VIDEO_LOCATIONS_VIEW = """create view video_locations as
 select video_id, list(uri order by duplicate_of is not null, uri) as uris,
        first(source order by duplicate_of is not null, uri) as source,
        coalesce(max(corrected_times), 1) = 0 as regular,
-       arg_max(split, written_us) filter (where split is not null) as split
+       arg_max(split, (duplicate_of is null, coalesce(written_us, 0))) filter (split is not null) as split
 from videos where video_id is not null group by video_id"""
 
 
@@ -175,13 +203,16 @@ def portable_views(dataset: Dataset) -> str:
     A table without parts yet is an empty view with its columns.
     """
     lines = ["-- Views for DuckDB without Reelmill: cd DATASET && duckdb -init views.sql"]
-    for name, table in QUERY_NAMES.items():
-        query = _no_rows(table)
-        if dataset.part_files(table.folder):
-            # With the columns of no rows: no part may have a column that is new, or has another name now.
-            parts = f"read_parquet('{table.folder}/**/part-*.parquet', union_by_name = true)"
-            query = f"{query} union all by name select * from {parts}"
-        lines.append(f"create view {name}_raw as {_renamed(table, query)};")
+
+    def parts(name: str) -> str:
+        table = QUERY_NAMES[name]
+        if not dataset.part_files(table.folder):
+            return _no_rows(table)
+        # With the columns of no rows: no part may have a column that is new, or has another name now.
+        files = f"read_parquet('{table.folder}/**/part-*.parquet', union_by_name = true)"
+        return f"{_no_rows(table)} union all by name select * from {files}"
+
+    lines += [f"create view {name}_raw as {_raw(name, parts)};" for name in QUERY_NAMES]
     lines += [f"{statement};" for statement in derived_views()]
     return "\n".join([*lines, (resources.files("schemas") / "views.sql").read_text()])
 
@@ -226,7 +257,9 @@ def _newest_measured(measure: str, own: Sequence[str]) -> str:
     Lists of fixed length become plain lists: DuckDB 2.0 cannot pass arrays through an outer join.
     """
     arrays = {field.name for field in MEASURES[measure].schema if pa.types.is_fixed_size_list(field.type)}
-    good = _struct([f"{name}::int[]" if name in arrays else name for name in (*own, "measure", "shown_box")])
+    good = _struct(
+        [f"{name}::int[]" if name in arrays else name for name in (*own, "measure", "shown_box", "written_us")]
+    )
     tried = _struct(FAILURE_FACTS)
     once, repeated = by_repetition(
         f"measures_{measure}_raw",

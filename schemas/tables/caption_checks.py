@@ -11,7 +11,7 @@ from schemas.columns import column
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaptionChecks:
-    """Each is 0 for a good caption but for the last, which is 1; null where it does not apply."""
+    """Each number is 0 for a good caption but for the last, which is 1; null where it does not apply."""
 
     refusal: float | None = column(
         pa.float64(), "1 if it declines to describe or speaks of itself as a model, else 0; text on screen is left out"
@@ -36,8 +36,10 @@ class CaptionChecks:
     padding_frac: float | None = column(
         pa.float64(), "share of words in phrases of filler or opinion; null but for English, Spanish, French and German"
     )
-    contradicts_camera: float | None = column(
-        pa.float64(), "1 if it says of the camera what the measured motion denies, 0 if they agree; null if undecided"
+    camera_claims: list[str] | None = column(
+        pa.list_(pa.string()),
+        "what it says of the camera's motion, such as 'still' or 'pan left'; null but for English. The view `captions`"
+        " has `contradicts_camera` of it and of the clip's camera scores of now",
     )
     sample_agreement: float | None = column(
         pa.float64(), "F1 of its content words with those of a second sample of the clip, 0 to 1; null without one"

@@ -9,12 +9,16 @@ import pyarrow as pa
 from schemas.columns import FAILED_FOR_NOW, FAILED_SO_OFTEN, Table, column
 from schemas.tables.caption_checks import CaptionChecks
 
-OK, REJECTED, FAILED = "ok", "rejected", "failed"
+OK, REJECTED, FAILED, PENDING = "ok", "rejected", "failed", "pending"
+"""What the view `captions` says of a caption: failed if there is none, pending while it has no decision."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Caption:
-    """What one captioner said of one clip: fields, the texts made of them, and what the checks made of those."""
+    """What one captioner said of one clip: fields, the texts made of them, and what the checks made of those.
+
+    Whether the text is accepted is in `caption_decisions`.
+    """
 
     clip_id: str = column(pa.string(), "the clip")
     captioner: str = column(pa.string(), "fingerprint of weights, prompts and settings")
@@ -42,8 +46,7 @@ class Caption:
     text_video_similarity: float | None = column(
         pa.float64(), "cosine of the embeddings of the detailed text and of the frames"
     )
-    status: str = column(pa.string(), "'ok', 'rejected' or 'failed', as first judged; `caption_decisions` may differ")
-    reasons: list[str] = column(pa.list_(pa.string()), "every rule that rejects the caption, or why captioning failed")
+    failure: str | None = column(pa.string(), "why captioning failed; null if there is a caption")
     shown_box: list[int] | None = column(
         pa.list_(pa.int32()), "content box of the frames that the captioner saw", unit="px"
     )
@@ -61,6 +64,9 @@ class Caption:
     batch_place: int | None = column(pa.int32(), "place of the clip among those")
     transient: bool | None = column(pa.bool_(), FAILED_FOR_NOW)
     num_failures: int | None = column(pa.int32(), FAILED_SO_OFTEN)
+    contradicted_when_written: float | None = column(
+        pa.float64(), "what earlier versions had instead of `camera_claims`: `contradicts_camera` by the scores of then"
+    )
 
 
 CAPTIONS = Table(
@@ -68,7 +74,9 @@ CAPTIONS = Table(
     "captions",
     key=("clip_id", "captioner"),
     parts=(CaptionChecks,),
-    formerly={"captioned_us": "written_us"},
+    formerly={"captioned_us": "written_us", "contradicts_camera": "contradicted_when_written"},
+    former_columns={"status": pa.string(), "reasons": pa.list_(pa.string())},
+    recovered={"failure": f"if(status = '{FAILED}', reasons[1], null)"},
 )
 
 

@@ -1,4 +1,4 @@
-"""Decisions: `decisions` on clips, `caption_decisions` on captions judged again. The newest counts."""
+"""Decisions: `decisions` on clips, `caption_decisions` on captions. The newest counts."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ DECISIONS = Table(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CaptionDecision:
-    """A caption judged again by its stored scores, written when the outcome differs from the last one.
+    """What the rules make of a caption, written when it differs from the last decision; without one it is pending.
 
-    It does not apply to a caption that is written later.
+    It does not apply to a caption that is written later. Captions of earlier versions came with their first decision.
     """
 
     clip_id: str = column(pa.string(), "the clip")

@@ -28,8 +28,8 @@ from rich.table import Table
 
 from jobs.cli import main as reelmill
 from pipeline.store.dataset import Dataset
+from pipeline.store.views import connect
 from pipeline.synthetic.corpus import draw_corpus
-from schemas import CAPTIONS
 from tests.pipeline.caption.serving import start_vllm, vllm_server
 
 BACKENDS = ("transformers", "vllm", "openai", "coca")
@@ -65,15 +65,15 @@ def run(arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def captioned(backend: str, folder: Path) -> tuple[list[dict[str, Any]], float]:
-    """The rows of `captions` of a copy of the data set, by clip, and the seconds of the job with its start."""
+    """The view `captions` of a copy of the data set, by clip, and the seconds of the job with its start."""
     location = folder / backend
     shutil.copytree(folder / "plain", location)
     with settings_of(backend) as settings:
         start_s = time.perf_counter()
         run(["recaption", str(location), *(word for setting in settings for word in ("--set", setting))])
         seconds = time.perf_counter() - start_s
-    rows = Dataset(str(location)).read(CAPTIONS).to_pylist()
-    return sorted(rows, key=lambda row: row["clip_id"]), seconds
+    rows = connect(Dataset(str(location))).sql("from captions order by clip_id").to_arrow_table().to_pylist()
+    return rows, seconds
 
 
 @contextlib.contextmanager

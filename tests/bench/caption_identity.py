@@ -165,8 +165,6 @@ def write(dataset: Dataset, captioned: Captioned, fault: Fault) -> None:
             "clip_id": ids[start : start + BATCH],
             "captioner": ["c"] * len(given),
             "shown_box": [BOX] * len(given),
-            "status": ["ok"] * len(given),
-            "reasons": [[]] * len(given),
             "detailed": [captioned.said[i] for i in given],
             "text_embedding": list(captioned.texts[given]),
             "similarity_encoder": ["e"] * len(given),

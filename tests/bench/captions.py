@@ -29,11 +29,12 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.caption.engine import Answer, Engine, Fault, Request, Sampling
-from pipeline.caption.stage import Captioning
+from pipeline.caption.stage import Captioning, Try
 from pipeline.ray_graphs.caption import calls_at_once
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import draw_scene
 from schemas.recipe import change_recipe, load_recipe
+from schemas.tables.captions import OK
 
 HELD_OUT_SEED = 1_000_000_000
 SIZES = ((192, 192), (256, 144), (144, 256), (256, 192))
@@ -115,18 +116,18 @@ def main() -> int:
     size, seeds = recipe.caption.batch_clips, range(HELD_OUT_SEED, HELD_OUT_SEED + options.clips)
     batches = [batch_of(seeds[start : start + size]) for start in range(0, options.clips, size)]
 
-    def run_stage() -> list[dict[str, Any]]:
+    def run_stage() -> list[Try]:
         with ThreadPoolExecutor(calls_at_once(recipe)) as calls:
-            return [row for rows in calls.map(stage.rows, batches) for row in rows]
+            return [made for tries in calls.map(stage.tries, batches) for made in tries]
 
-    rows = run_stage()
+    tries = run_stage()
     requests = list(recording.requests)
     bare: list[Pass] = []
     staged: list[Pass] = []
     for _ in range(PASSES):
         bare.append(timed_pass(recording, lambda: recording.answer(requests, captioner.greedy)))
         staged.append(timed_pass(recording, run_stage))
-    print_passes(bare, staged, rows, len(requests))
+    print_passes(bare, staged, tries, len(requests))
     return 0
 
 
@@ -138,9 +139,7 @@ def timed_pass(recording: Recording, run: Any) -> Pass:
     return Pass(seconds, recording.num_tokens, recording.idle_s)
 
 
-def print_passes(
-    bare: Sequence[Pass], staged: Sequence[Pass], rows: Sequence[dict[str, Any]], num_requests: int
-) -> None:
+def print_passes(bare: Sequence[Pass], staged: Sequence[Pass], tries: Sequence[Try], num_requests: int) -> None:
     table = Table("what", "requests", "tokens", "s", "tokens/s", "of bare engine", "engine idle, s")
     for bare_pass, stage_pass in zip(bare, staged, strict=True):
         for name, done in (("bare engine", bare_pass), ("caption stage", stage_pass)):
@@ -149,11 +148,11 @@ def print_passes(
             table.add_row(name, str(num_requests), str(done.num_tokens), *figures)
     console = Console(highlight=False)
     console.print(table)
-    second_tries = sum(row["num_attempts"] == 2 for row in rows)
-    accepted = sum(row["status"] == "ok" for row in rows)
-    rates = ", ".join(f"{len(rows) / done.seconds:.1f}" for done in staged)
+    second_tries = sum(made.row["num_attempts"] == 2 for made in tries)
+    accepted = sum(made.outcome == OK for made in tries)
+    rates = ", ".join(f"{len(tries) / done.seconds:.1f}" for done in staged)
     console.print(
-        f"{rates} clips/s; {accepted} of {len(rows)} captions accepted; {second_tries} clips were asked about twice"
+        f"{rates} clips/s; {accepted} of {len(tries)} captions accepted; {second_tries} clips were asked about twice"
     )
 
 

@@ -25,10 +25,11 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.caption.expand import load_expander, style_distance
-from pipeline.caption.stage import Captioning
+from pipeline.caption.stage import Captioning, Try
 from pipeline.synthetic.texts import TITLE_KINDS, Title, short_prompt, title
 from pipeline.synthetic.world import Scene, attributes, detailed_caption, draw_scene
 from schemas.recipe import Recipe, change_recipe, load_recipe
+from schemas.tables.captions import OK
 from tests.bench.captions import HELD_OUT_SEED, batch_of
 
 BATCH = 32
@@ -52,27 +53,27 @@ def main() -> int:
     rng = random.Random(0)
     scenes = [draw_scene(seed) for seed in seeds]
     titles = [title(scene, TITLE_KINDS[i % len(TITLE_KINDS)], rng) for i, scene in enumerate(scenes)]
-    rows: list[Row] = []
+    tries: list[Try] = []
     for start in range(0, len(seeds), BATCH):
         some = slice(start, start + BATCH)
         batch = batch_of(seeds[some], [source_title.text for source_title in titles[some]])
-        rows += stage.rows(batch)
+        tries += stage.tries(batch)
     console = Console(highlight=False, width=120)
-    console.print(rewritten(scenes, titles, rows))
+    console.print(rewritten(scenes, titles, tries))
     if options.rewrite_checkpoint:
-        console.print(merged_texts(titles, rows))
+        console.print(merged_texts(titles, tries))
         return 0
-    captions = [row["detailed"] for row in rows if row["status"] == "ok"]
+    captions = [made.row["detailed"] for made in tries if made.outcome == OK]
     console.print(expanded(scenes, captions, rng, recipe))
     return 0
 
 
-def rewritten(scenes: Sequence[Scene], titles: Sequence[Title], rows: Sequence[Row]) -> Table:
+def rewritten(scenes: Sequence[Scene], titles: Sequence[Title], tries: Sequence[Try]) -> Table:
     """Shares of the accepted captions, by kind of title."""
     by_kind: dict[str, list[dict[str, float | None]]] = defaultdict(list)
-    for scene, source_title, row in zip(scenes, titles, rows, strict=True):
-        if row["status"] == "ok":
-            by_kind[source_title.kind].append(_judged(scene, source_title, row))
+    for scene, source_title, made in zip(scenes, titles, tries, strict=True):
+        if made.outcome == OK:
+            by_kind[source_title.kind].append(_judged(scene, source_title, made.row))
     names = (
         "attributes before",
         "attributes after",
@@ -87,11 +88,12 @@ def rewritten(scenes: Sequence[Scene], titles: Sequence[Title], rows: Sequence[R
     return table
 
 
-def merged_texts(titles: Sequence[Title], rows: Sequence[Row]) -> Table:
+def merged_texts(titles: Sequence[Title], tries: Sequence[Try]) -> Table:
     """The texts of the accepted captions."""
     table = Table("title", "caption", "merged", "invented", show_lines=True)
-    for source_title, row in zip(titles, rows, strict=True):
-        if row["status"] == "ok":
+    for source_title, made in zip(titles, tries, strict=True):
+        row = made.row
+        if made.outcome == OK:
             table.add_row(source_title.text, row["detailed"], row["merged"] or "-", ", ".join(row["invented"] or []))
     return table
 

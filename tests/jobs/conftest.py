@@ -30,13 +30,13 @@ from pipeline.store.dataset import Dataset, to_parquet
 from pipeline.synthetic.encode import Encoding, encode
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import detailed_caption, draw_scene, short_caption
-from schemas import CAPTIONS, LATENTS, RELEASES, TEXT, VIDEOS
+from schemas import LATENTS, RELEASES, TEXT, VIDEOS
 from schemas.identity import digest
 from schemas.recipe import Recipe
 from schemas.recipe.encode import EncodeConfig
 from schemas.structured_caption import StructuredCaption, to_json
 from schemas.tables.latents import text_id
-from tests.conftest import write_clips
+from tests.conftest import write_captions, write_clips
 from tests.jobs.training.runs import SMALL
 from tests.jobs.training.runs import write_run as write_training_run
 from tests.pipeline.caption.serving import ScriptedServer, completion
@@ -208,7 +208,7 @@ def tiny_dataset(place: Path, video_row: MakeRow, clip_row: MakeRow, caption_row
     dataset = Dataset(str(place / "ds"))
     dataset.write_part(VIDEOS, [video_row("v0")])
     write_clips(dataset, [clip_row("c0", "v0")])
-    dataset.write_part(CAPTIONS, [caption_row("c0"), caption_row("c0", "cap1")])
+    write_captions(dataset, [caption_row("c0"), caption_row("c0", "cap1")])
     releases.freeze(dataset, "frozen", "captioner = 'cap0'")
     return dataset
 

@@ -11,8 +11,8 @@ import pytest
 
 from jobs.cli import main
 from pipeline.store.dataset import Dataset
-from schemas import CAPTIONS, DECISIONS, VIDEOS
-from tests.conftest import write_clips
+from schemas import DECISIONS, VIDEOS
+from tests.conftest import write_captions, write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 FAR_FUTURE_US = 2**60
@@ -28,12 +28,12 @@ def location(
     dataset.write_part(VIDEOS, [video_row("v0")])
     clips = [clip_row(f"c{i}", "v0", start_us=i * 1_000_000, end_us=(i + 1) * 1_000_000) for i in range(5)]
     write_clips(dataset, [*clips, clip_row("c5", "v0", start_us=5_000_000, status="rejected", reasons=["[dark]"])])
-    dataset.write_part(CAPTIONS, [caption_row(f"c{i}") for i in range(6)])
+    write_captions(dataset, [caption_row(f"c{i}") for i in range(6)])
     assert main(["release", str(folder), "a"]) == 0
     decision = {"rules_fingerprint": "g", "written_us": 1, "status": "rejected", "reasons": ["still"]}
     rejected = [decision | {"clip_id": f"c{i}"} for i in range(3)]
     dataset.write_part(DECISIONS, [*rejected, decision | {"clip_id": "c5", "status": "kept", "reasons": []}])
-    dataset.write_part(CAPTIONS, [caption_row("c4", "cap1", short="[b]x[/b] " * 20)])
+    write_captions(dataset, [caption_row("c4", "cap1", short="[b]x[/b] " * 20)])
     where = "captioner = if(clip_id = 'c4', 'cap1', 'cap0')"
     assert main(["release", str(folder), "b", "--where", where]) == 0
     return str(folder)

@@ -8,6 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from pipeline.store.dataset import Dataset
+from pipeline.store.views import connect
 from schemas import CAPTIONS, CLIPS
 from tests.jobs.breaking import DEADLY, ENDLESS, FINE, KILLED, KILLED_ONCE, REFUSED, REPEATED, SILLY
 from tests.jobs.conftest import DrawVideo
@@ -71,11 +72,11 @@ def test_an_engine_that_misbehaves_costs_no_clip_its_row_and_no_other_its_captio
     assert done.returncode == 0, done.stderr
     assert killed.exists()
     assert dataset.read(CAPTIONS).num_rows == NUM_VIDEOS
-    captions = {row["clip_id"]: row for row in dataset.read(CAPTIONS).to_pylist()}
+    judged = connect(dataset).execute("select clip_id, status, reasons from captions").fetchall()
+    captions = {clip_id: (status, *reasons) for clip_id, status, reasons in judged}
     by_size: dict[tuple[int, int], list[tuple[str, ...]]] = defaultdict(list)
     for clip in dataset.read(CLIPS).to_pylist():
-        caption = captions[clip["clip_id"]]
-        by_size[clip["width"], clip["height"]].append((caption["status"], *caption["reasons"]))
+        by_size[clip["width"], clip["height"]].append(captions[clip["clip_id"]])
     assert by_size == {
         FINE: [("ok",)] * (NUM_VIDEOS - len(SIZES)),
         SILLY: [("failed", "caption: no JSON object in the answer")],

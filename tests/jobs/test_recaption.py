@@ -19,6 +19,7 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
 from schemas import CAPTIONS, CLIPS, VIDEOS
 from schemas.columns import Table
+from tests.conftest import write_captions
 from tests.jobs.conftest import NUM_CAPTIONED, Captioned, DrawVideo
 
 
@@ -95,7 +96,7 @@ def _lose_captions(dataset: Dataset, clip_ids: set[str]) -> dict[str, bytes]:
     rows = dataset.read(CAPTIONS).to_pylist()
     for path in dataset.part_files(CAPTIONS.folder):
         Path(path).unlink()
-    dataset.write_part(CAPTIONS, [row for row in rows if row["clip_id"] not in clip_ids])
+    write_captions(dataset, [row for row in rows if row["clip_id"] not in clip_ids])
     return parts(dataset)
 
 

@@ -10,9 +10,9 @@ import duckdb
 import pytest
 
 from pipeline.store.views import QUERY_NAMES, derived_views
-from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, VIDEOS
+from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, MEASURES, VIDEOS
 from schemas.tables.duplicates import DUPLICATES
-from tests.conftest import apart
+from tests.conftest import apart, captions_apart
 
 MakeRow = Callable[..., dict[str, Any]]
 Rows = Sequence[dict[str, Any]]
@@ -76,21 +76,28 @@ def connection(video_row: MakeRow, clip_row: MakeRow, caption_row: MakeRow) -> d
     return views_over(videos, clips, captions, decisions, caption_decisions)
 
 
-WITH_ROWS = ("videos", "clips", "captions", "caption_decisions", "decisions", "duplicates")
+WITH_ROWS = ("videos", "clips", "captions", "caption_decisions", "decisions", "duplicates", "measures_tells")
 
 
 def views_over(
-    videos: Rows, clips: Rows, captions: Rows, decisions: Rows = (), caption_decisions: Rows = ()
+    videos: Rows,
+    clips: Rows,
+    captions: Rows,
+    decisions: Rows = (),
+    caption_decisions: Rows = (),
+    tells: Rows = (),
 ) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     clips, first = apart(clips)
+    captions, first_on_captions = captions_apart(captions)
     for name, table, rows in (
         ("videos_raw", VIDEOS, videos),
         ("clips_raw", CLIPS, clips),
         ("captions_raw", CAPTIONS, captions),
-        ("caption_decisions_raw", CAPTION_DECISIONS, caption_decisions),
+        ("caption_decisions_raw", CAPTION_DECISIONS, [*first_on_captions, *caption_decisions]),
         ("decisions_raw", DECISIONS, [*first, *decisions]),
         ("duplicates_raw", DUPLICATES, []),
+        ("measures_tells_raw", MEASURES["tells"], tells),
         *((f"{name}_raw", table, []) for name, table in QUERY_NAMES.items() if name not in WITH_ROWS),
     ):
         connection.register(name, table.encode(rows))
@@ -157,6 +164,30 @@ def test_clips_wait_for_the_row_of_their_video_and_that_of_a_copy_is_none(
     assert waiting.execute("select clip_id from scored").fetchall() == []
     complete = views_over([copy, video_row("v0")], [clip_row("c0", "v0")], [])
     assert complete.execute("select clip_id from scored").fetchall() == [("c0",)]
+
+
+def test_a_video_has_the_clips_of_one_division_whole_those_that_its_row_names(
+    video_row: MakeRow, clip_row: MakeRow
+) -> None:
+    """A span that is in both divisions, and a copy of the file, whose row still names the old one."""
+    copy = video_row("v0", uri="/videos/copy.mp4", duplicate_of="/videos/v0.mp4", split="old", written_us=9)
+    videos = [video_row("v0", split="old", written_us=1), copy]
+    clips = [clip_row(name, "v0", split="old", written_us=1, brightness=0.1) for name in ("c0", "c1")]
+    clips += [clip_row(name, "v0", split="new", written_us=2, brightness=0.2) for name in ("c0", "c2")]
+    found = "select clip_id, brightness from clips order by 1"
+    killed = views_over(videos, clips, [])
+    assert killed.execute(found).fetchall() == [("c0", 0.1), ("c1", 0.1)]
+    done = views_over([*videos, video_row("v0", split="new", written_us=3)], clips, [])
+    assert done.execute(found).fetchall() == [("c0", 0.2), ("c2", 0.2)]
+
+
+def test_a_score_taken_again_counts_until_its_video_is_scanned_again(video_row: MakeRow, clip_row: MakeRow) -> None:
+    again = dict.fromkeys(MEASURES["tells"].schema.names) | {"clip_id": "c0", "measure": "m", "shots_per_s": 1.0}
+    clips = [clip_row("c0", "v0", written_us=1, shots_per_s=0.0, measured='{"tells": "m"}')]
+    scanned_again = [*clips, clip_row("c0", "v0", written_us=3, shots_per_s=2.0, measured='{"tells": "n"}')]
+    for rows, expected in ((clips, (1.0, "m")), (scanned_again, (2.0, "n"))):
+        connection = views_over([video_row("v0")], rows, [], tells=[again | {"written_us": 2}])
+        assert connection.execute("select shots_per_s, has_tells from scored").fetchall() == [expected]
 
 
 def test_trainable_has_one_row_a_caption_and_the_words_of_the_original(connection: duckdb.DuckDBPyConnection) -> None:

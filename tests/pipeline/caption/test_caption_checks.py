@@ -18,6 +18,7 @@ from pipeline.caption.checks.camera_claims import claims
 from pipeline.caption.checks.language import wrong_language
 from pipeline.caption.prompts.templates import load_prompt
 from pipeline.synthetic.world import draw_scene, structured_caption
+from schemas.contradiction import CONTRADICTS_CAMERA, contradicts_camera
 from schemas.structured_caption import FIELDS, StructuredCaption, to_json
 from schemas.tables.caption_checks import CaptionChecks
 from tests.pipeline.caption.good_captions import good_captions
@@ -49,10 +50,11 @@ def scores(
     prompt: str = PROMPT,
     camera: Mapping[str, Any] | None = None,
     other: StructuredCaption | None = None,
-) -> dict[str, float | None]:
-    """What the checks make of a caption whose answer was its JSON."""
+) -> dict[str, Any]:
+    """What the checks make of a caption whose answer was its JSON, and the camera's motion of what it claims."""
     answer = to_json(caption) if answer is None else answer
-    return check(caption, answer=answer, was_cut=was_cut, language=language, prompt=prompt, camera=camera, other=other)
+    found = check(caption, answer=answer, was_cut=was_cut, language=language, prompt=prompt, other=other)
+    return found | {"contradicts_camera": contradicts_camera(found["camera_claims"], camera or measured("complex"))}
 
 
 def score(name: str, *args: Any, **kwargs: Any) -> float:
@@ -61,12 +63,16 @@ def score(name: str, *args: Any, **kwargs: Any) -> float:
     return value
 
 
+UNMEASURED = {"camera_motion": None, "camera_strength": None, "camera_confidence": None}
+
+
 def measured(motion: str, strength_px_s: float = 9.0, confidence: float = 0.9) -> dict[str, Any]:
     return {"camera_motion": motion, "camera_strength": strength_px_s, "camera_confidence": confidence}
 
 
 def test_a_row_is_what_the_table_wants() -> None:
-    assert list(scores()) == [field.name for field in dataclasses.fields(CaptionChecks)]
+    names = [field.name for field in dataclasses.fields(CaptionChecks)]
+    assert list(scores()) == [*names, CONTRADICTS_CAMERA.name]
 
 
 def test_good_captions_pass() -> None:
@@ -386,7 +392,7 @@ def test_contradictions_of_the_camera(text: str, motion: str) -> None:
     elsewhere = StructuredCaption("A man", "walks", "A street.", light=text)
     if "camera" in text or "static" in text:
         assert score("contradicts_camera", elsewhere, camera=measured(motion)) == 1
-    for undecided in (None, measured(motion, confidence=0.4), measured("complex"), measured("shake")):
+    for undecided in (UNMEASURED, measured(motion, confidence=0.4), measured("complex"), measured("shake")):
         assert scores(said, camera=undecided)["contradicts_camera"] is None
     assert scores(said, camera=measured(motion), language="de")["contradicts_camera"] is None
 

@@ -210,8 +210,9 @@ def test_a_whole_row_by_coca(clips: list[ClipFrames]) -> None:
             "transient": [False],
         }
     )
-    (row,) = Captioning(recipe, lambda *_: None).rows(batch)
-    assert (row["status"], row["reasons"], row["num_attempts"]) == (OK, [], 1)
+    (made,) = Captioning(recipe, lambda *_: None).tries(batch)
+    row = made.row
+    assert (made.outcome, made.reasons, row["num_attempts"]) == (OK, [], 1)
     assert row["captioner_name"] == BUILTIN_CAPTIONER
     assert row["captioner"] == fingerprint(recipe.caption)
     assert row["short"] == row["medium"] == row["detailed"]

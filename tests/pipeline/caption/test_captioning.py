@@ -16,7 +16,7 @@ from pipeline.caption import stage
 from pipeline.caption.backends.engine_captioner import EngineCaptioner
 from pipeline.caption.engine import Answer, Fault, Request, Sampling
 from pipeline.caption.prompts.templates import load_prompt
-from pipeline.caption.stage import Captioning
+from pipeline.caption.stage import Captioning, Try
 from schemas import CAPTIONS
 from schemas.recipe import Recipe, change_recipe, load_recipe
 from schemas.structured_caption import StructuredCaption, to_json
@@ -60,8 +60,8 @@ def recipe() -> Recipe:
 
 
 @pytest.fixture
-def captioned(monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> Callable[..., tuple[list[dict], ScriptedEngine]]:
-    """Rows of a batch of clips, whose frames are of the levels given, as an engine captions them."""
+def captioned(monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> Callable[..., tuple[list[Try], ScriptedEngine]]:
+    """What becomes of a batch of clips, whose frames are of the levels given, as an engine captions them."""
 
     def make(say: Say, levels: Sequence[int] = (10,), settings: Sequence[str] = (), **clip: Any):
         chosen = change_recipe(recipe, settings)
@@ -70,9 +70,9 @@ def captioned(monkeypatch: pytest.MonkeyPatch, recipe: Recipe) -> Callable[..., 
         template = load_prompt(chosen.caption.prompt, ("language", "hints"))
         monkeypatch.setattr(stage, "load_captioner", lambda config: EngineCaptioner(config, engine, template, rewrite))
         captioning = Captioning(chosen, lambda *_: None)
-        rows = captioning.rows(batch_of(levels, clip))
-        CAPTIONS.encode(rows)
-        return rows, engine
+        tries = captioning.tries(batch_of(levels, clip))
+        CAPTIONS.encode([made.row for made in tries])
+        return tries, engine
 
     return make
 
@@ -94,8 +94,9 @@ def batch_of(levels: Sequence[int], clip: dict[str, Any]) -> pa.Table:
 
 
 def test_a_good_caption_is_a_whole_row(captioned) -> None:
-    (row,), engine = captioned(lambda request, sampling: answer(GOOD))
-    assert (row["status"], row["reasons"], row["num_attempts"]) == ("ok", [], 1)
+    (made,), engine = captioned(lambda request, sampling: answer(GOOD))
+    row = made.row
+    assert (made.outcome, made.reasons, row["failure"], row["num_attempts"]) == ("ok", [], None, 1)
     assert row["subject"] == GOOD.subject
     assert row["short"] == "A brown dog with a red collar runs along the beach towards the camera."
     assert row["detailed"].startswith(row["medium"])
@@ -107,15 +108,15 @@ def test_a_good_caption_is_a_whole_row(captioned) -> None:
 def test_a_caption_without_spaces_has_words_all_the_same(captioned) -> None:
     chinese = StructuredCaption("一只戴红色项圈的棕色小狗", "沿着沙滩向镜头跑来", "背景是晴空下的海浪。")
     settings = ["caption.prompt=caption", "caption.language=zh"]
-    (row,), _ = captioned(lambda request, sampling: answer(chinese), settings=settings)
-    assert (row["status"], row["reasons"]) == ("ok", [])
-    assert row["num_words"] == 15  # 30 characters
+    (made,), _ = captioned(lambda request, sampling: answer(chinese), settings=settings)
+    assert (made.outcome, made.reasons, made.row["camera_claims"]) == ("ok", [], None)
+    assert made.row["num_words"] == 15  # 30 characters
 
 
 def test_an_unreadable_clip_is_not_asked_about(captioned) -> None:
-    rows, engine = captioned(lambda request, sampling: answer(GOOD), levels=(10, -1, 20))
-    assert [row["status"] for row in rows] == ["ok", "failed", "ok"]
-    assert rows[1]["reasons"] == ["frames: gone"]
+    tries, engine = captioned(lambda request, sampling: answer(GOOD), levels=(10, -1, 20))
+    assert [made.outcome for made in tries] == ["ok", "failed", "ok"]
+    assert [made.row["failure"] for made in tries] == [None, "frames: gone", None]
     assert len(engine.asked) == 2
 
 
@@ -142,11 +143,11 @@ def test_an_engine_that_fails_loses_nothing(captioned, bad: Answer | Fault, reas
         assert request.frames is not None
         return bad if request.frames.max() == 20 else answer(GOOD)
 
-    rows, engine = captioned(say, levels=(10, 20, 30))
-    assert [row["status"] for row in rows] == ["ok", rows[1]["status"], "ok"]
-    assert rows[1]["status"] in ("rejected", "failed")
-    assert reason in rows[1]["reasons"]
-    assert [row["clip_id"] for row in rows] == ["c0", "c1", "c2"]
+    tries, engine = captioned(say, levels=(10, 20, 30))
+    bad_one = tries[1]
+    assert [made.outcome for made in tries] == ["ok", "failed" if bad_one.row["failure"] else "rejected", "ok"]
+    assert reason in (bad_one.row["failure"], *bad_one.reasons)
+    assert [made.row["clip_id"] for made in tries] == ["c0", "c1", "c2"]
     assert len(engine.asked) == (3 if isinstance(bad, Fault) else 4)
 
 
@@ -154,8 +155,9 @@ def test_a_bad_caption_is_asked_for_once_more_in_another_way(captioned) -> None:
     def say(request: Request, sampling: Sampling) -> Answer:
         return answer(GOOD) if sampling.temperature > 0 else answer(LOOPING)
 
-    (row,), engine = captioned(say)
-    assert (row["status"], row["num_attempts"]) == ("ok", 2)
+    (made,), engine = captioned(say)
+    row = made.row
+    assert (made.outcome, row["num_attempts"]) == ("ok", 2)
     assert row["action"] == GOOD.action
     assert row["num_output_tokens"] == answer(LOOPING).num_tokens + answer(GOOD).num_tokens
     first, second = (sampling for _, sampling in engine.asked)
@@ -164,11 +166,11 @@ def test_a_bad_caption_is_asked_for_once_more_in_another_way(captioned) -> None:
 
 def test_what_the_camera_did_is_held_against_the_caption(captioned) -> None:
     panning = {"camera_motion": "pan left", "camera_strength": 20.0, "camera_confidence": 0.9}
-    (row,), _ = captioned(lambda request, sampling: answer(GOOD), **panning)
-    assert (row["status"], row["reasons"]) == ("rejected", ["caption_contradicts_camera"])
-    assert row["num_attempts"] == 2
-    (row,), _ = captioned(lambda request, sampling: answer(replace(GOOD, camera="The camera pans left.")), **panning)
-    assert row["status"] == "ok"
+    (made,), _ = captioned(lambda request, sampling: answer(GOOD), **panning)
+    assert (made.outcome, made.reasons) == ("rejected", ["caption_contradicts_camera"])
+    assert (made.row["camera_claims"], made.row["num_attempts"]) == (["still"], 2)
+    (made,), _ = captioned(lambda request, sampling: answer(replace(GOOD, camera="The camera pans left.")), **panning)
+    assert (made.outcome, made.row["camera_claims"]) == ("ok", ["pan left"])
 
 
 def test_hints_are_given_only_if_wanted(captioned) -> None:
@@ -183,8 +185,8 @@ def test_two_samples_are_compared(captioned) -> None:
     def say(request: Request, sampling: Sampling) -> Answer:
         return answer(replace(GOOD, subject="A grey cat") if sampling.temperature > 0 else GOOD)
 
-    (row,), engine = captioned(say, settings=["caption.compare_samples=true"])
-    assert 0.3 < row["sample_agreement"] < 1.0
+    (made,), engine = captioned(say, settings=["caption.compare_samples=true"])
+    assert 0.3 < made.row["sample_agreement"] < 1.0
     assert len(engine.asked) == 2
 
 
@@ -198,13 +200,13 @@ def test_a_caption_is_merged_with_its_source_unless_that_invents(captioned) -> N
         return say
 
     (plain,), _ = captioned(lambda request, sampling: answer(GOOD))
-    text = plain["detailed"]
+    text = plain.row["detailed"]
     settings = ["caption.rewrite=rewrite"]
-    (row,), engine = captioned(merging("The dog is called Rex."), settings=settings, **titled)
-    assert row["merged"] == f"{text} The dog is called Rex."
+    (made,), engine = captioned(merging("The dog is called Rex."), settings=settings, **titled)
+    assert made.row["merged"] == f"{text} The dog is called Rex."
     assert "Rex at the sea" in engine.asked[1][0].user
-    (row,), _ = captioned(merging("The happy dog is called Rex."), settings=settings, **titled)
-    assert (row["merged"], row["invented"], row["status"]) == (None, ["happy"], "ok")
-    (row,), engine = captioned(merging(""), settings=settings)
-    assert row["merged"] is None
+    (made,), _ = captioned(merging("The happy dog is called Rex."), settings=settings, **titled)
+    assert (made.row["merged"], made.row["invented"], made.outcome) == (None, ["happy"], "ok")
+    (made,), engine = captioned(merging(""), settings=settings)
+    assert made.row["merged"] is None
     assert len(engine.asked) == 1

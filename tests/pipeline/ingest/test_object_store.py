@@ -26,6 +26,7 @@ from pipeline.store.dataset import Dataset, DatasetError
 from pipeline.store.views import connect, funnel
 from schemas import CAPTIONS, CLIPS, VIDEOS
 from schemas.recipe import load_recipe
+from tests.conftest import write_captions
 from tests.ray_cluster import STORE_KEYS
 
 MakeRow = Callable[..., dict[str, Any]]
@@ -125,7 +126,7 @@ def test_curation_on_the_store(
     assert json.loads(capsys.readouterr().out)["stages"] == {}
     video = VideoClips.of(by_video(clips)[0], lambda clip: [spread(clip, 4, 128 * 128)])
     assert [len(frames) for _, (frames,) in read_clips(video)] == [4] * len(video.clips)
-    dataset.write_part(CAPTIONS, [caption_row(clip["clip_id"]) for clip in clips])
+    write_captions(dataset, [caption_row(clip["clip_id"]) for clip in clips])
     assert funnel(dataset)["trainable"] == 3
     release, is_new = releases.freeze(dataset, "v1", "num_frames > 0")
     assert is_new
@@ -136,8 +137,8 @@ def test_compaction_on_the_store(query: str, video_row: MakeRow, caption_row: Ma
     dataset = Dataset(f"s3://lake/sets/two?{query}")
     for written_us in range(5):
         dataset.write_part(VIDEOS, [video_row("v0", written_us=written_us)])
-        clips = [caption_row(name, written_us=written_us) for name in ("c0", f"c{written_us}")]
-        Dataset(dataset.location, run_id=str(written_us)).write_part(CAPTIONS, clips)
+        rows = [caption_row(name, written_us=written_us) for name in ("c0", f"c{written_us}")]
+        write_captions(Dataset(dataset.location, run_id=str(written_us)), rows)
     rows = connect(dataset).execute("from newest_captions order by all").fetchall()
     assert main(["compact", dataset.location]) == 0
     assert [len(dataset.part_files(name)) for name in ("videos", "captions")] == [1, 1]

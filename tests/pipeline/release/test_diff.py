@@ -19,7 +19,7 @@ from pipeline.store.dataset import Dataset, DatasetError, to_parquet
 from schemas import CAPTION_DECISIONS, CAPTIONS, CLIPS, DECISIONS, MEASURES, VIDEOS
 from schemas.columns import Table
 from schemas.tables.measures import OverlayText
-from tests.conftest import apart, write_clips
+from tests.conftest import apart, write_captions, write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 DAY_US = 24 * 3600 * 1_000_000
@@ -37,6 +37,8 @@ class Diary:
         dataset = replace(self.dataset, run_id=f"day {day}")
         if table is CLIPS:
             write_clips(dataset, stamped)
+        elif table is CAPTIONS:
+            write_captions(dataset, stamped)
         else:
             dataset.write_part(table, stamped)
 
@@ -123,6 +125,17 @@ def test_a_clip_is_added_with_a_video_scanned_later(diary: Diary, video_row: Mak
     diary.write(2, CAPTIONS, caption_row("new"))
     diary.release(3, "b")
     assert reasons(compare(diary.dataset, "a", "b"), ADDED) == {"new": ["not scanned yet"]}
+
+
+def test_clips_of_a_video_that_was_divided_otherwise_say_so(diary: Diary, video_row, clip_row, caption_row) -> None:
+    diary.write(2, VIDEOS, video_row("v0", split="other"))
+    diary.write(2, CLIPS, *(clip_row(name, "v0", split="other", start_us=9) for name in ("c0", "half")))
+    diary.write(2, CAPTIONS, caption_row("half"))
+    diary.release(3, "b")
+    forth, back = compare(diary.dataset, "a", "b"), compare(diary.dataset, "b", "a")
+    gone = {name: ["its video was divided otherwise"] for name in ("c1", "c2", "c3", "c4")}
+    assert reasons(forth, REMOVED) == reasons(back, ADDED) == gone
+    assert reasons(forth, ADDED) == reasons(back, REMOVED) == {"half": ["its video was divided otherwise"]}
 
 
 def test_a_clip_is_added_when_its_caption_is(tmp_path: Path, video_row, clip_row, caption_row) -> None:

@@ -11,9 +11,9 @@ import pytest
 
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
-from schemas import CAPTIONS, EMBEDDINGS, MEASURES, VIDEOS
+from schemas import EMBEDDINGS, MEASURES, VIDEOS
 from schemas.errors import UsageError
-from tests.conftest import write_clips
+from tests.conftest import write_captions, write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 NUM_COMMON, NUM_RARE = 180, 20
@@ -32,7 +32,7 @@ def dataset(tmp_path: Path, video_row: MakeRow, clip_row: MakeRow, caption_row: 
         points.append((vector / np.linalg.norm(vector)).tolist())
     dataset.write_part(VIDEOS, [video_row("v0")])
     write_clips(dataset, [clip_row(name, "v0") for name in names])
-    dataset.write_part(CAPTIONS, [caption_row(name) for name in names])
+    write_captions(dataset, [caption_row(name) for name in names])
     rows = [{"clip_id": n, "encoder": "e", "embedding": p} for n, p in zip(names, points, strict=True)]
     dataset.write_part(EMBEDDINGS, rows)
     mark = {
@@ -68,6 +68,6 @@ def test_clips_without_an_embedding_cannot_be_balanced(
     dataset: Dataset, clip_row: MakeRow, caption_row: MakeRow
 ) -> None:
     write_clips(dataset, [clip_row("bare", "v0")])
-    dataset.write_part(CAPTIONS, [caption_row("bare")])
+    write_captions(dataset, [caption_row("bare")])
     with pytest.raises(UsageError, match="1 of 201 clips have no embedding"):
         releases.select(dataset, "true", releases.Balance(10))

@@ -27,8 +27,8 @@ from pipeline.store.views import connect
 from pipeline.synthetic.encode import Encoding, encode
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import Scene, Thing
-from schemas import CAPTION_DECISIONS, CAPTIONS, VIDEOS
-from tests.conftest import write_clips
+from schemas import CAPTION_DECISIONS, VIDEOS
+from tests.conftest import write_captions, write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 HOSTILE = "a <script>alert('x')</script> & a circle"
@@ -95,7 +95,7 @@ def dataset(video: Path, tmp_path_factory: pytest.TempPathFactory, video_row, cl
     rows[9] |= {"short": "a circle", "detailed": "a circle", "merged": None}
     rows[10] |= {"status": "failed", "reasons": ["frames: gone"], "short": None, "detailed": None, "merged": None}
     rows.append(caption_row("c0", "third", captioner_name="third", written_us=0))
-    dataset.write_part(CAPTIONS, rows)
+    write_captions(dataset, rows)
     releases.freeze(dataset, "a", "captioner = 'old0'")
     releases.freeze(dataset, "b", "captioner = 'new0'")
     decision = {"clip_id": "c2", "captioner": "new0", "rules_fingerprint": "g", "written_us": 3}

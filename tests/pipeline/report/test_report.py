@@ -31,11 +31,11 @@ from pipeline.store.views import connect
 from pipeline.synthetic.encode import Encoding, encode
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import Scene, Thing
-from schemas import CAPTIONS, CLIPS, VIDEOS
+from schemas import CLIPS, VIDEOS
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
 from schemas.rules import Rule, Threshold
-from tests.conftest import write_clips
+from tests.conftest import write_captions, write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 WIDTH, HEIGHT, FPS, NUM_FRAMES = 160, 120, 10, 40
@@ -92,8 +92,8 @@ def dataset(video: Path, tmp_path_factory: pytest.TempPathFactory, video_row: Ma
     kept = [numbered_clip(i, str(video), **KEPT) for i in range(7)]
     others = [numbered_clip(7 + i, str(video), status="rejected", reasons=reasons) for i, reasons in enumerate(REASONS)]
     write_clips(dataset, kept + others)
-    dataset.write_part(
-        CAPTIONS, [caption_row(clip["clip_id"], short=HOSTILE, text_video_similarity=0.25) for clip in kept[:2]]
+    write_captions(
+        dataset, [caption_row(clip["clip_id"], short=HOSTILE, text_video_similarity=0.25) for clip in kept[:2]]
     )
     identity = {
         "video_id": None,

@@ -34,11 +34,11 @@ from pipeline.store.views import connect
 from pipeline.synthetic.encode import Encoding, encode
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import Scene, Thing
-from schemas import CAPTIONS, VIDEOS
+from schemas import VIDEOS
 from schemas.recipe import Recipe
 from schemas.rules import CLIP_COLUMNS, Rule
 from schemas.tables.duplicates import DUPLICATE_KINDS, DUPLICATES
-from tests.conftest import write_clips
+from tests.conftest import write_captions, write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 WIDTH, HEIGHT, FPS, NUM_FRAMES = 160, 80, 10, 60
@@ -105,7 +105,7 @@ def dataset(clips, video: Path, tmp_path_factory, video_row: MakeRow, caption_ro
     dataset = Dataset(str(tmp_path_factory.mktemp("sections")))
     dataset.write_part(VIDEOS, [video_row("v0", uri=str(video), duration_us=6_000_000)])
     write_clips(dataset, clips)
-    dataset.write_part(CAPTIONS, [caption_row(clip["clip_id"]) for clip in clips])
+    write_captions(dataset, [caption_row(clip["clip_id"]) for clip in clips])
     return dataset
 
 

@@ -16,10 +16,10 @@ from pipeline.rules.decisions import write_decisions
 from pipeline.rules.effects import judge_dataset
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
-from schemas import CAPTIONS, DECISIONS, VIDEOS
+from schemas import DECISIONS, VIDEOS
 from schemas.recipe import Recipe
 from schemas.rules import Rule
-from tests.conftest import write_clips
+from tests.conftest import write_captions, write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 RECIPE = Recipe(
@@ -40,7 +40,7 @@ def dataset(tmp_path: Path, video_row: MakeRow, clip_row: MakeRow, caption_row: 
     dataset.write_part(VIDEOS, [video_row("v0")])
     measured = json.dumps(stream_fingerprints(RECIPE.measure))
     write_clips(dataset, [clip_row(f"c{i}", "v0", motion_px_s=float(i), measured=measured) for i in (1, 2, 3)])
-    dataset.write_part(CAPTIONS, [caption_row(f"c{i}", num_words=3 + i) for i in (1, 2, 3)])
+    write_captions(dataset, [caption_row(f"c{i}", num_words=3 + i) for i in (1, 2, 3)])
     return dataset
 
 
@@ -64,6 +64,13 @@ def test_only_what_changes_is_written_and_then_it_holds(dataset: Dataset) -> Non
         rows = connection.execute(f"select clip_id, status, reasons from {view} order by 1").fetchall()
         assert rows == [("c1", "rejected", [reason]), ("c2", "rejected", [reason]), ("c3", accepted, [])]
     assert write_both(dataset, RECIPE) == (2, 2)
+
+
+def test_a_first_decision_is_none_that_differs(dataset: Dataset, caption_row: MakeRow) -> None:
+    write_captions(dataset, [caption_row("c1", "cap1", num_words=9, status="pending")])
+    verdicts = judge_dataset(connect(dataset), STRICTER).captions
+    assert verdicts.num_judged_otherwise == 2
+    assert write_decisions(dataset, verdicts, STRICTER) == 3
 
 
 def test_a_decision_names_the_rules_behind_it_and_no_others(dataset: Dataset) -> None:

@@ -230,8 +230,13 @@ CAPTION_RULES = {
 
 
 def judged_captions(rows: Sequence[Mapping[str, Any]], rules: Mapping[str, Rule]) -> Verdicts:
+    """Of rows as the view `captions` has them."""
     connection = duckdb.connect()
-    connection.register("captions", CAPTIONS.encode(rows))
+    facts = [{name: row[name] for name in ("status", "reasons")} for row in rows]
+    captions = CAPTIONS.encode([{name: row[name] for name in CAPTIONS.schema.names} for row in rows])
+    for name, kind in {"status": pa.string(), "reasons": pa.list_(pa.string())}.items():
+        captions = captions.append_column(name, pa.array([fact[name] for fact in facts], kind))
+    connection.register("captions", captions)
     return judge_captions(connection, Recipe(caption_rules=dict(rules)))
 
 

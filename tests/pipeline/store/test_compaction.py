@@ -224,21 +224,36 @@ def test_a_table_without_rows_stays_a_table(dataset: Dataset) -> None:
     assert dataset.exists()
 
 
+def test_captions_of_earlier_versions_keep_their_first_decision(dataset: Dataset) -> None:
+    """Their status was in the row of the caption."""
+    write_rows(dataset, VIDEOS, "v", [])
+    caption = {"captioner": "cap", "short": "s", "medium": None, "detailed": "d", "captioned_us": 5}
+    for number, status in enumerate(("ok", "rejected", "failed")):
+        row = caption | {"clip_id": f"c{number}", "status": status, "reasons": [] if status == "ok" else ["why"]}
+        dataset.write_bytes(f"captions/part-{number}.parquet", to_parquet(pa.Table.from_pylist([row])))
+    before = shown(dataset, ["caption_decisions", "newest_captions"])
+    assert fold(dataset).keys() == {"captions"}
+    assert len(dataset.part_files("captions")) == 1
+    assert shown(dataset, ["caption_decisions", "newest_captions"]) == before
+    assert "rejected" in str(before)
+
+
 @pytest.mark.parametrize("written", ["then", "now"])
-def test_parts_with_former_names_of_columns_are_rewritten(
+def test_columns_of_earlier_versions_are_copied_where_there_are_some(
     dataset: Dataset, written: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As Reelmill wrote them when the fingerprint of rules was called `gate`, and before there were reasons."""
     rows = [{"clip_id": f"c{number}", "decided_us": number, "gate": "g", "status": "kept"} for number in range(3)]
     if written == "now":
         rows = [{DECISIONS.formerly.get(name, name): value for name, value in row.items()} for row in rows]
-    dataset.write_bytes("decisions/part-0.parquet", to_parquet(pa.Table.from_pylist(rows)))
+    for number, row in enumerate(rows):
+        dataset.write_bytes(f"decisions/part-{number}.parquet", to_parquet(pa.Table.from_pylist([row])))
     before = connect(dataset).execute("from decisions order by all").fetchall()
-    assert fold(dataset).keys() == ({"decisions"} if written == "then" else set())
+    assert fold(dataset).keys() == {"decisions"}
     (path,) = dataset.part_files("decisions")
     part = pyarrow.parquet.read_schema(path)
-    assert (part.names == DECISIONS.schema.names) == (written == "then")
-    assert written == "now" or part.field("reasons").metadata == DECISIONS.schema.field("reasons").metadata
+    assert part.names == (DECISIONS.stored_schema if written == "then" else DECISIONS.schema).names
+    assert part.field("reasons").metadata == DECISIONS.schema.field("reasons").metadata
     assert connect(dataset).execute("from decisions order by all").fetchall() == before
     assert fold(dataset) == {}
     write_portable_views(dataset)

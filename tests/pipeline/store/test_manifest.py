@@ -14,8 +14,8 @@ from pipeline.store import manifest
 from pipeline.store.dataset import TEMPORARY, Dataset
 from pipeline.store.manifest import write_manifest
 from pipeline.store.views import funnel
-from schemas import CAPTIONS, DECISIONS, VIDEOS
-from tests.conftest import write_clips
+from schemas import DECISIONS, VIDEOS
+from tests.conftest import write_captions, write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 
@@ -37,7 +37,7 @@ def dataset(tmp_path: Path, video_row: MakeRow, clip_row: MakeRow, caption_row: 
         ("new", {"written_us": 2, "merged": "together"}),
         ("bad", {"status": "rejected"}),
     )
-    dataset.write_part(CAPTIONS, [caption_row("c0", name, **facts) for name, facts in said])
+    write_captions(dataset, [caption_row("c0", name, **facts) for name, facts in said])
     write_manifest(dataset)
     return dataset
 

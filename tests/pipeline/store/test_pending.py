@@ -19,13 +19,13 @@ from pipeline.store.pending import (
 )
 from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
-from schemas import CAPTIONS, EMBEDDINGS, LATENTS, MEASURES, TEXT, VIDEOS
+from schemas import EMBEDDINGS, LATENTS, MEASURES, TEXT, VIDEOS
 from schemas.recipe import Recipe
 from schemas.recipe.caption import CaptionConfig
 from schemas.recipe.duplicates import DuplicatesConfig
 from schemas.tables.latents import text_id
 from schemas.tables.measures import CLIP_MEASURES
-from tests.conftest import write_clips
+from tests.conftest import write_captions, write_clips
 
 BOX = [0, 0, 160, 120]
 MakeRow = Callable[..., dict[str, Any]]
@@ -48,7 +48,7 @@ def test_clips_wait_for_the_captioner_that_is_asked_for(
         clip_row("orphan", "video without a row"),
     ]
     write_clips(dataset, rows)
-    dataset.write_part(CAPTIONS, [caption_row("done", "cap0")])
+    write_captions(dataset, [caption_row("done", "cap0")])
     point = {"encoder": "e", "embedding": [1.0]}
     dataset.write_part(EMBEDDINGS, [{"clip_id": name, **point} for name in ("kept", "done")])
     dataset.write_part(MEASURES["embedding"], [measured("embedding", "kept", "m", encoder="e")])
@@ -161,7 +161,7 @@ def test_what_failed_and_may_pass_is_pending_at_the_next_run(
         for measure, fingerprint in (("motion", "m1"), ("safety", "s1")):
             row = measured(measure, name, fingerprint, failure="gone", **facts)
             dataset.write_part(MEASURES[measure], [row | {"written_us": 5}])
-        dataset.write_part(CAPTIONS, [caption_row(name, status="failed", reasons=["503"], **facts)])
+        write_captions(dataset, [caption_row(name, status="failed", reasons=["503"], **facts)])
         latent = dict.fromkeys(LATENTS.schema.names) | {"clip_id": name, "transform": "t", "encoder": "vae"}
         dataset.write_part(LATENTS.within("vae"), [latent | {"status": "failed"} | facts])
     clips = pending_stream_measures(dataset, {"motion": "m1"}, retrying)
@@ -193,5 +193,5 @@ def test_a_caption_that_was_not_merged_because_of_a_server_is_made_again(
 ) -> None:
     dataset.write_part(VIDEOS, [video_row("v0")])
     write_clips(dataset, [clip_row("c0", "v0")])
-    dataset.write_part(CAPTIONS, [caption_row("c0", transient=True, num_failures=1, run_id="before")])
+    write_captions(dataset, [caption_row("c0", transient=True, num_failures=1, run_id="before")])
     assert [row["clip_id"] for row in pending_captions(dataset, CaptionConfig(), "cap0", NOW)] == ["c0"]

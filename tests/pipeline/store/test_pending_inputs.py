@@ -227,5 +227,27 @@ def test_videos_that_were_divided_otherwise_are_read_again_even_if_they_are_not_
 ) -> None:
     carry_out(dataset, files, video_row, clip_row)
     pending = InputStates(dataset, as_table([]), "other", NOW).pending(NOTHING)
-    assert stems(pending.to_scan) == "acd"
+    assert (stems(pending.to_scan), pending.num_listed) == ("acd", 0)
+    listed = InputStates(dataset, as_table(files[2:]), "other", NOW).pending(NOTHING)
+    assert (stems(listed.to_scan), listed.num_listed) == ("acd", 2)
     assert not InputStates(dataset, as_table([]), SPLIT, NOW).pending(NOTHING).to_scan
+
+
+def test_what_was_divided_as_is_wanted_now_and_otherwise_since_is_read_again(
+    dataset: Dataset, files: list[ListedInput], video_row: MakeRow, clip_row: MakeRow
+) -> None:
+    """Scores of its clips may have been taken again in between, with the clips of the other division beside them."""
+    carry_out(dataset, files, video_row, clip_row)
+    again = [row_of(video_row, item, split="other") for item in (files[0], *files[2:])]
+    replace(dataset, run_id="other").write_part(VIDEOS, again)
+    assert carry_out(dataset, files, video_row, clip_row) == ["acd"]
+    assert copies(dataset) == {"a": None, "b": "a", "c": None, "d": None}
+
+
+def test_the_copy_of_a_file_that_was_replaced_is_divided_again(
+    dataset: Dataset, files: list[ListedInput], video_row: MakeRow, clip_row: MakeRow
+) -> None:
+    carry_out(dataset, files[:2], video_row, clip_row)
+    replaced = row_of(video_row, files[0], video_id="others", split="other")
+    replace(dataset, run_id="later").write_part(VIDEOS, [replaced])
+    assert stems(InputStates(dataset, as_table([]), "other", NOW).pending(NOTHING).to_scan) == "b"

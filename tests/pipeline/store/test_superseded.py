@@ -19,7 +19,7 @@ FAILED = PROBED | {"status": "failed", "split": None, "transient": False}
 TRANSIENT = FAILED | {"transient": True}
 MEASURED = {"clip_id": "c0", "measure": "m0"}
 LATENT = {"clip_id": "c0", "transform": "t0", "encoder": "e0", "status": "ok"}
-CAPTION = {"clip_id": "c0", "captioner": "cap0", "status": "ok"}
+CAPTION = {"clip_id": "c0", "captioner": "cap0", "detailed": "a ball"}
 DECISION = {"clip_id": "c0", "rules_fingerprint": "r0"}
 MATCH = {"clip_id": "c0", "match_id": "c1"}
 
@@ -72,7 +72,7 @@ def kept(
         ("measures_safety", [MEASURED, MEASURED, MEASURED | {"failure": "x"}, MEASURED | {"failure": "y"}], [1, 3]),
         ("measures_motion", [MEASURED, MEASURED | {"measure": "m1"}, MEASURED], [1, 2]),
         ("latents", [LATENT, LATENT, LATENT | {"status": "failed"}], [1, 2]),
-        ("captions", [CAPTION, CAPTION | {"status": "failed"}, CAPTION | {"captioner": "cap1"}], [1, 2]),
+        ("captions", [CAPTION, CAPTION | {"failure": "cut off"}, CAPTION | {"captioner": "cap1"}], [1, 2]),
         ("decisions", [DECISION, DECISION | {"rules_fingerprint": "r1"}, DECISION | {"clip_id": "c1"}], [1, 2]),
         ("caption_decisions", [DECISION | CAPTION, DECISION | CAPTION | {"rules_fingerprint": "r1"}], [1]),
         ("duplicate_matches", [MATCH, MATCH | {"match_id": None}, MATCH | {"match_id": None}, MATCH], [2, 3]),
@@ -95,7 +95,7 @@ def test_so_does_what_was_newest_at_a_release(dataset: Dataset, frozen_us: list[
 
 @pytest.mark.parametrize(("frozen_us", "expected"), [([], [3]), ([5], [1, 2, 3])])
 def test_rows_without_a_time_are_older_than_all(dataset: Dataset, frozen_us: list[int], expected: list[int]) -> None:
-    rows = [CAPTION | {"status": f"{number}"} for number in range(4)]
+    rows = [CAPTION | {"detailed": f"{number}"} for number in range(4)]
     times_us = [None, None, 5, 9]
     assert [max(number, 1) for number in kept(dataset, "captions", rows, frozen_us=frozen_us, times_us=times_us)] == (
         expected
@@ -107,11 +107,17 @@ def test_of_equal_rows_one_stays(dataset: Dataset) -> None:
     assert kept(dataset, "captions", [CAPTION] * 6, times_us=[None] * 6, frozen_us=[1]) == [0]
 
 
-def test_parts_say_when_they_begin_and_whether_names_are_former(dataset: Dataset) -> None:
+def test_parts_say_when_they_begin_and_whether_columns_are_former(dataset: Dataset) -> None:
     kept(dataset, "captions", [CAPTION] * 4, times_us=[7, 8, None, 9])
     write(dataset, QUERY_NAMES["captions"], "2", [])
     paths = dataset.part_files("captions")
     parts = Superseded(dataset, "captions", QUERY_NAMES["captions"], paths, []).parts
     assert [part.first_us for part in parts] == [7, 0, 0]
     assert [part.num_rows for part in parts] == [2, 2, 0]
-    assert not any(part.has_former_names for part in parts)
+    assert not any(part.has_former_columns for part in parts)
+    old = pa.table({"clip_id": ["c0", "c1"], "captioner": ["cap0"] * 2, "captioned_us": [5, 4]})
+    dataset.write_bytes("captions/part-3.parquet", to_parquet(old))
+    paths = dataset.part_files("captions")
+    superseded = Superseded(dataset, "captions", QUERY_NAMES["captions"], paths, [])
+    assert (superseded.parts[-1].has_former_columns, superseded.parts[-1].first_us) == (True, 4)
+    assert superseded.places(len(paths) - 1).tolist() == [0]

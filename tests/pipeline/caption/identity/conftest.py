@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from pipeline.store.dataset import Dataset
-from schemas import CAPTIONS, EMBEDDINGS, MEASURES, VIDEOS
-from tests.conftest import write_clips
+from schemas import EMBEDDINGS, MEASURES, VIDEOS
+from tests.conftest import write_captions, write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 MakeDataset = Callable[..., Dataset]
@@ -45,7 +45,7 @@ def captioned(tmp_path: Path, video_row: MakeRow, clip_row: MakeRow, caption_row
             )
             for i, (clip_id, vector) in enumerate(zip(ids, texts, strict=True))
         ]
-        dataset.write_part(CAPTIONS, rows)
+        write_captions(dataset, rows)
         return dataset
 
     return make

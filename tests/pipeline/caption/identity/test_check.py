@@ -18,6 +18,7 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
 from schemas import CAPTION_IDENTITY, CAPTIONS, EMBEDDINGS
 from schemas.recipe import load_recipe
+from tests.conftest import write_captions
 from tests.pipeline.caption.identity.drawn import drawn_pairs
 
 MakeRow = Callable[..., dict[str, Any]]
@@ -83,7 +84,7 @@ def test_the_order_of_captioning_decides_and_not_that_of_ids(captioned: MakeData
     dataset = captioned(texts, clips)
     place = {f"c{clip:03}": number for number, clip in enumerate(order)}
     rows = [row | {"batch_place": place.get(row["clip_id"], 0)} for row in dataset.read(CAPTIONS).to_pylist()]
-    replace(dataset, run_id="run1").write_part(CAPTIONS, [row | {"run_id": "run1"} for row in rows[:32]])
+    write_captions(replace(dataset, run_id="run1"), [row | {"run_id": "run1"} for row in rows[:32]])
     checked(dataset)
     assert refused(dataset)["captions_shifted"] == set(place)
 
@@ -156,7 +157,7 @@ def test_another_caption_or_embedding_makes_the_checks_stale(captioned: MakeData
     checked(dataset)
     later = replace(dataset, run_id="run1")
     row = dataset.read(CAPTIONS).to_pylist()[7]
-    later.write_part(CAPTIONS, [row | {"run_id": "run1", "written_us": 9000, "text_embedding": texts[8].tolist()}])
+    write_captions(later, [row | {"run_id": "run1", "written_us": 9000, "text_embedding": texts[8].tolist()}])
     of_caption = dict(
         zip(
             COLUMNS,
@@ -178,7 +179,7 @@ def test_another_caption_or_embedding_makes_the_checks_stale(captioned: MakeData
 
 def test_captions_without_a_vector_are_left_out(captioned: MakeDataset, caption_row: MakeRow) -> None:
     dataset = captioned(*drawn_pairs(40))
-    dataset.write_part(CAPTIONS, [caption_row("c005", "cap1", text_embedding=None)])
+    write_captions(dataset, [caption_row("c005", "cap1", text_embedding=None)])
     assert [one.captioner for one in pending_checks(dataset)] == ["cap0"]
 
 
@@ -186,7 +187,7 @@ def test_captioners_are_checked_by_themselves(captioned: MakeDataset, tmp_path: 
     texts, clips = drawn_pairs(100)
     dataset = captioned(texts, clips)
     rows = dataset.read(CAPTIONS).to_pylist()
-    dataset.write_part(CAPTIONS, [row | {"captioner": "cap1"} for row in rows])
+    write_captions(dataset, [row | {"captioner": "cap1"} for row in rows])
     assert checked(dataset) == [Checked("cap0", 100, True), Checked("cap1", 100, True)]
     assert refused(dataset) == {}
     assert set(values(dataset, "num_unlike")) == {0}
