@@ -12,7 +12,7 @@ from tests.jobs.conftest import DrawVideo
 from tests.ray_cluster import ROOT, two_nodes
 
 NODE_BYTES = 400 << 20
-JOB_TIMEOUT_S = 500
+JOB_TIMEOUT_S = 900
 
 
 def test_every_stage_starts_on_nodes_with_little_memory(tmp_path: Path, draw_video: DrawVideo) -> None:
