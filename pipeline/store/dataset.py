@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import itertools
 import json
+import mmap
 import os
+import tempfile
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import duckdb
 import pyarrow as pa
@@ -24,10 +26,11 @@ import pyarrow.dataset
 import pyarrow.parquet
 from pyarrow import fs
 
+from pipeline.ingest.failures import one_line
 from pipeline.ingest.filesystems import is_uri, resolve
 from pipeline.store.lock import locked
 from schemas.columns import Table
-from schemas.errors import UsageError
+from schemas.errors import Unreachable, UsageError, is_outage
 from schemas.identity import digest
 
 TEMPORARY = ".tmp-"
@@ -67,12 +70,11 @@ class Dataset:
         """This data set, if it is one.
 
         Raises:
-            DatasetError: nothing has been curated here, or the location cannot be reached.
+            DatasetError: nothing has been curated here, or the location is none.
+            Unreachable: the store does not answer now.
         """
-        try:
+        with self._reached(f"data set {self.location}"):
             exists = self.exists()
-        except OSError as error:
-            raise DatasetError(f"data set {self.location}: {error}") from error
         if not exists:
             raise DatasetError(f"data set {self.location}: no videos table here; run `reelmill curate` first")
         return self
@@ -82,14 +84,13 @@ class Dataset:
 
         Raises:
             DatasetError: they cannot be written.
+            Unreachable: the store does not answer now.
         """
         filesystem, root = self._resolve("")
-        try:
+        with self._reached(f"output {self.location}: cannot be written"):
             filesystem.create_dir(root, recursive=True)
             self.write_bytes(f"{TEMPORARY}check", b"")
             filesystem.delete_file(f"{root.rstrip('/')}/{TEMPORARY}check")
-        except OSError as error:
-            raise DatasetError(f"output {self.location}: cannot be written: {error}") from error
 
     @contextmanager
     def writing(self, job: str) -> Iterator[None]:
@@ -97,19 +98,31 @@ class Dataset:
 
         Raises:
             Locked: another job writes here; one line that names it.
+            DatasetError: the lock cannot be written.
+            Unreachable: the store does not answer now.
         """
         filesystem, root = self._resolve("")
-        filesystem.create_dir(root, recursive=True)
-        with locked(filesystem, f"{root.rstrip('/')}/{LOCK}", job):
+        with ExitStack() as held:
+            with self._reached(f"data set {self.location}: cannot be locked"):
+                filesystem.create_dir(root, recursive=True)
+                held.enter_context(locked(filesystem, f"{root.rstrip('/')}/{LOCK}", job))
             yield
 
-    def write_bytes(self, name: str, data: bytes | pa.Buffer) -> None:
+    @contextmanager
+    def _reached(self, what: str) -> Iterator[None]:
+        """Tell an error of the file system in one line that begins with `what`: an outage, or wrong usage."""
+        try:
+            yield
+        except OSError as error:
+            raise (Unreachable if is_outage(error) else DatasetError)(f"{what}: {one_line(error)}") from error
+
+    def write_bytes(self, name: str, data: bytes | pa.Buffer | mmap.mmap) -> None:
         """Write a file, so that it is complete or not there."""
         filesystem, path = self._resolve(name)
         folder, _, base = path.rpartition("/")
         if not isinstance(filesystem, fs.LocalFileSystem):
             with filesystem.open_output_stream(path) as stream:
-                stream.write(data)
+                stream.write(data)  # all at once: a stream that an error closes makes an object of what it has
             return
         os.makedirs(folder, exist_ok=True)
         temporary = f"{folder}/{TEMPORARY}{uuid.uuid4().hex}-{base}"
@@ -122,22 +135,28 @@ class Dataset:
         self.write_row_groups(name, schema, (pa.Table.from_batches([batch]) for batch in batches))
 
     def write_row_groups(self, name: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
-        """Write a Parquet file, a row group for each table, so that it is complete or not there; returns how many."""
+        """Write a Parquet file, a row group for each table, so that it is complete or not there; returns how many.
+
+        On a store it is made on this machine's disk first, and then sent as a whole.
+        """
         filesystem, path = self._resolve(name)
-        is_local = isinstance(filesystem, fs.LocalFileSystem)
         folder, _, base = path.rpartition("/")
-        target = f"{folder}/{TEMPORARY}{uuid.uuid4().hex}-{base}" if is_local else path
-        filesystem.create_dir(folder, recursive=True)
-        with (
-            filesystem.open_output_stream(target) as stream,
-            pyarrow.parquet.ParquetWriter(stream, schema, compression="zstd") as writer,
-        ):
-            num_groups = 0
-            for table in tables:
-                writer.write_table(table.cast(schema), row_group_size=max(table.num_rows, 1))
-                num_groups += 1
-        if is_local:
-            os.replace(target, path)
+        if not isinstance(filesystem, fs.LocalFileSystem):
+            with tempfile.TemporaryFile() as stream:
+                num_groups = _write_groups(stream, schema, tables)
+                stream.flush()
+                self.write_bytes(name, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+            return num_groups
+        os.makedirs(folder, exist_ok=True)
+        temporary = f"{folder}/{TEMPORARY}{uuid.uuid4().hex}-{base}"
+        try:
+            with open(temporary, "wb") as stream:
+                num_groups = _write_groups(stream, schema, tables)
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(temporary)
+            raise
         return num_groups
 
     def open(self, name: str) -> pa.NativeFile:
@@ -244,6 +263,16 @@ def _value(name: str, former_name: str | None) -> pc.Expression:
     if former_name is None:
         return pc.field(name)
     return cast(Any, pc).coalesce(pc.field(name), pc.field(former_name))  # made at import, unknown to type checkers
+
+
+def _write_groups(stream: IO[bytes], schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
+    """Write a row group for each table; returns how many there are."""
+    num_groups = 0
+    with pyarrow.parquet.ParquetWriter(stream, schema, compression="zstd") as writer:
+        for table in tables:
+            writer.write_table(table.cast(schema), row_group_size=max(table.num_rows, 1))
+            num_groups += 1
+    return num_groups
 
 
 def to_parquet(table: pa.Table) -> pa.Buffer:
