@@ -1,8 +1,8 @@
 -- Views over the part files of a data set. `videos_raw`, `clips_raw`, `captions_raw` and so on are the tables themselves,
 -- with every row that was ever written. pipeline/store/views.py adds the newest row of each key, under the table's name
 -- (`videos`, `embeddings`, `latents`, `text`, `decisions`, `caption_decisions`, `caption_identity`) or as `newest_clips`,
--- `newest_captions`; `video_locations`, the files that hold the bytes of each video now; and `clips`, each clip of such
--- bytes with its newest scores and decision.
+-- `newest_captions`; `standing_captions`, in which a failure that may pass hides no caption; `video_locations`, the
+-- files that hold the bytes of each video now; and `clips`, each clip of such bytes with its newest scores and decision.
 
 -- Clips that show the same as others.
 create or replace view duplicates as
@@ -17,7 +17,7 @@ select c.* exclude (shown_box, given, similarity_encoder, text_embedding, batch_
     if(c.similarity_encoder is null or c.similarity_encoder = s.encoder, c.text_video_similarity, null)
         as text_video_similarity
 ), i.own_fit, i.fit_margin, i.better_clip, i.batch_shift, i.num_unlike
-from newest_captions c
+from standing_captions c
 join clips s on s.clip_id = c.clip_id and (c.shown_box is null or c.shown_box = s.content_box::int[])
 left join caption_decisions d
     on d.clip_id = c.clip_id and d.captioner = c.captioner and d.written_us >= c.written_us

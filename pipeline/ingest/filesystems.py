@@ -67,14 +67,14 @@ def resolve(location: str) -> tuple[fs.FileSystem, str]:
 
 
 def _patient(filesystem: fs.S3FileSystem) -> fs.S3FileSystem:
-    """The same store, by a client that retries as AWS advises, and that writes a small object in one request.
+    """The same store, by a client that retries as AWS advises.
 
     A URI cannot say so, and by default pyarrow retries 30 times, 200 ms apart. The settings that the URI does give are
     seen only in how a file system is pickled.
     """
     _, (settings,) = cast(Any, filesystem.__reduce__())
     strategy = fs.AwsStandardS3RetryStrategy(max_attempts=int(os.environ.get(TRIES_VARIABLE, NUM_TRIES)))
-    return fs.S3FileSystem(**settings | {"retry_strategy": strategy, "allow_delayed_open": True})
+    return fs.S3FileSystem(**settings | {"retry_strategy": strategy})
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ def _list_one(argument: str) -> tuple[list[ListedInput], int]:
         return [_listed(argument, filesystem, path)], 0
     if kind == fs.FileType.Directory:
         return _list_folder(argument, filesystem, path)
-    if any(char in argument for char in "*?["):
+    if any(char in path for char in "*?["):  # and not in the query of a URI
         return _list_glob(argument, filesystem, path), 0
     raise InputError(f"input {argument}: no such file or folder")
 

@@ -1,7 +1,7 @@
 """A data set: tables of Parquet parts under one folder or object-store prefix.
 
 A part file is complete or not there: on a local disk it is written under a temporary name and renamed, on an object
-store it is one request. Its name is the digest of the run and of the keys in it, so that a task which Ray runs twice
+store it is one upload. Its name is the digest of the run and of the keys in it, so that a task which Ray runs twice
 writes one file. Rows are stamped: of several rows of a key the newest counts.
 """
 

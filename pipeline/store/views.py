@@ -28,7 +28,7 @@ from schemas import (
     VIDEOS,
 )
 from schemas.columns import Table, arrow_fields
-from schemas.tables.clips import PENDING
+from schemas.tables.clips import FAILED, PENDING
 from schemas.tables.duplicates import DUPLICATE_MATCHES, DUPLICATES
 from schemas.tables.measures import CLIP_MEASURES, STREAM_MEASURES
 
@@ -48,8 +48,9 @@ QUERY_NAMES: dict[str, Table] = {
 """The tables. NAME_raw is all rows of a table, NAME the newest row of each key or what follows from those."""
 OF_ROW = {"decisions": ("clip_id",), "caption_decisions": ("clip_id", "captioner")}
 """What the newest row is of, where that is not the key."""
-FIRST = {"videos": "coalesce(transient, false),"}
-"""What comes before newness: a file that could be read once is not unknown because it cannot be read now."""
+FIRST = {"videos": "coalesce(transient, false),", "latents": f"status = '{FAILED}' and coalesce(transient, false),"}
+"""What comes before newness: a file that could be read once is not unknown because it cannot be read now, and a latent
+not lost because a replayed task could not make it again."""
 DERIVED = frozenset({"clips", "captions", "duplicates"})
 """Names of views that are more than the newest rows."""
 
@@ -107,6 +108,7 @@ def derived_views() -> list[str]:
         f"{_newest(f'{name}_raw', OF_ROW.get(name, table.key), first=FIRST.get(name, ''))}"
         for name, table in QUERY_NAMES.items()
     ]
+    newest.append(f"create view standing_captions as {STANDING_CAPTIONS}")
     measured = {field.name for row_type in STREAM_MEASURES.values() for field in arrow_fields(row_type)}
     hidden = {*measured, *STAMPS, "uri", "measured"}
     names = [name for name in CLIPS.schema.names if name not in hidden]
@@ -147,6 +149,22 @@ select video_id, list(uri order by duplicate_of is not null, uri) as uris,
        coalesce(max(corrected_times), 1) = 0 as regular,
        arg_max(split, written_us) filter (where split is not null) as split
 from videos where video_id is not null group by video_id"""
+
+
+STANDING_CAPTIONS = f"""
+with fails_for_now as (select * from newest_captions where status = '{FAILED}' and coalesce(transient, false))
+select * from newest_captions anti join fails_for_now using (clip_id, captioner)
+union all
+select r.* from (
+    select r.* from captions_raw r semi join fails_for_now using (clip_id, captioner)
+) r join fails_for_now f on f.clip_id = r.clip_id and f.captioner = r.captioner
+    and f.shown_box is not distinct from r.shown_box and f.given is not distinct from r.given
+qualify row_number() over (
+    partition by r.clip_id, r.captioner
+    order by r.status = '{FAILED}' and coalesce(r.transient, false), r.written_us desc nulls last, r.run_id desc
+) = 1"""
+"""The newest caption of each clip and captioner. One that could not be made again for now gives way to the newest
+that could be, of the same frames and hints: the captioner would say the same."""
 
 
 def portable_views(dataset: Dataset) -> str:
