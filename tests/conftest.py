@@ -38,6 +38,7 @@ GROUPS = {
         "tests/jobs/test_demo.py",
         "tests/jobs/test_dying_captioners.py",
         "tests/jobs/test_encode.py",
+        "tests/jobs/test_faulty_store.py",
         "tests/jobs/test_recaption.py",
         "tests/jobs/test_train_under_ray.py",
         "tests/pipeline/ingest/test_object_store.py",

@@ -22,7 +22,10 @@ from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import pytest
 from pyarrow import fs
+
+from tests.ray_cluster import STORE_KEYS
 
 GET, PUT, LIST, HEAD, DELETE, POST = "get", "put", "list", "head", "delete", "post"
 BUSY, CLOSED, STALLED, SLOW, CUT = "busy", "closed", "stalled", "slow", "cut"
@@ -57,7 +60,7 @@ class Schedule:
     faults: list[Fault] = field(default_factory=list)
     seed: int = 0
     etag_suffix: str = ""
-    """Appended to each ETag that an answer names: the bytes are the same."""
+    """Appended to the ETags of objects that are read or looked up: their bytes are the same."""
     requests: list[tuple[str, str, str]] = field(default_factory=list)
     """Kind, `BUCKET/KEY` and what went wrong (empty for nothing), in the order in which they came."""
     _seen: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -120,7 +123,7 @@ class Proxy(BaseHTTPRequestHandler):
         elif fault == BUSY:
             self._send(503, [("Content-Type", "application/xml")], BUSY_BODY)
         else:
-            self._pass_on(body, fault, schedule.etag_suffix)
+            self._pass_on(body, fault, schedule.etag_suffix if kind in (GET, HEAD) else "")
 
     do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = answer
 
@@ -223,7 +226,7 @@ def query_of(port: int) -> str:
 
 @contextmanager
 def s3_server() -> Iterator[int]:
-    """The port of an S3 server with a bucket `lake`."""
+    """The port of an S3 server with a bucket `lake`; while it runs, this process has the keys to it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -231,8 +234,11 @@ def s3_server() -> Iterator[int]:
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        _make_bucket(f"s3://lake?{query_of(port)}", "lake")
-        yield port
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in STORE_KEYS.items():
+                patch.setenv(name, value)
+            _make_bucket(f"s3://lake?{query_of(port)}", "lake")
+            yield port
     finally:
         server.terminate()
         server.wait()

@@ -22,7 +22,6 @@ from pipeline.store.views import funnel
 from schemas import CAPTIONS, CLIPS, VIDEOS
 from schemas.recipe import load_recipe
 from tests.faulty_store import query_of, s3_server
-from tests.ray_cluster import STORE_KEYS
 
 MakeRow = Callable[..., dict[str, Any]]
 FILES = ("00_cuts.mp4", "copy_exact.mp4", "empty.mp4")
@@ -41,11 +40,8 @@ enabled = false
 @pytest.fixture(scope="module")
 def query() -> Iterator[str]:
     """The query part of URIs that lead to a store with a bucket `lake`."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in STORE_KEYS.items():
-            patch.setenv(name, value)
-        with s3_server() as port:
-            yield query_of(port)
+    with s3_server() as port:
+        yield query_of(port)
 
 
 @pytest.fixture(scope="module")

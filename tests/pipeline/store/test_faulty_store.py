@@ -14,7 +14,6 @@ from pipeline.ingest.inputs import InputError, list_inputs
 from pipeline.store.dataset import LOCK, Dataset, DatasetError
 from schemas.errors import JobError, Unreachable
 from tests.faulty_store import BUSY, CLOSED, CUT, DELETE, GET, HEAD, LIST, POST, PUT, FaultyStore, faulty_store
-from tests.ray_cluster import STORE_KEYS
 
 FILE_BYTES = 1000
 """More than an answer 503: the client does not try again where that is longer than what it asked for."""
@@ -23,13 +22,10 @@ NUMBERS = pa.schema({"number": pa.int64()})
 
 @pytest.fixture(scope="module")
 def of_module() -> Iterator[FaultyStore]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in STORE_KEYS.items():
-            patch.setenv(name, value)
-        with faulty_store() as store:
-            store.put("in/a.mp4", bytes(FILE_BYTES))
-            store.put("in/list.jsonl", b'{"uri": "a.mp4"}')
-            yield store
+    with faulty_store() as store:
+        store.put("in/a.mp4", bytes(FILE_BYTES))
+        store.put("in/list.jsonl", b'{"uri": "a.mp4"}')
+        yield store
 
 
 @pytest.fixture
