@@ -154,7 +154,7 @@ def test_captions_and_latents_that_cannot_be_made_now_are_made_by_the_next_run(
     dataset, schedule = world.dataset("written"), world.store.schedule
     assert main(freeze(dataset)) == 0
     for command, table in ((encode, "latents"), (recaption, "captions")):
-        schedule.fail(CLOSED, GET, keys="lake/in/05_blink.mp4")
+        schedule.fail(CLOSED, GET, HEAD, keys="lake/in/05_blink.mp4")  # a copy may be kept where it was read before
         assert main(command(dataset)) == 0
         failed = f"select distinct num_failures from {table}_raw where status = 'failed' and transient"
         assert connect(dataset).execute(failed).fetchall() == [(1,)]
