@@ -89,11 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     words = list(sys.argv[1:] if arguments is None else arguments)
     name = words[0] if words and words[0] in COMMANDS else ""
+    location = ""
     try:
         call, bound, _ = app.parse_args(words, print_error=False, exit_on_error=False)
+        location = bound.arguments.get("dataset") or bound.arguments.get("out") or ""
         status = _print_help(name, bound) if call == app.help_print and name else call(*bound.args, **bound.kwargs)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (whatever ends a job is told in one line)
-        return refusal(f"reelmill {name}".strip(), error)
+        return refusal(f"reelmill {name}".strip(), error, str(location))
     return status if isinstance(status, int) else 0
 
 

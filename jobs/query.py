@@ -16,7 +16,7 @@ from jobs.console.refusal import one_line
 from jobs.console.summary import print_json
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
-from schemas.errors import UsageError
+from schemas.errors import UsageError, is_outage
 
 
 def query(
@@ -42,6 +42,8 @@ def query(
         names = [column[0] for column in result.description or ()]
         rows = result.fetchmany(limit + 1) if names else []
     except duckdb.Error as error:
+        if is_outage(error):
+            raise
         raise UsageError(f"SQL: {one_line(error)}") from None
     if json:
         print_json([dict(zip(names, row, strict=True)) for row in rows[:limit]])

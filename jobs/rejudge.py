@@ -26,6 +26,8 @@ def rejudge(dataset: DatasetLocation, /, *, options: RecipeOptions = NO_CHANGES,
     recipe = options.over(tables)
     with tables.writing("rejudge"):
         start_s = time.perf_counter()
+        run_id = new_run_id("rejudge")
+        write_run(tables, run_id, "rejudge", recipe, state="running")
         verdicts = judge_dataset(connect(tables), recipe)
         num_changed = write_decisions(tables, verdicts.clips, recipe)
         num_captions = write_decisions(tables, verdicts.captions, recipe)
@@ -33,7 +35,7 @@ def rejudge(dataset: DatasetLocation, /, *, options: RecipeOptions = NO_CHANGES,
         write_manifest(tables)
         facts = {"decisions": num_changed, "caption_decisions": num_captions}
         facts |= {"seconds": time.perf_counter() - start_s, "funnel": funnel(tables)}
-        write_run(tables, new_run_id("rejudge"), "rejudge", recipe, state="done", facts=facts)
+        write_run(tables, run_id, "rejudge", recipe, state="done", facts=facts)
     if json:
         print_json({"dataset": tables.location} | facts)
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -94,13 +94,23 @@ class Table:
             schema = schema.append(pa.field(name, arrow_type))
         return schema
 
-    def sql_of_now(self, query: str) -> str:
-        """SQL of the columns of now, from a query for those of `stored_schema`."""
-        hidden = [*self.formerly, *self.former_columns]
+    @property
+    def former_names(self) -> list[str]:
+        """Columns that only rows written before have."""
+        return [*self.formerly, *self.former_columns]
+
+    def sql_of_now(self, query: str, names: Sequence[str] | None = None) -> str:
+        """SQL of the columns of now, from a query for those of `stored_schema`.
+
+        Args:
+            names: the columns of now that the query gives; all by default.
+        """
+        hidden = self.former_names
         if not hidden:
             return query
         values = {**{name: former for former, name in self.formerly.items()}, **self.recovered}
-        replaced = ", ".join(f"coalesce({name}, {value}) as {name}" for name, value in values.items())
+        some = {name: value for name, value in values.items() if names is None or name in names}
+        replaced = ", ".join(f"coalesce({name}, {value}) as {name}" for name, value in some.items())
         return f"select * exclude ({', '.join(hidden)}) replace ({replaced}) from ({query})"
 
     def encode(self, rows: Iterable[Mapping[str, Any]], *, run_id: str = "", written_us: int = 0) -> pa.Table:

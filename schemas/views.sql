@@ -1,8 +1,8 @@
 -- Views over the part files of a data set. `videos_raw`, `clips_raw`, `captions_raw` and so on are the tables themselves,
 -- with every row that was ever written. pipeline/store/views.py adds the newest row of each key, under the table's name
 -- (`videos`, `embeddings`, `latents`, `text`, `decisions`, `caption_decisions`, `caption_identity`) or as `newest_clips`,
--- `newest_captions`; `video_locations`, the files that hold the bytes of each video now; and `clips`, each clip of such
--- bytes with its newest scores and decision.
+-- `newest_captions`; `standing_captions`, in which a failure that may pass hides no caption; `video_locations`, the
+-- files that hold the bytes of each video now; and `clips`, each clip of such bytes with its newest scores and decision.
 
 -- Clips that show the same as others.
 create or replace view duplicates as
@@ -23,7 +23,7 @@ if(c.failure is null, coalesce(d.reasons, []), [c.failure]) as reasons,
 if(c.camera_claims is null, c.contradicted_when_written,
    contradicts_camera(c.camera_claims, s.camera_motion, s.camera_strength, s.camera_confidence)) as contradicts_camera,
 i.own_fit, i.fit_margin, i.better_clip, i.batch_shift, i.num_unlike
-from newest_captions c
+from standing_captions c
 join clips s on s.clip_id = c.clip_id and (c.shown_box is null or c.shown_box = s.content_box::int[])
 left join caption_decisions d
     on d.clip_id = c.clip_id and d.captioner = c.captioner

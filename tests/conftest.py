@@ -42,6 +42,7 @@ GROUPS = {
         "tests/jobs/test_little_memory.py",
         "tests/jobs/test_other_split.py",
         "tests/jobs/test_encode.py",
+        "tests/jobs/test_faulty_store.py",
         "tests/jobs/test_recaption.py",
         "tests/jobs/test_train_under_ray.py",
         "tests/pipeline/ingest/test_object_store.py",

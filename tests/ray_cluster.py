@@ -38,8 +38,10 @@ STORE_KEYS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_MAX_ATTEMPTS": "2",
 }
-"""Workers inherit these from the cluster: with them they reach the object store that the tests start."""
+"""Workers inherit these from the cluster: with them they reach the object store that the tests start, and soon give up
+where it fails."""
 
 
 @dataclass(frozen=True)

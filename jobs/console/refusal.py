@@ -29,9 +29,13 @@ MAX_CHARS = 500
 """Of a failed job's reason; the file has the rest."""
 
 
-def refusal(program: str, error: BaseException) -> int:
-    """Say on standard error why `program`, such as `reelmill train`, cannot do its work; returns the exit status."""
-    from schemas.errors import JobError, UsageError  # imports pyarrow, for which the overview should not wait
+def refusal(program: str, error: BaseException, location: str = "") -> int:
+    """Say on standard error why `program`, such as `reelmill train`, cannot do its work; returns the exit status.
+
+    Args:
+        location: of the data set, which an outage is told of if it is on a store.
+    """
+    from schemas.errors import JobError, UsageError, outage_in  # `schemas` imports pyarrow: too slow for the overview
 
     if isinstance(error, BrokenPipeError):
         return FAILED
@@ -43,6 +47,8 @@ def refusal(program: str, error: BaseException) -> int:
     raised = getattr(error, "cause", None) or error
     if isinstance(raised, UsageError | JobError):
         return _say(program, one_line(raised), USAGE if isinstance(raised, UsageError) else FAILED)
+    if "://" in location and (outage := outage_in(error)):
+        return _say(program, f"data set {location}: {one_line(outage)}"[:MAX_CHARS], FAILED)
     reason = f"{type(raised).__name__}: {one_line(raised)}"[:MAX_CHARS]
     return _say(program, f"failed: {reason} (traceback in {_kept_traceback(program, error)})", FAILED)
 

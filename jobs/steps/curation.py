@@ -28,7 +28,7 @@ from pipeline.rules.captions import judge_captions
 from pipeline.rules.clips import judge_clips
 from pipeline.rules.decisions import write_decisions
 from pipeline.split.fingerprint import split_fingerprint
-from pipeline.store.active_recipe import active_recipe
+from pipeline.store.active_recipe import JUDGES_CAPTIONS, active_recipe, last_run_broke_off
 from pipeline.store.dataset import Dataset
 from pipeline.store.manifest import write_manifest
 from pipeline.store.pending import (
@@ -74,8 +74,8 @@ class Curation:
     def run(self, inputs: pa.Table) -> int:
         """Take every step, and record the run if there was anything to do; returns how many inputs were new."""
         self._must_group = groups_are_pending(self.dataset, self.recipe)
-        if active_recipe(self.dataset) != self.recipe:
-            self._run.begin()
+        if self._must_group or last_run_broke_off(self.dataset, JUDGES_CAPTIONS):
+            self._run.begin()  # at the end of which manifest/ is written
         num_new = self.scan(inputs)
         self.remeasure()
         self.judge_clips()
@@ -89,7 +89,8 @@ class Curation:
         """Take the steps on captions alone and record the run; returns how many clips were captioned, and how many
         captions were judged otherwise than before."""
         active = active_recipe(self.dataset)
-        if active is None or active.caption_rules != self.recipe.caption_rules:
+        has_new_rules = active is None or active.caption_rules != self.recipe.caption_rules
+        if has_new_rules or last_run_broke_off(self.dataset, JUDGES_CAPTIONS):
             self._run.begin()
         num_clips = self.caption()
         self.check_captions()

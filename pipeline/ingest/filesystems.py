@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 from urllib.parse import quote, unquote_to_bytes
 
 import fsspec
@@ -20,8 +20,9 @@ from pipeline.ingest.failures import BadLocation
 from pipeline.ingest.sandbox import heartbeat
 
 COPY_BYTES = 1 << 22
-
-
+NUM_TRIES, TRIES_VARIABLE = 5, "AWS_MAX_ATTEMPTS"
+"""How often a request to S3 is tried, and the variable by which AWS's own tools take another number. The waits between
+grow to seconds, which a busy store needs; a silent one costs 3 s a try."""
 LOCAL = "file://"
 
 
@@ -55,13 +56,25 @@ def resolve(location: str) -> tuple[fs.FileSystem, str]:
     if location.startswith(LOCAL):
         return fs.LocalFileSystem(), os.path.abspath(os.fsdecode(unquote_to_bytes(location.removeprefix(LOCAL))))
     try:
-        return fs.FileSystem.from_uri(location)
+        filesystem, path = fs.FileSystem.from_uri(location)
+        return (_patient(filesystem) if isinstance(filesystem, fs.S3FileSystem) else filesystem), path
     except pa.ArrowInvalid as unknown:
         try:
             filesystem, path = fsspec.core.url_to_fs(location)
         except ImportError as error:
             raise ValueError(str(error)) from unknown
         return fs.PyFileSystem(fs.FSSpecHandler(filesystem)), path
+
+
+def _patient(filesystem: fs.S3FileSystem) -> fs.S3FileSystem:
+    """The same store, by a client that retries as AWS advises.
+
+    A URI cannot say so, and by default pyarrow retries 30 times, 200 ms apart. The settings that the URI does give are
+    seen only in how a file system is pickled.
+    """
+    _, (settings,) = cast(Any, filesystem.__reduce__())
+    strategy = fs.AwsStandardS3RetryStrategy(max_attempts=int(os.environ.get(TRIES_VARIABLE, NUM_TRIES)))
+    return fs.S3FileSystem(**settings | {"retry_strategy": strategy})
 
 
 @dataclass(frozen=True)
@@ -112,11 +125,16 @@ def local_copy(location: str, *, hashed: bool = True) -> Iterator[LocalFile]:
 
 def _copy(filesystem: fs.FileSystem, path: str, target: BinaryIO) -> str:
     state = hashlib.sha256()
-    with filesystem.open_input_stream(path) as stream:
-        while chunk := stream.read(COPY_BYTES):
-            heartbeat()
-            state.update(chunk)
-            target.write(chunk)
+    try:
+        with filesystem.open_input_stream(path) as stream:
+            while chunk := stream.read(COPY_BYTES):
+                heartbeat()
+                state.update(chunk)
+                target.write(chunk)
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # the packages behind fsspec have errors of their own, as for a body that was cut short
+        raise OSError(f"{type(error).__name__}: {error}") from error
     return state.hexdigest()
 
 

@@ -13,10 +13,11 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 from pyarrow import NativeFile, fs
 
+from pipeline.ingest.failures import one_line
 from pipeline.ingest.filesystems import beside, is_uri, local_uri, resolve
 from pipeline.ingest.folders import files_below
 from pipeline.ingest.lists import LIST_READERS, BadList
-from schemas.errors import UsageError
+from schemas.errors import Unreachable, UsageError, is_outage
 
 VIDEO_SUFFIXES = ("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "mts", "flv", "wmv", "ogv", "3gp")
 IMAGE_SUFFIXES = ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif")
@@ -62,11 +63,16 @@ def list_inputs(arguments: Iterable[str]) -> Listing:
 
     Raises:
         InputError: an argument matches nothing, or a list cannot be read or has no `uri` column.
+        Unreachable: the store that an argument is on does not answer now.
     """
     found: dict[str, ListedInput] = {}
     num_other = num_repeated = 0
     for argument in arguments:
-        inputs, others = _list_one(argument)
+        try:
+            inputs, others = _list_one(argument)
+        except OSError as error:
+            kind = Unreachable if is_outage(error) else InputError
+            raise kind(f"input {argument}: {one_line(error)}") from error
         num_other += others
         for listed in inputs:
             first = found.setdefault(listed.uri, listed)
@@ -94,7 +100,7 @@ def _list_one(argument: str) -> tuple[list[ListedInput], int]:
     try:
         filesystem, path = resolve(argument)
         kind = _kind(filesystem, path)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise InputError(f"input {argument}: {error}") from error
     if kind == fs.FileType.File:
         if _suffix(path) in LIST_READERS:
@@ -104,7 +110,7 @@ def _list_one(argument: str) -> tuple[list[ListedInput], int]:
         return [_listed(argument, filesystem, path)], 0
     if kind == fs.FileType.Directory:
         return _list_folder(argument, filesystem, path)
-    if any(char in argument for char in "*?["):
+    if any(char in path for char in "*?["):  # and not in the query of a URI
         return _list_glob(argument, filesystem, path), 0
     raise InputError(f"input {argument}: no such file or folder")
 
@@ -169,7 +175,7 @@ def _read_list(argument: str, filesystem: fs.FileSystem, path: str) -> list[List
     try:
         with _opened(filesystem, path) as stream:
             names, rows = LIST_READERS[_suffix(path)](stream)
-    except (BadList, OSError) as error:
+    except BadList as error:
         raise InputError(f"input list {argument}: {error}") from error
     if "uri" not in names:
         raise InputError(f"input list {argument}: no column 'uri' (columns: {', '.join(names)})")

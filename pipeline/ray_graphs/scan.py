@@ -38,7 +38,7 @@ class Scanning:
                 try:
                     result = isolated(limits_of(self.limits), scan, listed, self.config)
                 except ChildDied as death:
-                    result = failed_scan(listed, Failure.of(death))
+                    result = failed_scan(listed, Failure.of(death), self.config.max_failures)
                 work.rows = 1
                 work.num_bytes = result.video["file_bytes"]
                 work.count("frames", result.video["num_frames"] or 0)

@@ -19,6 +19,7 @@ from pipeline.release.as_of import Past, when_frozen
 from pipeline.release.releases import Release
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
+from schemas.errors import is_outage
 from schemas.tables.captions import OK
 from schemas.tables.clips import KEPT
 
@@ -193,6 +194,8 @@ def _condition(connection: duckdb.DuckDBPyConnection, where: str) -> _Condition:
     try:
         return _Condition(where, frozenset(_ids(connection, f"select clip_id from trainable where ({where})")))
     except duckdb.Error as error:
+        if is_outage(error):
+            raise
         message = str(error).splitlines()[0]
         return _Condition(
             where, failure=f"unknown: --where {where} cannot be evaluated on the tables any more ({message})"

@@ -21,7 +21,7 @@ from pipeline.release.balance import balanced_sample, merge_alike
 from pipeline.store.dataset import Dataset, DatasetError, to_parquet
 from pipeline.store.views import connect
 from schemas import RELEASES
-from schemas.errors import UsageError, did_you_mean
+from schemas.errors import UsageError, did_you_mean, is_outage
 from schemas.identity import digest
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -61,6 +61,8 @@ def select(dataset: Dataset, where: str, balance: Balance | None = None) -> pa.T
         rows = connection.sql(f"select {columns} from trainable where ({where}) order by clip_id, captioner")
         table = rows.to_arrow_table()
     except duckdb.Error as error:
+        if is_outage(error):
+            raise
         raise UsageError(f"--where {where}: {' '.join(str(error).split())}") from None
     if table.num_rows == 0:
         raise UsageError(f"--where {where}: selects no clip of {dataset.location}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.decode import probe
@@ -20,6 +20,7 @@ from pipeline.scan.single_pass import run_pass
 from pipeline.split.clips import clip_spans
 from pipeline.split.detectors.catalogue import make_detector
 from pipeline.split.fingerprint import split_fingerprint
+from pipeline.store.retrying import failure_columns
 from schemas.identity import ID_HEX_CHARS, digest
 from schemas.recipe import Recipe
 from schemas.recipe.measure import MeasureConfig
@@ -33,10 +34,12 @@ class ScanConfig:
 
     split: SplitConfig
     measure: MeasureConfig
+    max_failures: int
+    """How often what fails in the world is tried before it is given up."""
 
     @classmethod
     def of(cls, recipe: Recipe) -> ScanConfig:
-        return cls(recipe.split, recipe.measure)
+        return cls(recipe.split, recipe.measure, recipe.limits.max_failures)
 
 
 @dataclass(frozen=True)
@@ -53,17 +56,20 @@ def scan(listed: ListedInput, config: ScanConfig) -> ScannedVideo:
     try:
         with local_copy(listed.uri) as local:
             facts["video_id"] = local.sha256[:ID_HEX_CHARS]
+            listed = replace(listed, file_bytes=listed.file_bytes or local.num_bytes)
             if local.num_bytes == 0:
                 raise MediaError("empty_file", "0 bytes")
             return _scan_file(local.path, listed, facts, config)
     except (OSError, MediaError) as error:
-        return failed_scan(listed, Failure.of(error), facts)
+        return failed_scan(listed, Failure.of(error), config.max_failures, facts)
 
 
-def failed_scan(listed: ListedInput, failure: Failure, facts: Mapping[str, Any] | None = None) -> ScannedVideo:
+def failed_scan(
+    listed: ListedInput, failure: Failure, max_failures: int, facts: Mapping[str, Any] | None = None
+) -> ScannedVideo:
     """The row of an input that failed, with the facts that were found before."""
-    failed = probe.failed(failure.reason, failure.detail) | dict(facts or {})
-    failed |= {"transient": failure.transient, "num_failures": listed.num_failures + 1}
+    counted = failure_columns(failure.detail, listed.num_failures, max_failures, transient=failure.transient)
+    failed = probe.failed(failure.reason, counted.pop("failure")) | dict(facts or {}) | counted
     if failure.transient:
         failed["video_id"] = None  # what is known by its bytes is never read again
     return ScannedVideo(identity_of(listed) | failed, [])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
 from schemas.recipe import Recipe, decode_recipe
@@ -34,7 +36,8 @@ def require_active_recipe(dataset: Dataset) -> Recipe:
     return recipe
 
 
-def last_run_broke_off(dataset: Dataset) -> bool:
-    """Whether the last run that judges clips was killed, so that groups and decisions may be out of date."""
-    states = [run["state"] for run in dataset.runs() if run["job"] in JUDGES_CLIPS]
+def last_run_broke_off(dataset: Dataset, jobs: Collection[str] = JUDGES_CLIPS) -> bool:
+    """Whether the last run of some jobs was killed or failed. Of those that judge clips, groups and decisions may then
+    be out of date; of those that judge anything, `manifest/` may be."""
+    states = [run["state"] for run in dataset.runs() if run["job"] in jobs]
     return bool(states) and states[-1] != "done"

@@ -1,7 +1,7 @@
 """A data set: tables of Parquet parts under one folder or object-store prefix.
 
 A part file is complete or not there: on a local disk it is written under a temporary name and renamed, on an object
-store it is one request. Its name is the digest of the run and of the keys in it, so that a task which Ray runs twice
+store it is one upload. Its name is the digest of the run and of the keys in it, so that a task which Ray runs twice
 writes one file. Rows are stamped: of several rows of a key the newest counts.
 """
 
@@ -13,7 +13,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,11 +23,12 @@ import pyarrow.dataset
 import pyarrow.parquet
 from pyarrow import fs
 
+from pipeline.ingest.failures import one_line
 from pipeline.ingest.filesystems import is_uri, resolve
 from pipeline.store.lock import locked
-from pipeline.store.whole_files import TEMPORARY, whole_file
+from pipeline.store.whole_files import TEMPORARY, send, whole_file
 from schemas.columns import Table
-from schemas.errors import UsageError
+from schemas.errors import Unreachable, UsageError, is_outage
 from schemas.identity import digest
 
 LOCK, PLANS = ".lock", "plans"
@@ -66,12 +67,11 @@ class Dataset:
         """This data set, if it is one.
 
         Raises:
-            DatasetError: nothing has been curated here, or the location cannot be reached.
+            DatasetError: nothing has been curated here, or the location is none.
+            Unreachable: the store does not answer now.
         """
-        try:
+        with self._reached(f"data set {self.location}"):
             exists = self.exists()
-        except OSError as error:
-            raise DatasetError(f"data set {self.location}: {error}") from error
         if not exists:
             raise DatasetError(f"data set {self.location}: no videos table here; run `reelmill curate` first")
         return self
@@ -81,14 +81,13 @@ class Dataset:
 
         Raises:
             DatasetError: they cannot be written.
+            Unreachable: the store does not answer now.
         """
         filesystem, root = self._resolve("")
-        try:
+        with self._reached(f"output {self.location}: cannot be written"):
             filesystem.create_dir(root, recursive=True)
             self.write_bytes(f"{TEMPORARY}check", b"")
             filesystem.delete_file(f"{root.rstrip('/')}/{TEMPORARY}check")
-        except OSError as error:
-            raise DatasetError(f"output {self.location}: cannot be written: {error}") from error
 
     @contextmanager
     def writing(self, job: str) -> Iterator[None]:
@@ -96,15 +95,31 @@ class Dataset:
 
         Raises:
             Locked: another job writes here; one line that names it.
+            DatasetError: the lock cannot be written.
+            Unreachable: the store does not answer now.
         """
         filesystem, root = self._resolve("")
-        filesystem.create_dir(root, recursive=True)
-        with locked(filesystem, f"{root.rstrip('/')}/{LOCK}", job):
+        with ExitStack() as held:
+            with self._reached(f"data set {self.location}: cannot be locked"):
+                filesystem.create_dir(root, recursive=True)
+                held.enter_context(locked(filesystem, f"{root.rstrip('/')}/{LOCK}", job))
             yield
+
+    @contextmanager
+    def _reached(self, what: str) -> Iterator[None]:
+        """Tell an error of the file system in one line that begins with `what`: an outage, or wrong usage."""
+        try:
+            yield
+        except OSError as error:
+            raise (Unreachable if is_outage(error) else DatasetError)(f"{what}: {one_line(error)}") from error
 
     def write_bytes(self, name: str, data: bytes | pa.Buffer) -> None:
         """Write a file, so that it is complete or not there."""
-        with whole_file(*self._resolve(name)) as stream:
+        filesystem, path = self._resolve(name)
+        if not isinstance(filesystem, fs.LocalFileSystem):
+            send(filesystem, path, data)
+            return
+        with whole_file(filesystem, path) as stream:
             stream.write(data)
 
     def write_batches(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:

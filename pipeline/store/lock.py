@@ -28,6 +28,9 @@ RENEW_S, STALE_S = 60.0, 300.0
 """On an object store the time stamp is renewed this often, and expires at that age: four renewals may be lost, and
 clocks differ a little."""
 
+_RELEASED: set[str] = set()
+"""Tokens of locks that this process has let go, which a store may not have let it delete."""
+
 log = logging.getLogger(__name__)
 
 
@@ -65,7 +68,9 @@ class Holder:
         return json.dumps(asdict(self)).encode()
 
     def has_ended(self) -> bool:
-        """Whether its process ran on this machine and has ended, or its time stamp has expired."""
+        """Whether its process ran on this machine and has ended or let it go, or its time stamp has expired."""
+        if self.token in _RELEASED:
+            return True
         if self.machine and self.machine == this_machine() and process_start(self.pid) != self.started:
             return True
         return time.time() - self.since_s > STALE_S
@@ -136,8 +141,12 @@ def _locked_object(filesystem: fs.FileSystem, path: str, holder: Holder) -> Iter
     found = _holder_at(filesystem, path)
     if found is not None and not found.has_ended():
         raise _refusal(path, found)
-    _write(filesystem, path, holder)
-    found = _holder_at(filesystem, path)
+    try:
+        _write(filesystem, path, holder)
+        found = _holder_at(filesystem, path)
+    except OSError:
+        _release(filesystem, path, holder)  # the answer may have been lost, and not the lock
+        raise
     if found is not None and found.token != holder.token:  # the last to write holds it
         raise _refusal(path, found)
     done = threading.Event()
@@ -148,6 +157,13 @@ def _locked_object(filesystem: fs.FileSystem, path: str, holder: Holder) -> Iter
     finally:
         done.set()
         renewing.join()
+        _release(filesystem, path, holder)
+
+
+def _release(filesystem: fs.FileSystem, path: str, holder: Holder) -> None:
+    """Delete the lock if it is still the holder's. If the store fails to, it expires: the work is done all the same."""
+    _RELEASED.add(holder.token)
+    with suppress(OSError):
         found = _holder_at(filesystem, path)
         if found is not None and found.token == holder.token:
             filesystem.delete_file(path)

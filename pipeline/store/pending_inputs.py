@@ -1,7 +1,8 @@
 """Which inputs are to be read, and which only have new rows: an input is what its bytes are, whatever its time says.
 
 new, or failed and may pass       read
-another time, size or ETag        hashed; bytes that are known are one new row of `videos` and nothing else
+another time or size              hashed; bytes that are known are one new row of `videos` and nothing else
+no time or size known now         as before
 as large as others                hashed; the same bytes as another's are one row, which says so
 as before, but the list says more one new row of `videos`
 """
@@ -31,17 +32,18 @@ with known as (
     where uri not in (select uri from inputs)
 )
 select w.*, coalesce(f.num_failures, 0)::int as num_failures,
-       v.file_bytes <> w.file_bytes or v.modified_us <> w.modified_us as has_changed,
+       {differs_from_video} as has_changed,
        (v.uri is null or v.status = '{FAILED}' or has_changed or w.uri in (select uri from known))
            and not (f.uri is not null and not {may_retry}) as undone,
-       v.video_id is not null and has_changed and w.file_bytes in (0, v.file_bytes) as may_be_as_before,
+       v.video_id is not null and has_changed and (v.file_bytes = 0 or w.file_bytes in (0, v.file_bytes))
+           as may_be_as_before,
        v.uri is not null and w.source not in ('{{}}', v.source) as says_more
 from wanted w
 left join videos v on v.uri = w.uri
 left join (
     select * from videos_raw where status = '{FAILED}'
     qualify row_number() over (partition by uri order by written_us desc nulls last) = 1
-) f on f.uri = w.uri and f.file_bytes = w.file_bytes and f.modified_us = w.modified_us
+) f on f.uri = w.uri and not ({differs_from_failed})
     and (v.status = '{FAILED}' or f.written_us > v.written_us)
 """
 UNIDENTIFIED = """
@@ -60,7 +62,8 @@ KNOWN = """(
 """What was found in bytes that need not be read again: those that failed, and those divided last as is wanted now."""
 RELOCATED = """
 select o.* exclude ({stamps}) replace (
-    s.uri as uri, s.file_bytes as file_bytes, s.modified_us as modified_us,
+    s.uri as uri, if(s.file_bytes = 0, o.file_bytes, s.file_bytes) as file_bytes,
+    if(s.modified_us = 0, coalesce(v.modified_us, 0), s.modified_us) as modified_us,
     if(s.source = '{{}}', coalesce(v.source, s.source), s.source) as source,
     coalesce(
         (select min(h.uri) from videos h where h.video_id = s.identified and h.duplicate_of is null and h.uri <> s.uri),
@@ -142,5 +145,19 @@ class InputStates:
             "from listed l left join identified i using (uri)"
         )
         facts = {"PROBED": PROBED, "FAILED": FAILED, "split": self.split, "num_inputs": self.inputs.num_rows}
-        connection.execute(STATES.format(may_retry=self.retrying.condition("f"), **facts))
+        differences = {"differs_from_video": _differs("v"), "differs_from_failed": _differs("f", both=True)}
+        connection.execute(STATES.format(may_retry=self.retrying.condition("f"), **facts, **differences))
         return connection
+
+
+def _differs(row: str, *, both: bool = False) -> str:
+    """SQL that is true if an input, `w`, has another size or time than an earlier row of it says.
+
+    What a lister does not know is 0, and differs from nothing: the store may only have failed to say it.
+
+    Args:
+        both: what the row does not know differs from nothing either.
+    """
+    names = ("file_bytes", "modified_us")
+    known = {name: f"w.{name} > 0" + (f" and {row}.{name} > 0" if both else "") for name in names}
+    return " or ".join(f"({known[name]} and {row}.{name} <> w.{name})" for name in names)

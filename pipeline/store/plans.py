@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, groupby, islice, pairwise
 from typing import Any
@@ -60,9 +61,10 @@ class Plan:
             yield [self.decode(row) for row in of_video]
 
     def delete(self) -> None:
-        """Once it is carried out."""
+        """Once it is carried out. What a store does not delete now, the next run clears."""
         for number in range(math.ceil(self.num_pieces / PIECES_A_FILE)):
-            self.dataset.delete(f"{self.name}-{number}.parquet")
+            with suppress(OSError):
+                self.dataset.delete(f"{self.name}-{number}.parquet")
 
 
 def write_plan(

@@ -25,13 +25,12 @@ be kept, as any may be shown.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import APART, NEWEST_FIRST, OF_ROW, STAMPS, by_repetition
@@ -71,10 +70,9 @@ class Superseded:
         self._connection.register("scanned", self._scanned(dataset, table, paths, list(kinds)))
         facts = {"span": _span(frozen_us)} | {f"kind_{number}": kind for number, kind in enumerate(kinds.values())}
         given = ", ".join(f"{value} as {fact}" for fact, value in facts.items())
-        former = ", ".join(f"coalesce({name}, {old}) as {name}" for old, name in _formers(table, kinds).items())
-        scanned = f"(select * replace ({former}) from scanned)" if former else "scanned"
+        scanned = table.sql_of_now("select * from scanned", [*kinds, *STAMPS])
         self._connection.execute(
-            f"create temp table located as select {given}, {', '.join(STAMPS)}, part, place from {scanned}"
+            f"create temp table located as select {given}, {', '.join(STAMPS)}, part, place from ({scanned})"
         )
         _, repeated = by_repetition("located", list(facts), repeated="part, place")
         order = f"partition by {', '.join(facts)} order by {NEWEST_FIRST}, part, place"
@@ -96,19 +94,16 @@ class Superseded:
         self, dataset: Dataset, table: Table, paths: Sequence[str], names: Sequence[str]
     ) -> pa.RecordBatchReader:
         """Some columns of all rows with their part and row number; what `parts` says is noted on the way."""
-        read = dict.fromkeys([*names, *STAMPS, *_formers(table, names)])
+        read = list(dict.fromkeys([*names, *STAMPS, *table.former_names]))
         fields = [table.stored_schema.field(name).with_nullable(True) for name in read]
         place = [pa.field("part", pa.int32()), pa.field("place", pa.int64())]
-        former = [name for name in table.stored_schema.names if name not in table.schema.names]
-        columns = {name: pc.field(name) for name in read}
-        columns |= {_noted(name): pc.field(name).is_valid() for name in former}
         numbers = {path: number for number, path in enumerate(paths)}
 
         def batches() -> Iterator[pa.RecordBatch]:
-            for tagged in dataset.scanner(table, paths).scanner(columns=columns).scan_batches():
+            for tagged in dataset.scanner(table, paths).scanner(columns=read).scan_batches():
                 batch, number = tagged.record_batch, numbers[tagged.fragment.path]
                 first = self.parts[number].num_rows
-                _note(self.parts[number], batch, table, former)
+                _note(self.parts[number], batch, table)
                 part = pa.repeat(pa.scalar(number, pa.int32()), batch.num_rows)
                 places = pa.array(np.arange(first, first + batch.num_rows))
                 own = [batch[field.name] for field in fields]
@@ -117,24 +112,15 @@ class Superseded:
         return pa.RecordBatchReader.from_batches(pa.schema([*fields, *place]), batches())
 
 
-def _noted(name: str) -> str:
-    return f"has_{name}"
-
-
-def _note(part: PartRows, batch: pa.RecordBatch, table: Table, former: Sequence[str]) -> None:
+def _note(part: PartRows, batch: pa.RecordBatch, table: Table) -> None:
     if batch.num_rows:
         times_us = batch["written_us"]
-        for old in _formers(table, ()):
-            times_us = times_us.fill_null(batch[old]) if table.formerly[old] == "written_us" else times_us
+        for former, name in table.formerly.items():
+            times_us = times_us.fill_null(batch[former]) if name == "written_us" else times_us
         written_us = int(times_us.fill_null(0).to_numpy().min())
         part.first_us = min(written_us, part.first_us) if part.num_rows else written_us
     part.num_rows += batch.num_rows
-    part.has_former_columns |= any(batch[_noted(name)].true_count for name in former)
-
-
-def _formers(table: Table, names: Iterable[str]) -> dict[str, str]:
-    """Former names of some columns and of the stamps, each with the name of now."""
-    return {old: name for old, name in table.formerly.items() if name in (*names, *STAMPS)}
+    part.has_former_columns |= any(batch[name].null_count < batch.num_rows for name in table.former_names)
 
 
 def kinds_of(name: str, table: Table) -> dict[str, str]:

@@ -30,7 +30,7 @@ from schemas import (
 from schemas.columns import Table, arrow_fields
 from schemas.contradiction import contradiction_macro
 from schemas.tables.captions import OK, REJECTED
-from schemas.tables.clips import PENDING
+from schemas.tables.clips import FAILED, PENDING
 from schemas.tables.duplicates import DUPLICATE_MATCHES, DUPLICATES
 from schemas.tables.measures import CLIP_MEASURES, STREAM_MEASURES
 
@@ -55,8 +55,9 @@ OF_ROW = {
 }
 """What the newest row is of, where that is not the key. A span that a video has in two divisions has a row of each:
 while the video's row says the old one, that stands, whatever a killed run has written of the new one."""
-FIRST = {"videos": "coalesce(transient, false),"}
-"""What comes before newness: a file that could be read once is not unknown because it cannot be read now."""
+FIRST = {"videos": "coalesce(transient, false),", "latents": f"status = '{FAILED}' and coalesce(transient, false),"}
+"""What comes before newness: a file that could be read once is not unknown because it cannot be read now, and a latent
+not lost because a replayed task could not make it again."""
 APART: Mapping[str, Mapping[str, str]] = {
     # `FIRST`; the failures of an input are counted on; bytes that were there before are known if a file has them again,
     # by their division; and a clip stands only if its video has had a row that is not of a copy.
@@ -67,7 +68,15 @@ APART: Mapping[str, Mapping[str, str]] = {
         "split": "split",
         "duplicate_of": "duplicate_of is null",
     },
-    "latents": {"status": "status"},  # training reads those that are ok, whatever failed later
+    # Training reads those that are ok, whatever failed later.
+    "latents": {"status": "status", "transient": "coalesce(transient, false)"},
+    # `STANDING_CAPTIONS`.
+    "captions": {
+        "failure": "failure is null",
+        "transient": "coalesce(transient, false)",
+        "shown_box": "shown_box::int[]",
+        "given": "given",
+    },
 } | {
     # The newest values that could be taken, and how the newest try went.
     f"measures_{name}": {"failure": "failure is null"}
@@ -149,6 +158,7 @@ def derived_views() -> list[str]:
         f"{_newest(f'{name}_raw', OF_ROW.get(name, table.key), first=FIRST.get(name, ''))}"
         for name, table in QUERY_NAMES.items()
     ]
+    newest.append(f"create view standing_captions as {STANDING_CAPTIONS}")
     measured = {field.name for row_type in STREAM_MEASURES.values() for field in arrow_fields(row_type)}
     hidden = {*measured, *STAMPS, "uri", "measured"}
     names = [name for name in CLIPS.schema.names if name not in hidden]
@@ -195,6 +205,22 @@ select video_id, list(uri order by duplicate_of is not null, uri) as uris,
        coalesce(max(corrected_times), 1) = 0 as regular,
        arg_max(split, (duplicate_of is null, coalesce(written_us, 0))) filter (split is not null) as split
 from videos where video_id is not null group by video_id"""
+
+
+STANDING_CAPTIONS = """
+with fails_for_now as (select * from newest_captions where failure is not null and coalesce(transient, false))
+select * from newest_captions anti join fails_for_now using (clip_id, captioner)
+union all
+select r.* from (
+    select r.* from captions_raw r semi join fails_for_now using (clip_id, captioner)
+) r join fails_for_now f on f.clip_id = r.clip_id and f.captioner = r.captioner
+    and f.shown_box is not distinct from r.shown_box and f.given is not distinct from r.given
+qualify row_number() over (
+    partition by r.clip_id, r.captioner
+    order by r.failure is not null and coalesce(r.transient, false), r.written_us desc nulls last, r.run_id desc
+) = 1"""
+"""The newest caption of each clip and captioner. One that could not be made again for now gives way to the newest
+that could be, of the same frames and hints: the captioner would say the same."""
 
 
 def portable_views(dataset: Dataset) -> str:

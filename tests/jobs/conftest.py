@@ -267,14 +267,15 @@ def captioned_once(
     (folder / "videos").mkdir()
     for seed in range(NUM_CAPTIONED):
         draw_video(folder / "videos" / f"{seed:02}.mp4", seed)
-    with ScriptedServer(lambda asked, before: (200, completion(_said_of(asked)))).listening() as url:
+    with ScriptedServer(lambda asked, before: (200, completion(said_of(asked)))).listening() as url:
         (folder / "recipe.toml").write_text(CAPTIONED.format(url=url))
         done = submit(ray_cluster, *_curate(folder, folder / "ds"))
         assert done.returncode == 0, done.stdout + done.stderr
         yield folder, done.stdout
 
 
-def _said_of(asked: str) -> str:
+def said_of(asked: str) -> str:
+    """A caption that only the frames decide."""
     return to_json(StructuredCaption(subject=f"Ring number {asked[:12]}", action="moves to the left"))
 
 

@@ -35,7 +35,7 @@ select c.clip_id, c.captioner, s.encoder, c.written_us as caption_us, c.run_id, 
        c.detailed, c.text_embedding, e.embedding,
        hash(c.clip_id, c.detailed, c.run_id, c.written_us, c.batch_id, c.batch_place, s.encoder, e.run_id, e.written_us)
            as facts
-from newest_captions c
+from standing_captions c
 join clips s on s.clip_id = c.clip_id and s.encoder = c.similarity_encoder
      and (c.shown_box is null or c.shown_box = s.content_box::int[])
 join embeddings e on e.clip_id = s.clip_id and e.encoder = s.encoder

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +23,7 @@ from pipeline.store.views import connect, funnel
 from schemas import CAPTIONS, CLIPS, VIDEOS
 from schemas.recipe import load_recipe
 from tests.conftest import write_captions
-from tests.ray_cluster import STORE_KEYS
+from tests.faulty_store import query_of, s3_server
 
 MakeRow = Callable[..., dict[str, Any]]
 FILES = ("00_cuts.mp4", "copy_exact.mp4", "empty.mp4")
@@ -46,35 +42,8 @@ enabled = false
 @pytest.fixture(scope="module")
 def query() -> Iterator[str]:
     """The query part of URIs that lead to a store with a bucket `lake`."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in STORE_KEYS.items():
-            patch.setenv(name, value)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        # A process of its own: vLLM looks through every loaded module, and Flask's do not bear being looked at.
-        server = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        query = f"endpoint_override=127.0.0.1:{port}&scheme=http&allow_bucket_creation=true"
-        _make_bucket(f"s3://lake?{query}", "lake")
-        yield query
-        server.terminate()
-        server.wait()
-
-
-def _make_bucket(uri: str, name: str) -> None:
-    """Make a bucket as soon as the server answers."""
-    deadline_s = time.monotonic() + 60
-    while True:
-        try:
-            return fs.FileSystem.from_uri(uri)[0].create_dir(name)
-        except OSError:
-            if time.monotonic() > deadline_s:
-                raise
-            time.sleep(0.2)
+    with s3_server() as port:
+        yield query_of(port)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,19 @@ def test_what_cannot_be_read_is_a_row(tmp_path: Path) -> None:
     assert (gone.video["status"], gone.video["reason"], gone.clips) == ("failed", "unreadable", [])
     assert gone.video["video_id"] is None
     assert scan(ListedInput(str(tmp_path)), DEMO).video["reason"] == "unreadable"
+
+
+def test_what_cannot_be_read_is_counted_until_it_is_given_up(tmp_path: Path) -> None:
+    config = ScanConfig.of(load_recipe("demo", ["limits.max_failures=2"]))
+    gone = ListedInput(str(tmp_path / "gone.mp4"))
+    first, last = (scan(replace(gone, num_failures=number), config).video for number in (0, 1))
+    assert [(row["transient"], row["num_failures"]) for row in (first, last)] == [(True, 1), (True, 2)]
+    assert last["detail"] == f"{first['detail']} (given up after 2 times)"
+    (tmp_path / "text.mp4").write_text("no video")
+    refused = scan(ListedInput(str(tmp_path / "text.mp4"), num_failures=1), config).video
+    assert (refused["transient"], refused["num_failures"]) == (False, 2)
+    assert "given up" not in refused["detail"]
+    assert refused["file_bytes"] == len("no video")
 
 
 def test_long_shots_are_divided(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.store.active_recipe import active_recipe, last_run_broke_off, require_active_recipe
+from pipeline.store.active_recipe import JUDGES_CAPTIONS, active_recipe, last_run_broke_off, require_active_recipe
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
 from schemas.recipe import Recipe
@@ -79,3 +79,9 @@ def test_the_last_run_that_judges_clips_broke_off_unless_it_is_done(
 ) -> None:
     write_runs(dataset, *runs)
     assert last_run_broke_off(dataset) is broke_off
+
+
+def test_captions_may_have_broken_off_too(dataset: Dataset) -> None:
+    write_runs(dataset, ("curate", "a", "done"), ("recaption", "a", "running"), ("encode", "a", "done"))
+    assert last_run_broke_off(dataset, JUDGES_CAPTIONS)
+    assert not last_run_broke_off(dataset, ("encode",))

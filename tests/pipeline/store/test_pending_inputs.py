@@ -251,3 +251,37 @@ def test_the_copy_of_a_file_that_was_replaced_is_divided_again(
     replaced = row_of(video_row, files[0], video_id="others", split="other")
     replace(dataset, run_id="later").write_part(VIDEOS, [replaced])
     assert stems(InputStates(dataset, as_table([]), "other", NOW).pending(NOTHING).to_scan) == "b"
+
+
+@pytest.mark.parametrize("lost", [{"file_bytes": 0, "modified_us": 0}, {"modified_us": 0}])
+def test_what_a_lister_does_not_know_now_is_no_change(
+    dataset: Dataset, files: list[ListedInput], video_row: MakeRow, clip_row: MakeRow, lost: dict[str, int]
+) -> None:
+    carry_out(dataset, files, video_row, clip_row)
+    unknown = [replace(item, **lost) for item in files]
+    hashed, pending = look(dataset, unknown)
+    assert (hashed, len(pending.to_scan), pending.relocated.num_rows) == ("", 0, 0)
+
+
+def test_what_a_lister_knows_only_later_is_hashed_once_and_kept(
+    dataset: Dataset, files: list[ListedInput], video_row: MakeRow, clip_row: MakeRow
+) -> None:
+    carry_out(dataset, [replace(files[3], file_bytes=0, modified_us=0)], video_row, clip_row)
+    for hashed in ("d", ""):
+        assert look(dataset, files[3:])[0] == hashed
+        assert carry_out(dataset, files[3:], video_row, clip_row) == []
+    touched_unknown = replace(files[3], file_bytes=0, modified_us=files[3].modified_us + 7)
+    assert look(dataset, [touched_unknown])[0] == "d"
+    assert carry_out(dataset, [touched_unknown], video_row, clip_row) == []
+    facts = connect(dataset).execute("select file_bytes, modified_us from videos").fetchall()
+    assert facts == [(files[3].file_bytes, files[3].modified_us + 7)]
+
+
+@pytest.mark.parametrize("known_first", [False, True])
+def test_failures_are_counted_on_where_the_lister_fails_too(
+    dataset: Dataset, files: list[ListedInput], video_row: MakeRow, known_first: bool
+) -> None:
+    before, now = (files[3], replace(files[3], file_bytes=0, modified_us=0))[:: 1 if known_first else -1]
+    failed = row_of(video_row, before, status="failed", reason="unreadable", video_id=None, transient=True)
+    dataset.write_part(VIDEOS, [failed | {"num_failures": 2, "split": None}])
+    assert [row["num_failures"] for row in look(dataset, [now])[1].to_scan] == [2]

@@ -1,0 +1,148 @@
+"""`python -m tests.bench.kills`: `curate` killed at random moments, and what its data sets hold in the end.
+
+Each data set is curated from a few synthetic videos. A run is killed after a random time: its whole process group, or
+one random process below it, as when a worker runs out of memory. Then another run starts, which is killed too or not,
+until one ends with exit status 0. The newest rows of the data set must be those of one that nobody disturbed. Nothing
+was tuned on this.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from pipeline.store.dataset import Dataset
+from pipeline.synthetic.corpus import draw_corpus
+from tests.jobs.conftest import said_of
+from tests.newest_rows import newest_rows
+from tests.pipeline.caption.serving import ScriptedServer, completion
+
+FILES = ("00_cuts.mp4", "05_blink.mp4", "07_rotated.mp4", "copy_exact.mp4", "empty.mp4", "image.png")
+MOST_KILLS = 4
+"""Of one data set, so that several are begun anew."""
+HUNG_S = 900.0
+"""A run that takes longer is killed as hung, which is told."""
+RECIPE = """
+name = "kills"
+[overlay_text]
+enabled = false
+[embedding]
+model = "none"
+[caption]
+backend = "openai"
+checkpoint = "scripted"
+url = "{url}"
+batch_clips = 2
+[limits]
+max_failures = 100
+"""
+"""Captions that only the frames decide. A killed worker is a failure of the world, which must not be given up here."""
+
+
+def curate(inputs: Path, dataset: Path) -> list[str]:
+    recipe = dataset.parent / "recipe.toml"
+    return [sys.executable, "-m", "jobs.curate", str(inputs), "--out", str(dataset), "--recipe", str(recipe)]
+
+
+def started(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("ab") as file:
+        return subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
+
+
+def below(pid: int) -> list[int]:
+    """The processes that descend from one."""
+    found = [pid]
+    for parent in found:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for task in Path(f"/proc/{parent}/task").iterdir():
+                found += [int(child) for child in (task / "children").read_text().split()]
+    return found[1:]
+
+
+def kill_one(run: subprocess.Popen[bytes], draw: random.Random) -> str:
+    """Kill the whole run or one process of it; returns which."""
+    workers = below(run.pid)
+    if draw.random() < 0.5 or not workers:
+        kill_all(run, workers)
+        return "the run"
+    with suppress(ProcessLookupError):
+        os.kill(draw.choice(workers), signal.SIGKILL)
+    return "a process"
+
+
+def kill_all(run: subprocess.Popen[bytes], workers: Sequence[int]) -> None:
+    for pid in (run.pid, *workers):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    run.wait()
+
+
+def end(run: subprocess.Popen[bytes]) -> int:
+    """Wait for a run; returns its exit status."""
+    try:
+        return run.wait(HUNG_S)
+    except subprocess.TimeoutExpired:
+        print(f"  process {run.pid} has hung", flush=True)
+        kill_all(run, below(run.pid))
+        return run.returncode
+
+
+def disturbed(inputs: Path, dataset: Path, most_kills: int, whole_s: float, draw: random.Random) -> int:
+    """Curate into a data set until a run ends well; returns how often it was disturbed."""
+    num_kills = 0
+    while True:
+        run = started(curate(inputs, dataset), dataset.with_suffix(".log"))
+        if num_kills < most_kills:
+            with suppress(subprocess.TimeoutExpired):
+                run.wait(draw.uniform(0, whole_s))
+            if run.poll() is None:
+                num_kills += 1
+                print(f"  {dataset.name}: kill {num_kills}, {kill_one(run, draw)}", flush=True)
+        if end(run) == 0:
+            return num_kills
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+    draw = random.Random(options.seed)
+    server = ScriptedServer(lambda asked, before: (200, completion(said_of(asked))))
+    with tempfile.TemporaryDirectory(prefix="reelmill-kills-") as name, server.listening() as url:
+        folder = Path(name)
+        (folder / "recipe.toml").write_text(RECIPE.format(url=url))
+        draw_corpus(folder / "corpus")
+        inputs = folder / "in"
+        inputs.mkdir()
+        for file in FILES:
+            (inputs / file).symlink_to(folder / "corpus" / "videos" / file)
+        start_s = time.monotonic()
+        assert end(started(curate(inputs, folder / "whole"), folder / "whole.log")) == 0
+        whole_s = time.monotonic() - start_s
+        print(f"undisturbed: {whole_s:.0f} s", flush=True)
+        expected = newest_rows(Dataset(str(folder / "whole")))
+        num_kills = num_sets = num_unequal = 0
+        while num_kills < options.kills:
+            dataset = folder / f"set-{num_sets}"
+            num_kills += disturbed(inputs, dataset, min(MOST_KILLS, options.kills - num_kills), whole_s, draw)
+            num_sets += 1
+            found = newest_rows(Dataset(str(dataset)))
+            if found != expected:
+                num_unequal += 1
+                others = [table for table in {*found, *expected} if found.get(table) != expected.get(table)]
+                print(f"  {dataset.name}: differs in {', '.join(sorted(others))}", flush=True)
+    print(f"{num_kills} kills in {num_sets} data sets, {num_unequal} of them not equal")
+
+
+if __name__ == "__main__":
+    main()
