@@ -65,6 +65,7 @@ def kept(
         ("videos", [PROBED, PROBED, PROBED | {"uri": "/b"}, PROBED], [2, 3]),
         ("videos", [PROBED, TRANSIENT, TRANSIENT], [0, 2]),
         ("videos", [FAILED, TRANSIENT], [0, 1]),
+        ("videos", [FAILED, FAILED | {"status": "probed"}], [0, 1]),
         ("videos", [PROBED | {"transient": None}, PROBED | {"transient": False}], [1]),
         ("videos", [PROBED, PROBED | {"video_id": "v1"}, PROBED | {"video_id": "v1"}], [0, 2]),
         ("videos", [PROBED, PROBED | {"split": "t"}], [0, 1]),
