@@ -41,6 +41,7 @@ VALUES: dict[str, Sequence[Any]] = {
     "content_box": [None, [0, 0, 1, 1], [0, 0, 2, 2]],
     "shown_box": [None, [0, 0, 1, 1], [0, 0, 2, 2]],
     "caption_us": [None, 5, 10],
+    "given": ["", "hints"],
     "file_bytes": [100, 200],
     "modified_us": [1, 2],
     "source": ["{}", '{"title": "a"}'],
@@ -48,7 +49,6 @@ VALUES: dict[str, Sequence[Any]] = {
 }
 STATUSES = {
     "videos": ["probed", "failed"],
-    "captions": ["ok", "rejected", "failed"],
     "caption_decisions": ["ok", "rejected"],
     "decisions": ["kept", "rejected", "failed", None],
     "latents": ["ok", "failed"],

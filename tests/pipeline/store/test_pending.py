@@ -66,7 +66,7 @@ def test_a_measure_with_another_fingerprint_is_taken_again_and_only_that_one(
     dataset: Dataset, video_row: MakeRow, clip_row: MakeRow
 ) -> None:
     dataset.write_part(VIDEOS, [video_row("v0"), video_row("v1")])
-    rows = [clip_row(f"c{i}", f"v{i // 2}", measured='{"motion": "m1", "tells": "t1"}') for i in range(4)]
+    rows = [clip_row(f"c{i}", f"v{i // 2}", measured='{"motion": "m1", "tells": "t1"}', written_us=0) for i in range(4)]
     write_clips(dataset, rows)
     assert not pending_stream_measures(dataset, {"motion": "m1", "tells": "t1"}, NOW)
     dataset.write_part(MEASURES["motion"], [measured("motion", "c2", "m2")])
@@ -82,7 +82,7 @@ def test_a_measure_with_another_fingerprint_is_taken_again_and_only_that_one(
 def test_the_newest_scores_of_a_clip_count(dataset: Dataset, video_row: MakeRow, clip_row: MakeRow) -> None:
     """Three times measured; the rows are in parts whose names do not tell which is newest."""
     dataset.write_part(VIDEOS, [video_row("v0")])
-    write_clips(dataset, [clip_row("c0", "v0", measured='{"motion": "m0"}', motion_px_s=0.0)])
+    write_clips(dataset, [clip_row("c0", "v0", measured='{"motion": "m0"}', motion_px_s=0.0, written_us=0)])
     for fingerprint, written_us in (("m1", 1), ("m3", 3), ("m2", 2)):
         row = measured("motion", "c0", fingerprint, motion_px_s=float(written_us))
         dataset.write_part(MEASURES["motion"], [row | {"written_us": written_us}])
@@ -178,7 +178,8 @@ def test_what_failed_and_may_pass_is_pending_at_the_next_run(
 
 def test_a_failure_does_not_replace_what_was_measured(dataset: Dataset, video_row: MakeRow, clip_row: MakeRow) -> None:
     dataset.write_part(VIDEOS, [video_row("v0")])
-    rows = [clip_row(name, "v0", measured='{"motion": "m0"}', motion_px_s=1.0) for name in ("scanned", "measured")]
+    scanned = {"measured": '{"motion": "m0"}', "motion_px_s": 1.0, "written_us": 0}
+    rows = [clip_row(name, "v0", **scanned) for name in ("scanned", "measured")]
     write_clips(dataset, rows)
     dataset.write_part(MEASURES["motion"], [measured("motion", "measured", "m1", motion_px_s=2.0)])
     for name in ("scanned", "measured"):
