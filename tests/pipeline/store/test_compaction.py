@@ -95,7 +95,8 @@ def test_views_now_and_at_each_release_and_plans_are_as_before(dataset: Dataset,
     assert folded.keys() == folders(dataset)
     assert {table.after.num_files for table in folded.values()} == {1}
     fewer = {name for name, table in folded.items() if table.after.num_rows < table.before.num_rows}
-    assert fewer >= folded.keys() - {"captions"}  # nearly all of them differ in what they were made of
+    # Nearly all captions and latents differ in what they were made of or in how it went.
+    assert fewer >= {name for name in folded if not name.startswith(("captions", "latents"))}
 
 
 def test_the_histories_have_rows_to_show(histories: Callable[[int], History]) -> None:
