@@ -40,9 +40,9 @@ def compact(
     New files are written before old ones are deleted, so there must be room for both; killed at any time, it leaves a
     data set that shows the same, and the next one finishes. A table that is in few large files already is left alone.
 
-    Run it while nothing else uses the data set. Other jobs that curate or judge are kept out. Those that read, such as
-    query, report, encode and train, are not: one that began before may fail as a file that it was about to open is
-    gone. Nothing is lost by that; run it again.
+    Run it while nothing else uses the data set. Other jobs that write to it are kept out. Those that read, such as
+    query, report and train, are not: one that began before may fail as a file that it was about to open is gone.
+    Nothing is lost by that; run it again.
 
     Args:
         dry_run: Write nothing; print what would become of each table, with files and MiB as estimates.
@@ -50,6 +50,8 @@ def compact(
     tables = Dataset(dataset).require()
     start_s = time.perf_counter()
     with nullcontext() if dry_run else tables.writing("compact"):
+        if not dry_run:
+            tables.clear_temporaries()
         folded = list(compaction.compact(tables, releases.frozen_times(tables), dry_run=dry_run))
     if json:
         seconds = time.perf_counter() - start_s

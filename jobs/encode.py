@@ -43,11 +43,13 @@ def encode(
     recipe = options.over(tables)
     start_s = time.perf_counter()
     encoders = encoders_of(recipe.encode)
-    run = Run(tables, "encode", recipe)
-    retrying = Retrying.of(recipe.limits, run.dataset.run_id, all_failures=retry_failed)
-    clips, texts = missing(tables, selection, encoders, retrying)
-    if clips or texts:
-        encode_missing(run, clips, texts)
+    with tables.writing("encode"):
+        tables.clear_temporaries()
+        run = Run(tables, "encode", recipe)
+        retrying = Retrying.of(recipe.limits, run.dataset.run_id, all_failures=retry_failed)
+        clips, texts = missing(tables, selection, encoders, retrying)
+        if clips or texts:
+            encode_missing(run, clips, texts)
     failed, num_ok = _failed(tables, selection, encoders)
     summary = {
         "release": selection.name,

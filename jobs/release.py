@@ -36,7 +36,9 @@ def release(
         seed: Seed of the draw.
     """
     draw = None if balance is None else releases.Balance(balance, seed)
-    frozen, is_new = releases.freeze(Dataset(dataset).require(), name, where, draw)
+    tables = Dataset(dataset).require()
+    with tables.writing("release"):
+        frozen, is_new = releases.freeze(tables, name, where, draw)
     seconds = sum(frozen.clips["end_us"].to_pylist()) - sum(frozen.clips["start_us"].to_pylist())
     summary = {
         "release": frozen.name,

@@ -15,8 +15,8 @@ from pipeline.release import releases
 from pipeline.release.as_of import when_frozen
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
-from schemas import CAPTIONS, CLIPS, DECISIONS, VIDEOS
-from tests.conftest import apart, write_clips
+from schemas import CLIPS, DECISIONS, VIDEOS
+from tests.conftest import apart, write_captions, write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
 VIEWS = ("clips", "captions", "trainable", "funnel")
@@ -31,14 +31,14 @@ def dataset(place: Path, video_row: MakeRow, clip_row: MakeRow, caption_row: Mak
     for number in range(4):
         run = replace(dataset, run_id=str(number))
         write_clips(run, [clip_row(f"c{number}", "v0")])
-        run.write_part(CAPTIONS, [caption_row(f"c{number}")])
+        write_captions(run, [caption_row(f"c{number}")])
     releases.freeze(dataset, "first", "true")
     judge(dataset, clip_row("c0", "v0", status="rejected", reasons=["still"]))
-    replace(dataset, run_id="4").write_part(CAPTIONS, [caption_row("c1", detailed="other words")])
+    write_captions(replace(dataset, run_id="4"), [caption_row("c1", detailed="other words")])
     releases.freeze(dataset, "second", "true")
     judge(dataset, clip_row("c1", "v0", status="rejected", reasons=["dark"]))
     for run_id in ("5", "6"):
-        replace(dataset, run_id=run_id).write_part(CAPTIONS, [caption_row(f"c{number}") for number in range(4)])
+        write_captions(replace(dataset, run_id=run_id), [caption_row(f"c{number}") for number in range(4)])
     return dataset
 
 
@@ -72,13 +72,14 @@ def test_views_and_what_a_release_differs_in_are_as_before(
     assert "rejected: still" in differences
     summary = compacted(capsys)
     tables = {table["table"]: (table["before"], table["after"]) for table in summary["tables"]}
-    assert tables.keys() == {"clips", "captions", "decisions"}
+    assert tables.keys() == {"clips", "captions", "decisions", "caption_decisions"}
     assert {name: (old["num_rows"], new["num_rows"]) for name, (old, new) in tables.items()} == {
         "clips": (4, 4),
         "captions": (13, 9),
+        "caption_decisions": (13, 9),
         "decisions": (6, 6),
     }
-    assert [len(dataset.part_files(name)) for name in ("videos", *tables)] == [1] * 4
+    assert [len(dataset.part_files(name)) for name in ("videos", *tables)] == [1] * 5
     assert rows(dataset) == before
     assert main(["diff", "ds", "first", "second", "--json"]) == 0
     assert capsys.readouterr().out == differences
@@ -89,7 +90,7 @@ def test_without_releases_only_what_is_newest_now_is_kept(dataset: Dataset, caps
     for name in releases.names(dataset):
         dataset.delete(f"releases/{name}.parquet")
     tables = {table["table"]: table["after"]["num_rows"] for table in compacted(capsys)["tables"]}
-    assert tables == {"clips": 4, "captions": 4, "decisions": 4}
+    assert tables == dict.fromkeys(("clips", "captions", "caption_decisions", "decisions"), 4)
 
 
 def test_a_table_is_printed_and_a_dry_run_writes_nothing(dataset: Dataset, capsys: pytest.CaptureFixture[str]) -> None:
