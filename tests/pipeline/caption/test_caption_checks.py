@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import statistics
-import time
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
@@ -14,7 +12,7 @@ import pytest
 
 from pipeline.caption.checks import check
 from pipeline.caption.checks.agreement import sample_agreement
-from pipeline.caption.checks.camera_claims import claims
+from pipeline.caption.checks.camera_claims import PATTERNS, claims
 from pipeline.caption.checks.language import wrong_language
 from pipeline.caption.prompts.templates import load_prompt
 from pipeline.synthetic.world import draw_scene, structured_caption
@@ -491,15 +489,7 @@ def test_any_text_has_scores_in_range(language: str) -> None:
     for text in (*ODD_TEXTS, *noise):
         for caption in (StructuredCaption(**dict.fromkeys(FIELDS, text)), StructuredCaption(text)):
             row = scores(caption, answer=text, language=language, prompt=text, camera=measured("still"), other=BASE)
+            assert set(row.pop("camera_claims") or ()) <= PATTERNS.keys()
             for name, value in row.items():
                 most = float("inf") if name == "prompt_leak" else 1
                 assert value is None or 0 <= value <= most, (name, text[:40])
-
-
-def test_a_caption_takes_about_a_millisecond() -> None:
-    taken_s = []
-    for language, caption in GOOD:
-        start = time.process_time()
-        scores(caption, language=language, camera=measured("still"), other=BASE)
-        taken_s.append(time.process_time() - start)
-    assert statistics.median(taken_s) < 2e-3  # twice what is promised, for a slow machine
