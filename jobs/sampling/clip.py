@@ -16,6 +16,7 @@ from jobs.console.naming import naming
 from jobs.sampling.condition import Source, last_frames
 from jobs.training.run_config import RunConfig
 from model.codec.causal import Autoencoder, load_autoencoder
+from model.codec.spec import num_frames
 from model.diffusion.sampling import Request, load_transformer, sample_latent
 from model.readers.text_encoder import load_text_encoder
 from pipeline.decode.sizes import fit_to_budget
@@ -129,8 +130,9 @@ def sample_frames(
 
 def encoded_prefix(autoencoder: Autoencoder, source: Source, shape: Shape, fps: float) -> torch.Tensor:
     """Whitened latents of the end of the source, at most half of the clip, (C, T, H, W)."""
-    max_frames = (shape.latent_frames // 2 - 1) * shape.stride_thw[0] + 1
-    frames = last_frames(source, shape.sampled_size_px, fps, max_frames)
+    stride_t = shape.stride_thw[0]
+    max_frames = num_frames(shape.latent_frames // 2, stride_t)
+    frames = last_frames(source, shape.sampled_size_px, fps, max_frames, stride_t)
     video = torch.from_numpy(frames).permute(3, 0, 1, 2)[None].float() / 127.5 - 1.0
     return autoencoder.whiten(autoencoder.encode(video))[0]
 

@@ -104,15 +104,15 @@ def test_at_most_half_of_a_clip_is_given(monkeypatch, latent_frames, given):
     """Latents of the source's last frames, whitened, for the first half of the latent frames, rounded down."""
     seen = {}
 
-    def frames(source: Source, size_px: tuple[int, int], fps: float, max_frames: int) -> np.ndarray:
-        seen.update(size_px=size_px, fps=fps, max_frames=max_frames)
+    def frames(source: Source, size_px: tuple[int, int], fps: float, max_frames: int, stride_t: int) -> np.ndarray:
+        seen.update(size_px=size_px, fps=fps, max_frames=max_frames, stride_t=stride_t)
         return render(MOVING, *size_px, max_frames)
 
     monkeypatch.setattr(clip, "last_frames", frames)
     autoencoder = load_autoencoder()
     asked_for = Shape(40, 30, (latent_frames - 1) * 4 + 1, 16, STRIDE)
     latent = encoded_prefix(autoencoder, source(), asked_for, 8.0)
-    assert seen == {"size_px": (48, 32), "fps": 8.0, "max_frames": given}
+    assert seen == {"size_px": (48, 32), "fps": 8.0, "max_frames": given, "stride_t": 4}
     pixels = torch.from_numpy(render(MOVING, 48, 32, given)).permute(3, 0, 1, 2)[None] / 255 * 2 - 1
     expected = autoencoder.whiten(autoencoder.encode(pixels))[0]
     torch.testing.assert_close(latent, expected, rtol=1e-3, atol=1e-3)

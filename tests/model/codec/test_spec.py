@@ -62,7 +62,10 @@ def test_a_changed_byte_is_another_name(tmp_path: Path) -> None:
 
 
 def test_neither_torch_nor_a_network_is_loaded() -> None:
-    program = "import sys; from model.codec.spec import codec_spec; codec_spec().plan(64, 96, 64); print('torch' in sys.modules)"
+    program = (
+        "import sys; from model.codec.spec import codec_spec; "
+        "codec_spec().plan(64, 96, 64); print('torch' in sys.modules)"
+    )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout == "False\n"
 

@@ -39,9 +39,7 @@ def test_the_files_say_what_the_loaded_encoder_says(folders: dict[str, str], kin
     assert spec.width == width
 
 
-def test_a_width_within_the_config_of_a_larger_model_is_that_of_its_text(
-    folders: dict[str, str], tmp_path: Path
-) -> None:
+def test_the_width_of_a_larger_model_is_that_of_its_text(folders: dict[str, str], tmp_path: Path) -> None:
     folder = Path(shutil.copytree(folders["qwen"], tmp_path / "larger"))
     (folder / "config.json").write_text(json.dumps({"hidden_size": 99, "text_config": {"hidden_size": 16}}))
     assert text_encoder_spec(str(folder)).width == 16
