@@ -10,7 +10,6 @@ Shapes: B batch, L tokens, D width.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,11 +22,11 @@ from model.readers.text_encoder_spec import (
     DTYPE,
     MAX_TOKENS,
     clip_fingerprint,
+    config_folder,
     transformers_config,
     transformers_fingerprint,
     transformers_width,
 )
-from schemas.identity import folder_digest
 
 
 class TextEncoder(ABC):
@@ -99,13 +98,13 @@ class TransformersTextEncoder(TextEncoder):
         super().__init__(device, batch)
         from transformers import AutoModel, AutoModelForTextEncoding, AutoTokenizer  # seconds to import
 
-        config = transformers_config(name)
+        folder = config_folder(name)
+        config = transformers_config(folder)
         loader = AutoModelForTextEncoding if config.is_encoder_decoder else AutoModel
         self._model: Any = loader.from_pretrained(name, dtype=getattr(torch, dtype)).to(device).eval()
         self._tokenizer: Any = AutoTokenizer.from_pretrained(name)
         self.dim = transformers_width(self._model.config)
-        source = folder_digest(name) if Path(name).is_dir() else (name, config._commit_hash)
-        self.fingerprint = transformers_fingerprint(source, dtype)
+        self.fingerprint = transformers_fingerprint(name, folder, dtype)
 
     def _tokens(self, texts: list[str]) -> list[list[int]]:
         rows = self._tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]

@@ -1,7 +1,7 @@
 """What a text encoder's files say of it, its width and its fingerprint; no weights are loaded.
 
-A folder is read without torch as well. Of a model hub's name only the config is asked for, of the copy on this machine
-or of the hub.
+Nor is torch imported, unless a config leaves the width to transformers. Of a model hub's name only the config is
+downloaded, or found where it was downloaded to before.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from model.builtin import CLIP_CONFIG_NAME, clip_folder
-from model.checkpoint import read_config, read_json
+from model.checkpoint import CONFIG_FILE, read_config, read_json
 from schemas.identity import digest, folder_digest
 
 MAX_TOKENS = 512
@@ -41,14 +41,13 @@ def text_encoder_spec(name: str = "builtin") -> TextEncoderSpec:
     if clip is not None:
         _require_weights(clip)
         return TextEncoderSpec(_clip_width(clip), clip_fingerprint(folder_digest(clip)))
-    if not Path(name).is_dir():
-        config = transformers_config(name)
-        return TextEncoderSpec(transformers_width(config), transformers_fingerprint((name, config._commit_hash)))
-    config = read_config(name)
-    _require_weights(Path(name))
+    folder = config_folder(name)
+    config = read_config(folder)
+    if Path(name).is_dir():
+        _require_weights(folder)
     config = config.get("text_config", config)
-    width = config.get("hidden_size") or config.get("d_model") or transformers_width(transformers_config(name))
-    return TextEncoderSpec(width, transformers_fingerprint(folder_digest(name)))
+    width = config.get("hidden_size") or config.get("d_model") or transformers_width(transformers_config(folder))
+    return TextEncoderSpec(width, transformers_fingerprint(name, folder))
 
 
 def clip_fingerprint(clip: str) -> str:
@@ -56,30 +55,47 @@ def clip_fingerprint(clip: str) -> str:
     return digest("clip text states", clip)
 
 
-def transformers_fingerprint(source: object, dtype: str = DTYPE) -> str:
-    """Of the text states of one of transformers' models.
+def transformers_fingerprint(name: str, folder: Path, dtype: str = DTYPE) -> str:
+    """Of the text states of one of transformers' models, known by its files, or by its name and commit on the hub.
 
     Args:
-        source: digest of its folder, or its name and commit on the hub.
+        folder: `config_folder(name)`; that of a hub's model is called after the commit.
     """
+    source = folder_digest(name) if Path(name).is_dir() else (name, folder.name)
     return digest("transformers text states", source, dtype, MAX_TOKENS)
 
 
-def transformers_config(name: str) -> Any:
-    """The config by folder or by hub name.
+def config_folder(name: str) -> Path:
+    """Where the config of one of transformers' models lies: in its folder, or in the copy of what is on the hub.
 
     Raises:
-        ValueError: transformers finds no model of that name.
+        ValueError: no folder, and the hub's config is neither here nor can it be downloaded.
     """
-    from transformers import AutoConfig  # takes seconds, and imports torch
+    if Path(name).is_dir():
+        return Path(name)
+    from huggingface_hub import hf_hub_download
 
     try:
-        return AutoConfig.from_pretrained(name)
-    except OSError as error:
+        return Path(hf_hub_download(name, CONFIG_FILE)).parent
+    except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
             f"text encoder {name!r} is no checkpoint folder, was not downloaded before and cannot be now: {reason}"
         ) from error
+
+
+def transformers_config(folder: Path) -> Any:
+    """The config as transformers reads it.
+
+    Raises:
+        ValueError: transformers finds none there, or knows no such model.
+    """
+    from transformers import AutoConfig  # takes seconds, and imports torch
+
+    try:
+        return AutoConfig.from_pretrained(folder)
+    except OSError as error:
+        raise ValueError(f"{folder} holds no checkpoint: {' '.join(str(error).split())}") from error
 
 
 def transformers_width(config: Any) -> int:

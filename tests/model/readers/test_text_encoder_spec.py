@@ -102,20 +102,24 @@ def test_a_name_that_is_not_here_is_told_in_one_line(monkeypatch: pytest.MonkeyP
     assert "\n" not in str(raised.value)
 
 
-def test_a_model_of_the_hub_is_known_by_name_and_commit_from_its_config(
+def test_a_model_of_the_hub_is_known_by_name_and_commit(
     folders: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A cache as the hub's client keeps it, with a config and no weights."""
+    """A cache as the hub's client keeps it: at first with the config alone, then whole, then of another commit."""
     commit = "0123456789abcdef0123456789abcdef01234567"
     repository = tmp_path / "models--somebody--encoder"
+    snapshots = repository / "snapshots"
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text(commit)
-    (repository / "snapshots" / commit).mkdir(parents=True)
-    shutil.copy(Path(folders["t5"]) / "config.json", repository / "snapshots" / commit)
+    (snapshots / commit).mkdir(parents=True)
+    shutil.copy(Path(folders["t5"]) / "config.json", snapshots / commit)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     spec = text_encoder_spec("somebody/encoder")
     assert spec.width == 24
+    shutil.copytree(folders["t5"], snapshots / commit, dirs_exist_ok=True)
+    encoder = load_text_encoder("somebody/encoder")
+    assert (spec.width, spec.fingerprint) == (encoder.dim, encoder.fingerprint)
     (repository / "refs" / "main").write_text(commit[::-1])
-    (repository / "snapshots" / commit).rename(repository / "snapshots" / commit[::-1])
+    (snapshots / commit).rename(snapshots / commit[::-1])
     assert text_encoder_spec("somebody/encoder").fingerprint != spec.fingerprint
