@@ -14,6 +14,9 @@ from jobs.console.options import NO_CHANGES, DatasetLocation, Json, RecipeOption
 from jobs.console.summary import print_json
 from jobs.steps.progress_lines import latent_line, text_line
 from jobs.steps.run import Run
+from jobs.training.texts import release_texts
+from model.codec.spec import CodecSpec, codec_spec
+from model.readers.text_encoder_spec import text_encoder_spec
 from pipeline.encode.latents import clip_transform
 from pipeline.release import releases
 from pipeline.release.releases import Release
@@ -49,7 +52,7 @@ def encode(
         retrying = Retrying.of(recipe.limits, run.dataset.run_id, all_failures=retry_failed)
         clips, texts = missing(tables, selection, encoders, retrying)
         if clips or texts:
-            encode_missing(run, clips, texts)
+            encode_missing(run, clips, texts, encoders.codec)
     failed, num_ok = _failed(tables, selection, encoders)
     summary = {
         "release": selection.name,
@@ -74,46 +77,45 @@ def encode(
 
 @dataclass(frozen=True)
 class Encoders:
-    """Fingerprints that say which cache a release's latents and texts are in."""
+    """What says which cache a release's latents and texts are in: the codec, and two fingerprints."""
 
-    autoencoder: str
+    codec: CodecSpec
     text_encoder: str
     transform: str
 
+    @property
+    def autoencoder(self) -> str:
+        return self.codec.fingerprint
+
 
 def encoders_of(config: EncodeConfig) -> Encoders:
-    """Load both encoders by name, once, for their fingerprints.
+    """Read from both encoders' files what they are; the workers load them.
 
     Raises:
-        UsageError: one cannot be loaded; names the recipe key.
+        UsageError: one is not there; names the recipe key.
     """
-    from model.codec.causal import load_autoencoder
-    from model.readers.text_encoder import load_text_encoder
-
     with naming("encode.autoencoder", config.autoencoder):
-        autoencoder = load_autoencoder(config.autoencoder)
+        codec = codec_spec(config.autoencoder)
     with naming("encode.text_encoder", config.text_encoder):
-        text_encoder = load_text_encoder(config.text_encoder)
-    return Encoders(autoencoder.fingerprint, text_encoder.fingerprint, config.transform)
+        text_encoder = text_encoder_spec(config.text_encoder)
+    return Encoders(codec, text_encoder.fingerprint, config.transform)
 
 
 def missing(dataset: Dataset, release: Release, encoders: Encoders, retrying: Retrying) -> tuple[Plan, list[str]]:
     """Released clips without a latent, and texts without an embedding; the empty text is that of dropped ones."""
-    from jobs.training.samples import release_texts
-
     released = [row | {"transform": clip_transform(row, encoders.transform)} for row in release.clips.to_pylist()]
     clips = pending_latents(dataset, released, encoders.autoencoder, retrying)
     return clips, pending_texts(dataset, ["", *release_texts(release)], encoders.text_encoder)
 
 
-def encode_missing(run: Run, clips: Plan, texts: list[str]) -> None:
+def encode_missing(run: Run, clips: Plan, texts: list[str], codec: CodecSpec) -> None:
     """Run both graphs, and record the run."""
     from pipeline.ray_graphs.encode import latent_graph, text_graph
 
     if texts:
         run.write(partial(text_graph, run.dataset, texts, run.recipe.encode), text_line(len(texts)))
     if clips:
-        run.write(partial(latent_graph, run.dataset, clips, run.recipe), latent_line(len(clips)))
+        run.write(partial(latent_graph, run.dataset, clips, codec, run.recipe), latent_line(len(clips)))
         clips.delete()
     run.end()
 

@@ -1,4 +1,7 @@
-"""Checkpoints: a folder with tensors as safetensors and everything else as JSON, written whole or not at all."""
+"""Checkpoints: a folder with tensors as safetensors and everything else as JSON, written whole or not at all.
+
+torch is imported by what reads or writes tensors only: a driver that needs a config starts without it.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,13 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors import SafetensorError, safe_open
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -19,6 +24,8 @@ CONFIG_FILE = "config.json"
 
 def save_model(folder: Path | str, model: nn.Module, config: Mapping[str, Any], *, dtype: torch.dtype) -> None:
     """Write a model's weights, in `dtype`, and its config into `folder`; other files there are left alone."""
+    from safetensors.torch import save_file
+
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: t.detach().to("cpu", dtype).contiguous() for name, t in model.state_dict().items()}
@@ -32,11 +39,27 @@ def load_weights(folder: Path | str, model: nn.Module) -> None:
     Raises:
         ValueError: the file is missing, or its tensors are not those of the model.
     """
+    from safetensors.torch import load_file
+
     path = Path(folder) / WEIGHTS_FILE
     try:
         model.load_state_dict(load_file(path))
     except (OSError, RuntimeError) as error:
         raise ValueError(f"{path} does not hold the weights that {CONFIG_FILE} beside it describes: {error}") from error
+
+
+def require_weights(folder: Path | str) -> None:
+    """Check that a checkpoint folder has a whole file of weights; only its header is read.
+
+    Raises:
+        ValueError: no file, or a part of one.
+    """
+    path = Path(folder) / WEIGHTS_FILE
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+    except (OSError, SafetensorError) as error:
+        raise ValueError(f"{folder} holds no checkpoint: {path} cannot be read: {error}") from error
 
 
 def read_config(folder: Path | str) -> dict[str, Any]:
@@ -68,6 +91,8 @@ def write_json(path: Path | str, value: Mapping[str, Any]) -> None:
 
 def write_folder(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
     """Write one safetensors file per entry of `tensors` and `state.json` as one folder, by a rename at the end."""
+    from safetensors.torch import save_file
+
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

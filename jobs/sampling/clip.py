@@ -15,7 +15,8 @@ import torch
 from jobs.console.naming import naming
 from jobs.sampling.condition import Source, last_frames
 from jobs.training.run_config import RunConfig
-from model.codec.causal import STRIDE_HW, STRIDE_T, Autoencoder, load_autoencoder
+from model.codec.causal import Autoencoder, load_autoencoder
+from model.codec.spec import num_frames
 from model.diffusion.sampling import Request, load_transformer, sample_latent
 from model.readers.text_encoder import load_text_encoder
 from pipeline.decode.sizes import fit_to_budget
@@ -31,6 +32,8 @@ class Shape:
     num_frames: int
     grid_px: int
     """Sides are sampled in multiples of this."""
+    stride_thw: tuple[int, int, int]
+    """Of the autoencoder: frames, rows and columns of pixels to one latent."""
 
     @property
     def sampled_size_px(self) -> tuple[int, int]:
@@ -39,12 +42,12 @@ class Shape:
 
     @property
     def latent_frames(self) -> int:
-        return -(-(self.num_frames - 1) // STRIDE_T) + 1
+        return -(-(self.num_frames - 1) // self.stride_thw[0]) + 1
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
         width, height = self.sampled_size_px
-        return self.latent_frames, height // STRIDE_HW, width // STRIDE_HW
+        return self.latent_frames, height // self.stride_thw[1], width // self.stride_thw[2]
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def shape_of(
     Raises:
         UsageError: not a size, or too short to continue the source.
     """
-    grid_px = STRIDE_HW * max(config.train["model"]["patch"][1:])
+    grid_px = max(config.stride_thw[1:]) * max(config.train["model"]["patch"][1:])
     if size:
         match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", size)
         if not match:
@@ -86,7 +89,7 @@ def shape_of(
         num_frames = max(round(seconds * config.fps), 1)
     elif is_image:
         num_frames = 1
-    shape = Shape(width, height, num_frames, grid_px)
+    shape = Shape(width, height, num_frames, grid_px, config.stride_thw)
     if source is not None and shape.latent_frames < 2:
         raise UsageError(
             f"{shape.num_frames} frame leaves nothing to sample after {source.path}; ask for more --seconds"
@@ -116,7 +119,7 @@ def sample_frames(
     request = Request(
         text_LE=torch.from_numpy(text_encoder.encode([prompt])[0]) if prompt else None,
         latent_shape=(transformer.config.latent_channels, latent_T, latent_H, latent_W),
-        latent_fps=config.fps / STRIDE_T,
+        latent_fps=config.fps / config.stride_thw[0],
         seed=settings.seed,
         prefix_CTHW=None if source is None else encoded_prefix(autoencoder, source, shape, config.fps),
     )
@@ -127,8 +130,9 @@ def sample_frames(
 
 def encoded_prefix(autoencoder: Autoencoder, source: Source, shape: Shape, fps: float) -> torch.Tensor:
     """Whitened latents of the end of the source, at most half of the clip, (C, T, H, W)."""
-    max_frames = (shape.latent_frames // 2 - 1) * STRIDE_T + 1
-    frames = last_frames(source, shape.sampled_size_px, fps, max_frames)
+    stride_t = shape.stride_thw[0]
+    max_frames = num_frames(shape.latent_frames // 2, stride_t)
+    frames = last_frames(source, shape.sampled_size_px, fps, max_frames, stride_t)
     video = torch.from_numpy(frames).permute(3, 0, 1, 2)[None].float() / 127.5 - 1.0
     return autoencoder.whiten(autoencoder.encode(video))[0]
 

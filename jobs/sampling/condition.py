@@ -55,8 +55,8 @@ def centre_box(source: Source, size_px: tuple[int, int]) -> tuple[int, int, int,
     return (source.width_px - box_width) // 2, (source.height_px - box_height) // 2, box_width, box_height
 
 
-def last_frames(source: Source, size_px: tuple[int, int], fps: float, max_frames: int) -> np.ndarray:
-    """The last frames of a source, resampled to `fps`: at most `max_frames`, rounded down to 4k + 1.
+def last_frames(source: Source, size_px: tuple[int, int], fps: float, max_frames: int, stride_t: int) -> np.ndarray:
+    """The last frames of a source, resampled to `fps`: at most `max_frames`, rounded down to stride_t * k + 1.
 
     Returns:
         (T, H, W, 3) uint8 RGB of `size_px` (width, height).
@@ -68,7 +68,7 @@ def last_frames(source: Source, size_px: tuple[int, int], fps: float, max_frames
             return frames_at(source.path, [0], box, displayed, size_px)
         first_us, last_us = source.times_us[0], source.times_us[-1]
         available = int((last_us - first_us) / MICROSECONDS * fps + 1e-6) + 1
-        count = max(min(available, max_frames) - 1, 0) // 4 * 4 + 1
+        count = max(min(available, max_frames) - 1, 0) // stride_t * stride_t + 1
         times_us = [round(last_us - (count - 1 - i) * MICROSECONDS / fps) for i in range(count)]
         return frames_at(source.path, times_us, box, displayed, size_px)
     except MediaError as error:

@@ -13,9 +13,9 @@ from jobs.console.naming import naming
 from jobs.console.progress import live_progress
 from jobs.training.run_config import RunConfig, usual_clip, write_run_config
 from jobs.training.samples import Encoding, latent_shapes
-from model.codec.causal import load_autoencoder
+from model.codec.spec import codec_spec
 from model.packing.patches import num_tokens
-from model.readers.text_encoder import load_text_encoder
+from model.readers.text_encoder_spec import text_encoder_spec
 from model.training.checkpoints import RunFolder
 from model.training.loop import check_config
 from model.training.step import require_same_model, transformer_config
@@ -36,14 +36,15 @@ def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunCon
         UsageError: unknown release, nothing encoded, or settings that cannot work.
     """
     with naming("encode.autoencoder", recipe.encode.autoencoder):
-        autoencoder = load_autoencoder(recipe.encode.autoencoder)
+        codec = codec_spec(recipe.encode.autoencoder)
     with naming("encode.text_encoder", recipe.encode.text_encoder):
-        text_encoder = load_text_encoder(recipe.encode.text_encoder)
-    encoding = Encoding(recipe.encode.transform, autoencoder.fingerprint, text_encoder.fingerprint, recipe.encode.fps)
+        text_encoder = text_encoder_spec(recipe.encode.text_encoder)
+    fingerprints = codec.fingerprint, text_encoder.fingerprint
+    encoding = Encoding(recipe.encode.transform, *fingerprints, recipe.encode.fps, codec.stride_thw[0])
     release = releases.read(dataset, release_name)
     shapes = latent_shapes(dataset, release, encoding)
     with naming("train.model"):
-        transformer = transformer_config(recipe.train.model, next(iter(shapes.values()))[0], text_encoder.dim)
+        transformer = transformer_config(recipe.train.model, next(iter(shapes.values()))[0], text_encoder.width)
     try:
         check_config(list(shapes.values()), recipe.train, recipe.train.num_workers)
     except ValueError as error:  # which names the key within the section
@@ -54,17 +55,18 @@ def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunCon
         release_hash=release.content_hash,
         autoencoder=recipe.encode.autoencoder,
         autoencoder_fingerprint=encoding.autoencoder,
+        stride_thw=codec.stride_thw,
         text_encoder=recipe.encode.text_encoder,
         text_encoder_fingerprint=encoding.text_encoder,
-        text_dim=text_encoder.dim,
-        latent_mean=autoencoder.config.latent_mean,
-        latent_std=autoencoder.config.latent_std,
+        text_dim=text_encoder.width,
+        latent_mean=codec.mean,
+        latent_std=codec.std,
         transform=encoding.transform,
         fps=encoding.fps,
         max_pixels_px=recipe.encode.max_pixels_px,
         seed=recipe.train.seed,
         num_clips=len(shapes),
-        **usual_clip(shapes),
+        **usual_clip(shapes, codec.stride_thw),
         train=recipe.as_dict()["train"],
     )
     tokens = sum(num_tokens(shape, transformer.patch) for shape in shapes.values())

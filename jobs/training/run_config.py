@@ -11,7 +11,7 @@ from typing import Any
 
 from jobs.training.samples import Encoding
 from model.checkpoint import with_tuples, write_json
-from model.codec.causal import STRIDE_HW, STRIDE_T
+from model.codec.spec import num_frames
 from schemas.errors import UsageError
 
 FILE = "config.json"
@@ -28,6 +28,8 @@ class RunConfig:
     release_hash: str
     autoencoder: str
     autoencoder_fingerprint: str
+    stride_thw: tuple[int, int, int]
+    """Frames, rows and columns of pixels to one latent."""
     text_encoder: str
     text_encoder_fingerprint: str
     text_dim: int
@@ -47,17 +49,19 @@ class RunConfig:
 
     @property
     def encoding(self) -> Encoding:
-        return Encoding(self.transform, self.autoencoder_fingerprint, self.text_encoder_fingerprint, self.fps)
+        encoders = self.autoencoder_fingerprint, self.text_encoder_fingerprint
+        return Encoding(self.transform, *encoders, self.fps, self.stride_thw[0])
 
 
-def usual_clip(shapes: Mapping[str, tuple[int, int, int, int]]) -> dict[str, int]:
-    """The `usual_` settings, from the shapes (C, T, H, W) of the latents by clip."""
+def usual_clip(shapes: Mapping[str, tuple[int, int, int, int]], stride_thw: tuple[int, int, int]) -> dict[str, int]:
+    """The `usual_` settings, from the shapes (C, T, H, W) of the latents by clip, and the codec's strides."""
+    stride_t, stride_h, stride_w = stride_thw
     (height, width), _ = Counter((H, W) for _, _, H, W in shapes.values()).most_common(1)[0]
     longest = max(T for _, T, _, _ in shapes.values())
     return {
-        "usual_width_px": width * STRIDE_HW,
-        "usual_height_px": height * STRIDE_HW,
-        "usual_num_frames": (longest - 1) * STRIDE_T + 1,
+        "usual_width_px": width * stride_w,
+        "usual_height_px": height * stride_h,
+        "usual_num_frames": num_frames(longest, stride_t),
     }
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jobs.training.texts import release_texts, training_texts
 from model.training.examples import Sample
-from pipeline.caption.source_text import title_of
-from pipeline.encode.latents import OK, TIME_STRIDE, clip_transform
+from pipeline.encode.latents import OK, clip_transform
 from pipeline.release.releases import Release
 from pipeline.store.dataset import Dataset
 from schemas import LATENTS, TEXT
@@ -33,6 +33,8 @@ class Encoding:
     autoencoder: str
     text_encoder: str
     fps: float
+    stride_t: int
+    """Frames to a latent frame."""
 
 
 def latent_shapes(dataset: Dataset, release: Release, encoding: Encoding) -> dict[str, tuple[int, int, int, int]]:
@@ -72,7 +74,7 @@ def load_samples(dataset: Dataset, release: Release, encoding: Encoding, mix: Te
                 f"release {release.name}: no caption of clip {clip_id} is embedded; run `reelmill encode` first"
             )
         found = [texts[key] for key in shares]
-        latent_fps = (row["fps"] or encoding.fps) / TIME_STRIDE
+        latent_fps = (row["fps"] or encoding.fps) / encoding.stride_t
         samples[clip_id] = Sample(clip_id, _array(row), found, latent_fps, tuple(shares.values()))
     return [samples[clip_id] for clip_id in sorted(samples)]
 
@@ -97,17 +99,6 @@ def _texts(dataset: Dataset, release: Release, encoding: Encoding) -> dict[str, 
     wanted = pa.array(sorted({text_id(text) for text in release_texts(release)}), pa.string())
     table = dataset.scanner(TEXT.within(encoding.text_encoder)).to_table(filter=pc.field("text_id").isin(wanted))
     return {row["text_id"]: _array(row) for row in table.to_pylist()}
-
-
-def training_texts(row: Mapping[str, Any]) -> dict[str, str]:
-    """The texts of a released clip by their names in `TextMix`; one that a clip lacks is left out."""
-    texts = {name: row.get(name) for name in ("detailed", "medium", "short")} | {"original": title_of(row["source"])}
-    return {name: text for name, text in texts.items() if text}
-
-
-def release_texts(release: Release) -> set[str]:
-    """All texts of a release that training may use."""
-    return {text for row in release.clips.to_pylist() for text in training_texts(row).values()}
 
 
 def _array(row: Mapping[str, Any]) -> np.ndarray:

@@ -19,12 +19,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.builtin import WEIGHTS
+from model.builtin import codec_folder
 from model.checkpoint import load_weights, read_config, save_model, with_tuples
+from model.codec.spec import CAUSAL_STRIDE_THW
 from schemas.identity import folder_digest
 
-STRIDE_T, STRIDE_HW = 4, 8
-BUILTIN = WEIGHTS / "autoencoder"
+STRIDE_T, STRIDE_HW, _ = CAUSAL_STRIDE_THW
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ def load_autoencoder(name: str = "builtin") -> Autoencoder:
     Raises:
         ValueError: no checkpoint there.
     """
-    folder = BUILTIN if name == "builtin" else Path(name)
+    folder = codec_folder(name)
     autoencoder = Autoencoder(AutoencoderConfig(**with_tuples(read_config(folder))))
     load_weights(folder, autoencoder)
     autoencoder.fingerprint = folder_digest(folder)

@@ -10,7 +10,6 @@ Shapes: B batch, L tokens, D width.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +18,15 @@ from torch import Tensor
 
 from model.builtin import clip_folder
 from model.readers.clip import ClipBundle, load_clip, text_states
-from schemas.identity import digest, folder_digest
-
-MAX_TOKENS = 512
-"""Longer texts are cut, as by Wan 2.1 (umT5, 512 tokens); a CLIP tower cuts at its own context length."""
+from model.readers.text_encoder_spec import (
+    DTYPE,
+    MAX_TOKENS,
+    clip_fingerprint,
+    config_folder,
+    transformers_config,
+    transformers_fingerprint,
+    transformers_width,
+)
 
 
 class TextEncoder(ABC):
@@ -72,7 +76,7 @@ class ClipTextEncoder(TextEncoder):
         super().__init__(device, batch)
         self._clip = clip
         self.dim = int(text_states(clip.model, torch.zeros(1, 1, dtype=torch.long, device=device)).shape[-1])
-        self.fingerprint = digest("clip text states", clip.fingerprint)
+        self.fingerprint = clip_fingerprint(clip.fingerprint)
 
     def _tokens(self, texts: list[str]) -> list[list[int]]:
         # open_clip pads with zeros after the end-of-text token, whose own id is never zero.
@@ -85,27 +89,22 @@ class ClipTextEncoder(TextEncoder):
 class TransformersTextEncoder(TextEncoder):
     """The encoder of a text-to-text model (T5, UMT5), or a language model's last states (Qwen), from transformers."""
 
-    def __init__(self, name: str, device: str = "cpu", batch: int = 16, dtype: str = "float32"):
+    def __init__(self, name: str, device: str = "cpu", batch: int = 16, dtype: str = DTYPE):
         """Load by folder or by hub name.
 
         Raises:
             ValueError: transformers finds no model of that name.
         """
         super().__init__(device, batch)
-        from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer  # seconds to import
+        from transformers import AutoModel, AutoModelForTextEncoding, AutoTokenizer  # seconds to import
 
-        try:
-            config = AutoConfig.from_pretrained(name)
-        except OSError as error:
-            raise ValueError(
-                f"text encoder {name!r} is neither a checkpoint folder nor a known name: {error}"
-            ) from error
+        folder = config_folder(name)
+        config = transformers_config(folder)
         loader = AutoModelForTextEncoding if config.is_encoder_decoder else AutoModel
         self._model: Any = loader.from_pretrained(name, dtype=getattr(torch, dtype)).to(device).eval()
         self._tokenizer: Any = AutoTokenizer.from_pretrained(name)
-        self.dim = int(self._model.config.get_text_config().hidden_size)
-        source = folder_digest(name) if Path(name).is_dir() else (name, config._commit_hash)
-        self.fingerprint = digest("transformers text states", source, dtype, MAX_TOKENS)
+        self.dim = transformers_width(self._model.config)
+        self.fingerprint = transformers_fingerprint(name, folder, dtype)
 
     def _tokens(self, texts: list[str]) -> list[list[int]]:
         rows = self._tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]

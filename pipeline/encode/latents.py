@@ -1,14 +1,15 @@
 """Latents: a clip at its native aspect ratio, sampled by time, through the causal autoencoder.
 
-The autoencoder takes 4k + 1 frames, with sides that are multiples of 16 (its stride of 8 times patches of 2). Frames
-are read at a fixed rate around the middle of the clip, and each side is rounded to that grid, so nothing is padded or
-cropped.
+The autoencoder takes one frame and whole strides more, with sides that are multiples of its stride; here, of patches of
+2 x 2 latents. Frames are read at a fixed rate around the middle of the clip, and each side is rounded to that grid, so
+nothing is padded or cropped.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from model.codec.spec import CodecSpec
 from pipeline import decode
 from pipeline.decode.clip_frames import Clip, Sampling
 from pipeline.decode.clock import MICROSECONDS
@@ -16,21 +17,22 @@ from pipeline.decode.sizes import fit_to_budget
 from schemas.identity import digest
 from schemas.recipe.encode import EncodeConfig
 
-SIDE_MULTIPLE = 16
-TIME_STRIDE = 4
+PATCH_HW = 2
+"""Rows and columns of latents in a patch of the transformer, by default ([train.model])."""
 OK, FAILED = "ok", "failed"
 
 
-def plan_clip(clip: Clip, config: EncodeConfig) -> Sampling:
+def plan_clip(clip: Clip, config: EncodeConfig, codec: CodecSpec) -> Sampling:
     """Which frames of a clip of a release are encoded, and at what width and height."""
     span_us = clip["end_us"] - clip["start_us"]
     frames = 1 if clip["is_image"] else min(config.max_frames, max(1, int(span_us * config.fps / MICROSECONDS)))
-    frames = (frames - 1) // TIME_STRIDE * TIME_STRIDE + 1
+    stride_t, *stride_hw = codec.stride_thw
+    frames = (frames - 1) // stride_t * stride_t + 1
     step_us = MICROSECONDS / config.fps
     first_us = clip["start_us"] + (span_us - frames * step_us) / 2 if frames > 1 else clip["start_us"] + span_us / 2
     times_us = [int(first_us + (i + 0.5) * step_us) if frames > 1 else int(first_us) for i in range(frames)]
     _, _, width, height = clip["content_box"]
-    return Sampling(tuple(times_us), fit_to_budget(width, height, config.max_pixels_px, SIDE_MULTIPLE))
+    return Sampling(tuple(times_us), fit_to_budget(width, height, config.max_pixels_px, PATCH_HW * max(stride_hw)))
 
 
 VERSION = 1

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from model.codec.spec import CodecSpec
 from pipeline.decode.clip_frames import Clip, VideoClips, frames_of, row_of, sample_video
 from pipeline.encode.latents import FAILED, OK, LatentEncoder, plan_clip
 from pipeline.store.dataset import Dataset
@@ -26,11 +27,12 @@ class PlannedFrames:
     """From the released clips of one video to a row for each, with the frames that are to be encoded."""
 
     config: EncodeConfig
+    codec: CodecSpec
     limits: LimitsConfig
     report: Reporter
 
     def __call__(self, clips: Sequence[Clip]) -> Iterator[dict[str, Any]]:
-        video = VideoClips.of(clips, lambda clip: [plan_clip(clip, self.config)])
+        video = VideoClips.of(clips, lambda clip: [plan_clip(clip, self.config, self.codec)])
         for number, (sampled,) in timed_items(self.report, "frames", sample_video(self.limits, video)):
             yield row_of(video.clips[number], sampled)
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import ray.data
 
+from model.codec.spec import CodecSpec
 from pipeline.encode.stage import LatentWriting, PlannedFrames, TextWriting
 from pipeline.ray_graphs.cluster import SMALL_CPU, ActorReporter, decode_cpus, output_batch, planned, video_rows
 from pipeline.ray_graphs.memory import READING, fitted, frames_need, latent_frames_bytes, latents_need, texts_need
@@ -31,10 +32,12 @@ class LatentActor(LatentWriting):
         return output_batch({})
 
 
-def latent_graph(dataset: Dataset, clips: Plan, recipe: Recipe, report: ActorReporter) -> ray.data.Dataset:
+def latent_graph(
+    dataset: Dataset, clips: Plan, codec: CodecSpec, recipe: Recipe, report: ActorReporter
+) -> ray.data.Dataset:
     """Released clips -> frames -> latents, written where they are made: they are too large to pass the driver."""
     config = recipe.encode
-    read = PlannedFrames(config, recipe.limits, report)
+    read = PlannedFrames(config, codec, recipe.limits, report)
     reading, decoding, encoding = fitted(
         READING,
         frames_need(recipe.limits, latent_frames_bytes(config)),

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import ray
 
-from model.builtin import BUILTIN, WEIGHTS, clip_folder
+from model.builtin import clip_folder, codec_folder
 from pipeline.caption.backends.catalogue import BACKENDS
 from pipeline.caption.backends.checkpoints import checkpoint_of
 from schemas.recipe import Recipe
@@ -120,8 +120,7 @@ def latent_frames_bytes(config: EncodeConfig) -> int:
 
 def latents_need(config: EncodeConfig, batch_clips: int) -> Need:
     """The autoencoder and its batch."""
-    folder = WEIGHTS / "autoencoder" if config.autoencoder == BUILTIN else config.autoencoder
-    return _network(_file_bytes(folder), batch_clips * latent_frames_bytes(config))
+    return _network(_file_bytes(codec_folder(config.autoencoder)), batch_clips * latent_frames_bytes(config))
 
 
 def texts_need(config: EncodeConfig) -> Need:

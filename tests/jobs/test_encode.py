@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 from jobs.cli import main
 from jobs.demo import RELEASE
 from model.codec.causal import load_autoencoder
+from model.codec.spec import codec_spec
 from model.readers.text_encoder import load_text_encoder
 from pipeline.caption.source_text import title_of
 from pipeline.decode.clip_frames import VideoClips, read_clips
@@ -56,7 +59,7 @@ def _compare_latents(dataset: Dataset, released: list[dict[str, Any]]) -> None:
     rows = dataset.read(LATENTS.within(load_autoencoder(config.autoencoder).fingerprint)).to_pylist()
     assert {row["clip_id"] for row in rows} == clips.keys()
     for row in sorted(rows, key=lambda row: row["clip_id"])[:NUM_COMPARED]:
-        video = VideoClips.of([clips[row["clip_id"]]], lambda clip: [plan_clip(clip, config)])
+        video = VideoClips.of([clips[row["clip_id"]]], lambda clip: [plan_clip(clip, config, codec_spec())])
         ((_, (frames,)),) = read_clips(video)
         assert (row["status"], row["transform"], row["fps"]) == (
             "ok",
@@ -77,6 +80,26 @@ def _compare_texts(dataset: Dataset, released: list[dict[str, Any]]) -> None:
     texts = sorted(rows)[:: len(rows) // NUM_COMPARED]
     for text, expected in zip(texts, encoder.encode(texts), strict=True):
         np.testing.assert_allclose(stored(rows[text]), expected, atol=ROUNDING)
+
+
+def test_the_driver_finds_what_is_missing_without_torch(encoded_dataset: Dataset) -> None:
+    """All latents are there, and all texts but the empty one."""
+    program = """
+import sys
+from jobs.encode import encoders_of, missing
+from pipeline.release import releases
+from pipeline.store.dataset import Dataset
+from pipeline.store.retrying import Retrying
+from schemas.recipe import Recipe
+
+dataset, recipe = Dataset(sys.argv[1]), Recipe()
+retrying = Retrying.of(recipe.limits, "run")
+clips, texts = missing(dataset, releases.read(dataset, "drawn"), encoders_of(recipe.encode), retrying)
+print(len(clips), texts, [name for name in ("torch", "transformers", "open_clip") if name in sys.modules])
+"""
+    command = [sys.executable, "-c", program, encoded_dataset.location]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.stdout == "0 [''] []\n", found.stderr
 
 
 @pytest.mark.parametrize("key", ["encode.autoencoder", "encode.text_encoder"])

@@ -83,10 +83,12 @@ def test_a_source_is_cut_to_the_shape_and_timed_at_the_rate(tmp_path):
     write_frames(tmp_path / "clip.mp4", truth, 24.0)
     source = open_source(str(tmp_path / "clip.mp4"))
     assert centre_box(source, (32, 64)) == (32, 0, 32, 64)
-    frames = last_frames(source, (96, 64), fps=8.0, max_frames=9)
+    frames = last_frames(source, (96, 64), fps=8.0, max_frames=9, stride_t=4)
     assert frames.shape == (9, 64, 96, 3)
     for frame, index in zip(frames, range(0, 25, 3), strict=True):
         assert np.abs(frame.astype(float) - truth[index]).mean() < 4
+    for stride_t, expected in ((4, 5), (8, 1)):
+        assert len(last_frames(source, (96, 64), fps=8.0, max_frames=8, stride_t=stride_t)) == expected
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from pipeline.synthetic.world import Scene, Thing
 from schemas.errors import UsageError
 from tests.jobs.training.runs import run_config
 
+STRIDE = (4, 8, 8)
 MOVING = Scene(things=(Thing("circle", "red", direction="right", speed="quickly"),))
 
 
@@ -36,7 +37,7 @@ def source(width: int = 96, height: int = 64, frames: int = 17) -> Source:
 
 def test_sampled_lengths_cover_what_is_asked_for():
     for num_frames in range(1, 20):
-        asked_for = Shape(100, 50, num_frames, grid_px=16)
+        asked_for = Shape(100, 50, num_frames, 16, STRIDE)
         assert (asked_for.latent_frames - 1) * 4 + 1 >= num_frames
         assert (asked_for.latent_frames - 2) * 4 + 1 < num_frames
         assert asked_for.sampled_size_px == (112, 64)
@@ -65,6 +66,13 @@ def test_sides_are_multiples_of_the_larger_side_of_a_patch():
     assert shape(train={"model": {"patch": (4, 3, 1)}}).grid_px == 24
 
 
+def test_latents_are_sampled_by_the_strides_of_the_codec():
+    found = shape("200x100", 1.0, stride_thw=(8, 32, 16), fps=24.0)
+    assert (found.grid_px, found.latent_frames) == (64, 4)
+    assert found.sampled_size_px == (256, 128)
+    assert found.latent_shape == (4, 4, 16)
+
+
 def test_a_source_gives_the_shape_within_the_budget():
     found = shape(start=source(1920, 1080))
     assert (found.width_px, found.height_px) == (112, 64)
@@ -85,7 +93,7 @@ def test_a_clip_that_continues_a_source_has_something_to_sample():
 
 def test_a_picture_is_cut_from_the_middle_and_a_clip_from_its_start():
     video = torch.linspace(-1.5, 1.5, 3 * 9 * 16 * 32).view(3, 9, 16, 32)
-    frames = cut_to_shape(video, Shape(20, 10, 6, grid_px=16))
+    frames = cut_to_shape(video, Shape(20, 10, 6, 16, STRIDE))
     assert frames.shape == (6, 10, 20, 3)
     expected = ((video[:, :6, 3:13, 6:26].clamp(-1, 1) + 1) / 2 * 255).round().to(torch.uint8)
     assert np.array_equal(frames, expected.permute(1, 2, 3, 0).numpy())
@@ -96,15 +104,15 @@ def test_at_most_half_of_a_clip_is_given(monkeypatch, latent_frames, given):
     """Latents of the source's last frames, whitened, for the first half of the latent frames, rounded down."""
     seen = {}
 
-    def frames(source: Source, size_px: tuple[int, int], fps: float, max_frames: int) -> np.ndarray:
-        seen.update(size_px=size_px, fps=fps, max_frames=max_frames)
+    def frames(source: Source, size_px: tuple[int, int], fps: float, max_frames: int, stride_t: int) -> np.ndarray:
+        seen.update(size_px=size_px, fps=fps, max_frames=max_frames, stride_t=stride_t)
         return render(MOVING, *size_px, max_frames)
 
     monkeypatch.setattr(clip, "last_frames", frames)
     autoencoder = load_autoencoder()
-    asked_for = Shape(40, 30, (latent_frames - 1) * 4 + 1, grid_px=16)
+    asked_for = Shape(40, 30, (latent_frames - 1) * 4 + 1, 16, STRIDE)
     latent = encoded_prefix(autoencoder, source(), asked_for, 8.0)
-    assert seen == {"size_px": (48, 32), "fps": 8.0, "max_frames": given}
+    assert seen == {"size_px": (48, 32), "fps": 8.0, "max_frames": given, "stride_t": 4}
     pixels = torch.from_numpy(render(MOVING, 48, 32, given)).permute(3, 0, 1, 2)[None] / 255 * 2 - 1
     expected = autoencoder.whiten(autoencoder.encode(pixels))[0]
     torch.testing.assert_close(latent, expected, rtol=1e-3, atol=1e-3)
@@ -112,7 +120,7 @@ def test_at_most_half_of_a_clip_is_given(monkeypatch, latent_frames, given):
 
 def frames_of(run_dir: Path, prompt: str = "a red circle", **settings: Any) -> np.ndarray:
     chosen = Settings(**{"steps": 3, "guidance": 2.5, "seed": 5} | settings)
-    return clip.sample_frames(run_dir, prompt, run_config(), Shape(75, 50, 5, grid_px=16), None, chosen)
+    return clip.sample_frames(run_dir, prompt, run_config(), Shape(75, 50, 5, 16, STRIDE), None, chosen)
 
 
 def test_the_transformer_is_asked_for_the_prompt_the_shape_and_the_settings(run_dir, asked):
@@ -127,7 +135,7 @@ def test_the_transformer_is_asked_for_the_prompt_the_shape_and_the_settings(run_
     autoencoder = load_autoencoder()
     raw = torch.tensor(autoencoder.config.latent_std) + torch.tensor(autoencoder.config.latent_mean)
     video = autoencoder.decode(raw.view(1, 8, 1, 1, 1).expand(1, 8, 2, 8, 10))[0]
-    assert np.array_equal(frames, cut_to_shape(video, Shape(75, 50, 5, grid_px=16)))
+    assert np.array_equal(frames, cut_to_shape(video, Shape(75, 50, 5, 16, STRIDE)))
 
 
 def test_an_empty_prompt_is_no_text(run_dir, asked):
@@ -141,7 +149,7 @@ def test_an_empty_prompt_is_no_text(run_dir, asked):
 def test_encoders_other_than_those_of_the_run_are_refused(run_dir, asked, name, role):
     config = run_config(**{name: "0" * 16})
     with pytest.raises(UsageError, match=f"{role} 'builtin' is .*, but the run was trained with {'0' * 16}"):
-        clip.sample_frames(run_dir, "", config, Shape(64, 64, 1, grid_px=16), None, Settings(1, 1.0, 0))
+        clip.sample_frames(run_dir, "", config, Shape(64, 64, 1, 16, STRIDE), None, Settings(1, 1.0, 0))
     assert not asked
 
 

@@ -10,6 +10,7 @@ import torch
 
 from jobs.training.run_config import RunConfig, write_run_config
 from model.codec.causal import Autoencoder, load_autoencoder
+from model.codec.spec import codec_spec
 from model.readers.text_encoder import TextEncoder, load_text_encoder
 from model.training.checkpoints import RunFolder
 from model.transformer.transformer import Transformer, TransformerConfig
@@ -27,6 +28,7 @@ def run_config(**changes: Any) -> RunConfig:
         "release_hash": "hash",
         "autoencoder": "builtin",
         "autoencoder_fingerprint": autoencoder.fingerprint,
+        "stride_thw": codec_spec().stride_thw,
         "text_encoder": "builtin",
         "text_encoder_fingerprint": text_encoder.fingerprint,
         "text_dim": text_encoder.dim,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jobs.training.run import prepare
-from jobs.training.samples import Encoding, latent_shapes, load_samples, training_texts
+from jobs.training.samples import Encoding, latent_shapes, load_samples
 from model.codec.causal import load_autoencoder
 from model.readers.text_encoder import load_text_encoder
 from pipeline.release import releases
@@ -21,7 +21,7 @@ from schemas.recipe.train import TextMix
 
 @pytest.fixture(scope="module")
 def encoding() -> Encoding:
-    return Encoding(EncodeConfig().transform, load_autoencoder().fingerprint, load_text_encoder().fingerprint, 8.0)
+    return Encoding(EncodeConfig().transform, load_autoencoder().fingerprint, load_text_encoder().fingerprint, 8.0, 4)
 
 
 def test_samples_are_the_stored_arrays(encoded_dataset, encoding):
@@ -70,15 +70,10 @@ def test_samples_may_be_written_to(encoded_dataset, encoding):
     assert not first.latent_CTHW.any()
 
 
-def test_the_texts_of_a_clip_are_its_captions_and_its_source(encoded_dataset):
-    row = releases.read(encoded_dataset, "drawn").clips.to_pylist()[0]
-    assert list(training_texts(row)) == ["detailed", "short"]
-    assert training_texts(row | {"medium": "m", "source": '{"title": "t"}'}) == {
-        "detailed": row["detailed"],
-        "medium": "m",
-        "short": row["short"],
-        "original": "t",
-    }
+def test_the_rate_of_a_latent_follows_from_the_stride(encoded_dataset, encoding):
+    release = releases.read(encoded_dataset, "drawn")
+    samples = load_samples(encoded_dataset, release, replace(encoding, stride_t=8), TextMix())
+    assert {sample.latent_fps for sample in samples} == {1.0}
 
 
 def test_shapes_are_read_without_latents(encoded_dataset, encoding):
@@ -124,7 +119,7 @@ def test_a_run_is_described_before_anything_is_written(encoded_dataset):
     autoencoder, text_encoder = load_autoencoder(), load_text_encoder()
     assert (config.latent_mean, config.latent_std) == (autoencoder.config.latent_mean, autoencoder.config.latent_std)
     assert config.encoding == Encoding(
-        EncodeConfig().transform, autoencoder.fingerprint, text_encoder.fingerprint, EncodeConfig().fps
+        EncodeConfig().transform, autoencoder.fingerprint, text_encoder.fingerprint, EncodeConfig().fps, 4
     )
     release = releases.read(encoded_dataset, "drawn")
     assert (config.dataset, config.release, config.release_hash) == (
@@ -133,6 +128,18 @@ def test_a_run_is_described_before_anything_is_written(encoded_dataset):
         release.content_hash,
     )
     assert (config.max_pixels_px, config.seed, config.text_dim) == (64 * 96, 0, text_encoder.dim)
+
+
+def test_a_run_is_prepared_without_loading_an_encoder(encoded_dataset, monkeypatch):
+    def refuse(folder, model):
+        raise AssertionError(f"weights of {folder} are loaded")
+
+    monkeypatch.setattr("model.codec.causal.load_weights", refuse)
+    monkeypatch.setattr("open_clip.create_model", refuse)
+    with pytest.raises(AssertionError, match="are loaded"):
+        load_autoencoder()
+    config, *_ = prepare(encoded_dataset, "drawn", Recipe())
+    assert config.stride_thw == (4, 8, 8)
 
 
 @pytest.mark.parametrize(

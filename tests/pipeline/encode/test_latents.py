@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model.codec.spec import CodecSpec, codec_spec
 from pipeline.encode.latents import plan_clip
 from schemas.recipe.encode import EncodeConfig
 
+CODEC = codec_spec()
 MakeRow = Callable[..., dict[str, Any]]
 
 
@@ -18,7 +20,7 @@ MakeRow = Callable[..., dict[str, Any]]
 def test_frames_are_4k_plus_1_at_the_rate_asked_for_inside_the_span(clip_row: MakeRow, end_us: int) -> None:
     config = EncodeConfig(fps=8.0, max_frames=17)
     start_us = 5_000_000
-    plan = plan_clip(clip_row("c", "v", start_us=start_us, end_us=start_us + end_us), config)
+    plan = plan_clip(clip_row("c", "v", start_us=start_us, end_us=start_us + end_us), config, CODEC)
     times_us = np.array(plan.times_us)
     possible = min(17, max(1, end_us * 8 // 1_000_000))
     assert len(times_us) == (possible - 1) // 4 * 4 + 1
@@ -30,12 +32,12 @@ def test_frames_are_4k_plus_1_at_the_rate_asked_for_inside_the_span(clip_row: Ma
 
 def test_max_frames_is_rounded_down_to_4k_plus_1(clip_row: MakeRow) -> None:
     for max_frames, expected in ((1, 1), (4, 1), (5, 5), (8, 5), (16, 13), (17, 17)):
-        plan = plan_clip(clip_row("c", "v", end_us=60_000_000), EncodeConfig(max_frames=max_frames))
+        plan = plan_clip(clip_row("c", "v", end_us=60_000_000), EncodeConfig(max_frames=max_frames), CODEC)
         assert len(plan.times_us) == expected
 
 
 def test_an_image_is_one_frame(clip_row: MakeRow) -> None:
-    assert plan_clip(clip_row("c", "v", is_image=True, start_us=0, end_us=1), EncodeConfig()).times_us == (0,)
+    assert plan_clip(clip_row("c", "v", is_image=True, start_us=0, end_us=1), EncodeConfig(), CODEC).times_us == (0,)
 
 
 @pytest.mark.parametrize("box", [(1920, 1080), (1080, 1920), (854, 366), (100, 100), (96, 64), (20, 300), (3, 3)])
@@ -43,10 +45,18 @@ def test_sides_are_multiples_of_16_near_the_aspect_ratio_and_the_budget(
     clip_row: MakeRow, box: tuple[int, int]
 ) -> None:
     budget = 64 * 96
-    plan = plan_clip(clip_row("c", "v", content_box=[7, 9, *box]), EncodeConfig(max_pixels_px=budget))
+    plan = plan_clip(clip_row("c", "v", content_box=[7, 9, *box]), EncodeConfig(max_pixels_px=budget), CODEC)
     width, height = plan.size
     assert width % 16 == height % 16 == 0
     assert min(width, height) >= 16
     scale = min(1.0, (budget / (box[0] * box[1])) ** 0.5)
     assert abs(width - max(16, box[0] * scale)) <= 8
     assert abs(height - max(16, box[1] * scale)) <= 8
+
+
+def test_frames_and_sides_follow_the_strides_of_the_codec(clip_row: MakeRow) -> None:
+    codec = CodecSpec((8, 32, 32), 1, (0.0,), (1.0,), "")
+    row = clip_row("c", "v", end_us=60_000_000, content_box=[0, 0, 1920, 1080])
+    plan = plan_clip(row, EncodeConfig(max_frames=16, max_pixels_px=640 * 360), codec)
+    assert len(plan.times_us) == 9
+    assert plan.size == (640, 384)
