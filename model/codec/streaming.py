@@ -34,9 +34,7 @@ def piece_length(height: int, width: int) -> int:
 
 
 @torch.no_grad()
-def encode_stream(
-    autoencoder: Autoencoder, frames: Iterable[Tensor], *, tile_px: int = TILE_PX
-) -> Iterator[Tensor]:
+def encode_stream(autoencoder: Autoencoder, frames: Iterable[Tensor], *, tile_px: int = TILE_PX) -> Iterator[Tensor]:
     """Raw latents of a video, or of a batch of videos, that comes in chunks.
 
     Args:
@@ -63,9 +61,7 @@ def encode_stream(
 
 
 @torch.no_grad()
-def decode_stream(
-    autoencoder: Autoencoder, latents: Iterable[Tensor], *, tile_px: int = TILE_PX
-) -> Iterator[Tensor]:
+def decode_stream(autoencoder: Autoencoder, latents: Iterable[Tensor], *, tile_px: int = TILE_PX) -> Iterator[Tensor]:
     """The video of raw latents that come in chunks.
 
     Args:

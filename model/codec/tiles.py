@@ -87,7 +87,11 @@ def tiles_of(height: int, width: int, margin: int, max_latents: int) -> list[Til
 
 
 def over_tiles(
-    network: Callable[[Tensor, TimeCache], Tensor], tiles: Sequence[Tile], x_BCTHW: Tensor, scale_in: int, scale_out: int
+    network: Callable[[Tensor, TimeCache], Tensor],
+    tiles: Sequence[Tile],
+    x_BCTHW: Tensor,
+    scale_in: int,
+    scale_out: int,
 ) -> Tensor:
     """Take each tile of a piece of video through a network, and put what is kept of them together.
 
