@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import pairwise, product
 
 from torch import Tensor
 
@@ -114,10 +114,7 @@ def over_tiles(
 def _spans(length: int, count: int, margin: int) -> list[Span]:
     """Divide a side evenly; margins end with the frame."""
     bounds = [length * i // count for i in range(count + 1)]
-    return [
-        Span(max(0, keep - margin), keep, stop, min(length, stop + margin))
-        for keep, stop in zip(bounds, bounds[1:], strict=False)
-    ]
+    return [Span(max(0, keep - margin), keep, stop, min(length, stop + margin)) for keep, stop in pairwise(bounds)]
 
 
 def _slices(span: Span, scale: int) -> tuple[slice, slice]:
