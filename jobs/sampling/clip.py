@@ -6,6 +6,7 @@ The autoencoder and the patches fix multiples of sides and lengths; more is samp
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from jobs.sampling.condition import Source, last_frames
 from jobs.training.run_config import RunConfig
 from model.codec.causal import Autoencoder, load_autoencoder
 from model.codec.spec import num_frames
+from model.codec.streaming import decode_stream, encode_frames
 from model.diffusion.sampling import Request, load_transformer, sample_latent
 from model.readers.text_encoder import load_text_encoder
 from pipeline.decode.sizes import fit_to_budget
@@ -125,7 +127,7 @@ def sample_frames(
     )
     latent = sample_latent(transformer.to(device), request, num_steps=settings.steps, guidance=settings.guidance)
     autoencoder = autoencoder.to(device)
-    return cut_to_shape(autoencoder.decode(autoencoder.unwhiten(latent[None]))[0].cpu(), shape)
+    return cut_to_shape(decode_stream(autoencoder, [autoencoder.unwhiten(latent[None])]), shape)
 
 
 def encoded_prefix(autoencoder: Autoencoder, source: Source, shape: Shape, fps: float) -> torch.Tensor:
@@ -133,16 +135,18 @@ def encoded_prefix(autoencoder: Autoencoder, source: Source, shape: Shape, fps: 
     stride_t = shape.stride_thw[0]
     max_frames = num_frames(shape.latent_frames // 2, stride_t)
     frames = last_frames(source, shape.sampled_size_px, fps, max_frames, stride_t)
-    video = torch.from_numpy(frames).permute(3, 0, 1, 2)[None].float() / 127.5 - 1.0
-    return autoencoder.whiten(autoencoder.encode(video))[0]
+    return autoencoder.whiten(encode_frames(autoencoder, torch.from_numpy(frames))[None])[0]
 
 
-def cut_to_shape(video_CTHW: torch.Tensor, shape: Shape) -> np.ndarray:
-    """The first frames and the middle of the picture, as (T, H, W, 3) uint8."""
-    top, left = ((a - b) // 2 for a, b in zip(video_CTHW.shape[2:], (shape.height_px, shape.width_px), strict=True))
-    part = video_CTHW[:, : shape.num_frames, top : top + shape.height_px, left : left + shape.width_px]
-    pixels = ((part.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return pixels.permute(1, 2, 3, 0).numpy()
+def cut_to_shape(chunks_BCTHW: Iterable[torch.Tensor], shape: Shape) -> np.ndarray:
+    """The first frames and the middle of the picture of one video in chunks, as (T, H, W, 3) uint8."""
+    parts = []
+    for chunk in chunks_BCTHW:
+        top, left = ((a - b) // 2 for a, b in zip(chunk.shape[3:], (shape.height_px, shape.width_px), strict=True))
+        part = chunk[0, :, :, top : top + shape.height_px, left : left + shape.width_px]
+        pixels = ((part.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+        parts.append(pixels.permute(1, 2, 3, 0).cpu().numpy())
+    return np.concatenate(parts)[: shape.num_frames]
 
 
 def _require_same(role: str, name: str, trained: str, found: str) -> None:

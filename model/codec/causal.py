@@ -26,6 +26,10 @@ from schemas.identity import folder_digest
 
 STRIDE_T, STRIDE_HW, _ = CAUSAL_STRIDE_THW
 
+TimeCache = dict[nn.Module, Tensor]
+"""Of a video that is seen in pieces (`model.codec.streaming`): the last two frames that each convolution in time has
+seen, (B, 2, H, W, C); empty before the first piece."""
+
 
 @dataclass(frozen=True)
 class AutoencoderConfig:
@@ -71,15 +75,21 @@ class SpaceConv(nn.Conv2d):
 
 
 class CausalTimeConv(nn.Linear):
-    """Convolution over the two frames before and the present one; the first frame is repeated into its past."""
+    """Convolution over the two frames before and the present one; the first frame is repeated into its past.
+
+    With a cache, the past is that of the pieces before, and the cache then holds that of the next piece.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__(3 * channels, channels)
         nn.init.zeros_(self.weight)  # a block starts as the identity
 
-    def forward(self, x_BTHWC: Tensor) -> Tensor:
-        frames = x_BTHWC.shape[1]
-        seen = torch.cat([x_BTHWC[:, :1], x_BTHWC[:, :1], x_BTHWC], dim=1)
+    def forward(self, x_BTHWC: Tensor, cache: TimeCache | None = None) -> Tensor:
+        frames, first = x_BTHWC.shape[1], x_BTHWC[:, :1]
+        past = [cache[self]] if cache and self in cache else [first, first]
+        seen = torch.cat([*past, x_BTHWC], dim=1)
+        if cache is not None:
+            cache[self] = seen[:, -2:].clone()
         return super().forward(torch.cat([seen[:, :frames], seen[:, 1:-1], seen[:, 2:]], dim=-1))
 
 
@@ -92,8 +102,24 @@ class Block(nn.Module):
             NormSiLU(channels), SpaceConv(channels, channels), NormSiLU(channels), CausalTimeConv(channels)
         )
 
-    def forward(self, x_BTHWC: Tensor) -> Tensor:
-        return x_BTHWC + self.layers(x_BTHWC)
+    def forward(self, x_BTHWC: Tensor, cache: TimeCache | None = None) -> Tensor:
+        *in_space, in_time = self.layers
+        x = x_BTHWC
+        for layer in in_space:
+            x = layer(x)
+        return x_BTHWC + in_time(x, cache)
+
+
+class Blocks(nn.Sequential):
+    """Blocks one after another."""
+
+    def __init__(self, channels: int, count: int) -> None:
+        super().__init__(*[Block(channels) for _ in range(count)])
+
+    def forward(self, x_BTHWC: Tensor, cache: TimeCache | None = None) -> Tensor:
+        for block in self:
+            x_BTHWC = block(x_BTHWC, cache)
+        return x_BTHWC
 
 
 def fold(x_BTHWC: Tensor, t: int, hw: int) -> Tensor:
@@ -124,20 +150,20 @@ class Autoencoder(nn.Module):
         self.encoder = nn.ModuleDict(
             {
                 "enter": nn.Linear(3 * STRIDE_T * 16, fine),
-                "fine": nn.Sequential(*[Block(fine) for _ in range(config.encoder_blocks[0])]),
+                "fine": Blocks(fine, config.encoder_blocks[0]),
                 "down": nn.Linear(4 * fine, coarse),
-                "coarse": nn.Sequential(*[Block(coarse) for _ in range(config.encoder_blocks[1])]),
+                "coarse": Blocks(coarse, config.encoder_blocks[1]),
                 "leave": nn.Sequential(NormSiLU(coarse), nn.Linear(coarse, config.latent_channels)),
             }
         )
         self.decoder = nn.ModuleDict(
             {
                 "enter": SpaceConv(config.latent_channels, coarse),
-                "coarse": nn.Sequential(*[Block(coarse) for _ in range(config.decoder_blocks[0])]),
+                "coarse": Blocks(coarse, config.decoder_blocks[0]),
                 "up": nn.Linear(coarse, 4 * fine),
-                "fine": nn.Sequential(*[Block(fine) for _ in range(config.decoder_blocks[1])]),
+                "fine": Blocks(fine, config.decoder_blocks[1]),
                 "unroll": nn.Linear(fine, 4 * STRIDE_T * detail),
-                "detail": nn.Sequential(*[Block(detail) for _ in range(config.decoder_blocks[2])]),
+                "detail": Blocks(detail, config.decoder_blocks[2]),
                 "leave": SpaceConv(detail, 3 * 4),
             }
         )
@@ -156,21 +182,27 @@ class Autoencoder(nn.Module):
         """
         check_video_shape(video_BCTHW.shape)
         first = video_BCTHW[:, :, :1].expand(-1, -1, STRIDE_T - 1, -1, -1)
-        video_BTHWC = torch.cat([first, video_BCTHW], dim=2).permute(0, 2, 3, 4, 1)
+        return self.encode_groups(torch.cat([first, video_BCTHW], dim=2))
+
+    def encode_groups(self, video_BCTHW: Tensor, cache: TimeCache | None = None) -> Tensor:
+        """Raw latents of whole groups of frames: (B, 3, 4n, 8h, 8w) to (B, latent_channels, n, h, w)."""
         net = self.encoder
-        x = net["fine"](net["enter"](fold(video_BTHWC, STRIDE_T, 4)))
-        x = net["leave"](net["coarse"](net["down"](fold(x, 1, 2))))
-        return x.permute(0, 4, 1, 2, 3)
+        x = net["enter"](fold(video_BCTHW.permute(0, 2, 3, 4, 1), STRIDE_T, 4))
+        x = net["down"](fold(net["fine"](x, cache), 1, 2))
+        return net["leave"](net["coarse"](x, cache)).permute(0, 4, 1, 2, 3)
 
     def decode(self, latent_BCTHW: Tensor) -> Tensor:
         """The video of raw latents: (B, latent_channels, k+1, h, w) to (B, 3, 4k+1, 8h, 8w), near [-1, 1] but not
         clipped."""
+        return self.decode_groups(latent_BCTHW)[:, :, STRIDE_T - 1 :]
+
+    def decode_groups(self, latent_BCTHW: Tensor, cache: TimeCache | None = None) -> Tensor:
+        """Whole groups of frames of raw latents: (B, latent_channels, n, h, w) to (B, 3, 4n, 8h, 8w)."""
         net = self.decoder
-        x = net["coarse"](net["enter"](latent_BCTHW.permute(0, 2, 3, 4, 1)))
-        x = net["fine"](unfold(net["up"](x), 1, 2))
-        x = net["detail"](unfold(net["unroll"](x), STRIDE_T, 2))
-        video_BTHWC = unfold(net["leave"](x), 1, 2)[:, STRIDE_T - 1 :]
-        return video_BTHWC.permute(0, 4, 1, 2, 3)
+        x = net["coarse"](net["enter"](latent_BCTHW.permute(0, 2, 3, 4, 1)), cache)
+        x = net["fine"](unfold(net["up"](x), 1, 2), cache)
+        x = net["detail"](unfold(net["unroll"](x), STRIDE_T, 2), cache)
+        return unfold(net["leave"](x), 1, 2).permute(0, 4, 1, 2, 3)
 
     def whiten(self, latent_BCTHW: Tensor) -> Tensor:
         """Raw latents to ones of about zero mean and unit variance per channel."""

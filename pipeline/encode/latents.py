@@ -35,8 +35,8 @@ def plan_clip(clip: Clip, config: EncodeConfig, codec: CodecSpec) -> Sampling:
     return Sampling(tuple(times_us), fit_to_budget(width, height, config.max_pixels_px, PATCH_HW * max(stride_hw)))
 
 
-VERSION = 1
-"""Raised when other frames are read of a clip, or are prepared otherwise."""
+VERSION = 2
+"""Raised when other frames are read of a clip, are prepared otherwise, or give latents of other bits."""
 
 
 def clip_transform(clip: Clip, transform: str) -> str:
@@ -55,15 +55,13 @@ class LatentEncoder:
         import torch
 
         from model.codec.causal import load_autoencoder
+        from model.codec.streaming import encode_frames
 
-        self._torch = torch
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._autoencoder = load_autoencoder(name).to(self._device)
+        self._torch, self._encode = torch, encode_frames
+        self._autoencoder = load_autoencoder(name).to("cuda" if torch.cuda.is_available() else "cpu")
         self.fingerprint: str = self._autoencoder.fingerprint
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
         """(T, H, W, 3) uint8 RGB to raw latents, (C, T', H', W') float16."""
-        with self._torch.inference_mode():
-            video_THWC = self._torch.from_numpy(np.array(frames)).to(self._device)
-            video_BCTHW = (video_THWC.permute(3, 0, 1, 2)[None].float() / 127.5) - 1.0
-            return self._autoencoder.encode(video_BCTHW)[0].to(self._torch.float16).cpu().numpy()
+        latent = self._encode(self._autoencoder, self._torch.from_numpy(np.array(frames)))
+        return latent.to(self._torch.float16).cpu().numpy()

@@ -1,0 +1,143 @@
+"""Videos of any length through the autoencoder, in memory that does not grow with it.
+
+The networks are causal, so a video can be taken through them in pieces, given the two last frames that each convolution
+in time has seen of the piece before. A piece always has the same number of latent frames, whatever the length of the
+video: the last one is filled up by repeating its last frame, which changes nothing before it, and is cut again. So
+every operation has the same shapes for a video and for its beginning, and their latents are equal bit for bit, where
+kernels would otherwise choose other orders of summation. An image is the beginning of any video that starts with it.
+
+Bits may differ between machines, numbers of threads and numbers of videos in a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+import torch
+from torch import Tensor
+
+from model.codec.causal import STRIDE_HW, STRIDE_T, Autoencoder
+from model.codec.tiles import decoder_margin, encoder_margin, over_tiles, tiles_of
+
+PIECE_PX, MAX_PIECE = 1 << 15, 5
+"""Pixels of the frames of a piece, counting one frame a latent, and latent frames of a piece at most. A choice: small
+frames are taken together so that two cores have enough to do, and 17 frames of 96 x 64 are one piece."""
+TILE_PX = 1 << 19
+"""Pixels of a frame, or of a tile with its margins, that are taken through a network at once. A choice: frames of 480p
+are whole, and decoding a piece takes less than 1 GiB."""
+
+
+def piece_length(height: int, width: int) -> int:
+    """How many latent frames are made or read at a time, for frames of this size in pixels."""
+    return max(1, min(MAX_PIECE, PIECE_PX // (height * width)))
+
+
+@torch.no_grad()
+def encode_stream(autoencoder: Autoencoder, frames: Iterable[Tensor], *, tile_px: int = TILE_PX) -> Iterator[Tensor]:
+    """Raw latents of a video, or of a batch of videos, that comes in chunks.
+
+    Args:
+        frames: chunks of any lengths, (B, 3, t, H, W) in [-1, 1], with H and W multiples of 8 and 4k + 1 frames in all.
+        tile_px: larger frames are taken in tiles of at most so many pixels.
+    Yields:
+        Chunks of latents, (B, latent_channels, t', H/8, W/8), with k + 1 latent frames in all.
+    Raises:
+        ValueError: no frames, or chunks that do not fit one another; when they end, not 4k + 1 frames.
+    """
+    chunks, first = _peeked(frames, "frames")
+    _, channels, _, height, width = first.shape
+    if channels != 3 or height % STRIDE_HW or width % STRIDE_HW:
+        raise ValueError(f"frames must be (B, 3, t, 8h, 8w), got {tuple(first.shape)}")
+    margin = encoder_margin(autoencoder.config)
+    tiles = tiles_of(height // STRIDE_HW, width // STRIDE_HW, margin, tile_px // STRIDE_HW**2)
+    before_first = first[:, :, :1].expand(-1, -1, STRIDE_T - 1, -1, -1)
+    length = piece_length(height, width) * STRIDE_T
+    for piece, num_frames in _pieces(chain([before_first], chunks), length):
+        if num_frames % STRIDE_T:
+            raise ValueError(f"a video must have 4k + 1 frames, but {num_frames % STRIDE_T} are left over at its end")
+        latent = over_tiles(autoencoder.encode_groups, tiles, piece, STRIDE_HW, 1)
+        yield latent[:, :, : num_frames // STRIDE_T]
+
+
+@torch.no_grad()
+def decode_stream(autoencoder: Autoencoder, latents: Iterable[Tensor], *, tile_px: int = TILE_PX) -> Iterator[Tensor]:
+    """The video of raw latents that come in chunks.
+
+    Args:
+        latents: chunks of any lengths, (B, latent_channels, t', h, w), with k + 1 latent frames in all.
+        tile_px: as for `encode_stream`.
+    Yields:
+        Chunks of frames, (B, 3, t, 8h, 8w), near [-1, 1] but not clipped, with 4k + 1 frames in all.
+    Raises:
+        ValueError: no latents, or chunks that do not fit one another.
+    """
+    chunks, first = _peeked(latents, "latents")
+    height, width = first.shape[3:]
+    tiles = tiles_of(height, width, decoder_margin(autoencoder.config), tile_px // STRIDE_HW**2)
+    before_first = STRIDE_T - 1
+    for piece, num_latents in _pieces(chunks, piece_length(height * STRIDE_HW, width * STRIDE_HW)):
+        video = over_tiles(autoencoder.decode_groups, tiles, piece, 1, STRIDE_HW)
+        yield video[:, :, before_first : num_latents * STRIDE_T]
+        before_first = 0
+
+
+def encode_frames(autoencoder: Autoencoder, frames_THWC: Tensor) -> Tensor:
+    """Raw latents of one video of 8-bit frames, which become floats a piece at a time.
+
+    Args:
+        frames_THWC: (4k+1, 8h, 8w, 3) uint8 RGB, on any device.
+    Returns:
+        (latent_channels, k+1, h, w), on the device of the autoencoder.
+    Raises:
+        ValueError: the shape is not of this form.
+    """
+    device = autoencoder.latent_mean.device
+    chunks = (
+        (chunk.to(device).permute(3, 0, 1, 2)[None].float() / 127.5) - 1.0
+        for chunk in frames_THWC.split(STRIDE_T * MAX_PIECE)
+    )
+    return torch.cat(list(encode_stream(autoencoder, chunks)), dim=2)[0]
+
+
+def _peeked(chunks: Iterable[Tensor], of: str) -> tuple[Iterator[Tensor], Tensor]:
+    """The chunks, none of them empty and all alike, and the first of them."""
+    filled = (chunk for chunk in chunks if chunk.dim() != 5 or chunk.shape[2])
+    first = next(filled, None)
+    if first is None:
+        raise ValueError(f"a video must have {of}, but there are none")
+    if first.dim() != 5:
+        raise ValueError(f"chunks of {of} must have 5 dimensions, got {tuple(first.shape)}")
+    return _alike(chain([first], filled), of), first
+
+
+def _alike(chunks: Iterable[Tensor], of: str) -> Iterator[Tensor]:
+    """The chunks; ValueError at the first that differs from the first of all in more than its length."""
+    expected = None
+    for chunk in chunks:
+        found = (*chunk.shape[:2], *chunk.shape[3:])
+        expected = expected or found
+        if found != expected:
+            raise ValueError(f"chunks of {of} must differ in length only, got (B, C, H, W) {expected}, then {found}")
+        yield chunk
+
+
+def _pieces(chunks: Iterable[Tensor], length: int) -> Iterator[tuple[Tensor, int]]:
+    """Cut a stream into pieces of one length, in memory of their own and in one layout, for layouts change bits too.
+
+    Yields:
+        A piece, (B, C, length, H, W), the last one filled up with its last frame; and how many frames it had before.
+    """
+    piece, filled = None, 0
+    for chunk in chunks:
+        for part in chunk.split(1, dim=2):
+            if piece is None:
+                piece = part.new_empty((*part.shape[:2], length, *part.shape[3:]))
+            piece[:, :, filled : filled + 1] = part
+            filled += 1
+            if filled == length:
+                yield piece, filled
+                piece, filled = None, 0
+    if piece is not None:
+        piece[:, :, filled:] = piece[:, :, filled - 1 : filled]
+        yield piece, filled
