@@ -8,7 +8,8 @@ import duckdb
 import pyarrow.parquet
 
 from pipeline.store.dataset import Dataset
-from pipeline.store.views import DERIVED, QUERY_NAMES, STAMPS, connect
+from pipeline.store.newest import STAMPS
+from pipeline.store.views import DERIVED, QUERY_NAMES, connect
 
 Rows = dict[str, list[tuple[Any, ...]]]
 OF_RUNS = frozenset(

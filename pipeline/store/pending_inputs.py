@@ -15,9 +15,10 @@ import duckdb
 import pyarrow as pa
 
 from pipeline.store.dataset import Dataset
+from pipeline.store.newest import STAMPS
 from pipeline.store.plans import Plan, write_plan
 from pipeline.store.retrying import Retrying
-from pipeline.store.views import STAMPS, connect
+from pipeline.store.views import connect
 from schemas.tables.videos import FAILED, PROBED
 
 IDENTIFIED = pa.schema({"uri": pa.string(), "video_id": pa.string()})

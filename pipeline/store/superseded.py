@@ -1,7 +1,7 @@
 """Which rows of a table nothing shows any more, neither now nor as it was at a release.
 
-Whoever reads a table reads the newest row of something: of what its view says (the key, or `views.OF_ROW`), or of a
-part of those rows (`views.APART`). The newest of a kind is also the newest of any finer kind that it belongs to, so it
+Whoever reads a table reads the newest row of something: of what its view says (the key, or `newest.OF_ROW`), or of a
+part of those rows (`newest.APART`). The newest of a kind is also the newest of any finer kind that it belongs to, so it
 is enough to keep the newest row of the finest:
 
     clips, embeddings, text, duplicates,   of each key: a caption of each captioner, every match of a clip
@@ -33,7 +33,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.store.dataset import Dataset
-from pipeline.store.views import APART, NEWEST_FIRST, OF_ROW, STAMPS, by_repetition
+from pipeline.store.newest import APART, NEWEST_FIRST, OF_ROW, STAMPS, by_repetition
 from schemas.columns import Table
 
 

@@ -6,14 +6,13 @@ import itertools
 import os
 import re
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from importlib import resources
 
 import duckdb
-import pyarrow as pa
-import pyarrow.dataset
 
 from pipeline.store.dataset import Dataset
+from pipeline.store.newest import FIRST, OF_ROW, STAMPS, STANDING_CAPTIONS, newest, newest_measured
 from schemas import (
     CAPTION_DECISIONS,
     CAPTION_IDENTITY,
@@ -30,7 +29,7 @@ from schemas import (
 from schemas.columns import Table, arrow_fields
 from schemas.contradiction import contradiction_macro
 from schemas.tables.captions import OK, REJECTED
-from schemas.tables.clips import FAILED, PENDING
+from schemas.tables.clips import PENDING
 from schemas.tables.duplicates import DUPLICATE_MATCHES, DUPLICATES
 from schemas.tables.measures import CLIP_MEASURES, STREAM_MEASURES
 
@@ -48,43 +47,6 @@ QUERY_NAMES: dict[str, Table] = {
     "duplicate_matches": DUPLICATE_MATCHES,
 } | {f"measures_{name}": table for name, table in MEASURES.items()}
 """The tables. NAME_raw is all rows of a table, NAME the newest row of each key or what follows from those."""
-OF_ROW = {
-    "clips": ("clip_id", "split"),
-    "decisions": ("clip_id",),
-    "caption_decisions": ("clip_id", "captioner"),
-}
-"""What the newest row is of, where that is not the key. A span that a video has in two divisions has a row of each:
-while the video's row says the old one, that stands, whatever a killed run has written of the new one."""
-FIRST = {"videos": "coalesce(transient, false),", "latents": f"status = '{FAILED}' and coalesce(transient, false),"}
-"""What comes before newness: a file that could be read once is not unknown because it cannot be read now, and a latent
-not lost because a replayed task could not make it again."""
-APART: Mapping[str, Mapping[str, str]] = {
-    # `FIRST`; the failures of an input are counted on; bytes that were there before are known if a file has them again,
-    # by their division; and a clip stands only if its video has had a row that is not of a copy.
-    "videos": {
-        "status": "status",
-        "transient": "coalesce(transient, false)",
-        "video_id": "video_id",
-        "split": "split",
-        "duplicate_of": "duplicate_of is null",
-    },
-    # Training reads those that are ok, whatever failed later.
-    "latents": {"status": "status", "transient": "coalesce(transient, false)"},
-    # `STANDING_CAPTIONS`.
-    "captions": {
-        "failure": "failure is null",
-        "transient": "coalesce(transient, false)",
-        "shown_box": "shown_box::int[]",
-        "given": "given",
-    },
-} | {
-    # The newest values that could be taken, and how the newest try went.
-    f"measures_{name}": {"failure": "failure is null"}
-    for name in MEASURES
-}
-"""Of which rows the newest is read too: those of one row of the view, by `OF_ROW` or the key, that have the same value
-of each of these expressions of a column. A new query that takes the newest row of another kind from NAME_raw adds to
-it, or compaction (`superseded.py`) takes its rows away."""
 DERIVED = frozenset({"clips", "captions", "duplicates"})
 """Names of views that are more than the newest rows."""
 
@@ -153,12 +115,12 @@ def derived_views() -> list[str]:
     What was taken of another content box is not had. Clips are left out if their video has no row yet, since a killed
     run may not have written all of them, if it has been divided otherwise since, or if no file holds their bytes.
     """
-    newest = [
+    views = [
         f"create view {f'newest_{name}' if name in DERIVED else name} as "
-        f"{_newest(f'{name}_raw', OF_ROW.get(name, table.key), first=FIRST.get(name, ''))}"
+        f"{newest(f'{name}_raw', OF_ROW.get(name, table.key), first=FIRST.get(name, ''))}"
         for name, table in QUERY_NAMES.items()
     ]
-    newest.append(f"create view standing_captions as {STANDING_CAPTIONS}")
+    views.append(f"create view standing_captions as {STANDING_CAPTIONS}")
     measured = {field.name for row_type in STREAM_MEASURES.values() for field in arrow_fields(row_type)}
     hidden = {*measured, *STAMPS, "uri", "measured"}
     names = [name for name in CLIPS.schema.names if name not in hidden]
@@ -176,13 +138,13 @@ def derived_views() -> list[str]:
             taken.append(f"if({name}.good.shown_box = {BOX}, {name}.good.measure, null) as has_{name}")
         same_box = f" and {name}.tried.shown_box = {BOX}" if name in CLIP_MEASURES else ""
         taken.append(f"if({name}.tried.failure is not null{same_box}, {name}.tried, null) as failed_{name}")
-        joins.append(f"left join ({_newest_measured(name, own)}) {name} on {name}.clip_id = c.clip_id")
+        joins.append(f"left join ({newest_measured(name, own)}) {name} on {name}.clip_id = c.clip_id")
     columns += ["c.measured", f"coalesce(d.status, '{PENDING}') as status", "coalesce(d.reasons, []) as reasons"]
     joins.append("left join decisions d on d.clip_id = c.clip_id")
     internal = ", ".join(f"has_{name}, failed_{name}" for name in MEASURES)
     return [
         contradiction_macro(),
-        *newest,
+        *views,
         VIDEO_LOCATIONS_VIEW,
         f"create view scored as select {', '.join([*columns, *taken])} "
         f"from newest_clips c join video_locations p on p.video_id = c.video_id {' '.join(joins)} "
@@ -192,35 +154,15 @@ def derived_views() -> list[str]:
     ]
 
 
-NEWEST_FIRST = "written_us desc nulls last, run_id desc"
-NEWNESS = "(coalesce(written_us, 0), coalesce(run_id, ''))"
 AGAIN = "({0}.good is not null and coalesce({0}.good.written_us, 0) >= coalesce(c.written_us, 0))"
 """Whether a stream measure has been taken again since the clip's video was scanned."""
 BOX = f"if({AGAIN.format('letterbox')}, letterbox.good.content_box, c.content_box::int[])"
-STAMPS = ("run_id", "written_us")
-FAILURE_FACTS = ("measure", "shown_box", "failure", "transient", "num_failures", "run_id")
 VIDEO_LOCATIONS_VIEW = """create view video_locations as
 select video_id, list(uri order by duplicate_of is not null, uri) as uris,
        first(source order by duplicate_of is not null, uri) as source,
        coalesce(max(corrected_times), 1) = 0 as regular,
        arg_max(split, (duplicate_of is null, coalesce(written_us, 0))) filter (split is not null) as split
 from videos where video_id is not null group by video_id"""
-
-
-STANDING_CAPTIONS = """
-with fails_for_now as (select * from newest_captions where failure is not null and coalesce(transient, false))
-select * from newest_captions anti join fails_for_now using (clip_id, captioner)
-union all
-select r.* from (
-    select r.* from captions_raw r semi join fails_for_now using (clip_id, captioner)
-) r join fails_for_now f on f.clip_id = r.clip_id and f.captioner = r.captioner
-    and f.shown_box is not distinct from r.shown_box and f.given is not distinct from r.given
-qualify row_number() over (
-    partition by r.clip_id, r.captioner
-    order by r.failure is not null and coalesce(r.transient, false), r.written_us desc nulls last, r.run_id desc
-) = 1"""
-"""The newest caption of each clip and captioner. One that could not be made again for now gives way to the newest
-that could be, of the same frames and hints: the captioner would say the same."""
 
 
 def portable_views(dataset: Dataset) -> str:
@@ -254,51 +196,6 @@ def _no_rows(table: Table) -> str:
 def write_portable_views(dataset: Dataset) -> None:
     """Write `views.sql` for the tables of now: one of them may have its first part."""
     dataset.write_bytes("views.sql", portable_views(dataset).encode())
-
-
-def _newest(table: str, key: Sequence[str], first: str = "") -> str:
-    """Query for the newest row of each key."""
-    once, repeated = by_repetition(table, key)
-    newest = f"qualify row_number() over (partition by {', '.join(key)} order by {first} {NEWEST_FIRST}) = 1"
-    return f"{once} union all {repeated} {newest}"
-
-
-def by_repetition(table: str, key: Sequence[str], once: str = "*", repeated: str = "*") -> tuple[str, str]:
-    """Queries for the rows whose key is in one row only, and for the others.
-
-    Nearly all keys are in one row: those rows stream through, and only the others are sorted or aggregated.
-    """
-    keys = ", ".join(key)
-    several = f"(select {keys} from {table} group by {keys} having count(*) > 1) s"
-    equal = " and ".join(f"s.{name} is not distinct from r.{name}" for name in key)
-    return (
-        f"select {once} from {table} r anti join {several} on {equal}",
-        f"select {repeated} from {table} r semi join {several} on {equal}",
-    )
-
-
-def _newest_measured(measure: str, own: Sequence[str]) -> str:
-    """For each clip the newest values that could be taken, `good`, and how the newest try went, `tried`.
-
-    Lists of fixed length become plain lists: DuckDB 2.0 cannot pass arrays through an outer join.
-    """
-    arrays = {field.name for field in MEASURES[measure].schema if pa.types.is_fixed_size_list(field.type)}
-    good = _struct(
-        [f"{name}::int[]" if name in arrays else name for name in (*own, "measure", "shown_box", "written_us")]
-    )
-    tried = _struct(FAILURE_FACTS)
-    once, repeated = by_repetition(
-        f"measures_{measure}_raw",
-        ["clip_id"],
-        f"clip_id, {tried} as tried, if(failure is null, {good}, null) as good",
-        f"clip_id, arg_max({tried}, {NEWNESS}) as tried, "
-        f"arg_max({good}, {NEWNESS}) filter (where failure is null) as good",
-    )
-    return f"{once} union all {repeated} group by clip_id"
-
-
-def _struct(values: Sequence[str]) -> str:
-    return f"{{{', '.join(f'{value.partition(chr(58))[0]!r}: {value}' for value in values)}}}"
 
 
 def funnel(dataset: Dataset) -> dict[str, int]:
