@@ -37,6 +37,7 @@ MEMORY_LIMIT = "1GB"
 KINDS = [(view, chosen) for view in range(3) for chosen in combinations(range(NUM_BANDS), 2)]
 """Which hash of a frame a key is of, and which two of its bands."""
 PAIRS_AT_A_TIME = 50_000
+"""Pairs that are compared at a time: at most twice as many clips are in memory, of some kilobytes each."""
 
 _PAIRS = """
 with shared as (
@@ -70,10 +71,10 @@ class CandidateSearch:
         self._database.close()
 
     def add(self, numbers: np.ndarray, frames: FrameHashes) -> None:
-        """Add clips.
+        """Add the clips of some hashes.
 
         Args:
-            numbers: (N,), of the clips of the hashes.
+            numbers: (N,) int, of each clip.
         """
         self._num_clips += len(numbers)
         columns = {"clip": np.repeat(numbers.astype(np.int32), np.diff(frames.starts))}
@@ -106,7 +107,7 @@ def _key(view: int, chosen: tuple[int, int]) -> str:
     """SQL of the key of a frame from two bands of a hash, the same for a picture and its mirror image."""
 
     def joined(column: str) -> str:
-        high, low = (f"({column} >> {BAND_BITS * (NUM_BANDS - 1 - band)} & 65535)" for band in chosen)
+        high, low = (f"({column} >> {BAND_BITS * (NUM_BANDS - 1 - band)} & {(1 << BAND_BITS) - 1})" for band in chosen)
         return f"({high} << {BAND_BITS} | {low})"
 
     return f"least({joined(f'hash_{view}')}, {joined(f'mirrored_{view}')})::uinteger"

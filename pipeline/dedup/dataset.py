@@ -28,7 +28,8 @@ create or replace temp table standing as
 select *, row_number() over (order by is_known, clip_id) - 1 as number from (
     select s.clip_id, s.has_fingerprint as hashed, m.clip_id is not null as is_known
     from scored s left join duplicate_matches m
-        on m.clip_id = s.clip_id and m.match_id is null and m.grouping = '{grouping}' and m.hashed = s.has_fingerprint
+        on m.clip_id = s.clip_id and m.match_id is null and m.grouping = '{grouping}'
+        and m.hashed is not distinct from s.has_fingerprint
 )
 """
 HASHED = """

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipeline.store.dataset import Dataset, new_part
+from pipeline.store.dataset import Counted, Dataset, new_part
 from pipeline.store.superseded import PartRows, Superseded
 from pipeline.store.views import QUERY_NAMES
 from schemas.columns import Table
@@ -131,24 +131,18 @@ def parts_to_fold(parts: Sequence[Part], part_bytes: int) -> list[Part]:
 def _fold(
     dataset: Dataset, table: Table, superseded: Superseded, old: Sequence[Part], part_bytes: int, group_bytes: int
 ) -> None:
-    num_rows = 0
-
-    def counted(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        nonlocal num_rows
-        for batch in batches:
-            num_rows += batch.num_rows
-            yield batch
-
     # Parts that are older than a column lack it, also if it may not be null now.
     fields = table.stored_schema if any(part.rows.has_former_columns for part in old) else table.schema
     schema = pa.schema([field.with_nullable(True) for field in fields], table.schema.metadata)
-    rows = _kept_rows(dataset, table, schema.names, superseded, old, group_bytes // BATCHES_A_GROUP)
-    groups = _row_groups(counted(rows), group_bytes)
+    rows = Counted(_kept_rows(dataset, table, schema.names, superseded, old, group_bytes // BATCHES_A_GROUP))
+    groups = _row_groups(rows, group_bytes)
     for first in groups:
         dataset.write_row_groups(new_part(table), schema, itertools.chain([first], groups), part_bytes)
     expected = sum(part.num_kept for part in old)
-    if num_rows != expected:
-        raise CompactionError(f"table {table.folder}: {num_rows} rows of {expected} to keep; old parts are not deleted")
+    if rows.num_rows != expected:
+        raise CompactionError(
+            f"table {table.folder}: {rows.num_rows} rows of {expected} to keep; old parts are not deleted"
+        )
     dataset.delete_files(part.path for part in old)
 
 

@@ -217,19 +217,12 @@ class Dataset:
         Args:
             rows: in the columns of the table.
         """
-        batches = iter(rows.to_arrow_reader(ROWS_AT_A_TIME))
-        num_rows = 0
-
-        def counted(part: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-            nonlocal num_rows
-            for batch in part:
-                num_rows += batch.num_rows
-                yield batch
-
+        counted = Counted(rows.to_arrow_reader(ROWS_AT_A_TIME))
+        batches = iter(counted)
         for first in batches:
             part = itertools.chain([first], itertools.islice(batches, PART_BATCHES - 1))
-            self.write_batches(new_part(table), table.schema, counted(part))
-        return num_rows
+            self.write_batches(new_part(table), table.schema, part)
+        return counted.num_rows
 
     def scanner(self, table: Table, files: Sequence[str] | None = None) -> pyarrow.dataset.Dataset:
         """A table as an Arrow data set over all its parts, or some files; nothing is read yet.
@@ -270,6 +263,19 @@ class Dataset:
     def runs(self) -> list[dict[str, Any]]:
         """The records of all runs, oldest first."""
         return [json.loads(self.read_bytes(f"runs/{os.path.basename(name)}")) for name in self.files("runs", ".json")]
+
+
+@dataclass
+class Counted:
+    """Batches as they pass, and how many rows have passed."""
+
+    batches: Iterable[pa.RecordBatch]
+    num_rows: int = 0
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        for batch in self.batches:
+            self.num_rows += batch.num_rows
+            yield batch
 
 
 def new_part(table: Table) -> str:

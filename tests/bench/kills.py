@@ -22,29 +22,15 @@ from pathlib import Path
 
 from pipeline.store.dataset import Dataset
 from pipeline.synthetic.corpus import draw_corpus
-from tests.jobs.conftest import said_of
+from tests.jobs.conftest import FEW_FILES, SCRIPTED, said_of
 from tests.newest_rows import newest_rows
 from tests.pipeline.caption.serving import ScriptedServer, completion
 
-FILES = ("00_cuts.mp4", "05_blink.mp4", "07_rotated.mp4", "copy_exact.mp4", "empty.mp4", "image.png")
 MOST_KILLS = 4
 """Of one data set, so that several are begun anew."""
 HUNG_S = 900.0
 """A run that takes longer is killed as hung, which is told."""
-RECIPE = """
-name = "kills"
-[overlay_text]
-enabled = false
-[embedding]
-model = "none"
-[caption]
-backend = "openai"
-checkpoint = "scripted"
-url = "{url}"
-batch_clips = 2
-[limits]
-max_failures = 100
-"""
+RECIPE = f"{SCRIPTED}batch_clips = 2\n[limits]\nmax_failures = 100\n"
 """Captions that only the frames decide. A killed worker is a failure of the world, which must not be given up here."""
 
 
@@ -124,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         draw_corpus(folder / "corpus")
         inputs = folder / "in"
         inputs.mkdir()
-        for file in FILES:
+        for file in FEW_FILES:
             (inputs / file).symlink_to(folder / "corpus" / "videos" / file)
         start_s = time.monotonic()
         assert end(started(curate(inputs, folder / "whole"), folder / "whole.log")) == 0

@@ -49,7 +49,7 @@ NUM_CAPTIONED, NUM_FRAMES = 10, 16
 FIRST_PART_TIMEOUT_S = 240.0
 DEMO_STEPS = 3
 SUBMIT_TIMEOUT_S = 400.0
-CAPTIONED = """
+SCRIPTED = """
 name = "drawn"
 [overlay_text]
 enabled = false
@@ -59,7 +59,11 @@ model = "none"
 backend = "openai"
 checkpoint = "scripted"
 url = "{url}"
-batch_clips = 2
+"""
+"""A recipe of which nothing takes long; captions come from a server in the test. Its last section is [caption]."""
+FEW_FILES = ("00_cuts.mp4", "05_blink.mp4", "07_rotated.mp4", "copy_exact.mp4", "empty.mp4", "image.png")
+"""Of the synthetic corpus: one of each kind that ends otherwise."""
+CAPTIONED = f"""{SCRIPTED}batch_clips = 2
 [caption_rules.min_words]
 column = "num_words"
 min = 3

@@ -15,26 +15,13 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
 from tests.faulty_store import BUSY, CLOSED, CUT, DELETE, GET, HEAD, LIST, POST, PUT, SLOW, STALLED, FaultyStore
 from tests.faulty_store import faulty_store as serve_faulty_store
-from tests.jobs.conftest import said_of
+from tests.jobs.conftest import FEW_FILES, SCRIPTED, said_of
 from tests.newest_rows import Rows, newest_rows
 from tests.pipeline.caption.serving import ScriptedServer, completion
 
-FILES = ("00_cuts.mp4", "05_blink.mp4", "07_rotated.mp4", "copy_exact.mp4", "empty.mp4", "image.png")
 UNREADABLE = {"05_blink.mp4": (BUSY, HEAD), "07_rotated.mp4": (CUT, GET), "image.png": (CLOSED, GET)}
 MAX_FAILURES, DISTURBED_RUNS = 2, 3
-RECIPE = """
-name = "store"
-[overlay_text]
-enabled = false
-[embedding]
-model = "none"
-[caption]
-backend = "openai"
-checkpoint = "scripted"
-url = "{url}"
-[limits]
-max_failures = 2
-"""
+RECIPE = f"{SCRIPTED}[limits]\nmax_failures = {MAX_FAILURES}\n"
 
 
 @dataclass(frozen=True)
@@ -63,7 +50,7 @@ def of_module(two_cpus: str, drawn_corpus: Path, tmp_path_factory: pytest.TempPa
     recipe = tmp_path_factory.mktemp("store") / "recipe.toml"
     server = ScriptedServer(lambda asked, before: (200, completion(said_of(asked))))
     with serve_faulty_store() as store, server.listening() as url:
-        for name in FILES:
+        for name in FEW_FILES:
             store.put(f"in/{name}", (drawn_corpus / "videos" / name).read_bytes())
         recipe.write_text(RECIPE.format(url=url))
         world = World(store, recipe, Dataset(store.uri("sets/whole")), {})
@@ -191,7 +178,7 @@ def test_other_etags_and_times_of_the_same_bytes_change_nothing(
 ) -> None:
     before = {name: len(rows) for name, rows in newest_rows(world.whole).items()}
     world.store.schedule.etag_suffix = "-2"
-    for name in FILES:
+    for name in FEW_FILES:
         world.store.put(f"in/{name}", (drawn_corpus / "videos" / name).read_bytes())
     for is_changed in (True, False):
         world.store.schedule.requests.clear()
