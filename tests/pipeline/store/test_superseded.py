@@ -73,6 +73,8 @@ def kept(
         ("measures_safety", [MEASURED, MEASURED, MEASURED | {"failure": "x"}, MEASURED | {"failure": "y"}], [1, 3]),
         ("measures_motion", [MEASURED, MEASURED | {"measure": "m1"}, MEASURED], [1, 2]),
         ("latents", [LATENT, LATENT, LATENT | {"status": "failed"}], [1, 2]),
+        ("latents", [LATENT | {"status": "failed"}, LATENT | {"status": "failed", "transient": True}], [0, 1]),
+        ("captions", [CAPTION, CAPTION | {"given": "hints"}, CAPTION | {"shown_box": [0, 0, 1, 1]}], [0, 1, 2]),
         ("captions", [CAPTION, CAPTION | {"failure": "cut off"}, CAPTION | {"captioner": "cap1"}], [0, 1, 2]),
         ("decisions", [DECISION, DECISION | {"rules_fingerprint": "r1"}, DECISION | {"clip_id": "c1"}], [1, 2]),
         ("caption_decisions", [DECISION | CAPTION, DECISION | CAPTION | {"rules_fingerprint": "r1"}], [1]),
