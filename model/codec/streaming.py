@@ -25,7 +25,7 @@ PIECE_PX, MAX_PIECE = 1 << 15, 5
 frames are taken together so that two cores have enough to do, and 17 frames of 96 x 64 are one piece."""
 TILE_PX = 1 << 19
 """Pixels of a frame, or of a tile with its margins, that are taken through a network at once. A choice: frames of 480p
-are whole, and decoding a piece takes less than 1 GiB."""
+are whole. Encoding 848 x 480 on a CPU takes .3 GiB beside the process, decoding 1.1 GiB, for 9 frames as for 33."""
 
 
 def piece_length(height: int, width: int) -> int:
