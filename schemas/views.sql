@@ -2,7 +2,8 @@
 -- with every row that was ever written. pipeline/store/views.py adds the newest row of each key, under the table's name
 -- (`videos`, `embeddings`, `latents`, `text`, `decisions`, `caption_decisions`, `caption_identity`) or as `newest_clips`,
 -- `newest_captions`; `standing_captions`, in which a failure that may pass hides no caption; `video_locations`, the
--- files that hold the bytes of each video now; and `clips`, each clip of such bytes with its newest scores and decision.
+-- files that hold the bytes of each video now; and `clips`, each clip of such bytes with its newest scores and decision,
+-- with `clip_statuses` and `shown_clips`, the same with none or a few of the scores, which are faster to read.
 
 -- Clips that show the same as others.
 create or replace view duplicates as
@@ -24,7 +25,7 @@ if(c.camera_claims is null, c.contradicted_when_written,
    contradicts_camera(c.camera_claims, s.camera_motion, s.camera_strength, s.camera_confidence)) as contradicts_camera,
 i.own_fit, i.fit_margin, i.better_clip, i.batch_shift, i.num_unlike
 from standing_captions c
-join clips s on s.clip_id = c.clip_id and (c.shown_box is null or c.shown_box = s.content_box::int[])
+join shown_clips s on s.clip_id = c.clip_id and (c.shown_box is null or c.shown_box = s.content_box::int[])
 left join caption_decisions d
     on d.clip_id = c.clip_id and d.captioner = c.captioner
     and coalesce(d.written_us, 0) >= coalesce(c.written_us, 0)
@@ -37,12 +38,12 @@ select * from clips where status = 'kept';
 -- One row per clip and reason.
 create or replace view rejects as
 select clip_id, uri, start_us, end_us, status, unnest(reasons) as reason
-from clips where status in ('rejected', 'failed');
+from clip_statuses where status in ('rejected', 'failed');
 
 -- How many clips each reason rejects, and how many no other reason rejects.
 create or replace view reject_reasons as
 select reason, count(*) as clips, count(*) filter (where alone) as only_reason
-from (select unnest(reasons) as reason, len(reasons) = 1 as alone from clips
+from (select unnest(reasons) as reason, len(reasons) = 1 as alone from clip_statuses
       where status in ('rejected', 'failed'))
 group by reason order by clips desc, reason;
 
@@ -66,11 +67,11 @@ with of_videos as (
 ), of_clips as (
     select count(*) as n, count(*) filter (status = 'kept') as kept, count(*) filter (status = 'rejected') as rejected,
            count(*) filter (status = 'failed') as failed, count(*) filter (status = 'pending') as pending
-    from clips
+    from clip_statuses
 ), of_captions as (
     select count(*) as n, count(*) filter (c.status = 'ok') as ok,
            count(*) filter (c.status = 'ok' and s.status = 'kept') as trainable
-    from captions c join clips s using (clip_id)
+    from captions c join clip_statuses s using (clip_id)
 )
 select unnest(['videos in', 'videos probed', 'videos failed', 'byte-identical duplicates',
                'clips', 'clips kept', 'clips rejected', 'clips failed', 'clips pending',

@@ -46,6 +46,7 @@ GROUPS = {
         "tests/jobs/test_recaption.py",
         "tests/jobs/test_train_under_ray.py",
         "tests/pipeline/ingest/test_object_store.py",
+        "tests/pipeline/ray_graphs/test_cluster.py",
     },
     "vllm": {
         "tests/pipeline/caption/test_captioner_backends.py",

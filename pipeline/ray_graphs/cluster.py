@@ -13,11 +13,13 @@ import pickle
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import pyarrow as pa
 import ray
 import ray.data
+from ray._private import worker as ray_worker
 from ray.actor import ActorHandle
 from ray.util.debug import disable_log_once_globally
 
@@ -54,6 +56,7 @@ def connect() -> None:
     disable_log_once_globally()
     logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # the traceback of a task that fails: it is raised here
+    _own_remarks_to_stderr()
     with _native_remarks_hidden():
         _initialize()
     context = ray.data.DataContext.get_current()
@@ -82,6 +85,20 @@ def _initialize() -> None:
             ray.shutdown()  # ends what the failed try has started
     what = f"RAY_ADDRESS={address}: the Ray cluster cannot be reached" if address else "Ray cannot be started here"
     raise JobError(f"{what}, tried {NUM_TRIES} times: {failure}")
+
+
+def _own_remarks_to_stderr() -> None:
+    """Let Ray say on standard error what it says by itself, as that no node fits a task or that it starts many workers.
+
+    It prints that on standard output at any time, where a command's result is, which may be JSON; it has no option.
+    """
+    printing = ray_worker.print_to_stdstream
+    if getattr(printing, "func", None) is not _print_to_stderr:
+        ray_worker.print_to_stdstream = partial(_print_to_stderr, printing)
+
+
+def _print_to_stderr(printing: Callable[..., None], lines: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+    printing({**lines, "is_err": True}, *args, **kwargs)
 
 
 @contextmanager

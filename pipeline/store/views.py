@@ -6,7 +6,7 @@ import itertools
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 
 import duckdb
@@ -107,27 +107,45 @@ def _raw(name: str, parts: Callable[[str], str]) -> str:
 
 
 def derived_views() -> list[str]:
-    """SQL of the newest rows of each table, and of the views `video_locations`, `scored` and `clips`.
+    """SQL of the newest rows of each table, and of views that are made from them.
 
     `video_locations` has the files that hold the bytes of each video now, the original before its byte-identical
     duplicates. `scored` gives each clip its newest scores and decision, and for each measure M the fingerprint it was
     taken with (`has_M`) and the failure to take it since then (`failed_M`); `clips` is the same without those two.
-    What was taken of another content box is not had. Clips are left out if their video has no row yet, since a killed
-    run may not have written all of them, if it has been divided otherwise since, or if no file holds their bytes.
+    `clip_statuses` has no scores, and `shown_clips` only those that captions are held against: a query reads the tables
+    of all measures that its views name, whichever columns it asks for.
     """
-    views = [
+    newest_rows = [
         f"create view {f'newest_{name}' if name in DERIVED else name} as "
         f"{newest(f'{name}_raw', OF_ROW.get(name, table.key), first=FIRST.get(name, ''))}"
         for name, table in QUERY_NAMES.items()
     ]
-    views.append(f"create view standing_captions as {STANDING_CAPTIONS}")
-    measured = {field.name for row_type in STREAM_MEASURES.values() for field in arrow_fields(row_type)}
-    hidden = {*measured, *STAMPS, "uri", "measured"}
-    names = [name for name in CLIPS.schema.names if name not in hidden]
-    columns = ["if(list_contains(p.uris, c.uri), c.uri, p.uris[1]) as uri", *(f"c.{name}" for name in names)]
+    internal = ", ".join(f"has_{name}, failed_{name}" for name in MEASURES)
+    return [
+        contradiction_macro(),
+        *newest_rows,
+        f"create view standing_captions as {STANDING_CAPTIONS}",
+        VIDEO_LOCATIONS_VIEW,
+        f"create view clip_statuses as {_standing_clips([])}",
+        f"create view shown_clips as {_standing_clips(['letterbox', 'camera', 'embedding'])}",
+        f"create view scored as {_standing_clips(list(MEASURES))}",
+        f"create view clips as select * exclude ({internal}) from scored",
+    ]
+
+
+def _standing_clips(measures: Sequence[str]) -> str:
+    """Query for the clips that stand, with their newest decision and the newest scores of some measures.
+
+    What was taken of another content box is not had. Clips are left out if their video has no row yet, since a killed
+    run may not have written all of them, if it has been divided otherwise since, or if no file holds their bytes.
+    """
+    scores = {field.name for row_type in STREAM_MEASURES.values() for field in arrow_fields(row_type)}
+    hidden = {*scores, *STAMPS, "uri", "measured"}
+    columns = ["if(list_contains(p.uris, c.uri), c.uri, p.uris[1]) as uri"]
+    columns += [f"c.{name}" for name in CLIPS.schema.names if name not in hidden]
     taken, joins = [], []
-    for name, row_type in (STREAM_MEASURES | CLIP_MEASURES).items():
-        own = [field.name for field in arrow_fields(row_type)]
+    for name in measures:
+        own = [field.name for field in arrow_fields((STREAM_MEASURES | CLIP_MEASURES)[name])]
         if name in STREAM_MEASURES:
             again = AGAIN.format(name)
             columns += [f"if({again}, {name}.good.{column}, c.{column}) as {column}" for column in own]
@@ -141,17 +159,12 @@ def derived_views() -> list[str]:
         joins.append(f"left join ({newest_measured(name, own)}) {name} on {name}.clip_id = c.clip_id")
     columns += ["c.measured", f"coalesce(d.status, '{PENDING}') as status", "coalesce(d.reasons, []) as reasons"]
     joins.append("left join decisions d on d.clip_id = c.clip_id")
-    internal = ", ".join(f"has_{name}, failed_{name}" for name in MEASURES)
-    return [
-        contradiction_macro(),
-        *views,
-        VIDEO_LOCATIONS_VIEW,
-        f"create view scored as select {', '.join([*columns, *taken])} "
+    return (
+        f"select {', '.join([*columns, *taken])} "
         f"from newest_clips c join video_locations p on p.video_id = c.video_id {' '.join(joins)} "
         "where c.split is not distinct from p.split "
-        "and c.video_id in (select video_id from videos_raw where duplicate_of is null)",
-        f"create view clips as select * exclude ({internal}) from scored",
-    ]
+        "and c.video_id in (select video_id from videos_raw where duplicate_of is null)"
+    )
 
 
 AGAIN = "({0}.good is not null and coalesce({0}.good.written_us, 0) >= coalesce(c.written_us, 0))"

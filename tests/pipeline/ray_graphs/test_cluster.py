@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ import cv2
 import numpy as np
 import pytest
 import ray
+from ray._private import worker as ray_worker
+from ray._private.utils import push_error_to_driver
 
 from jobs.cli import run_job
 from pipeline.ray_graphs.cluster import connect
 from schemas.errors import JobError
 
 TIMED_OUT = "The current node timed out during startup.\nThis could happen because the GCS is overloaded."
+SHOWN_WITHIN_TRIES = 1200
 Failing = Callable[[int], list[Any]]
 
 
@@ -71,3 +75,20 @@ def test_a_job_without_ray_fails_with_status_1(
     assert status == 1
     (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("reelmill curate: Ray cannot be started here")
+
+
+@pytest.mark.usefixtures("two_cpus")
+def test_what_ray_says_by_itself_is_no_part_of_a_result(capfd: pytest.CaptureFixture[str]) -> None:
+    """It may come between the lines of a command that prints JSON."""
+    connect()
+    capfd.readouterr()
+    push_error_to_driver(ray_worker.global_worker, "test", "no node fits this task")
+    said = ""
+    for _ in range(SHOWN_WITHIN_TRIES):
+        time.sleep(0.05)
+        printed = capfd.readouterr()
+        assert printed.out == ""
+        said += printed.err
+        if "no node fits this task" in said:
+            return
+    pytest.fail(f"not shown: {said}")
