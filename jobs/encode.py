@@ -6,7 +6,9 @@ import sys
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from jobs.cli import run_job
 from jobs.console.naming import naming
@@ -18,6 +20,7 @@ from jobs.training.texts import release_texts
 from model.codec.spec import CodecSpec, codec_spec
 from model.readers.text_encoder_spec import text_encoder_spec
 from pipeline.encode.latents import clip_transform
+from pipeline.encode.verify import Key, corrupt_latents
 from pipeline.release import releases
 from pipeline.release.releases import Release
 from pipeline.store.dataset import Dataset
@@ -35,6 +38,9 @@ def encode(
     release: ReleaseName,
     options: RecipeOptions = NO_CHANGES,
     retry_failed: RetryFailed = False,
+    verify: Annotated[
+        bool, Parameter(help="Read all latents again, and make those anew that are damaged.", show_default=False)
+    ] = False,
     json: Json = False,
 ) -> None:
     """Compute the latents and text embeddings of a release.
@@ -50,7 +56,7 @@ def encode(
         tables.clear_temporaries()
         run = Run(tables, "encode", recipe)
         retrying = Retrying.of(recipe.limits, run.dataset.run_id, all_failures=retry_failed)
-        clips, texts = missing(tables, selection, encoders, retrying)
+        clips, texts = missing(tables, selection, encoders, retrying, verify=verify)
         if clips or texts:
             encode_missing(run, clips, texts, encoders.codec)
     failed, num_ok = _failed(tables, selection, encoders)
@@ -101,10 +107,20 @@ def encoders_of(config: EncodeConfig) -> Encoders:
     return Encoders(codec, text_encoder.fingerprint, config.transform)
 
 
-def missing(dataset: Dataset, release: Release, encoders: Encoders, retrying: Retrying) -> tuple[Plan, list[str]]:
-    """Released clips without a latent, and texts without an embedding; the empty text is that of dropped ones."""
+def missing(
+    dataset: Dataset, release: Release, encoders: Encoders, retrying: Retrying, *, verify: bool = False
+) -> tuple[Plan, list[str]]:
+    """Released clips without a latent, and texts without an embedding; the empty text is that of dropped ones.
+
+    Args:
+        verify: latents that are there are read, and damaged ones do not count.
+    """
     released = [row | {"transform": clip_transform(row, encoders.transform)} for row in release.clips.to_pylist()]
-    clips = pending_latents(dataset, released, encoders.autoencoder, retrying)
+    corrupt: list[Key] = []
+    if verify:
+        keys = {(row["clip_id"], row["transform"]) for row in released}
+        corrupt = corrupt_latents(dataset, encoders.autoencoder, keys)
+    clips = pending_latents(dataset, released, encoders.autoencoder, retrying, corrupt)
     return clips, pending_texts(dataset, ["", *release_texts(release)], encoders.text_encoder)
 
 

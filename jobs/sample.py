@@ -58,7 +58,7 @@ def sample(
         seed: Seed of the noise.
     """
     # PyTorch takes seconds to import, for which help should not wait.
-    from jobs.sampling.clip import Settings, sample_frames, shape_of
+    from jobs.sampling.clip import Settings, plan_of, sample_frames
     from jobs.sampling.condition import open_source
     from jobs.sampling.movie import check_target, write_frames
     from jobs.training.run_config import read_run_config
@@ -68,11 +68,11 @@ def sample(
     if image and video:
         raise UsageError("--image and --video: give one of them")
     source = open_source(image or video or "") if image or video else None
-    shape = shape_of(size, seconds, config, source, is_image=output.suffix == ".png")
-    check_target(output, shape.num_frames)
+    plan = plan_of(size, seconds, config, source, is_image=output.suffix == ".png")
+    check_target(output, plan.valid[0])
     expansion = _expanded(prompt, config, options, seed) if expand and prompt else None
     text = expansion.text if expansion else prompt
-    frames = sample_frames(run, text, config, shape, source, Settings(steps, guidance, seed))
+    frames = sample_frames(run, text, config, plan, source, Settings(steps, guidance, seed))
     write_frames(output, frames, config.fps)
     num_frames, height, width = frames.shape[:3]
     if json:

@@ -20,6 +20,11 @@ def digest(*parts: object) -> str:
     return state.hexdigest()[:ID_HEX_CHARS]
 
 
+def bytes_digest(data: bytes) -> str:
+    """Hash of bytes, as 16 hex characters; a gigabyte takes a second or so."""
+    return hashlib.blake2b(data, digest_size=ID_HEX_CHARS // 2).hexdigest()
+
+
 def file_digest(path: Path | str) -> str:
     """SHA-256 of a file's bytes, as 64 hex characters, read in bounded memory."""
     state = hashlib.sha256()

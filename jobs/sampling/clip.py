@@ -1,13 +1,14 @@
 """A clip of the size and length that is asked for: what must be sampled for it, and the sampling.
 
-The autoencoder and the patches fix multiples of sides and lengths; more is sampled where needed, and cut off.
+The codec and the patches fix multiples of sides and lengths; more is sampled where needed, as clips were padded for
+training, and cut off.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,39 +18,13 @@ from jobs.console.naming import naming
 from jobs.sampling.condition import Source, last_frames
 from jobs.training.run_config import RunConfig
 from model.codec.causal import Autoencoder, load_autoencoder
-from model.codec.spec import num_frames
+from model.codec.padding import cropped, padded
+from model.codec.spec import CodecPlan, num_frames
 from model.codec.streaming import decode_stream, encode_frames
 from model.diffusion.sampling import Request, load_transformer, sample_latent
 from model.readers.text_encoder import load_text_encoder
 from pipeline.decode.sizes import fit_to_budget
 from schemas.errors import UsageError
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What is asked for, and what is sampled: sides and length as the autoencoder and the patches need them."""
-
-    width_px: int
-    height_px: int
-    num_frames: int
-    grid_px: int
-    """Sides are sampled in multiples of this."""
-    stride_thw: tuple[int, int, int]
-    """Of the autoencoder: frames, rows and columns of pixels to one latent."""
-
-    @property
-    def sampled_size_px(self) -> tuple[int, int]:
-        width, height = (-(-side // self.grid_px) * self.grid_px for side in (self.width_px, self.height_px))
-        return width, height
-
-    @property
-    def latent_frames(self) -> int:
-        return -(-(self.num_frames - 1) // self.stride_thw[0]) + 1
-
-    @property
-    def latent_shape(self) -> tuple[int, int, int]:
-        width, height = self.sampled_size_px
-        return self.latent_frames, height // self.stride_thw[1], width // self.stride_thw[2]
 
 
 @dataclass(frozen=True)
@@ -64,10 +39,10 @@ class Settings:
     """Seed of the noise."""
 
 
-def shape_of(
+def plan_of(
     size: str | None, seconds: float | None, config: RunConfig, source: Source | None, *, is_image: bool
-) -> Shape:
-    """Size and length asked for, or the usual ones.
+) -> CodecPlan:
+    """Size and length asked for, or the usual ones, as the valid part of a plan of what is sampled.
 
     Args:
         size: WIDTHxHEIGHT in pixels.
@@ -76,14 +51,13 @@ def shape_of(
     Raises:
         UsageError: not a size, or too short to continue the source.
     """
-    grid_px = max(config.stride_thw[1:]) * max(config.train["model"]["patch"][1:])
     if size:
         match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", size)
         if not match:
             raise UsageError(f"--size {size}: not of the form WIDTHxHEIGHT, as 128x96")
         width, height = (int(side) for side in match.groups())
     elif source is not None:
-        width, height = fit_to_budget(source.width_px, source.height_px, config.max_pixels_px, grid_px)
+        width, height = fit_to_budget(source.width_px, source.height_px, config.max_pixels_px)
     else:
         width, height = config.usual_width_px, config.usual_height_px
     num_frames = config.usual_num_frames
@@ -91,19 +65,17 @@ def shape_of(
         num_frames = max(round(seconds * config.fps), 1)
     elif is_image:
         num_frames = 1
-    shape = Shape(width, height, num_frames, grid_px, config.stride_thw)
-    if source is not None and shape.latent_frames < 2:
-        raise UsageError(
-            f"{shape.num_frames} frame leaves nothing to sample after {source.path}; ask for more --seconds"
-        )
-    return shape
+    plan = config.codec.plan(num_frames, width, height, tuple(config.train["model"]["patch"]))
+    if source is not None and plan.latent_shape[1] < 2:
+        raise UsageError(f"{num_frames} frame leaves nothing to sample after {source.path}; ask for more --seconds")
+    return plan
 
 
 @torch.no_grad()
 def sample_frames(
-    run: Path, prompt: str, config: RunConfig, shape: Shape, source: Source | None, settings: Settings
+    run: Path, prompt: str, config: RunConfig, plan: CodecPlan, source: Source | None, settings: Settings
 ) -> np.ndarray:
-    """Sample a clip: (T, H, W, 3) uint8 RGB of exactly the shape asked for.
+    """Sample a clip: (T, H, W, 3) uint8 RGB of exactly the size and length asked for.
 
     Raises:
         UsageError: no checkpoint, a bad setting, or encoders that are not those of the run.
@@ -117,36 +89,35 @@ def sample_frames(
     with naming(f"run {run}"):
         transformer = load_transformer(run)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    latent_T, latent_H, latent_W = shape.latent_shape
     request = Request(
         text_LE=torch.from_numpy(text_encoder.encode([prompt])[0]) if prompt else None,
-        latent_shape=(transformer.config.latent_channels, latent_T, latent_H, latent_W),
+        latent_shape=plan.latent_shape,
         latent_fps=config.fps / config.stride_thw[0],
         seed=settings.seed,
-        prefix_CTHW=None if source is None else encoded_prefix(autoencoder, source, shape, config.fps),
+        prefix_CTHW=None if source is None else encoded_prefix(autoencoder, source, plan, config),
     )
     latent = sample_latent(transformer.to(device), request, num_steps=settings.steps, guidance=settings.guidance)
     autoencoder = autoencoder.to(device)
-    return cut_to_shape(decode_stream(autoencoder, [autoencoder.unwhiten(latent[None])]), shape)
+    return clip_of(decode_stream(autoencoder, [autoencoder.unwhiten(latent[None])]), plan)
 
 
-def encoded_prefix(autoencoder: Autoencoder, source: Source, shape: Shape, fps: float) -> torch.Tensor:
+def encoded_prefix(autoencoder: Autoencoder, source: Source, plan: CodecPlan, config: RunConfig) -> torch.Tensor:
     """Whitened latents of the end of the source, at most half of the clip, (C, T, H, W)."""
-    stride_t = shape.stride_thw[0]
-    max_frames = num_frames(shape.latent_frames // 2, stride_t)
-    frames = last_frames(source, shape.sampled_size_px, fps, max_frames, stride_t)
-    return autoencoder.whiten(encode_frames(autoencoder, torch.from_numpy(frames))[None])[0]
+    stride_t = config.stride_thw[0]
+    max_frames = num_frames(plan.latent_shape[1] // 2, stride_t)
+    frames = last_frames(source, plan.valid[1:], config.fps, max_frames, stride_t)
+    of_prefix = replace(plan, valid=(len(frames), *plan.valid[1:]), encoded=(len(frames), *plan.encoded[1:]))
+    pixels = torch.from_numpy(np.array(padded(frames, of_prefix)))
+    return autoencoder.whiten(encode_frames(autoencoder, pixels)[None])[0]
 
 
-def cut_to_shape(chunks_BCTHW: Iterable[torch.Tensor], shape: Shape) -> np.ndarray:
-    """The first frames and the middle of the picture of one video in chunks, as (T, H, W, 3) uint8."""
+def clip_of(chunks_BCTHW: Iterable[torch.Tensor], plan: CodecPlan) -> np.ndarray:
+    """The valid part of one video in chunks of the encoded size, as (T, H, W, 3) uint8."""
     parts = []
     for chunk in chunks_BCTHW:
-        top, left = ((a - b) // 2 for a, b in zip(chunk.shape[3:], (shape.height_px, shape.width_px), strict=True))
-        part = chunk[0, :, :, top : top + shape.height_px, left : left + shape.width_px]
-        pixels = ((part.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+        pixels = ((chunk[0].clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         parts.append(pixels.permute(1, 2, 3, 0).cpu().numpy())
-    return np.concatenate(parts)[: shape.num_frames]
+    return cropped(np.concatenate(parts), plan)
 
 
 def _require_same(role: str, name: str, trained: str, found: str) -> None:

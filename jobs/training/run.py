@@ -12,7 +12,7 @@ import torch
 from jobs.console.naming import naming
 from jobs.console.progress import live_progress
 from jobs.training.run_config import RunConfig, usual_clip, write_run_config
-from jobs.training.samples import Encoding, latent_shapes
+from jobs.training.samples import Encoding, latent_sizes
 from model.codec.spec import codec_spec
 from model.packing.patches import num_tokens
 from model.readers.text_encoder_spec import text_encoder_spec
@@ -42,11 +42,12 @@ def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunCon
     fingerprints = codec.fingerprint, text_encoder.fingerprint
     encoding = Encoding(recipe.encode.transform, *fingerprints, recipe.encode.fps, codec.stride_thw[0])
     release = releases.read(dataset, release_name)
-    shapes = latent_shapes(dataset, release, encoding)
+    sizes = latent_sizes(dataset, release, encoding)
+    shapes = [size.shape for size in sizes.values()]
     with naming("train.model"):
-        transformer = transformer_config(recipe.train.model, next(iter(shapes.values()))[0], text_encoder.width)
+        transformer = transformer_config(recipe.train.model, shapes[0][0], text_encoder.width)
     try:
-        check_config(list(shapes.values()), recipe.train, recipe.train.num_workers)
+        check_config(shapes, recipe.train, recipe.train.num_workers)
     except ValueError as error:  # which names the key within the section
         raise UsageError(f"train.{error}") from error
     config = RunConfig(
@@ -66,10 +67,10 @@ def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunCon
         max_pixels_px=recipe.encode.max_pixels_px,
         seed=recipe.train.seed,
         num_clips=len(shapes),
-        **usual_clip(shapes, codec.stride_thw),
+        **usual_clip(size.valid for size in sizes.values()),
         train=recipe.as_dict()["train"],
     )
-    tokens = sum(num_tokens(shape, transformer.patch) for shape in shapes.values())
+    tokens = sum(num_tokens(shape, transformer.patch) for shape in shapes)
     return config, transformer, tokens
 
 

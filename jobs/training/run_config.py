@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from jobs.training.samples import Encoding
 from model.checkpoint import with_tuples, write_json
-from model.codec.spec import num_frames
+from model.codec.spec import CodecSpec
 from schemas.errors import UsageError
 
 FILE = "config.json"
@@ -52,17 +52,18 @@ class RunConfig:
         encoders = self.autoencoder_fingerprint, self.text_encoder_fingerprint
         return Encoding(self.transform, *encoders, self.fps, self.stride_thw[0])
 
+    @property
+    def codec(self) -> CodecSpec:
+        return CodecSpec(
+            self.stride_thw, len(self.latent_mean), self.latent_mean, self.latent_std, self.autoencoder_fingerprint
+        )
 
-def usual_clip(shapes: Mapping[str, tuple[int, int, int, int]], stride_thw: tuple[int, int, int]) -> dict[str, int]:
-    """The `usual_` settings, from the shapes (C, T, H, W) of the latents by clip, and the codec's strides."""
-    stride_t, stride_h, stride_w = stride_thw
-    (height, width), _ = Counter((H, W) for _, _, H, W in shapes.values()).most_common(1)[0]
-    longest = max(T for _, T, _, _ in shapes.values())
-    return {
-        "usual_width_px": width * stride_w,
-        "usual_height_px": height * stride_h,
-        "usual_num_frames": num_frames(longest, stride_t),
-    }
+
+def usual_clip(sizes: Iterable[tuple[int, int, int]]) -> dict[str, int]:
+    """The `usual_` settings, from the frames, width and height in pixels of each clip."""
+    frames, *sides = zip(*sizes, strict=True)
+    (width, height), _ = Counter(zip(*sides, strict=True)).most_common(1)[0]
+    return {"usual_width_px": width, "usual_height_px": height, "usual_num_frames": max(frames)}
 
 
 def write_run_config(run_dir: Path, config: RunConfig) -> None:

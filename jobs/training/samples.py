@@ -21,6 +21,7 @@ from pipeline.release.releases import Release
 from pipeline.store.dataset import Dataset
 from schemas import LATENTS, TEXT
 from schemas.errors import UsageError
+from schemas.identity import bytes_digest
 from schemas.recipe.train import TextMix
 from schemas.tables.latents import text_id
 
@@ -37,33 +38,47 @@ class Encoding:
     """Frames to a latent frame."""
 
 
-def latent_shapes(dataset: Dataset, release: Release, encoding: Encoding) -> dict[str, tuple[int, int, int, int]]:
-    """Shapes (C, T, H, W) of the release's latents by clip; the latents themselves are not read.
+@dataclass(frozen=True)
+class LatentSize:
+    """What is known of a latent without reading it."""
+
+    shape: tuple[int, int, int, int]
+    """(C, T, H, W)."""
+    valid: tuple[int, int, int]
+    """Frames, width and height of the clip in pixels, without padding."""
+
+
+def latent_sizes(dataset: Dataset, release: Release, encoding: Encoding) -> dict[str, LatentSize]:
+    """Sizes of the release's latents by clip; the latents themselves are not read.
 
     Raises:
         UsageError: no clip is encoded in this way.
     """
-    table = _latents(dataset, release, encoding, ["clip_id", "shape"])
-    shapes = {row["clip_id"]: tuple(row["shape"]) for row in table.to_pylist()}
-    if not shapes:
+    rows = _latents(dataset, release, encoding, ["shape", "valid"])
+    sizes = {row["clip_id"]: LatentSize(tuple(row["shape"]), tuple(row["valid"])) for row in rows}
+    if not sizes:
         raise UsageError(
             f"release {release.name}: no clip is encoded with this recipe's frame rate, size and autoencoder; "
             "run `reelmill encode` first, with the same recipe"
         )
-    return shapes
+    return sizes
 
 
 def load_samples(dataset: Dataset, release: Release, encoding: Encoding, mix: TextMix) -> list[Sample]:
     """All clips of a release that have latents, in order of clip id, each with its texts and their shares by `mix`.
 
     Raises:
-        UsageError: a clip has latents, but none of its captions is embedded.
+        UsageError: a clip has latents, but none of its captions is embedded; or a latent is not what was written.
     """
     texts = _texts(dataset, release, encoding)
     captions = {row["clip_id"]: training_texts(row) for row in release.clips.to_pylist()}
     samples: dict[str, Sample] = {}
-    for row in _latents(dataset, release, encoding, ["clip_id", "dtype", "shape", "data", "fps"]).to_pylist():
+    for row in _latents(dataset, release, encoding, ["dtype", "shape", "data", "data_hash", "fps"]):
         clip_id = row["clip_id"]
+        if bytes_digest(row["data"]) != row["data_hash"]:
+            raise UsageError(
+                f"release {release.name}: the latent of clip {clip_id} is corrupt; `reelmill encode --verify` mends it"
+            )
         shares = {
             text_id(text): getattr(mix, kind)
             for kind, text in captions[clip_id].items()
@@ -79,7 +94,8 @@ def load_samples(dataset: Dataset, release: Release, encoding: Encoding, mix: Te
     return [samples[clip_id] for clip_id in sorted(samples)]
 
 
-def _latents(dataset: Dataset, release: Release, encoding: Encoding, columns: list[str]) -> pa.Table:
+def _latents(dataset: Dataset, release: Release, encoding: Encoding, columns: list[str]) -> list[dict[str, Any]]:
+    """The newest latent of each clip of a release."""
     released = [
         {"clip_id": row["clip_id"], "transform": clip_transform(row, encoding.transform)}
         for row in release.clips.to_pylist()
@@ -88,11 +104,13 @@ def _latents(dataset: Dataset, release: Release, encoding: Encoding, columns: li
     rows = (pc.field("status") == OK) & pc.field("transform").isin(wanted["transform"].combine_chunks())
     table = LATENTS.within(encoding.autoencoder)
     found = dataset.scanner(table).to_table(
-        columns=[*columns, "transform"], filter=rows & pc.field("clip_id").isin(release.clips["clip_id"])
+        columns=["clip_id", "transform", "written_us", *columns],
+        filter=rows & pc.field("clip_id").isin(release.clips["clip_id"]),
     )
     of_release = {(row["clip_id"], row["transform"]) for row in released}
     keys = zip(found["clip_id"].to_pylist(), found["transform"].to_pylist(), strict=True)
-    return found.filter(pa.array([key in of_release for key in keys], pa.bool_())).drop_columns(["transform"])
+    rows = found.filter(pa.array([key in of_release for key in keys], pa.bool_())).to_pylist()
+    return list({row["clip_id"]: row for row in sorted(rows, key=lambda row: row["written_us"])}.values())
 
 
 def _texts(dataset: Dataset, release: Release, encoding: Encoding) -> dict[str, np.ndarray]:

@@ -1,19 +1,21 @@
-"""Latents: a clip at its native aspect ratio, sampled by time, through the causal autoencoder.
+"""Latents: a clip at its native size, or within a budget of pixels and frames, through the video codec.
 
-The autoencoder takes one frame and whole strides more, with sides that are multiples of its stride; here, of patches of
-2 x 2 latents. Frames are read at a fixed rate around the middle of the clip, and each side is rounded to that grid, so
-nothing is padded or cropped.
+Frames are read at a fixed rate around the middle of the clip, as many as there are. Nothing is stretched or left out to
+fit the codec: what lacks to whole latents, and to patches of 2 x 2 of them, is padded, and the row says which part is
+the clip's own.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from model.codec.spec import CodecSpec
+from model.codec.padding import padded
+from model.codec.spec import CodecPlan, CodecSpec
 from pipeline import decode
 from pipeline.decode.clip_frames import Clip, Sampling
 from pipeline.decode.clock import MICROSECONDS
-from pipeline.decode.sizes import fit_to_budget
 from schemas.identity import digest
 from schemas.recipe.encode import EncodeConfig
 
@@ -22,20 +24,26 @@ PATCH_HW = 2
 OK, FAILED = "ok", "failed"
 
 
-def plan_clip(clip: Clip, config: EncodeConfig, codec: CodecSpec) -> Sampling:
-    """Which frames of a clip of a release are encoded, and at what width and height."""
+@dataclass(frozen=True)
+class LatentPlan:
+    """Which frames of a clip are read, at what size, and how they are padded."""
+
+    sampling: Sampling
+    codec: CodecPlan
+
+
+def plan_clip(clip: Clip, config: EncodeConfig, codec: CodecSpec) -> LatentPlan:
+    """What is encoded of a clip of a release."""
     span_us = clip["end_us"] - clip["start_us"]
     frames = 1 if clip["is_image"] else min(config.max_frames, max(1, int(span_us * config.fps / MICROSECONDS)))
-    stride_t, *stride_hw = codec.stride_thw
-    frames = (frames - 1) // stride_t * stride_t + 1
     step_us = MICROSECONDS / config.fps
     first_us = clip["start_us"] + (span_us - frames * step_us) / 2 if frames > 1 else clip["start_us"] + span_us / 2
     times_us = [int(first_us + (i + 0.5) * step_us) if frames > 1 else int(first_us) for i in range(frames)]
-    _, _, width, height = clip["content_box"]
-    return Sampling(tuple(times_us), fit_to_budget(width, height, config.max_pixels_px, PATCH_HW * max(stride_hw)))
+    sampling = Sampling.within(clip, times_us, config.max_pixels_px)
+    return LatentPlan(sampling, codec.plan(frames, *sampling.size, patch_thw=(1, PATCH_HW, PATCH_HW)))
 
 
-VERSION = 2
+VERSION = 3
 """Raised when other frames are read of a clip, are prepared otherwise, or give latents of other bits."""
 
 
@@ -61,7 +69,7 @@ class LatentEncoder:
         self._autoencoder = load_autoencoder(name).to("cuda" if torch.cuda.is_available() else "cpu")
         self.fingerprint: str = self._autoencoder.fingerprint
 
-    def __call__(self, frames: np.ndarray) -> np.ndarray:
-        """(T, H, W, 3) uint8 RGB to raw latents, (C, T', H', W') float16."""
-        latent = self._encode(self._autoencoder, self._torch.from_numpy(np.array(frames)))
+    def __call__(self, frames: np.ndarray, plan: CodecPlan) -> np.ndarray:
+        """(T, H, W, 3) uint8 RGB of the plan's valid size to raw latents, (C, T', H', W') float16."""
+        latent = self._encode(self._autoencoder, self._torch.from_numpy(np.array(padded(frames, plan))))
         return latent.to(self._torch.float16).cpu().numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.retrying import failure_columns
 from pipeline.store.run_statistics import Reporter, timed, timed_items
 from schemas import LATENTS, TEXT
+from schemas.identity import bytes_digest
 from schemas.recipe.encode import EncodeConfig
 from schemas.recipe.limits import LimitsConfig
 from schemas.tables.latents import text_id
@@ -32,7 +34,7 @@ class PlannedFrames:
     report: Reporter
 
     def __call__(self, clips: Sequence[Clip]) -> Iterator[dict[str, Any]]:
-        video = VideoClips.of(clips, lambda clip: [plan_clip(clip, self.config, self.codec)])
+        video = VideoClips.of(clips, lambda clip: [plan_clip(clip, self.config, self.codec).sampling])
         for number, (sampled,) in timed_items(self.report, "frames", sample_video(self.limits, video)):
             yield row_of(video.clips[number], sampled)
 
@@ -40,8 +42,10 @@ class PlannedFrames:
 class LatentWriting:
     """Loads the autoencoder once; encodes a batch and writes it as one part."""
 
-    def __init__(self, dataset: Dataset, config: EncodeConfig, max_failures: int, report: Reporter) -> None:
-        self._dataset, self._config, self._report = dataset, config, report
+    def __init__(
+        self, dataset: Dataset, config: EncodeConfig, codec: CodecSpec, max_failures: int, report: Reporter
+    ) -> None:
+        self._dataset, self._config, self._codec, self._report = dataset, config, codec, report
         self._max_failures = max_failures
         self._encoder = LatentEncoder(config.autoencoder)
 
@@ -68,13 +72,19 @@ class LatentWriting:
         if failure:
             failed = failure_columns(failure, clip["failures"], self._max_failures, transient=transient)
             return row | {"status": FAILED, "reason": failed.pop("failure"), **failed}
-        latent = self._encoder(frames)
+        plan = plan_clip(clip, self._config, self._codec)
+        latent = self._encoder(frames, plan.codec)
+        data = latent.tobytes()
         return row | {
             "status": OK,
             "dtype": latent.dtype.name,
             "shape": list(latent.shape),
-            "data": latent.tobytes(),
+            "num_positions": math.prod(latent.shape[1:]),
+            "valid": list(plan.codec.valid),
+            "times_us": list(plan.sampling.times_us),
             "fps": self._config.fps,
+            "data_hash": bytes_digest(data),
+            "data": data,
         }
 
 

@@ -48,7 +48,7 @@ def latent_graph(
     )
     return frames.map_batches(
         LatentActor,
-        fn_constructor_args=(dataset, config, recipe.limits.max_failures, report),
+        fn_constructor_args=(dataset, config, codec, recipe.limits.max_failures, report),
         batch_size=LATENT_BATCH,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=1),

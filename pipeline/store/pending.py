@@ -7,7 +7,7 @@ may pass (`retrying.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -102,16 +102,27 @@ def pending_captions(dataset: Dataset, config: CaptionConfig, captioner: str, re
     return write_plan(dataset, connect(dataset), query, order=BY_TIME)
 
 
-def pending_latents(dataset: Dataset, clips: Iterable[Mapping[str, Any]], autoencoder: str, retrying: Retrying) -> Plan:
-    """Clips of a release without a latent by their `transform` and the autoencoder; each with how often that failed."""
+def pending_latents(
+    dataset: Dataset,
+    clips: Iterable[Mapping[str, Any]],
+    autoencoder: str,
+    retrying: Retrying,
+    corrupt: Collection[tuple[str, str]] = (),
+) -> Plan:
+    """Clips of a release without a latent by their `transform` and the autoencoder; each with how often that failed.
+
+    Args:
+        corrupt: clips and transforms whose latent does not count.
+    """
     connection = connect(dataset)
-    connection.register("released", pa.Table.from_pylist([dict(clip) for clip in clips]))
+    released = [dict(clip) | {"is_corrupt": (clip["clip_id"], clip["transform"]) in corrupt} for clip in clips]
+    connection.register("released", pa.Table.from_pylist(released))
     query = f"""
-        select r.*, coalesce(l.num_failures, 0) as failures, coalesce(p.regular, false) as regular
+        select r.* exclude (is_corrupt), coalesce(l.num_failures, 0) as failures, coalesce(p.regular, false) as regular
         from released r left join (select * from latents where encoder = '{autoencoder}') l using (clip_id, transform)
         left join (select distinct clip_id, video_id from clips_raw) c using (clip_id)
         left join video_locations p on p.video_id = c.video_id
-        where l.clip_id is null or l.status = '{FAILED}' and {retrying.condition("l")}
+        where l.clip_id is null or r.is_corrupt or l.status = '{FAILED}' and {retrying.condition("l")}
         """
     return write_plan(dataset, connection, query, order=BY_TIME)
 

@@ -20,9 +20,9 @@ class EncodeConfig:
     fps: PositiveFloat = 8.0
     """Frames per second at which clips are encoded; a clip is sampled by time."""
     max_frames: PositiveInt = 17
-    """At most this many frames, from the clip's middle; rounded down to one and whole strides (`builtin`: 4k + 1)."""
+    """At most this many frames, from the clip's middle; padded to one and whole strides (`builtin`: 4k + 1)."""
     max_pixels_px: PositiveInt = 64 * 96
-    """Pixels of a frame at most; larger ones are reduced, aspect kept, sides rounded to two strides (`builtin`: 16)."""
+    """Pixels of a frame at most; larger ones are reduced, aspect kept, and padded to two strides (`builtin`: 16 px)."""
 
     @property
     def transform(self) -> str:

@@ -52,10 +52,20 @@ class Latent:
     num_failures: int | None = column(pa.int32(), FAILED_SO_OFTEN)
     dtype: str | None = column(pa.string(), "numpy name of the element type")
     shape: list[int] | None = column(pa.list_(pa.int32()), "channels, latent frames, height, width")
-    data: bytes | None = column(pa.large_binary(), "elements in C order")
+    num_positions: int | None = column(
+        pa.int64(), "latent frames x height x width: the transformer's tokens are these over those of a patch"
+    )
+    valid: list[int] | None = column(
+        pa.list_(pa.int32(), 3), "frames, width and height in pixels that are the clip's own; what follows is padding"
+    )
+    times_us: list[int] | None = column(
+        pa.list_(pa.int64()), "for each of its own frames, when the frame of the video is shown that it is", unit="us"
+    )
     fps: float | None = column(
         pa.float64(), "frames a second of the encoded clip before the autoencoder's stride", unit="1/s"
     )
+    data_hash: str | None = column(pa.string(), "hash of `data`")
+    data: bytes | None = column(pa.large_binary(), "elements in C order")
 
 
 LATENTS = Table(Latent, "latents", key=("clip_id", "transform", "encoder"))

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import math
 import shutil
 import signal
 import subprocess
@@ -31,7 +32,7 @@ from pipeline.synthetic.encode import Encoding, encode
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import detailed_caption, draw_scene, short_caption
 from schemas import LATENTS, RELEASES, TEXT, VIDEOS
-from schemas.identity import digest
+from schemas.identity import bytes_digest, digest
 from schemas.recipe import Recipe
 from schemas.recipe.encode import EncodeConfig
 from schemas.structured_caption import StructuredCaption, to_json
@@ -140,10 +141,14 @@ def encoded_dataset(tmp_path_factory) -> Dataset:
             "reason": None,
             "transient": None,
             "num_failures": None,
+            "num_positions": math.prod(latent.shape[1:]),
+            "valid": [row["num_frames"], row["width"], row["height"]],
+            "times_us": [int((i + 0.5) * 1e6 / FPS) for i in range(row["num_frames"])],
             "fps": FPS,
-            **_stored(_latent(autoencoder, seed)),
+            "data_hash": bytes_digest(_stored(latent)["data"]),
+            **_stored(latent),
         }
-        for seed, row in enumerate(rows)
+        for row, latent in ((row, _latent(autoencoder, seed)) for seed, row in enumerate(rows))
     ]
     dataset.write_part(LATENTS.within(autoencoder.fingerprint), latents)
     texts = sorted({row[name] for row in rows for name in ("short", "detailed")})

@@ -22,6 +22,7 @@ from pipeline.encode.latents import LatentEncoder, clip_transform, plan_clip
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from schemas import LATENTS, TEXT
+from schemas.identity import bytes_digest
 from schemas.recipe import load_recipe
 from tests.jobs.conftest import DemoRun
 
@@ -59,15 +60,19 @@ def _compare_latents(dataset: Dataset, released: list[dict[str, Any]]) -> None:
     rows = dataset.read(LATENTS.within(load_autoencoder(config.autoencoder).fingerprint)).to_pylist()
     assert {row["clip_id"] for row in rows} == clips.keys()
     for row in sorted(rows, key=lambda row: row["clip_id"])[:NUM_COMPARED]:
-        video = VideoClips.of([clips[row["clip_id"]]], lambda clip: [plan_clip(clip, config, codec_spec())])
+        video = VideoClips.of([clips[row["clip_id"]]], lambda clip: [plan_clip(clip, config, codec_spec()).sampling])
         ((_, (frames,)),) = read_clips(video)
+        plan = plan_clip(clips[row["clip_id"]], config, codec_spec())
         assert (row["status"], row["transform"], row["fps"]) == (
             "ok",
             clip_transform(clips[row["clip_id"]], config.transform),
             config.fps,
         )
-        expected = encoder(frames)
+        expected = encoder(frames, plan.codec)
         assert row["shape"] == list(expected.shape)
+        assert row["num_positions"] == np.prod(expected.shape[1:])
+        assert (row["valid"], row["times_us"]) == (list(plan.codec.valid), list(plan.sampling.times_us))
+        assert row["data_hash"] == bytes_digest(row["data"])
         assert np.abs(expected).max() > 0.5
         np.testing.assert_allclose(stored(row), expected, atol=ROUNDING)
 

@@ -8,94 +8,83 @@ import pytest
 import torch
 
 from jobs.sampling import clip
-from jobs.sampling.clip import Settings, Shape, cut_to_shape, encoded_prefix, shape_of
+from jobs.sampling.clip import Settings, clip_of, encoded_prefix, plan_of
 from jobs.sampling.condition import Source
 from model.codec.causal import load_autoencoder
+from model.codec.spec import CodecPlan
 from model.readers.text_encoder import load_text_encoder
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import Scene, Thing
 from schemas.errors import UsageError
 from tests.jobs.training.runs import run_config
 
-STRIDE = (4, 8, 8)
 MOVING = Scene(things=(Thing("circle", "red", direction="right", speed="quickly"),))
 
 
-def shape(
+def plan(
     size: str | None = None,
     seconds: float | None = None,
     start: Source | None = None,
     is_image: bool = False,
     **changes: Any,
-) -> Shape:
-    return shape_of(size, seconds, run_config(**changes), start, is_image=is_image)
+) -> CodecPlan:
+    return plan_of(size, seconds, run_config(**changes), start, is_image=is_image)
 
 
 def source(width: int = 96, height: int = 64, frames: int = 17) -> Source:
     return Source("clip.mp4", width, height, tuple(i * 125_000 for i in range(frames)))
 
 
-def test_sampled_lengths_cover_what_is_asked_for():
-    for num_frames in range(1, 20):
-        asked_for = Shape(100, 50, num_frames, 16, STRIDE)
-        assert (asked_for.latent_frames - 1) * 4 + 1 >= num_frames
-        assert (asked_for.latent_frames - 2) * 4 + 1 < num_frames
-        assert asked_for.sampled_size_px == (112, 64)
-        assert asked_for.latent_shape == (asked_for.latent_frames, 8, 14)
-
-
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, (96, 64, 9)),
-        ({"seconds": 2.0}, (96, 64, 16)),
-        ({"seconds": 0.01}, (96, 64, 1)),
-        ({"size": "75x50"}, (75, 50, 9)),
-        ({"is_image": True}, (96, 64, 1)),
-        ({"is_image": True, "seconds": 0.5}, (96, 64, 4)),
+        ({}, (9, 96, 64)),
+        ({"seconds": 2.0}, (16, 96, 64)),
+        ({"seconds": 0.01}, (1, 96, 64)),
+        ({"size": "75x50"}, (9, 75, 50)),
+        ({"is_image": True}, (1, 96, 64)),
+        ({"is_image": True, "seconds": 0.5}, (4, 96, 64)),
     ],
 )
 def test_size_and_length_are_as_asked_for_or_usual(given, expected):
-    found = shape(**given)
-    assert (found.width_px, found.height_px, found.num_frames) == expected
-    assert found.grid_px == 16
+    assert plan(**given).valid == expected
 
 
-def test_sides_are_multiples_of_the_larger_side_of_a_patch():
-    assert shape(train={"model": {"patch": (4, 1, 3)}}).grid_px == 24
-    assert shape(train={"model": {"patch": (4, 3, 1)}}).grid_px == 24
+def test_what_is_sampled_covers_what_is_asked_for_in_whole_patches():
+    assert plan("100x50").encoded == (9, 112, 64)
+    assert plan("100x50").latent_shape == (8, 3, 8, 14)
+    assert plan("100x50", train={"model": {"patch": (4, 3, 1)}}).latent_shape == (8, 4, 9, 13)
 
 
 def test_latents_are_sampled_by_the_strides_of_the_codec():
-    found = shape("200x100", 1.0, stride_thw=(8, 32, 16), fps=24.0)
-    assert (found.grid_px, found.latent_frames) == (64, 4)
-    assert found.sampled_size_px == (256, 128)
-    assert found.latent_shape == (4, 4, 16)
+    found = plan("200x100", 1.0, stride_thw=(8, 32, 16), fps=24.0)
+    assert found.encoded == (25, 224, 128)
+    assert found.latent_shape == (8, 4, 4, 14)
 
 
 def test_a_source_gives_the_shape_within_the_budget():
-    found = shape(start=source(1920, 1080))
-    assert (found.width_px, found.height_px) == (112, 64)
-    assert shape("32x32", start=source(1920, 1080)).width_px == 32
+    assert plan(start=source(1920, 1080)).valid[1:] == (104, 58)
+    assert plan("32x32", start=source(1920, 1080)).valid[1:] == (32, 32)
 
 
 @pytest.mark.parametrize("size", ["96", "x64", "0x64", "96x064", "96x64x3", "96X64"])
 def test_a_size_must_be_two_positive_numbers(size):
     with pytest.raises(UsageError, match=f"--size {size}"):
-        shape(size)
+        plan(size)
 
 
 def test_a_clip_that_continues_a_source_has_something_to_sample():
-    assert shape(seconds=2 / 8, start=source()).latent_frames == 2
+    assert plan(seconds=2 / 8, start=source()).latent_shape[1] == 2
     with pytest.raises(UsageError, match="1 frame leaves nothing to sample after clip"):
-        shape(seconds=1 / 8, start=source())
+        plan(seconds=1 / 8, start=source())
 
 
-def test_a_picture_is_cut_from_the_middle_and_a_clip_from_its_start():
+def test_a_clip_is_the_start_and_the_upper_left_of_what_is_sampled():
     video = torch.linspace(-1.5, 1.5, 3 * 9 * 16 * 32).view(3, 9, 16, 32)
-    frames = cut_to_shape([video[None, :, :5], video[None, :, 5:]], Shape(20, 10, 6, 16, STRIDE))
+    asked_for = plan("20x10", 6 / 8)
+    frames = clip_of([video[None, :, :5], video[None, :, 5:]], asked_for)
     assert frames.shape == (6, 10, 20, 3)
-    expected = ((video[:, :6, 3:13, 6:26].clamp(-1, 1) + 1) / 2 * 255).round().to(torch.uint8)
+    expected = ((video[:, :6, :10, :20].clamp(-1, 1) + 1) / 2 * 255).round().to(torch.uint8)
     assert np.array_equal(frames, expected.permute(1, 2, 3, 0).numpy())
 
 
@@ -110,17 +99,18 @@ def test_at_most_half_of_a_clip_is_given(monkeypatch, latent_frames, given):
 
     monkeypatch.setattr(clip, "last_frames", frames)
     autoencoder = load_autoencoder()
-    asked_for = Shape(40, 30, (latent_frames - 1) * 4 + 1, 16, STRIDE)
-    latent = encoded_prefix(autoencoder, source(), asked_for, 8.0)
-    assert seen == {"size_px": (48, 32), "fps": 8.0, "max_frames": given, "stride_t": 4}
-    pixels = torch.from_numpy(render(MOVING, 48, 32, given)).permute(3, 0, 1, 2)[None] / 255 * 2 - 1
+    asked_for = plan("40x30", ((latent_frames - 1) * 4 + 1) / 8)
+    latent = encoded_prefix(autoencoder, source(), asked_for, run_config())
+    assert seen == {"size_px": (40, 30), "fps": 8.0, "max_frames": given, "stride_t": 4}
+    frames_of_source = np.pad(render(MOVING, 40, 30, given), ((0, 0), (0, 2), (0, 8), (0, 0)), mode="edge")
+    pixels = torch.from_numpy(frames_of_source).permute(3, 0, 1, 2)[None] / 255 * 2 - 1
     expected = autoencoder.whiten(autoencoder.encode(pixels))[0]
     torch.testing.assert_close(latent, expected, rtol=1e-3, atol=1e-3)
 
 
 def frames_of(run_dir: Path, prompt: str = "a red circle", **settings: Any) -> np.ndarray:
     chosen = Settings(**{"steps": 3, "guidance": 2.5, "seed": 5} | settings)
-    return clip.sample_frames(run_dir, prompt, run_config(), Shape(75, 50, 5, 16, STRIDE), None, chosen)
+    return clip.sample_frames(run_dir, prompt, run_config(), plan("75x50", 5 / 8), None, chosen)
 
 
 def test_the_transformer_is_asked_for_the_prompt_the_shape_and_the_settings(run_dir, asked):
@@ -135,7 +125,7 @@ def test_the_transformer_is_asked_for_the_prompt_the_shape_and_the_settings(run_
     autoencoder = load_autoencoder()
     raw = torch.tensor(autoencoder.config.latent_std) + torch.tensor(autoencoder.config.latent_mean)
     video = autoencoder.decode(raw.view(1, 8, 1, 1, 1).expand(1, 8, 2, 8, 10))
-    expected = cut_to_shape([video], Shape(75, 50, 5, 16, STRIDE))
+    expected = clip_of([video], plan("75x50", 5 / 8))
     assert frames.shape == expected.shape
     assert np.abs(frames.astype(int) - expected).max() <= 1  # streamed: equal up to rounding
 
@@ -151,7 +141,7 @@ def test_an_empty_prompt_is_no_text(run_dir, asked):
 def test_encoders_other_than_those_of_the_run_are_refused(run_dir, asked, name, role):
     config = run_config(**{name: "0" * 16})
     with pytest.raises(UsageError, match=f"{role} 'builtin' is .*, but the run was trained with {'0' * 16}"):
-        clip.sample_frames(run_dir, "", config, Shape(64, 64, 1, 16, STRIDE), None, Settings(1, 1.0, 0))
+        clip.sample_frames(run_dir, "", config, plan("64x64", is_image=True), None, Settings(1, 1.0, 0))
     assert not asked
 
 

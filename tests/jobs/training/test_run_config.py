@@ -49,14 +49,8 @@ def test_other_settings_may_change_when_a_run_is_resumed(tmp_path):
 
 
 def test_the_usual_clip_has_the_most_frequent_size_and_the_longest_length():
-    shapes = {"a": (16, 2, 8, 12), "b": (16, 1, 8, 12), "c": (16, 5, 10, 4)}
-    assert usual_clip(shapes, (4, 8, 8)) == {"usual_width_px": 96, "usual_height_px": 64, "usual_num_frames": 17}
-    assert usual_clip({"a": (16, 1, 2, 2)}, (4, 8, 8))["usual_num_frames"] == 1
-
-
-def test_the_usual_clip_is_told_in_pixels_and_frames_by_the_strides():
-    shapes = {"a": (128, 5, 8, 12)}
-    assert usual_clip(shapes, (8, 32, 16)) == {"usual_width_px": 192, "usual_height_px": 256, "usual_num_frames": 33}
+    sizes = [(5, 96, 61), (1, 96, 61), (18, 61, 96)]
+    assert usual_clip(sizes) == {"usual_width_px": 96, "usual_height_px": 61, "usual_num_frames": 18}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", None])

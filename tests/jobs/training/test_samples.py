@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 from jobs.training.run import prepare
-from jobs.training.samples import Encoding, latent_shapes, load_samples
+from jobs.training.samples import Encoding, latent_sizes, load_samples
 from model.codec.causal import load_autoencoder
 from model.readers.text_encoder import load_text_encoder
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from schemas import LATENTS
 from schemas.errors import UsageError
+from schemas.identity import bytes_digest
 from schemas.recipe import Recipe, decode_recipe
 from schemas.recipe.encode import EncodeConfig
 from schemas.recipe.train import TextMix
@@ -77,27 +78,42 @@ def test_the_rate_of_a_latent_follows_from_the_stride(encoded_dataset, encoding)
 
 
 def test_shapes_are_read_without_latents(encoded_dataset, encoding):
-    shapes = latent_shapes(encoded_dataset, releases.read(encoded_dataset, "drawn"), encoding)
-    assert len(shapes) == 12
-    assert set(shapes.values()) == {(8, 3, 8, 12), (8, 2, 12, 8), (8, 1, 8, 8)}
+    sizes = latent_sizes(encoded_dataset, releases.read(encoded_dataset, "drawn"), encoding)
+    assert len(sizes) == 12
+    assert {size.shape for size in sizes.values()} == {(8, 3, 8, 12), (8, 2, 12, 8), (8, 1, 8, 8)}
+    assert {size.valid for size in sizes.values()} == {(9, 96, 64), (5, 64, 96), (1, 64, 64)}
 
 
 def test_failed_latents_and_those_of_other_clips_are_not_read(encoded_dataset, encoding, tmp_path):
     dataset = Dataset(str(shutil.copytree(encoded_dataset.location, tmp_path / "copy")))
     release = releases.read(dataset, "drawn")
-    before = latent_shapes(dataset, release, encoding)
+    before = latent_sizes(dataset, release, encoding)
     table = LATENTS.within(encoding.autoencoder)
     stored = dataset.read(table).to_pylist()[0]
     failed = stored | {"status": "failed", "reason": "no", "dtype": None, "shape": None, "data": None}
     dataset.write_part(table, [failed, stored | {"clip_id": "of another release"}])
-    assert latent_shapes(dataset, release, encoding) == before
+    assert latent_sizes(dataset, release, encoding) == before
     assert [s.sample_id for s in load_samples(dataset, release, encoding, TextMix())] == sorted(before)
+
+
+def test_the_newest_latent_of_a_clip_counts_and_one_that_was_damaged_is_named(encoded_dataset, encoding, tmp_path):
+    dataset = Dataset(str(shutil.copytree(encoded_dataset.location, tmp_path / "copy")))
+    release = releases.read(dataset, "drawn")
+    table = LATENTS.within(encoding.autoencoder)
+    stored = min(dataset.read(table).to_pylist(), key=lambda row: row["clip_id"])
+    zeros = bytes(len(stored["data"]))
+    dataset.write_part(table, [stored | {"data": zeros, "data_hash": bytes_digest(zeros)}])
+    (first, *_) = load_samples(dataset, release, encoding, TextMix())
+    assert not first.latent_CTHW.any()
+    dataset.write_part(table, [stored | {"data": b"\1" + zeros[1:], "data_hash": bytes_digest(zeros)}])
+    with pytest.raises(UsageError, match="the latent of clip clip-00 is corrupt; `reelmill encode --verify` mends it"):
+        load_samples(dataset, release, encoding, TextMix())
 
 
 @pytest.mark.parametrize("other", [{"transform": "else"}, {"autoencoder": "0" * 16}])
 def test_latents_made_in_another_way_are_not_read(encoded_dataset, encoding, other):
     with pytest.raises(UsageError, match="reelmill encode"):
-        latent_shapes(encoded_dataset, releases.read(encoded_dataset, "drawn"), replace(encoding, **other))
+        latent_sizes(encoded_dataset, releases.read(encoded_dataset, "drawn"), replace(encoding, **other))
 
 
 def test_texts_of_another_encoder_are_not_read(encoded_dataset, encoding):

@@ -1,4 +1,4 @@
-"""Which frames of a clip are encoded: 4k + 1 of them at one rate, around the middle, on the 16 px grid."""
+"""What is encoded of a clip: its frames at one rate around the middle, unstretched, padded to the grid of the codec."""
 
 from __future__ import annotations
 
@@ -7,56 +7,82 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from model.codec.causal import load_autoencoder
+from model.codec.padding import cropped
 from model.codec.spec import CodecSpec, codec_spec
-from pipeline.encode.latents import plan_clip
+from model.codec.streaming import decode_stream
+from pipeline.encode.latents import LatentEncoder, plan_clip
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import Scene, Thing
 from schemas.recipe.encode import EncodeConfig
 
 CODEC = codec_spec()
 MakeRow = Callable[..., dict[str, Any]]
+SCENE = Scene(things=(Thing("circle", "red", direction="right", speed="quickly"),))
 
 
 @pytest.mark.parametrize("end_us", [50_000, 124_999, 624_999, 625_000, 700_000, 1_125_000, 3_000_000, 60_000_000])
-def test_frames_are_4k_plus_1_at_the_rate_asked_for_inside_the_span(clip_row: MakeRow, end_us: int) -> None:
+def test_frames_are_at_the_rate_asked_for_inside_the_span_and_none_is_left_out(clip_row: MakeRow, end_us: int) -> None:
     config = EncodeConfig(fps=8.0, max_frames=17)
     start_us = 5_000_000
     plan = plan_clip(clip_row("c", "v", start_us=start_us, end_us=start_us + end_us), config, CODEC)
-    times_us = np.array(plan.times_us)
-    possible = min(17, max(1, end_us * 8 // 1_000_000))
-    assert len(times_us) == (possible - 1) // 4 * 4 + 1
+    times_us = np.array(plan.sampling.times_us)
+    assert len(times_us) == plan.codec.valid[0] == min(17, max(1, end_us * 8 // 1_000_000))
     assert start_us <= times_us.min()
     assert times_us.max() < start_us + end_us
     assert np.all(np.abs(np.diff(times_us) - 125_000) <= 1)
     assert abs((times_us[0] + times_us[-1]) / 2 - (start_us + end_us / 2)) <= 1
 
 
-def test_max_frames_is_rounded_down_to_4k_plus_1(clip_row: MakeRow) -> None:
-    for max_frames, expected in ((1, 1), (4, 1), (5, 5), (8, 5), (16, 13), (17, 17)):
+def test_lengths_are_padded_to_4k_plus_1(clip_row: MakeRow) -> None:
+    for max_frames, encoded in ((1, 1), (4, 5), (5, 5), (8, 9), (16, 17), (17, 17)):
         plan = plan_clip(clip_row("c", "v", end_us=60_000_000), EncodeConfig(max_frames=max_frames), CODEC)
-        assert len(plan.times_us) == expected
+        assert (plan.codec.valid[0], plan.codec.encoded[0]) == (max_frames, encoded)
 
 
 def test_an_image_is_one_frame(clip_row: MakeRow) -> None:
-    assert plan_clip(clip_row("c", "v", is_image=True, start_us=0, end_us=1), EncodeConfig(), CODEC).times_us == (0,)
+    plan = plan_clip(clip_row("c", "v", is_image=True, start_us=0, end_us=1), EncodeConfig(), CODEC)
+    assert plan.sampling.times_us == (0,)
+    assert plan.codec.encoded[0] == 1
 
 
-@pytest.mark.parametrize("box", [(1920, 1080), (1080, 1920), (854, 366), (100, 100), (96, 64), (20, 300), (3, 3)])
-def test_sides_are_multiples_of_16_near_the_aspect_ratio_and_the_budget(
-    clip_row: MakeRow, box: tuple[int, int]
-) -> None:
+@pytest.mark.parametrize("box", [(1920, 1080), (1080, 1920), (854, 366), (100, 100), (96, 64), (20, 300), (33, 31)])
+def test_nothing_is_stretched_and_sides_are_padded_to_16(clip_row: MakeRow, box: tuple[int, int]) -> None:
     budget = 64 * 96
     plan = plan_clip(clip_row("c", "v", content_box=[7, 9, *box]), EncodeConfig(max_pixels_px=budget), CODEC)
-    width, height = plan.size
-    assert width % 16 == height % 16 == 0
-    assert min(width, height) >= 16
     scale = min(1.0, (budget / (box[0] * box[1])) ** 0.5)
-    assert abs(width - max(16, box[0] * scale)) <= 8
-    assert abs(height - max(16, box[1] * scale)) <= 8
+    assert plan.sampling.size == plan.codec.valid[1:]
+    for valid, encoded, side in zip(plan.codec.valid[1:], plan.codec.encoded[1:], box, strict=True):
+        assert abs(valid - side * scale) <= 0.5
+        assert encoded % 16 == 0
+        assert 0 <= encoded - valid < 16
 
 
 def test_frames_and_sides_follow_the_strides_of_the_codec(clip_row: MakeRow) -> None:
     codec = CodecSpec((8, 32, 32), 1, (0.0,), (1.0,), "")
     row = clip_row("c", "v", end_us=60_000_000, content_box=[0, 0, 1920, 1080])
     plan = plan_clip(row, EncodeConfig(max_frames=16, max_pixels_px=640 * 360), codec)
-    assert len(plan.times_us) == 9
-    assert plan.size == (640, 384)
+    assert plan.codec.valid == (16, 640, 360)
+    assert plan.codec.encoded == (17, 640, 384)
+
+
+@pytest.mark.parametrize(("frames", "width", "height"), [(1, 45, 37), (7, 45, 37), (12, 16, 50), (9, 96, 64)])
+def test_as_many_frames_of_the_same_size_come_back(clip_row: MakeRow, frames: int, width: int, height: int) -> None:
+    """And they show the same: the picture is where it was, not moved or stretched by what was padded."""
+    row = clip_row("c", "v", end_us=frames * 125_000, content_box=[0, 0, width, height])
+    plan = plan_clip(row, EncodeConfig(), CODEC).codec
+    video = render(SCENE, width, height, frames)
+    latent = LatentEncoder("builtin")(video, plan)
+    assert latent.shape == plan.latent_shape
+    raw = torch.from_numpy(latent.astype(np.float32))[None]
+    decoded = torch.cat(list(decode_stream(load_autoencoder(), [raw])), dim=2)[0]
+    pixels = ((decoded.clamp(-1, 1) + 1) * 127.5).round().permute(1, 2, 3, 0).numpy()
+    back = cropped(pixels, plan)
+    assert back.shape == video.shape
+    assert 10 * np.log10(255**2 / np.mean((back - video.astype(np.float32)) ** 2)) > LEAST_PSNR_DB
+
+
+LEAST_PSNR_DB = 20.0
+"""A picture moved by a pixel, or stretched by one, has less."""
