@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,25 @@ def test_what_is_encoded_is_not_encoded_again(demo_run: DemoRun, capsys: pytest.
     assert main(["encode", demo_run.dataset.location, "--release", RELEASE, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert (again["latents"], again["encoded_now"], again["failed"], again["stages"]) == (num_released, 0, 0, {})
+
+
+def test_a_damaged_latent_is_made_again_when_that_is_asked_for(
+    demo_run: DemoRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = Dataset(str(shutil.copytree(demo_run.dataset.location, tmp_path / "copy")))
+    table = LATENTS.within(codec_spec().fingerprint)
+    (whole, *_) = dataset.read(table).drop_columns(list(STAMPS)).to_pylist()
+    dataset.write_part(table, [whole | {"data": bytes(len(whole["data"]))}])
+    for options, encoded_now in (([], 0), (["--verify"], 1), (["--verify"], 0)):
+        capsys.readouterr()
+        assert main(["encode", dataset.location, "--release", RELEASE, "--json", *options]) == 0
+        assert json.loads(capsys.readouterr().out)["encoded_now"] == encoded_now
+    newest = max(
+        (row for row in dataset.read(table).to_pylist() if row["clip_id"] == whole["clip_id"]),
+        key=lambda row: row["written_us"],
+    )
+    assert bytes_digest(newest["data"]) == newest["data_hash"]
+    np.testing.assert_allclose(stored(newest), stored(whole), atol=ROUNDING)
 
 
 def _compare_latents(dataset: Dataset, released: list[dict[str, Any]]) -> None:
