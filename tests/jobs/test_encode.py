@@ -22,6 +22,7 @@ from pipeline.decode.clip_frames import VideoClips, read_clips
 from pipeline.encode.latents import LatentEncoder, clip_transform, plan_clip
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
+from pipeline.store.newest import STAMPS
 from schemas import LATENTS, TEXT
 from schemas.identity import bytes_digest
 from schemas.recipe import load_recipe
