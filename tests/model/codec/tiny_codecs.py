@@ -45,7 +45,7 @@ def ltx095() -> AutoencoderKLLTXVideo:
         down_block_types=("LTXVideo095DownBlock3D",) * 4,
         spatio_temporal_scaling=(True,) * 4,
         downsample_type=("spatial", "temporal", "spatiotemporal", "spatiotemporal"),
-        decoder_block_out_channels=(4, 8, 16),
+        decoder_block_out_channels=(8, 16, 32),
         decoder_spatio_temporal_scaling=(True,) * 3,
         decoder_layers_per_block=(1,) * 4,
         layers_per_block=(1,) * 5,
