@@ -112,7 +112,7 @@ def sample_frames(
     with naming("autoencoder of the run", config.autoencoder):
         codec = load_codec(config.autoencoder, device)
     with naming("text encoder of the run", config.text_encoder):
-        text_encoder = load_text_encoder(config.text_encoder)
+        text_encoder = load_text_encoder(config.text_encoder, dtype=config.text_dtype)
     _require_same("autoencoder", config.autoencoder, config.autoencoder_fingerprint, codec.spec.fingerprint)
     _require_same("text encoder", config.text_encoder, config.text_encoder_fingerprint, text_encoder.fingerprint)
     with naming(f"run {run}"):

@@ -64,4 +64,15 @@ class LatentEncoder:
     def __call__(self, frames: np.ndarray) -> np.ndarray:
         """(T, H, W, 3) uint8 RGB to raw latents, (C, T', H', W') float16."""
         latent = self._encode(self._codec, self._torch.from_numpy(np.array(frames)))
-        return latent.to(self._torch.float16).cpu().numpy()
+        return as_half(latent.float().cpu().numpy(), "a latent")
+
+
+def as_half(values: np.ndarray, what: str) -> np.ndarray:
+    """Floats as they are stored.
+
+    Raises:
+        ValueError: one is out of the range of float16.
+    """
+    if not np.abs(values).max() <= np.finfo(np.float16).max:
+        raise ValueError(f"{what} cannot be stored as float16: it has values beyond 65504")
+    return values.astype(np.float16)

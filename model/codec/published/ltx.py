@@ -1,7 +1,7 @@
 """LTX-Video (HaCohen et al. 2024), `AutoencoderKLLTXVideo` of diffusers: streamed in encoding, decoded whole.
 
-The encoder is causal, but keeps nothing of earlier pieces. Here its layers that look back in time are exchanged for ones
-that do; weights and results are the same. The decoder of the published weights looks ahead as well, layer upon layer,
+The encoder is causal, but keeps nothing of earlier pieces. Here its layers that look back in time are exchanged for
+ones that do; weights and results are the same. The decoder of the published weights looks ahead as well, layer upon layer,
 so it is given all latents at once and its memory grows with the video.
 """
 
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from model.codec.published.piecewise import PiecewiseCodec, Step
 from model.codec.spec import CodecSpec
-
 
 LOOKED_BACK = 2
 """Frames that a downsampler's convolution looks back at: one less than its kernel."""

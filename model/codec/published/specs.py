@@ -74,7 +74,12 @@ def _ltx(folder: Path, config: Mapping[str, Any]) -> Facts:
     """LTX-Video (HaCohen et al. 2024). `AutoencoderKLLTXVideo`; `LTXPipeline._normalize_latents`:
     (raw - mean) * scaling_factor / std, whose statistics are among the weights.
     """
-    _require(folder, config, encoder_causal=config.get("encoder_causal", True), patch_size_t=config.get("patch_size_t", 1) == 1)
+    _require(
+        folder,
+        config,
+        encoder_causal=config.get("encoder_causal", True),
+        patch_size_t=config.get("patch_size_t", 1) == 1,
+    )
     stride_t, stride_hw = 1, config["patch_size"]
     kinds = zip(
         config["spatio_temporal_scaling"],
