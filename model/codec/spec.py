@@ -53,7 +53,7 @@ class CodecSpec:
     causal: bool = True
     """A latent frame depends on no frame after its own, so the latents of a prefix are the prefix of the latents."""
     decodes_whole: bool = False
-    """All frames are decoded at once, so memory grows with the video; otherwise it does not, nor does it in encoding."""
+    """All frames are decoded at once, so memory grows with the length; otherwise it does not, nor does encoding's."""
 
     def __post_init__(self) -> None:
         if not len(self.mean) == len(self.std) == self.channels:

@@ -1,8 +1,8 @@
 """Texts as unpadded token states, the form in which a video model is conditioned on them.
 
 "builtin" and any other folder in open_clip's format give the last states of a CLIP text tower; every other name is an
-encoder that transformers can load (T5, UMT5, Qwen, CLIP, ...). A text's states depend on nothing but the text: batches are
-padded on the right and masked, and padding is cut off again.
+encoder that transformers can load (T5, UMT5, Qwen, CLIP, ...). A text's states depend on nothing but the text: batches
+are padded on the right and masked, and padding is cut off again.
 
 Shapes: B batch, L tokens, D width.
 """

@@ -1,8 +1,8 @@
 """LTX-Video (HaCohen et al. 2024), `AutoencoderKLLTXVideo` of diffusers: streamed in encoding, decoded whole.
 
 The encoder is causal, but keeps nothing of earlier pieces. Here its layers that look back in time are exchanged for
-ones that do; weights and results are the same. The decoder of the published weights looks ahead as well, layer upon layer,
-so it is given all latents at once and its memory grows with the video.
+ones that do; weights and results are the same. The decoder of the published weights looks ahead as well, layer upon
+layer, so it is given all latents at once and its memory grows with the video.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Wan 2.1 and 2.2 (Wan team 2025), `AutoencoderKLWan` of diffusers: causal, streamed in encoding and in decoding.
 
-The network's own methods take a whole video through encoder and decoder in pieces of one latent frame, with the features
-that its convolutions keep of the pieces before. Here the pieces come from the stream.
+The network's own methods take a whole video through encoder and decoder in pieces of one latent frame, with the
+features that its convolutions keep of the pieces before. Here the pieces come from the stream.
 """
 
 from __future__ import annotations

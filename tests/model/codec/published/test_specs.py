@@ -118,7 +118,7 @@ def test_what_is_not_known_is_named_in_one_line(tmp_path, config, message):
 
 def test_without_the_library_its_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(specs, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="AutoencoderKLWan; to use it, install Reelmill with the extra `diffusers`$"):
+    with pytest.raises(ValueError, match=r"AutoencoderKLWan; to use it, install Reelmill with the extra `diffusers`$"):
         codec_spec(folder_of(tmp_path / "codec", WAN21))
 
 
