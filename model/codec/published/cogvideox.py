@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from diffusers import AutoencoderKLCogVideoX
+from diffusers.models.autoencoders.autoencoder_kl_cogvideox import AutoencoderKLCogVideoX
 from torch import Tensor
 
 from model.codec.published.piecewise import PiecewiseCodec, Step
@@ -25,7 +25,7 @@ class CogVideoXCodec(PiecewiseCodec):
 
     def __init__(self, spec: CodecSpec, network: AutoencoderKLCogVideoX) -> None:
         super().__init__(spec, network)
-        self._network = network
+        self._network: Any = network
 
     def encoding(self) -> Step:
         return _carried(self._network.encoder)

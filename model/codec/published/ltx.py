@@ -7,9 +7,14 @@ layer, so it is given all latents at once and its memory grows with the video.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from diffusers import AutoencoderKLLTXVideo
-from diffusers.models.autoencoders.autoencoder_kl_ltx import LTXVideoCausalConv3d, LTXVideoDownsampler3d
+from diffusers.models.autoencoders.autoencoder_kl_ltx import (
+    AutoencoderKLLTXVideo,
+    LTXVideoCausalConv3d,
+    LTXVideoDownsampler3d,
+)
 from torch import Tensor, nn
 
 from model.codec.published.piecewise import PiecewiseCodec, Step
@@ -69,8 +74,9 @@ class LtxCodec(PiecewiseCodec):
 
     def __init__(self, spec: CodecSpec, network: AutoencoderKLLTXVideo) -> None:
         super().__init__(spec, network)
-        self._network, self._past = network, Past()
-        _exchange(network.encoder, self._past)
+        self._network: Any = network
+        self._past = Past()
+        _exchange(self._network.encoder, self._past)
 
     def encoding(self) -> Step:
         kept: dict[nn.Module, Tensor] = {}

@@ -9,8 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKLWan
-from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d, patchify, unpatchify
+from diffusers.models.autoencoders.autoencoder_kl_wan import (
+    AutoencoderKLWan,
+    WanCausalConv3d,
+    patchify,
+    unpatchify,
+)
 from torch import Tensor, nn
 
 from model.codec.published.piecewise import PiecewiseCodec, Step
@@ -22,8 +26,8 @@ class WanCodec(PiecewiseCodec):
 
     def __init__(self, spec: CodecSpec, network: AutoencoderKLWan) -> None:
         super().__init__(spec, network)
-        self._network = network
-        self._patch = network.config["patch_size"] or 1
+        self._network: Any = network
+        self._patch = self._network.config["patch_size"] or 1
 
     def encoding(self) -> Step:
         features = _no_features(self._network.encoder)
