@@ -66,5 +66,5 @@ def test_what_float16_cannot_hold_is_not_stored() -> None:
     values = np.array([65504.0, -65504.0, 0.1], np.float32)
     assert as_half(values, "a latent").tolist() == [65504.0, -65504.0, np.float16(0.1)]
     for value in (65505.0, -1e6, np.inf, np.nan):
-        with pytest.raises(ValueError, match="^a latent cannot be stored as float16: it has values beyond 65504$"):
+        with pytest.raises(ValueError, match=r"^a latent cannot be stored as float16: it has values beyond 65504$"):
             as_half(np.array([0.0, value], np.float32), "a latent")
