@@ -16,9 +16,9 @@ import torch
 from jobs.console.naming import naming
 from jobs.sampling.condition import Source, last_frames
 from jobs.training.run_config import RunConfig
-from model.codec.causal import Autoencoder, load_autoencoder
+from model.codec.loading import load_codec
 from model.codec.spec import num_frames
-from model.codec.streaming import decode_stream, encode_frames
+from model.codec.video_codec import VideoCodec, encode_frames, unwhiten, whiten
 from model.diffusion.sampling import Request, load_transformer, sample_latent
 from model.readers.text_encoder import load_text_encoder
 from pipeline.decode.sizes import fit_to_budget
@@ -108,34 +108,33 @@ def sample_frames(
     Raises:
         UsageError: no checkpoint, a bad setting, or encoders that are not those of the run.
     """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with naming("autoencoder of the run", config.autoencoder):
-        autoencoder = load_autoencoder(config.autoencoder)
+        codec = load_codec(config.autoencoder, device)
     with naming("text encoder of the run", config.text_encoder):
-        text_encoder = load_text_encoder(config.text_encoder)
-    _require_same("autoencoder", config.autoencoder, config.autoencoder_fingerprint, autoencoder.fingerprint)
+        text_encoder = load_text_encoder(config.text_encoder, dtype=config.text_dtype)
+    _require_same("autoencoder", config.autoencoder, config.autoencoder_fingerprint, codec.spec.fingerprint)
     _require_same("text encoder", config.text_encoder, config.text_encoder_fingerprint, text_encoder.fingerprint)
     with naming(f"run {run}"):
         transformer = load_transformer(run)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     latent_T, latent_H, latent_W = shape.latent_shape
     request = Request(
         text_LE=torch.from_numpy(text_encoder.encode([prompt])[0]) if prompt else None,
         latent_shape=(transformer.config.latent_channels, latent_T, latent_H, latent_W),
         latent_fps=config.fps / config.stride_thw[0],
         seed=settings.seed,
-        prefix_CTHW=None if source is None else encoded_prefix(autoencoder, source, shape, config.fps),
+        prefix_CTHW=None if source is None else encoded_prefix(codec, source, shape, config.fps),
     )
     latent = sample_latent(transformer.to(device), request, num_steps=settings.steps, guidance=settings.guidance)
-    autoencoder = autoencoder.to(device)
-    return cut_to_shape(decode_stream(autoencoder, [autoencoder.unwhiten(latent[None])]), shape)
+    return cut_to_shape(codec.decode_stream([unwhiten(latent[None], codec.spec)]), shape)
 
 
-def encoded_prefix(autoencoder: Autoencoder, source: Source, shape: Shape, fps: float) -> torch.Tensor:
+def encoded_prefix(codec: VideoCodec, source: Source, shape: Shape, fps: float) -> torch.Tensor:
     """Whitened latents of the end of the source, at most half of the clip, (C, T, H, W)."""
     stride_t = shape.stride_thw[0]
     max_frames = num_frames(shape.latent_frames // 2, stride_t)
     frames = last_frames(source, shape.sampled_size_px, fps, max_frames, stride_t)
-    return autoencoder.whiten(encode_frames(autoencoder, torch.from_numpy(frames))[None])[0]
+    return whiten(encode_frames(codec, torch.from_numpy(frames))[None], codec.spec)[0].cpu()
 
 
 def cut_to_shape(chunks_BCTHW: Iterable[torch.Tensor], shape: Shape) -> np.ndarray:

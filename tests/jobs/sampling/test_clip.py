@@ -11,6 +11,7 @@ from jobs.sampling import clip
 from jobs.sampling.clip import Settings, Shape, cut_to_shape, encoded_prefix, shape_of
 from jobs.sampling.condition import Source
 from model.codec.causal import load_autoencoder
+from model.codec.loading import load_codec
 from model.readers.text_encoder import load_text_encoder
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import Scene, Thing
@@ -111,7 +112,7 @@ def test_at_most_half_of_a_clip_is_given(monkeypatch, latent_frames, given):
     monkeypatch.setattr(clip, "last_frames", frames)
     autoencoder = load_autoencoder()
     asked_for = Shape(40, 30, (latent_frames - 1) * 4 + 1, 16, STRIDE)
-    latent = encoded_prefix(autoencoder, source(), asked_for, 8.0)
+    latent = encoded_prefix(load_codec(), source(), asked_for, 8.0)
     assert seen == {"size_px": (48, 32), "fps": 8.0, "max_frames": given, "stride_t": 4}
     pixels = torch.from_numpy(render(MOVING, 48, 32, given)).permute(3, 0, 1, 2)[None] / 255 * 2 - 1
     expected = autoencoder.whiten(autoencoder.encode(pixels))[0]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from model.codec.spec import CodecSpec, codec_spec
-from pipeline.encode.latents import plan_clip
+from pipeline.encode.latents import as_half, plan_clip
 from schemas.recipe.encode import EncodeConfig
 
 CODEC = codec_spec()
@@ -60,3 +60,11 @@ def test_frames_and_sides_follow_the_strides_of_the_codec(clip_row: MakeRow) -> 
     plan = plan_clip(row, EncodeConfig(max_frames=16, max_pixels_px=640 * 360), codec)
     assert len(plan.times_us) == 9
     assert plan.size == (640, 384)
+
+
+def test_what_float16_cannot_hold_is_not_stored() -> None:
+    values = np.array([65504.0, -65504.0, 0.1], np.float32)
+    assert as_half(values, "a latent").tolist() == [65504.0, -65504.0, np.float16(0.1)]
+    for value in (65505.0, -1e6, np.inf, np.nan):
+        with pytest.raises(ValueError, match=r"^a latent cannot be stored as float16: it has values beyond 65504$"):
+            as_half(np.array([0.0, value], np.float32), "a latent")
