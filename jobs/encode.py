@@ -103,7 +103,7 @@ def encoders_of(config: EncodeConfig) -> Encoders:
     with naming("encode.autoencoder", config.autoencoder):
         codec = codec_spec(config.autoencoder)
     with naming("encode.text_encoder", config.text_encoder):
-        text_encoder = text_encoder_spec(config.text_encoder)
+        text_encoder = text_encoder_spec(config.text_encoder, config.text_dtype)
     return Encoders(codec, text_encoder.fingerprint, config.transform)
 
 

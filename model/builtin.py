@@ -16,8 +16,3 @@ def clip_folder(name: str) -> Path | None:
     """The folder in open_clip's format that `name` stands for, or None where it names something else."""
     folder = WEIGHTS / "clip" if name == BUILTIN else Path(name)
     return folder if (folder / CLIP_CONFIG_NAME).is_file() else None
-
-
-def codec_folder(name: str) -> Path:
-    """The folder of the video codec that `name` stands for; it may lack a checkpoint."""
-    return WEIGHTS / "autoencoder" if name == BUILTIN else Path(name)

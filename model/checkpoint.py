@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 WEIGHTS_FILE = "model.safetensors"
+FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+"""Of safetensors' names for types of floats, numpy's; it has none for the upper halves of 32-bit floats."""
 CONFIG_FILE = "config.json"
 
 
@@ -48,18 +51,41 @@ def load_weights(folder: Path | str, model: nn.Module) -> None:
         raise ValueError(f"{path} does not hold the weights that {CONFIG_FILE} beside it describes: {error}") from error
 
 
-def require_weights(folder: Path | str) -> None:
+def require_weights(folder: Path | str, file: str = WEIGHTS_FILE) -> None:
     """Check that a checkpoint folder has a whole file of weights; only its header is read.
 
     Raises:
         ValueError: no file, or a part of one.
     """
-    path = Path(folder) / WEIGHTS_FILE
+    path = Path(folder) / file
     try:
         with safe_open(path, framework="numpy"):
             pass
     except (OSError, SafetensorError) as error:
         raise ValueError(f"{folder} holds no checkpoint: {path} cannot be read: {error}") from error
+
+
+def read_floats(path: Path | str, name: str) -> tuple[float, ...] | None:
+    """The values of one small tensor of floats in a safetensors file, or None where the file has no such tensor.
+
+    Only the header and these bytes are read. safetensors' interface to numpy does not read bfloat16.
+
+    Raises:
+        ValueError: the tensor is not of floats.
+    """
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        entry = json.loads(file.read(length)).get(name)
+        if entry is None:
+            return None
+        if entry["dtype"] not in FLOATS:
+            raise ValueError(f"{path}: {name} is of type {entry['dtype']}, not of floats")
+        start, stop = entry["data_offsets"]
+        file.seek(8 + length + start)
+        values = np.frombuffer(file.read(stop - start), FLOATS[entry["dtype"]])
+    if entry["dtype"] == "BF16":
+        values = (values.astype("<u4") << 16).view("<f4")
+    return tuple(values.astype(float).tolist())
 
 
 def read_config(folder: Path | str) -> dict[str, Any]:

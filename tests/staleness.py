@@ -25,6 +25,7 @@ from rich.table import Table
 
 from model.builtin import clip_folder
 from model.codec.causal import load_autoencoder
+from model.readers.text_encoder_spec import text_encoder_spec
 from pipeline import decode
 from pipeline.caption import fingerprint as captioning
 from pipeline.caption.prompts.templates import PromptTemplate
@@ -38,7 +39,7 @@ from pipeline.rules.clips import CLIP_SUBJECT
 from pipeline.split import clips
 from pipeline.split.detectors import catalogue
 from pipeline.split.fingerprint import split_fingerprint
-from schemas.identity import digest, folder_digest
+from schemas.identity import digest
 from schemas.recipe import Recipe, change_recipe, load_recipe
 from schemas.recipe.keys import recipe_keys
 from schemas.rules import Rule
@@ -71,7 +72,8 @@ def keys_of(recipe: Recipe) -> dict[str, str]:
         keys["captions"] = captioning.fingerprint(recipe.caption)
     autoencoder = load_autoencoder(recipe.encode.autoencoder).fingerprint
     keys["latents"] = digest(autoencoder, clip_transform(CLIP, recipe.encode.transform))
-    keys["texts"] = _weights(recipe.encode.text_encoder)
+    texts = recipe.encode.text_encoder, recipe.encode.text_dtype
+    keys["texts"] = text_encoder_spec(*texts).fingerprint
     keys["decisions"] = digest(*CLIP_SUBJECT.settings(recipe))
     keys["verdicts"] = digest(*CAPTION_SUBJECT.settings(recipe))
     return keys
@@ -80,11 +82,6 @@ def keys_of(recipe: Recipe) -> dict[str, str]:
 def stale(before: Mapping[str, str], after: Mapping[str, str]) -> set[str]:
     """Products whose key is another; one that is off now is not stale, it is not wanted."""
     return {name for name, key in after.items() if before.get(name) != key}
-
-
-def _weights(name: str) -> str:
-    folder = clip_folder(name)
-    return folder_digest(folder) if folder is not None else name
 
 
 @dataclass(frozen=True)
@@ -209,6 +206,7 @@ EXPECTED: dict[str, set[str]] = {
     "embedding": NONE,
     "encode.autoencoder": {"latents"},
     "encode.text_encoder": {"texts"},
+    "encode.text_dtype": {"texts"},
     "encode": {"latents"},
 }
 """By field or section; the first that fits counts."""

@@ -17,10 +17,10 @@ import torch
 from jobs.console.naming import naming
 from jobs.sampling.condition import Source, last_frames
 from jobs.training.run_config import RunConfig
-from model.codec.causal import Autoencoder, load_autoencoder
+from model.codec.loading import load_codec
 from model.codec.padding import cropped, padded
 from model.codec.spec import CodecPlan, num_frames
-from model.codec.streaming import decode_stream, encode_frames
+from model.codec.video_codec import VideoCodec, encode_frames, unwhiten, whiten
 from model.diffusion.sampling import Request, load_transformer, sample_latent
 from model.readers.text_encoder import load_text_encoder
 from pipeline.decode.sizes import fit_to_budget
@@ -80,35 +80,34 @@ def sample_frames(
     Raises:
         UsageError: no checkpoint, a bad setting, or encoders that are not those of the run.
     """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with naming("autoencoder of the run", config.autoencoder):
-        autoencoder = load_autoencoder(config.autoencoder)
+        codec = load_codec(config.autoencoder, device)
     with naming("text encoder of the run", config.text_encoder):
-        text_encoder = load_text_encoder(config.text_encoder)
-    _require_same("autoencoder", config.autoencoder, config.autoencoder_fingerprint, autoencoder.fingerprint)
+        text_encoder = load_text_encoder(config.text_encoder, dtype=config.text_dtype)
+    _require_same("autoencoder", config.autoencoder, config.autoencoder_fingerprint, codec.spec.fingerprint)
     _require_same("text encoder", config.text_encoder, config.text_encoder_fingerprint, text_encoder.fingerprint)
     with naming(f"run {run}"):
         transformer = load_transformer(run)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     request = Request(
         text_LE=torch.from_numpy(text_encoder.encode([prompt])[0]) if prompt else None,
         latent_shape=plan.latent_shape,
         latent_fps=config.fps / config.stride_thw[0],
         seed=settings.seed,
-        prefix_CTHW=None if source is None else encoded_prefix(autoencoder, source, plan, config),
+        prefix_CTHW=None if source is None else encoded_prefix(codec, source, plan, config),
     )
     latent = sample_latent(transformer.to(device), request, num_steps=settings.steps, guidance=settings.guidance)
-    autoencoder = autoencoder.to(device)
-    return clip_of(decode_stream(autoencoder, [autoencoder.unwhiten(latent[None])]), plan)
+    return clip_of(codec.decode_stream([unwhiten(latent[None], codec.spec)]), plan)
 
 
-def encoded_prefix(autoencoder: Autoencoder, source: Source, plan: CodecPlan, config: RunConfig) -> torch.Tensor:
+def encoded_prefix(codec: VideoCodec, source: Source, plan: CodecPlan, config: RunConfig) -> torch.Tensor:
     """Whitened latents of the end of the source, at most half of the clip, (C, T, H, W)."""
     stride_t = config.stride_thw[0]
     max_frames = num_frames(plan.latent_shape[1] // 2, stride_t)
     frames = last_frames(source, plan.valid[1:], config.fps, max_frames, stride_t)
     of_prefix = replace(plan, valid=(len(frames), *plan.valid[1:]), encoded=(len(frames), *plan.encoded[1:]))
     pixels = torch.from_numpy(np.array(padded(frames, of_prefix)))
-    return autoencoder.whiten(encode_frames(autoencoder, pixels)[None])[0]
+    return whiten(encode_frames(codec, pixels)[None], codec.spec)[0].cpu()
 
 
 def clip_of(chunks_BCTHW: Iterable[torch.Tensor], plan: CodecPlan) -> np.ndarray:

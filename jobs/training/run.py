@@ -38,7 +38,7 @@ def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunCon
     with naming("encode.autoencoder", recipe.encode.autoencoder):
         codec = codec_spec(recipe.encode.autoencoder)
     with naming("encode.text_encoder", recipe.encode.text_encoder):
-        text_encoder = text_encoder_spec(recipe.encode.text_encoder)
+        text_encoder = text_encoder_spec(recipe.encode.text_encoder, recipe.encode.text_dtype)
     fingerprints = codec.fingerprint, text_encoder.fingerprint
     encoding = Encoding(recipe.encode.transform, *fingerprints, recipe.encode.fps, codec.stride_thw[0])
     release = releases.read(dataset, release_name)
@@ -58,6 +58,7 @@ def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunCon
         autoencoder_fingerprint=encoding.autoencoder,
         stride_thw=codec.stride_thw,
         text_encoder=recipe.encode.text_encoder,
+        text_dtype=recipe.encode.text_dtype,
         text_encoder_fingerprint=encoding.text_encoder,
         text_dim=text_encoder.width,
         latent_mean=codec.mean,

@@ -31,6 +31,7 @@ class RunConfig:
     stride_thw: tuple[int, int, int]
     """Frames, rows and columns of pixels to one latent."""
     text_encoder: str
+    text_dtype: str
     text_encoder_fingerprint: str
     text_dim: int
     latent_mean: tuple[float, ...]

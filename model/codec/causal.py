@@ -19,8 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.builtin import codec_folder
 from model.checkpoint import load_weights, read_config, save_model, with_tuples
+from model.codec.folders import codec_folder
 from model.codec.spec import CAUSAL_STRIDE_THW
 from schemas.identity import folder_digest
 

@@ -9,11 +9,14 @@ size is padded, and the plan says which part is the clip's own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-from model.builtin import codec_folder
 from model.checkpoint import CONFIG_FILE, read_config, require_weights
+from model.codec.folders import codec_folder
+from model.codec.published.specs import CLASS_KEY, Facts, published_facts
 from schemas.identity import folder_digest
 
 CAUSAL_STRIDE_THW = (4, 8, 8)
@@ -46,7 +49,11 @@ class CodecSpec:
     std: tuple[float, ...]
     """Of each channel of raw latents, over the clips that the codec was fitted on."""
     fingerprint: str
-    """`folder_digest` of the files, the same as that of the loaded network."""
+    """`folder_digest` of the files."""
+    causal: bool = True
+    """A latent frame depends on no frame after its own, so the latents of a prefix are the prefix of the latents."""
+    decodes_whole: bool = False
+    """All frames are decoded at once, so memory grows with the length; otherwise it does not, nor does encoding's."""
 
     def __post_init__(self) -> None:
         if not len(self.mean) == len(self.std) == self.channels:
@@ -76,29 +83,29 @@ class CodecSpec:
 
 
 def codec_spec(name: str = "builtin") -> CodecSpec:
-    """Read the spec of the codec that `load_autoencoder` loads by this name.
+    """Read the spec of the codec that `load_codec` loads by this name.
 
     Raises:
-        ValueError: no checkpoint there, or not one of this kind.
+        ValueError: no checkpoint there, or not one of a codec that is known.
     """
     folder = codec_folder(name)
     config = read_config(folder)
-    require_weights(folder)
     try:
-        return CodecSpec(
-            stride_thw=CAUSAL_STRIDE_THW,
-            channels=config["latent_channels"],
-            mean=tuple(config["latent_mean"]),
-            std=tuple(config["latent_std"]),
-            fingerprint=folder_digest(folder),
-        )
+        facts = published_facts(folder, config) if CLASS_KEY in config else _causal_facts(folder, config)
     except KeyError as error:
-        raise ValueError(f"{folder / CONFIG_FILE} is not that of a causal autoencoder: it has no {error}") from error
+        raise ValueError(f"{folder / CONFIG_FILE} is not that of a codec: it has no {error}") from error
+    return CodecSpec(**facts._asdict(), fingerprint=folder_digest(folder))
 
 
 def num_frames(latent_frames: int, stride_t: int) -> int:
     """Frames that so many latent frames stand for, the first of which stands for one frame."""
     return (latent_frames - 1) * stride_t + 1
+
+
+def _causal_facts(folder: Path, config: Mapping[str, Any]) -> Facts:
+    require_weights(folder)
+    statistics = tuple(config["latent_mean"]), tuple(config["latent_std"])
+    return Facts(CAUSAL_STRIDE_THW, config["latent_channels"], *statistics)
 
 
 def _require_positive(what: str, sizes: Iterable[int]) -> None:

@@ -12,12 +12,15 @@ Bits may differ between machines, numbers of threads and numbers of videos in a 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 
 import torch
 from torch import Tensor
 
 from model.codec.causal import STRIDE_HW, STRIDE_T, Autoencoder
+from model.codec.pieces import peeked, pieces
+from model.codec.spec import CodecSpec
 from model.codec.tiles import decoder_margin, encoder_margin, over_tiles, tiles_of
 
 PIECE_PX, MAX_PIECE = 1 << 15, 5
@@ -33,6 +36,24 @@ def piece_length(height: int, width: int) -> int:
     return max(1, min(MAX_PIECE, PIECE_PX // (height * width)))
 
 
+@dataclass(frozen=True)
+class CausalCodec:
+    """The autoencoder as a `VideoCodec`."""
+
+    spec: CodecSpec
+    network: Autoencoder
+
+    @property
+    def device(self) -> torch.device:
+        return self.network.latent_mean.device
+
+    def encode_stream(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+        return encode_stream(self.network, (chunk.to(self.network.latent_mean) for chunk in frames))
+
+    def decode_stream(self, latents: Iterable[Tensor]) -> Iterator[Tensor]:
+        return decode_stream(self.network, (chunk.to(self.network.latent_mean) for chunk in latents))
+
+
 @torch.no_grad()
 def encode_stream(autoencoder: Autoencoder, frames: Iterable[Tensor], *, tile_px: int = TILE_PX) -> Iterator[Tensor]:
     """Raw latents of a video, or of a batch of videos, that comes in chunks.
@@ -45,7 +66,7 @@ def encode_stream(autoencoder: Autoencoder, frames: Iterable[Tensor], *, tile_px
     Raises:
         ValueError: no frames, or chunks that do not fit one another; when they end, not 4k + 1 frames.
     """
-    chunks, first = _peeked(frames, "frames")
+    chunks, first = peeked(frames, "frames")
     _, channels, _, height, width = first.shape
     if channels != 3 or height % STRIDE_HW or width % STRIDE_HW:
         raise ValueError(f"frames must be (B, 3, t, 8h, 8w), got {tuple(first.shape)}")
@@ -53,7 +74,7 @@ def encode_stream(autoencoder: Autoencoder, frames: Iterable[Tensor], *, tile_px
     tiles = tiles_of(height // STRIDE_HW, width // STRIDE_HW, margin, tile_px // STRIDE_HW**2)
     before_first = first[:, :, :1].expand(-1, -1, STRIDE_T - 1, -1, -1)
     length = piece_length(height, width) * STRIDE_T
-    for piece, num_frames in _pieces(chain([before_first], chunks), length):
+    for piece, num_frames in pieces(chain([before_first], chunks), length):
         if num_frames % STRIDE_T:
             raise ValueError(f"a video must have 4k + 1 frames, but {num_frames % STRIDE_T} are left over at its end")
         latent = over_tiles(autoencoder.encode_groups, tiles, piece, STRIDE_HW, 1)
@@ -70,74 +91,15 @@ def decode_stream(autoencoder: Autoencoder, latents: Iterable[Tensor], *, tile_p
     Yields:
         Chunks of frames, (B, 3, t, 8h, 8w), near [-1, 1] but not clipped, with 4k + 1 frames in all.
     Raises:
-        ValueError: no latents, or chunks that do not fit one another.
+        ValueError: no latents, another number of channels, or chunks that do not fit one another.
     """
-    chunks, first = _peeked(latents, "latents")
-    height, width = first.shape[3:]
+    chunks, first = peeked(latents, "latents")
+    _, channels, _, height, width = first.shape
+    if channels != autoencoder.config.latent_channels:
+        raise ValueError(f"latents must have {autoencoder.config.latent_channels} channels, got {tuple(first.shape)}")
     tiles = tiles_of(height, width, decoder_margin(autoencoder.config), tile_px // STRIDE_HW**2)
     before_first = STRIDE_T - 1
-    for piece, num_latents in _pieces(chunks, piece_length(height * STRIDE_HW, width * STRIDE_HW)):
+    for piece, num_latents in pieces(chunks, piece_length(height * STRIDE_HW, width * STRIDE_HW)):
         video = over_tiles(autoencoder.decode_groups, tiles, piece, 1, STRIDE_HW)
         yield video[:, :, before_first : num_latents * STRIDE_T]
         before_first = 0
-
-
-def encode_frames(autoencoder: Autoencoder, frames_THWC: Tensor) -> Tensor:
-    """Raw latents of one video of 8-bit frames, which become floats a piece at a time.
-
-    Args:
-        frames_THWC: (4k+1, 8h, 8w, 3) uint8 RGB, on any device.
-    Returns:
-        (latent_channels, k+1, h, w), on the device of the autoencoder.
-    Raises:
-        ValueError: the shape is not of this form.
-    """
-    device = autoencoder.latent_mean.device
-    chunks = (
-        (chunk.to(device).permute(3, 0, 1, 2)[None].float() / 127.5) - 1.0
-        for chunk in frames_THWC.split(STRIDE_T * MAX_PIECE)
-    )
-    return torch.cat(list(encode_stream(autoencoder, chunks)), dim=2)[0]
-
-
-def _peeked(chunks: Iterable[Tensor], of: str) -> tuple[Iterator[Tensor], Tensor]:
-    """The chunks, none of them empty and all alike, and the first of them."""
-    filled = (chunk for chunk in chunks if chunk.dim() != 5 or chunk.shape[2])
-    first = next(filled, None)
-    if first is None:
-        raise ValueError(f"a video must have {of}, but there are none")
-    if first.dim() != 5:
-        raise ValueError(f"chunks of {of} must have 5 dimensions, got {tuple(first.shape)}")
-    return _alike(chain([first], filled), of), first
-
-
-def _alike(chunks: Iterable[Tensor], of: str) -> Iterator[Tensor]:
-    """The chunks; ValueError at the first that differs from the first of all in more than its length."""
-    expected = None
-    for chunk in chunks:
-        found = (*chunk.shape[:2], *chunk.shape[3:])
-        expected = expected or found
-        if found != expected:
-            raise ValueError(f"chunks of {of} must differ in length only, got (B, C, H, W) {expected}, then {found}")
-        yield chunk
-
-
-def _pieces(chunks: Iterable[Tensor], length: int) -> Iterator[tuple[Tensor, int]]:
-    """Cut a stream into pieces of one length, in memory of their own and in one layout, for layouts change bits too.
-
-    Yields:
-        A piece, (B, C, length, H, W), the last one filled up with its last frame; and how many frames it had before.
-    """
-    piece, filled = None, 0
-    for chunk in chunks:
-        for part in chunk.split(1, dim=2):
-            if piece is None:
-                piece = part.new_empty((*part.shape[:2], length, *part.shape[3:]))
-            piece[:, :, filled : filled + 1] = part
-            filled += 1
-            if filled == length:
-                yield piece, filled
-                piece, filled = None, 0
-    if piece is not None:
-        piece[:, :, filled:] = piece[:, :, filled - 1 : filled]
-        yield piece, filled

@@ -17,7 +17,7 @@ from schemas.identity import digest, folder_digest
 MAX_TOKENS = 512
 """Longer texts are cut, as by Wan 2.1 (umT5, 512 tokens); a CLIP tower cuts at its own context length."""
 DTYPE = "float32"
-"""In which transformers' models are run unless another is asked for."""
+"""In which encoders are run unless another is asked for."""
 OPEN_CLIP_WIDTH = 512
 """Width of a text tower whose config has none (open_clip's `CLIPTextCfg`)."""
 WEIGHT_FILES = ("*.safetensors", "*.bin", "*.pt", "*.pth")
@@ -31,8 +31,8 @@ class TextEncoderSpec:
     fingerprint: str
 
 
-def text_encoder_spec(name: str = "builtin") -> TextEncoderSpec:
-    """The spec of the encoder that `load_text_encoder` loads by this name.
+def text_encoder_spec(name: str = "builtin", dtype: str = DTYPE) -> TextEncoderSpec:
+    """The spec of the encoder that `load_text_encoder` loads by this name in this precision.
 
     Raises:
         ValueError: no such encoder, here or on the hub.
@@ -40,19 +40,19 @@ def text_encoder_spec(name: str = "builtin") -> TextEncoderSpec:
     clip = clip_folder(name)
     if clip is not None:
         _require_weights(clip)
-        return TextEncoderSpec(_clip_width(clip), clip_fingerprint(folder_digest(clip)))
+        return TextEncoderSpec(_clip_width(clip), clip_fingerprint(folder_digest(clip), dtype))
     folder = config_folder(name)
     config = read_config(folder)
     if Path(name).is_dir():
         _require_weights(folder)
     config = config.get("text_config", config)
     width = config.get("hidden_size") or config.get("d_model") or transformers_width(transformers_config(folder))
-    return TextEncoderSpec(width, transformers_fingerprint(name, folder))
+    return TextEncoderSpec(width, transformers_fingerprint(name, folder, dtype))
 
 
-def clip_fingerprint(clip: str) -> str:
+def clip_fingerprint(clip: str, dtype: str = DTYPE) -> str:
     """Of the text states of the open_clip model with this fingerprint."""
-    return digest("clip text states", clip)
+    return digest("clip text states", clip, dtype)
 
 
 def transformers_fingerprint(name: str, folder: Path, dtype: str = DTYPE) -> str:
@@ -101,6 +101,11 @@ def transformers_config(folder: Path) -> Any:
 def transformers_width(config: Any) -> int:
     """Width of the token states."""
     return int(config.get_text_config().hidden_size)
+
+
+def max_tokens(config: Any) -> int:
+    """Tokens to which a text is cut."""
+    return min(MAX_TOKENS, getattr(config.get_text_config(), "max_position_embeddings", None) or MAX_TOKENS)
 
 
 def _clip_width(folder: Path) -> int:

@@ -57,19 +57,30 @@ def clip_transform(clip: Clip, transform: str) -> str:
 
 
 class LatentEncoder:
-    """Loads the autoencoder once; then frames in, raw latents out."""
+    """Loads the codec once; then frames in, raw latents out."""
 
     def __init__(self, name: str) -> None:
         import torch
 
-        from model.codec.causal import load_autoencoder
-        from model.codec.streaming import encode_frames
+        from model.codec.loading import load_codec
+        from model.codec.video_codec import encode_frames
 
         self._torch, self._encode = torch, encode_frames
-        self._autoencoder = load_autoencoder(name).to("cuda" if torch.cuda.is_available() else "cpu")
-        self.fingerprint: str = self._autoencoder.fingerprint
+        self._codec = load_codec(name, "cuda" if torch.cuda.is_available() else "cpu")
+        self.fingerprint: str = self._codec.spec.fingerprint
 
     def __call__(self, frames: np.ndarray, plan: CodecPlan) -> np.ndarray:
         """(T, H, W, 3) uint8 RGB of the plan's valid size to raw latents, (C, T', H', W') float16."""
-        latent = self._encode(self._autoencoder, self._torch.from_numpy(np.array(padded(frames, plan))))
-        return latent.to(self._torch.float16).cpu().numpy()
+        latent = self._encode(self._codec, self._torch.from_numpy(np.array(padded(frames, plan))))
+        return as_half(latent.float().cpu().numpy(), "a latent")
+
+
+def as_half(values: np.ndarray, what: str) -> np.ndarray:
+    """Floats as they are stored.
+
+    Raises:
+        ValueError: one is out of the range of float16.
+    """
+    if not np.abs(values).max() <= np.finfo(np.float16).max:
+        raise ValueError(f"{what} cannot be stored as float16: it has values beyond 65504")
+    return values.astype(np.float16)

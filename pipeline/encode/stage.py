@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from model.codec.spec import CodecSpec
 from pipeline.decode.clip_frames import Clip, VideoClips, frames_of, row_of, sample_video
-from pipeline.encode.latents import FAILED, OK, LatentEncoder, plan_clip
+from pipeline.encode.latents import FAILED, OK, LatentEncoder, as_half, plan_clip
 from pipeline.store.dataset import Dataset
 from pipeline.store.retrying import failure_columns
 from pipeline.store.run_statistics import Reporter, timed, timed_items
@@ -92,10 +92,13 @@ class TextWriting:
     """Loads the text encoder once; embeds a batch of texts and writes it as one part."""
 
     def __init__(self, dataset: Dataset, config: EncodeConfig, report: Reporter) -> None:
+        import torch
+
         from model.readers.text_encoder import load_text_encoder
 
         self._dataset, self._report = dataset, report
-        self._encoder = load_text_encoder(config.text_encoder)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._encoder = load_text_encoder(config.text_encoder, device, config.text_dtype)
 
     def write(self, texts: list[str]) -> None:
         with timed(self._report, "text") as work:
@@ -106,7 +109,7 @@ class TextWriting:
                     "text": text,
                     "dtype": "float16",
                     "shape": list(tokens.shape),
-                    "data": tokens.astype("float16").tobytes(),
+                    "data": as_half(tokens, f"the states of {text!r}").tobytes(),
                 }
                 for text, tokens in zip(texts, self._encoder.encode(texts), strict=True)
             ]

@@ -23,7 +23,8 @@ from pathlib import Path
 
 import ray
 
-from model.builtin import clip_folder, codec_folder
+from model.builtin import clip_folder
+from model.codec.folders import codec_folder
 from pipeline.caption.backends.catalogue import BACKENDS
 from pipeline.caption.backends.checkpoints import checkpoint_of
 from schemas.recipe import Recipe

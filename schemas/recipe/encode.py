@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
@@ -14,9 +16,11 @@ class EncodeConfig:
     """How a released clip becomes latents."""
 
     autoencoder: str = "builtin"
-    """The video autoencoder that makes latents: `builtin`, or a folder."""
+    """The codec that makes latents: `builtin`, a folder, or a hub's name (Wan, LTX-Video, CogVideoX of diffusers)."""
     text_encoder: str = "builtin"
-    """The model that embeds captions: `builtin`, a folder, or a model hub's name (T5, UMT5, Qwen)."""
+    """The model that embeds captions: `builtin`, a folder, or a model hub's name (T5, UMT5, Qwen, CLIP)."""
+    text_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Precision in which the text encoder runs; one that overflows in float16 is refused."""
     fps: PositiveFloat = 8.0
     """Frames per second at which clips are encoded; a clip is sampled by time."""
     max_frames: PositiveInt = 17

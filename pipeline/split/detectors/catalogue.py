@@ -30,7 +30,7 @@ def _min_shot(split: SplitConfig) -> tuple[object, ...]:
 
 
 DETECTORS: dict[str, DetectorKind] = {
-    "cascade": DetectorKind(lambda _: CascadeDetector(), version=1),
+    "cascade": DetectorKind(lambda _: CascadeDetector(), version=2),
     "transnet": DetectorKind(lambda _: TransNetDetector(), version=1),
     "adaptive": DetectorKind(
         lambda split: AdaptiveDetector(AdaptiveConfig(min_shot_s=split.min_shot_s)), version=1, settings=_min_shot

@@ -20,7 +20,11 @@ class GradualConfig:
     half_spans: tuple[int, ...] = (3, 6, 12)
     """Half the lengths, in frames, of the spans that are tested; a longer transition is even over a part as well."""
     min_change: float = 8.0
-    """Between the coarse pictures at both ends."""
+    """Between the coarse pictures at both ends, if they have full contrast; less, in proportion, if they have less."""
+    full_contrast: float = 128.0
+    """Levels between the darkest and the brightest parts of both ends."""
+    least_contrast: float = 32.0
+    """Flatter pictures are judged as those."""
     max_bend: float = 0.4
     """Mean distance of the frames within from the mixtures of both ends, as a share of the change."""
     max_coarse_bend: float = 0.3
@@ -40,7 +44,13 @@ NOISE = 0.5
 def even_change(recent: Recent, centre: int, half: int, config: GradualConfig) -> bool:
     """Whether frames `centre - half` to `centre + half` may be part of a dissolve or a fade."""
     before, after = recent[centre - half], recent[centre + half]
-    if before.change(after) < config.min_change:  # coarse pictures differ by even less
+    change = before.change(after)  # coarse pictures differ by even less
+    if change < config.min_change * config.least_contrast / config.full_contrast:
+        return False
+    darkest, brightest = zip(before.luma_range, after.luma_range, strict=True)
+    contrast = min(max(max(brightest) - min(darkest), config.least_contrast), config.full_contrast)
+    min_change = config.min_change * contrast / config.full_contrast
+    if change < min_change:
         return False
     inner = (-(half // 2), 0, half // 2)
     shares = [(half + place) / (2 * half) for place in inner]
@@ -49,7 +59,7 @@ def even_change(recent: Recent, centre: int, half: int, config: GradualConfig) -
         return False
     before, after = before.coarse, after.coarse
     change = before.change(after)
-    if change < config.min_change:
+    if change < min_change:
         return False
     if _bend(before, after, [frame.coarse for frame in within], shares) > config.max_coarse_bend:
         return False

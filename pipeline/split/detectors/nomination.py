@@ -15,6 +15,9 @@ GAP_FRAMES = 16
 """Spans this close are joined, which costs no more."""
 LONGEST_FRAMES = 150
 """Longer spans are scored in pieces, so that fewer frames need to be kept."""
+FULL_RANGE, MAX_GAIN = 128.0, 4.0
+"""TransNet sees no dissolve of footage without contrast. What it is given has at least so many of 255 levels between
+its darkest and its brightest hundredth, unless more than the gain were needed, which would be noise."""
 
 
 class Nominations:
@@ -63,7 +66,7 @@ class Nominations:
         begin, stop = max(first, 0) - MARGIN_FRAMES, min(end, num_frames) + MARGIN_FRAMES
         if stop - begin <= 2 * MARGIN_FRAMES:
             return
-        scores = load_net()(np.stack([self._recent[index].tiny for index in range(begin, stop)]))
+        scores = load_net()(_with_contrast(np.stack([self._recent[index].tiny for index in range(begin, stop)])))
         self.num_scored += stop - begin
         first, end = max(begin + MARGIN_FRAMES // 2, 0), min(stop - MARGIN_FRAMES // 2, num_frames)
         self._reach(end)
@@ -74,3 +77,13 @@ class Nominations:
     def _reach(self, num_frames: int) -> None:
         for kept in (self._middle, self._within):
             kept.extend([0.0] * (num_frames - len(kept)))
+
+
+def _with_contrast(tiny_THWC: np.ndarray) -> np.ndarray:
+    """Frames (uint8) whose levels are spread, those of all frames alike, so that no change comes of it."""
+    darkest, brightest = np.percentile(tiny_THWC, (1, 99))
+    gain = min(FULL_RANGE / max(brightest - darkest, 1.0), MAX_GAIN)
+    if gain <= 1.0:
+        return tiny_THWC
+    levels = (np.arange(256) - (darkest + brightest) / 2) * gain + 127.5
+    return np.clip(levels, 0, 255).astype(np.uint8)[tiny_THWC]

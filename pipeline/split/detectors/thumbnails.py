@@ -48,6 +48,14 @@ class Thumbnail:
         return tiny_picture(*self.planes)
 
     @cached_property
+    def luma_range(self) -> tuple[int, int]:
+        """The levels that a fiftieth of the luma is at or below, and at or above."""
+        luma = self.planes[0].ravel()
+        rest = luma.size // 50
+        low, high = np.partition(luma, (rest, luma.size - 1 - rest))[[rest, luma.size - 1 - rest]]
+        return int(low), int(high)
+
+    @cached_property
     def coarse(self) -> Thumbnail:
         """The frame at 8 x 5 pixels, where textures and small objects are gone."""
         width, height = COARSE_WIDTH, COARSE_HEIGHT

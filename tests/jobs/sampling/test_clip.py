@@ -11,6 +11,7 @@ from jobs.sampling import clip
 from jobs.sampling.clip import Settings, clip_of, encoded_prefix, plan_of
 from jobs.sampling.condition import Source
 from model.codec.causal import load_autoencoder
+from model.codec.loading import load_codec
 from model.codec.spec import CodecPlan
 from model.readers.text_encoder import load_text_encoder
 from pipeline.synthetic.render import render
@@ -100,7 +101,7 @@ def test_at_most_half_of_a_clip_is_given(monkeypatch, latent_frames, given):
     monkeypatch.setattr(clip, "last_frames", frames)
     autoencoder = load_autoencoder()
     asked_for = plan("40x30", ((latent_frames - 1) * 4 + 1) / 8)
-    latent = encoded_prefix(autoencoder, source(), asked_for, run_config())
+    latent = encoded_prefix(load_codec(), source(), asked_for, run_config())
     assert seen == {"size_px": (40, 30), "fps": 8.0, "max_frames": given, "stride_t": 4}
     frames_of_source = np.pad(render(MOVING, 40, 30, given), ((0, 0), (0, 2), (0, 8), (0, 0)), mode="edge")
     pixels = torch.from_numpy(frames_of_source).permute(3, 0, 1, 2)[None] / 255 * 2 - 1

@@ -30,6 +30,7 @@ def run_config(**changes: Any) -> RunConfig:
         "autoencoder_fingerprint": autoencoder.fingerprint,
         "stride_thw": codec_spec().stride_thw,
         "text_encoder": "builtin",
+        "text_dtype": "float32",
         "text_encoder_fingerprint": text_encoder.fingerprint,
         "text_dim": text_encoder.dim,
         "latent_mean": autoencoder.config.latent_mean,

@@ -1,6 +1,6 @@
 """Streams: bit for bit the same for a video and its beginning, equal to the whole, in memory that does not grow."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +11,9 @@ from torch.utils._pytree import tree_leaves
 
 from model.codec import streaming
 from model.codec.causal import Autoencoder, load_autoencoder
-from model.codec.streaming import MAX_PIECE, decode_stream, encode_frames, encode_stream, piece_length
+from model.codec.spec import codec_spec
+from model.codec.streaming import MAX_PIECE, CausalCodec, decode_stream, encode_stream, piece_length
+from model.codec.video_codec import encode_frames
 
 SHAPES_THW = [(25, 40, 16), (9, 128, 136)]
 """Videos of two pieces with several latent frames each, and of three with one."""
@@ -146,19 +148,20 @@ def test_what_is_remembered_of_a_piece_does_not_keep_it_in_memory(autoencoder):
         assert past.untyped_storage().nbytes() == past.numel() * 4
 
 
-def test_frames_of_8_bits_are_encoded_from_minus_1_to_1(autoencoder, monkeypatch):
+def test_frames_of_8_bits_become_floats_a_part_at_a_time(autoencoder):
     frames = torch.randint(0, 256, (25, 16, 24, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     expected = autoencoder.encode(frames.permute(3, 0, 1, 2)[None].double().div(255).mul(2).sub(1).float())[0]
-    torch.testing.assert_close(encode_frames(autoencoder, frames), expected, rtol=0, atol=1e-3)
+    codec = CausalCodec(codec_spec(), autoencoder)
+    torch.testing.assert_close(encode_frames(codec, frames), expected, rtol=0, atol=1e-3)
     lengths = []
 
-    def recorded(autoencoder: Autoencoder, chunks: Iterator[Tensor]) -> list[Tensor]:
-        lengths.extend(chunk.shape[2] for chunk in chunks)
-        return [expected[None]]
+    class Recorded(CausalCodec):
+        def encode_stream(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
+            lengths.extend(chunk.shape[2] for chunk in frames)
+            yield expected[None]
 
-    monkeypatch.setattr(streaming, "encode_stream", recorded)
-    encode_frames(autoencoder, frames)
-    assert max(lengths) < len(frames)
+    encode_frames(Recorded(codec_spec(), autoencoder), frames)
+    assert max(lengths) < len(frames) == sum(lengths)
 
 
 def test_no_gradients_are_kept(autoencoder):

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,16 +8,23 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (
+    CLIPConfig,
+    CLIPModel,
+    CLIPTextModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
     T5Config,
     T5EncoderModel,
     T5ForConditionalGeneration,
+    UMT5Config,
+    UMT5EncoderModel,
+    UMT5ForConditionalGeneration,
 )
 
 from model.readers.clip import BUILTIN_FOLDER, load_clip
 from model.readers.text_encoder import TextEncoder, TransformersTextEncoder, load_text_encoder
+from model.readers.text_encoder_spec import text_encoder_spec
 
 TEXTS = [
     "a red circle moves left",
@@ -72,7 +80,39 @@ def qwen(tmp_path_factory: pytest.TempPathFactory) -> TextEncoder:
     return load_text_encoder(str(folder))
 
 
-@pytest.mark.parametrize("name", ["builtin", "t5", "qwen"])
+@pytest.fixture(scope="module")
+def umt5(tmp_path_factory: pytest.TempPathFactory) -> TextEncoder:
+    """A tiny one of the kind that Wan is conditioned on."""
+    folder = tmp_path_factory.mktemp("umt5")
+    vocab_size = save_byte_tokenizer(folder, with_end=True)
+    torch.manual_seed(0)
+    sizes = {"d_model": 24, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 3}
+    UMT5ForConditionalGeneration(UMT5Config(vocab_size=vocab_size, **sizes)).save_pretrained(folder)
+    return load_text_encoder(str(folder))
+
+
+@pytest.fixture(scope="module")
+def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny CLIP of transformers with random weights, pictures and all."""
+    folder = tmp_path_factory.mktemp("clip")
+    vocab_size = save_byte_tokenizer(folder, with_end=True)
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    text = sizes | {"vocab_size": vocab_size, "max_position_embeddings": 40, "eos_token_id": 1}
+    vision = sizes | {"image_size": 8, "patch_size": 4}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clip(clip_folder: Path) -> TextEncoder:
+    return load_text_encoder(str(clip_folder))
+
+
+ENCODERS = ["builtin", "t5", "umt5", "qwen", "clip"]
+
+
+@pytest.mark.parametrize("name", ENCODERS)
 def test_states_do_not_depend_on_the_batch(name: str, request: pytest.FixtureRequest) -> None:
     encoder: TextEncoder = request.getfixturevalue(name)
     together = encoder.encode(TEXTS)
@@ -82,7 +122,7 @@ def test_states_do_not_depend_on_the_batch(name: str, request: pytest.FixtureReq
         np.testing.assert_allclose(states, alone, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["builtin", "t5", "qwen"])
+@pytest.mark.parametrize("name", ENCODERS)
 def test_any_text_has_finite_states(name: str, request: pytest.FixtureRequest) -> None:
     encoder: TextEncoder = request.getfixturevalue(name)
     for states in encoder.encode(TEXTS):
@@ -160,6 +200,65 @@ def test_t5_states_equal_the_encoder_run_on_one_text(t5: TextEncoder, t5_folder:
     with torch.inference_mode():
         expected = reference(input_ids=tokens).last_hidden_state[0].numpy()
     np.testing.assert_allclose(t5.encode([text])[0], expected, atol=1e-5)
+
+
+def test_umt5_states_equal_the_encoder_run_on_one_text(umt5: TextEncoder) -> None:
+    folder = umt5._tokenizer.name_or_path
+    reference = UMT5EncoderModel.from_pretrained(folder).eval()
+    tokens = PreTrainedTokenizerFast.from_pretrained(folder)("a red circle", return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        expected = reference(input_ids=tokens).last_hidden_state[0].numpy()
+    np.testing.assert_allclose(umt5.encode(["a red circle"])[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("part", ["whole", "text tower"])
+def test_clip_states_are_those_of_the_text_tower_cut_at_its_context(clip_folder: Path, tmp_path: Path, part: str):
+    folder = clip_folder
+    if part == "text tower":
+        folder = tmp_path
+        save_byte_tokenizer(folder, with_end=True)
+        CLIPTextModel.from_pretrained(clip_folder).save_pretrained(folder)
+    encoder = load_text_encoder(str(folder))
+    reference = CLIPTextModel.from_pretrained(clip_folder).eval()
+    tokens = PreTrainedTokenizerFast.from_pretrained(clip_folder)("a red circle", return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        expected = reference(input_ids=tokens).last_hidden_state[0].numpy()
+    np.testing.assert_allclose(encoder.encode(["a red circle"])[0], expected, atol=1e-5)
+    assert len(encoder.encode(["x" * 500])[0]) == 40
+    assert encoder.dim == text_encoder_spec(str(folder)).width == 24
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoders_run_in_the_precision_asked_for(name: str, dtype: str, request: pytest.FixtureRequest) -> None:
+    exact: TextEncoder = request.getfixturevalue(name)
+    source = "builtin" if name == "builtin" else exact._tokenizer.name_or_path
+    encoder = load_text_encoder(source, dtype=dtype)
+    assert encoder.fingerprint == text_encoder_spec(source, dtype).fingerprint != exact.fingerprint
+    for states, expected in zip(encoder.encode(TEXTS), exact.encode(TEXTS), strict=True):
+        np.testing.assert_allclose(states, expected, atol=0.02 * np.abs(expected).max())
+        assert not np.array_equal(states, expected)
+
+
+@pytest.fixture(scope="module")
+def loud_folder(t5_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny T5 with attention whose sums no float16 can hold; a norm follows, so the states are of order 1."""
+    folder = Path(shutil.copytree(t5_folder, tmp_path_factory.mktemp("loud") / "t5"))
+    weights = load_file(folder / "model.safetensors")
+    name = "encoder.block.0.layer.0.SelfAttention.o.weight"
+    weights[name] = weights[name] * 8e4
+    assert weights[name].abs().max() < 65504
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+def test_overflow_in_half_precision_is_refused_in_one_line(loud_folder: Path) -> None:
+    """transformers clips what overflows, so the states themselves are finite."""
+    exact, half = (load_text_encoder(str(loud_folder), dtype=dtype) for dtype in ("bfloat16", "float16"))
+    assert np.isfinite(exact.encode(TEXTS)[0]).all()
+    with pytest.raises(ValueError, match="the text encoder overflows in float16; run it in bfloat16") as raised:
+        half.encode(TEXTS)
+    assert "\n" not in str(raised.value)
 
 
 def test_t5_cuts_at_512_tokens(t5: TextEncoder) -> None:

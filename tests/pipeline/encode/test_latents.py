@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from model.codec.causal import load_autoencoder
+from model.codec.loading import load_codec
 from model.codec.padding import cropped
 from model.codec.spec import CodecSpec, codec_spec
-from model.codec.streaming import decode_stream
-from pipeline.encode.latents import LatentEncoder, plan_clip
+from pipeline.encode.latents import LatentEncoder, as_half, plan_clip
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import Scene, Thing
 from schemas.recipe.encode import EncodeConfig
@@ -77,7 +76,7 @@ def test_as_many_frames_of_the_same_size_come_back(clip_row: MakeRow, frames: in
     latent = LatentEncoder("builtin")(video, plan)
     assert latent.shape == plan.latent_shape
     raw = torch.from_numpy(latent.astype(np.float32))[None]
-    decoded = torch.cat(list(decode_stream(load_autoencoder(), [raw])), dim=2)[0]
+    decoded = torch.cat(list(load_codec().decode_stream([raw])), dim=2)[0]
     pixels = ((decoded.clamp(-1, 1) + 1) * 127.5).round().permute(1, 2, 3, 0).numpy()
     back = cropped(pixels, plan)
     assert back.shape == video.shape
@@ -86,3 +85,11 @@ def test_as_many_frames_of_the_same_size_come_back(clip_row: MakeRow, frames: in
 
 LEAST_PSNR_DB = 20.0
 """A picture moved by a pixel, or stretched by one, has less."""
+
+
+def test_what_float16_cannot_hold_is_not_stored() -> None:
+    values = np.array([65504.0, -65504.0, 0.1], np.float32)
+    assert as_half(values, "a latent").tolist() == [65504.0, -65504.0, np.float16(0.1)]
+    for value in (65505.0, -1e6, np.inf, np.nan):
+        with pytest.raises(ValueError, match=r"^a latent cannot be stored as float16: it has values beyond 65504$"):
+            as_half(np.array([0.0, value], np.float32), "a latent")

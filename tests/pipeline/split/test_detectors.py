@@ -151,6 +151,14 @@ def test_the_cascade_finds_dissolves_and_fades_where_they_are(footage: list[np.n
         assert abs(transition.end - true.end) <= 4
 
 
+def test_the_cascade_finds_dissolves_of_footage_without_contrast() -> None:
+    flat = [(127.5 + (draw_footage(seed)[:60] - 127.5) * 0.18).astype(np.uint8) for seed in (4, 6)]
+    edit = Edit(25, (EditShot(0, View()), EditShot(1, View())), (40, 40), (EditJoint("dissolve", 12),))
+    (found,), (true,) = detect("cascade", pictures(edit, flat)), truth(edit).transitions
+    assert abs(found.first - true.first) <= 4
+    assert abs(found.end - true.end) <= 4
+
+
 def test_the_cascade_takes_no_flash_and_no_fast_motion_for_a_cut(footage: list[np.ndarray]) -> None:
     shot = EditShot(
         2,

@@ -1,0 +1,1 @@
+"""Codecs of the library diffusers, with published weights: Wan, LTX-Video, CogVideoX."""

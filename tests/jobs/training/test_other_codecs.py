@@ -1,0 +1,129 @@
+"""Clips through codecs with other strides, from their files to a training example: nothing assumes one codec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from jobs.encode import encoders_of
+from jobs.training.run import prepare
+from jobs.training.samples import LatentSize, latent_sizes, load_samples
+from model.codec.loading import load_codec
+from model.codec.padding import padded
+from model.codec.video_codec import encode_frames, whiten
+from model.readers.text_encoder import load_text_encoder
+from model.training.examples import LatentStatistics, draw_example, pack_examples
+from pipeline.encode.latents import clip_transform, plan_clip
+from pipeline.encode.stage import LatentWriting, PlannedFrames, TextWriting
+from pipeline.release import releases
+from pipeline.store.dataset import Dataset
+from schemas import LATENTS
+from schemas.recipe import Recipe, decode_recipe
+from schemas.recipe.train import TextMix
+from tests.jobs.conftest import DrawVideo, release_row, write_release
+from tests.model.codec.tiny_codecs import save_tiny
+
+SIZE, FPS, NUM_FRAMES = (128, 64), 8.0, 13
+KINDS = {"ours": (4, 13), "wan 2.2": (4, 13), "ltx": (8, 17), "cogvideox": (4, 13)}
+"""Of each codec: stride in time, and to how many frames 13 are padded."""
+
+
+def report(stage: str, rows: int, seconds: float, num_bytes: int, counts: dict[str, int]) -> None:
+    assert counts.get("latents failed", 0) == 0
+
+
+def encode_with(dataset: Dataset, recipe: Recipe) -> None:
+    """What the graphs of `reelmill encode` call, without Ray."""
+    codec = encoders_of(recipe.encode).codec
+    clips = [
+        row | {"transform": clip_transform(row, recipe.encode.transform), "failures": 0}
+        for row in releases.read(dataset, "drawn").clips.to_pylist()
+    ]
+    rows = list(PlannedFrames(recipe.encode, codec, recipe.limits, report)(clips))
+    LatentWriting(dataset, recipe.encode, codec, 3, report).write(pa.Table.from_pylist(rows))
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory, draw_video: DrawVideo) -> Dataset:
+    """A release of two clips of one video, 13 frames and an image, without latents; its texts are embedded."""
+    folder = tmp_path_factory.mktemp("drawn")
+    draw_video(folder / "0.mp4", 0, *SIZE)
+    dataset = Dataset(str(folder / "ds"))
+    size = {"width": SIZE[0], "height": SIZE[1], "content_box": [0, 0, *SIZE], "uri": str(folder / "0.mp4")}
+    span = {"start_us": 0, "end_us": round(NUM_FRAMES / FPS * 1e6), "num_frames": NUM_FRAMES, "is_image": False}
+    rows: list[dict[str, Any]] = [
+        release_row("clip", 0) | size | span,
+        release_row("image", 0) | size | span | {"is_image": True, "num_frames": 1},
+    ]
+    write_release(dataset, "drawn", rows)
+    texts = ["", *(row[name] for row in rows for name in ("short", "detailed"))]
+    TextWriting(dataset, Recipe().encode, report).write(sorted(set(texts)))
+    return dataset
+
+
+def recipe_of(codec: str) -> Recipe:
+    return decode_recipe({"encode": {"autoencoder": codec, "max_pixels_px": SIZE[0] * SIZE[1]}})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_latents_of_any_codec_are_written_found_and_trained_on(drawn: Dataset, tmp_path: Path, kind: str) -> None:
+    recipe = recipe_of(save_tiny(kind, tmp_path / "codec"))
+    codec = load_codec(recipe.encode.autoencoder)
+    stride_t, num_padded = KINDS[kind]
+    encode_with(drawn, recipe)
+    config, transformer, _ = prepare(drawn, "drawn", recipe)
+    assert (config.stride_thw, config.latent_mean, config.latent_std) == (
+        codec.spec.stride_thw,
+        codec.spec.mean,
+        codec.spec.std,
+    )
+    release = releases.read(drawn, "drawn")
+    plans = {row["clip_id"]: plan_clip(row, recipe.encode, codec.spec).codec for row in release.clips.to_pylist()}
+    assert [plans[name].valid for name in ("clip", "image")] == [(NUM_FRAMES, *SIZE), (1, *SIZE)]
+    assert [plans[name].encoded for name in ("clip", "image")] == [(num_padded, *SIZE), (1, *SIZE)]
+    assert latent_sizes(drawn, release, config.encoding) == {
+        name: LatentSize(plan.latent_shape, plan.valid) for name, plan in plans.items()
+    }
+    assert (config.usual_num_frames, transformer.latent_channels) == (NUM_FRAMES, codec.spec.channels)
+    clip, image = load_samples(drawn, release, config.encoding, TextMix())
+    assert clip.latent_fps == image.latent_fps == FPS / stride_t
+    _compare_with_the_codec(drawn, recipe, clip.latent_CTHW)
+    statistics = LatentStatistics(config.latent_mean, config.latent_std)
+    torch.testing.assert_close(
+        statistics.whiten(clip.latent_CTHW), whiten(torch.from_numpy(clip.latent_CTHW).float()[None], codec.spec)[0]
+    )
+    settings: dict[str, Any] = {"patch": transformer.patch, "seed": 0, "epoch": 0, "text_drop": 0.0}
+    examples = [draw_example(sample, statistics, **settings) for sample in (clip, image)]
+    pack, target = pack_examples(examples, transformer.patch, load_text_encoder().dim)
+    assert target.shape == (len(pack.clean_N), codec.spec.channels * 4)
+
+
+def _compare_with_the_codec(dataset: Dataset, recipe: Recipe, latent: np.ndarray) -> None:
+    """What is stored is what the codec makes of the frames."""
+    codec = load_codec(recipe.encode.autoencoder)
+    (row, _) = releases.read(dataset, "drawn").clips.to_pylist()
+    (read, _) = PlannedFrames(recipe.encode, codec.spec, recipe.limits, report)([row, row])
+    frames = np.frombuffer(read["frames"], np.uint8).reshape(read["shape"])
+    plan = plan_clip(row, recipe.encode, codec.spec).codec
+    expected = encode_frames(codec, torch.from_numpy(padded(frames, plan).copy()))
+    np.testing.assert_allclose(latent, expected, atol=2e-3)
+    assert latent.std() > 0.01
+
+
+def test_two_codecs_are_side_by_side(drawn: Dataset, tmp_path: Path) -> None:
+    names = [save_tiny(kind, tmp_path / kind) for kind in ("wan", "wan 2.2")]
+    recipes = [recipe_of(name) for name in names]
+    for recipe in recipes:
+        encode_with(drawn, recipe)
+    fingerprints = [encoders_of(recipe.encode).autoencoder for recipe in recipes]
+    assert len(set(fingerprints)) == 2
+    stored = [drawn.read(LATENTS.within(fingerprint)).to_pylist() for fingerprint in fingerprints]
+    assert [{row["encoder"] for row in rows} for rows in stored] == [{fingerprint} for fingerprint in fingerprints]
+    shapes = [{row["clip_id"]: row["shape"] for row in rows} for rows in stored]
+    assert shapes[0]["clip"] == [4, 4, SIZE[1] // 8, SIZE[0] // 8]
+    assert shapes[1]["clip"] == [4, 4, SIZE[1] // 16, SIZE[0] // 16]
