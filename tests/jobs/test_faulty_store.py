@@ -138,7 +138,8 @@ def test_a_data_set_that_cannot_be_written_ends_a_job_in_one_line_and_the_next_g
 def test_captions_and_latents_that_cannot_be_made_now_are_made_by_the_next_run(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    dataset, schedule = world.dataset("written"), world.store.schedule
+    dataset, schedule = world.dataset("captioned"), world.store.schedule
+    assert main(world.curate(dataset)) == 0
     assert main(freeze(dataset)) == 0
     for command, table in ((encode, "latents"), (recaption, "captions")):
         schedule.fail(CLOSED, GET, HEAD, keys="lake/in/05_blink.mp4")  # a copy may be kept where it was read before
