@@ -88,7 +88,8 @@ not_a_video: unreadable
 
 REAL = """
 dev01_sintel_trailer_letterbox_fades:
-  -
+  too_short
+  too_short
   -
   too_dark black
   too_short
