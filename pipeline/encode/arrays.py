@@ -87,7 +87,7 @@ class StoredArrays:
             KeyError: there is none of a key.
             CorruptArray: one is not what was written.
         """
-        rows = self.index.take([self._rows[key] for key in keys]).to_pylist()
+        rows = self.index.take(pa.array([self._rows[key] for key in keys], pa.int64())).to_pylist()
         of_group: dict[tuple[int, int], list[int]] = defaultdict(list)
         for number, row in enumerate(rows):
             of_group[row["file"], row["row_group"]].append(number)

@@ -303,7 +303,9 @@ def to_parquet(table: pa.Table) -> pa.Buffer:
 
 
 def _format(schema: pa.Schema) -> dict[str, Any]:
-    """How Parquet files are written. Arrays of floats do not get smaller by compression, nor are two of them equal."""
+    """How Parquet files are written. Arrays of floats do not get smaller by compression, nor are two of them equal or
+    one less than another."""
     if holds_arrays(schema):
-        return {"compression": "none", "use_dictionary": False}
+        plain = [field.name for field in schema if not pa.types.is_large_binary(field.type)]
+        return {"compression": "none", "use_dictionary": False, "write_statistics": plain}
     return {"compression": "zstd"}
