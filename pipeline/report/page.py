@@ -32,7 +32,7 @@ from pipeline.report.training import LossCurve, Sample
 from pipeline.rules.clips import judge_clips
 from pipeline.store.active_recipe import active_recipe
 from pipeline.store.dataset import Dataset
-from pipeline.store.views import connect
+from pipeline.store.views import DERIVED_CATALOGUE, connect
 from schemas.recipe import Recipe
 from schemas.recipe.duplicates import DuplicatesConfig
 from schemas.rules import CAPTION_COLUMNS, CLIP_COLUMNS, DUPLICATE_RANK
@@ -116,7 +116,9 @@ def _content(dataset: Dataset, config: ReportConfig, progress: Progress) -> dict
 def _tables(dataset: Dataset) -> duckdb.DuckDBPyConnection:
     """The data set's views; `clips`, which many queries read, is computed once and stored as a table."""
     connection = connect(dataset)
-    connection.execute(f"create temp table clips as select * exclude ({', '.join(NOT_SHOWN)}) from memory.main.clips")
+    connection.execute(
+        f"create temp table clips as select * exclude ({', '.join(NOT_SHOWN)}) from {DERIVED_CATALOGUE}.main.clips"
+    )
     return connection
 
 

@@ -144,7 +144,7 @@ def test_two_releases_stand_side_by_side(dataset: Dataset) -> None:
 
 def test_a_caption_that_the_tables_lost_is_shown_as_it_was_released(dataset: Dataset) -> None:
     connection, found = connect(dataset), compare(dataset, "a", "b")
-    connection.execute("create or replace temp table captions as select * from memory.main.captions where false")
+    connection.execute("create or replace temp table captions as select * from derived.main.captions where false")
     pair = release_pairs(connection, found, 1, PictureCollector()).shown[0]
     assert [side.captioner_name for side in pair.sides] == [None, None]
     assert [side.num_words for side in pair.sides] == [2, len(HOSTILE.split())]

@@ -112,7 +112,7 @@ def dataset(clips, video: Path, tmp_path_factory, video_row: MakeRow, caption_ro
 @pytest.fixture(scope="module")
 def connection(dataset: Dataset) -> duckdb.DuckDBPyConnection:
     connection = connect(dataset)
-    connection.execute("create temp table clips as from memory.main.clips")  # asked many times, as for the page
+    connection.execute("create temp table clips as from derived.main.clips")  # asked many times, as for the page
     return connection
 
 
