@@ -35,7 +35,9 @@ LOCK, PLANS = ".lock", "plans"
 ROWS_AT_A_TIME, PART_BATCHES = 20_000, 50
 """Rows that are in memory at a time, and how many times that a part file holds."""
 ARRAYS_A_GROUP = 8
-"""Rows of a row group where they hold arrays: to read one, its row group is read."""
+"""Rows of a row group where they hold arrays."""
+ONE_PAGE_BYTES = (1 << 31) - 1
+"""More than a row group of arrays has: its arrays follow one another without a header between them."""
 
 
 class DatasetError(UsageError):
@@ -304,8 +306,13 @@ def to_parquet(table: pa.Table) -> pa.Buffer:
 
 def _format(schema: pa.Schema) -> dict[str, Any]:
     """How Parquet files are written. Arrays of floats do not get smaller by compression, nor are two of them equal or
-    one less than another."""
+    one less than another. So they lie in the file as they are, and `arrays.py` reads one by its place."""
     if holds_arrays(schema):
         plain = [field.name for field in schema if not pa.types.is_large_binary(field.type)]
-        return {"compression": "none", "use_dictionary": False, "write_statistics": plain}
+        return {
+            "compression": "none",
+            "use_dictionary": False,
+            "write_statistics": plain,
+            "data_page_size": ONE_PAGE_BYTES,
+        }
     return {"compression": "zstd"}

@@ -13,7 +13,7 @@ import pytest
 from pipeline.encode import arrays
 from pipeline.encode.arrays import CorruptArray, StoredArrays
 from pipeline.store.dataset import ARRAYS_A_GROUP, Dataset
-from schemas import TEXT
+from schemas import LATENTS, TEXT
 from schemas.identity import bytes_digest
 
 NUM_TEXTS = 20
@@ -52,19 +52,46 @@ def test_arrays_are_read_in_the_order_asked_for_from_whichever_file(dataset: Dat
             values[:] = 0  # a copy: the next reader gets what is stored
 
 
-def test_a_file_is_opened_once_while_it_is_in_use(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_array_is_read_from_its_place_and_a_file_is_opened_once(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened: list[str] = []
-    real = pyarrow.parquet.ParquetFile
-    monkeypatch.setattr(arrays.pyarrow.parquet, "ParquetFile", lambda file: opened.append("file") or real(file))
-    found = stored(dataset, ["00", "01", "02", "03"])
-    for _ in range(3):
-        found.read(["00", "01", "02", "03"])
-    assert len(opened) == 2
+    real = Dataset.open_file
+    monkeypatch.setattr(Dataset, "open_file", lambda self, path: opened.append(path) or real(self, path))
+    monkeypatch.setattr(StoredArrays, "_value", None)
+    names = [f"{number:02}" for number in range(NUM_TEXTS)]
+    found = stored(dataset, names)
+    for name in names:
+        assert np.array_equal(found.read([name])[0], array(int(name)))
+    assert sorted(opened) == dataset.part_files("text")
     monkeypatch.setattr(arrays, "MAX_OPEN_FILES", 1)
-    found = stored(dataset, ["00", "01"])
+    found = stored(dataset, names)
     for _ in range(3):
         assert np.array_equal(found.read(["00", "01"])[1], array(1))
     assert len(opened) == 2 + 6
+
+
+def test_rows_without_an_array_take_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = Dataset(str(tmp_path))
+    row_of = {name: dict.fromkeys(LATENTS.schema.names) for name in "abc"}
+    for name, facts in row_of.items():
+        facts |= {"clip_id": name, "transform": "t", "encoder": "e", "status": "failed"}
+    for name in "ac":
+        stored_array = row(name, array(ord(name)))
+        row_of[name] |= {key: stored_array[key] for key in ("dtype", "shape", "data", "data_hash")} | {"status": "ok"}
+    dataset.write_part(LATENTS, list(row_of.values()))
+    monkeypatch.setattr(StoredArrays, "_value", None)
+    found = StoredArrays(dataset, LATENTS, pa.table({"clip_id": ["a", "b", "c"]}), ["status"], "status = 'ok'")
+    for name, values in zip("ac", found.read(["a", "c"]), strict=True):
+        assert np.array_equal(values, array(ord(name)))
+
+
+def test_files_that_are_laid_out_otherwise_are_read_by_parquet(dataset: Dataset) -> None:
+    (path, _) = dataset.part_files("text")
+    pyarrow.parquet.write_table(pyarrow.parquet.read_table(path), path, compression="zstd")
+    names = [f"{number:02}" for number in range(NUM_TEXTS)]
+    for name, values in zip(names, stored(dataset, names).read(names), strict=True):
+        assert np.array_equal(values, array(int(name)))
 
 
 def test_only_what_is_wanted_is_found(dataset: Dataset) -> None:
@@ -109,8 +136,7 @@ def test_a_flipped_byte_is_told_with_its_place(dataset: Dataset) -> None:
 def test_what_cannot_be_read_at_all_is_told_in_one_line(dataset: Dataset) -> None:
     found = stored(dataset, ["02"])
     path = Path(dataset.part_files("text")[found.index["file"].to_pylist()[0]])
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 3])
+    path.write_bytes(path.read_bytes()[:10])
     with pytest.raises(CorruptArray, match=r"^02: .*, row group 0: .+$") as told:
         found.read(["02"])
     assert "\n" not in str(told.value)
