@@ -20,9 +20,9 @@ def digest(*parts: object) -> str:
     return state.hexdigest()[:ID_HEX_CHARS]
 
 
-def bytes_digest(data: bytes) -> str:
-    """Hash of bytes, as 16 hex characters; a gigabyte takes a second or so."""
-    return hashlib.blake2b(data, digest_size=ID_HEX_CHARS // 2).hexdigest()
+def bytes_digest(data: bytes | memoryview) -> str:
+    """Hash of bytes, as 16 hex characters. SHA-256, which processors have instructions for: a gigabyte takes .7 s."""
+    return hashlib.sha256(data).hexdigest()[:ID_HEX_CHARS]
 
 
 def file_digest(path: Path | str) -> str:

@@ -16,7 +16,7 @@ import ray.train.torch
 import torch
 
 from jobs.training.run_config import read_run_config
-from jobs.training.samples import load_samples
+from jobs.training.samples import ReleaseSamples
 from model.training.examples import LatentStatistics
 from model.training.loop import fit
 from model.training.parallel import Worker
@@ -66,7 +66,7 @@ def train_worker(settings: dict[str, Any]) -> None:
     device = ray.train.torch.get_device() if train.use_gpu else torch.device("cpu")
     torch.set_num_threads(settings["num_threads"] or max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
     fit(
-        load_samples(dataset, releases.read(dataset, config.release), config.encoding, train.text_mix),
+        ReleaseSamples(dataset, releases.read(dataset, config.release), config.encoding, train.text_mix),
         train,
         LatentStatistics(config.latent_mean, config.latent_std),
         run_dir,

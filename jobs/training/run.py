@@ -12,12 +12,13 @@ import torch
 from jobs.console.naming import naming
 from jobs.console.progress import live_progress
 from jobs.training.run_config import RunConfig, usual_clip, write_run_config
-from jobs.training.samples import Encoding, latent_sizes
+from jobs.training.samples import Encoding, latents_of
 from model.codec.spec import codec_spec
 from model.packing.patches import num_tokens
 from model.readers.text_encoder_spec import text_encoder_spec
 from model.training.checkpoints import RunFolder
 from model.training.loop import check_config
+from model.training.samples import Shape
 from model.training.step import require_same_model, transformer_config
 from model.transformer.transformer import TransformerConfig
 from pipeline.release import releases
@@ -42,8 +43,8 @@ def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunCon
     fingerprints = codec.fingerprint, text_encoder.fingerprint
     encoding = Encoding(recipe.encode.transform, *fingerprints, recipe.encode.fps, codec.stride_thw[0])
     release = releases.read(dataset, release_name)
-    sizes = latent_sizes(dataset, release, encoding)
-    shapes = [size.shape for size in sizes.values()]
+    latents = latents_of(dataset, release, encoding).index
+    shapes: list[Shape] = [tuple(shape) for shape in latents["shape"].to_pylist()]
     with naming("train.model"):
         transformer = transformer_config(recipe.train.model, shapes[0][0], text_encoder.width)
     try:
@@ -68,7 +69,7 @@ def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunCon
         max_pixels_px=recipe.encode.max_pixels_px,
         seed=recipe.train.seed,
         num_clips=len(shapes),
-        **usual_clip(size.valid for size in sizes.values()),
+        **usual_clip(tuple(valid) for valid in latents["valid"].to_pylist()),
         train=recipe.as_dict()["train"],
     )
     tokens = sum(num_tokens(shape, transformer.patch) for shape in shapes)

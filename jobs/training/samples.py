@@ -1,27 +1,28 @@
 """Training samples from the tables of a data set: a release, its latents, and its texts.
 
 A release lists clips. Their latents are found by clip, transform and autoencoder, and their texts by content and text
-encoder, so nothing that was encoded in another way can be read by mistake.
+encoder, so nothing that was encoded in another way can be read by mistake. What is known of all clips is in memory;
+latents and embeddings are read when a pack is made of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from jobs.training.texts import release_texts, training_texts
 from model.training.examples import Sample
+from model.training.samples import Shape
+from pipeline.encode.arrays import CorruptArray, StoredArrays
 from pipeline.encode.latents import OK, clip_transform
 from pipeline.release.releases import Release
 from pipeline.store.dataset import Dataset
 from schemas import LATENTS, TEXT
 from schemas.errors import UsageError
-from schemas.identity import bytes_digest
 from schemas.recipe.train import TextMix
 from schemas.tables.latents import text_id
 
@@ -38,87 +39,83 @@ class Encoding:
     """Frames to a latent frame."""
 
 
-@dataclass(frozen=True)
-class LatentSize:
-    """What is known of a latent without reading it."""
+class ReleaseSamples:
+    """The clips of a release that have latents, with their texts and the shares of these by a mix."""
 
-    shape: tuple[int, int, int, int]
-    """(C, T, H, W)."""
-    valid: tuple[int, int, int]
-    """Frames, width and height of the clip in pixels, without padding."""
+    def __init__(self, dataset: Dataset, release: Release, encoding: Encoding, mix: TextMix) -> None:
+        """Read the index.
+
+        Raises:
+            UsageError: no clip is encoded in this way, or one has latents, but none of its captions is embedded.
+        """
+        self._release, self._encoding = release.name, encoding
+        self._latents = latents_of(dataset, release, encoding)
+        texts = pa.table({"text_id": sorted({text_id(text) for text in release_texts(release)})})
+        self._texts = StoredArrays(dataset, TEXT.within(encoding.text_encoder), texts)
+        captions = {row["clip_id"]: training_texts(row) for row in release.clips.to_pylist()}
+        self._shares = {name: self._shares_of(name, captions[name], mix) for name in self.shapes}
+
+    def _shares_of(self, clip_id: str, captions: Mapping[str, str], mix: TextMix) -> dict[str, float]:
+        shares = {text_id(text): getattr(mix, kind) for kind, text in captions.items()}
+        given = {key: share for key, share in shares.items() if share > 0 and key in self._texts}
+        if not given:
+            raise UsageError(
+                f"release {self._release}: no caption of clip {clip_id} is embedded; run `reelmill encode` first"
+            )
+        return given
+
+    @cached_property
+    def shapes(self) -> dict[str, Shape]:
+        """(C, T, H, W) of the latent of each clip, in the order of their ids."""
+        index = self._latents.index
+        return {name: tuple(shape) for name, shape in zip(*_columns(index, "clip_id", "shape"), strict=True)}
+
+    @cached_property
+    def _rates(self) -> dict[str, float]:
+        """Latent frames a second of each clip."""
+        rows = zip(*_columns(self._latents.index, "clip_id", "fps"), strict=True)
+        return {name: (fps or self._encoding.fps) / self._encoding.stride_t for name, fps in rows}
+
+    def read(self, ids: Sequence[str]) -> list[Sample]:
+        """The samples of clips.
+
+        Raises:
+            UsageError: a latent or an embedding is not what was written.
+        """
+        try:
+            latents = self._latents.read(ids)
+            keys = list(dict.fromkeys(key for name in ids for key in self._shares[name]))
+            texts = dict(zip(keys, self._texts.read(keys), strict=True))
+        except CorruptArray as error:
+            advice = "`reelmill encode --verify` makes damaged latents again"
+            raise UsageError(f"release {self._release}: {error}; {advice}") from error
+        return [
+            Sample(name, latent, [texts[key] for key in shares], self._rates[name], tuple(shares.values()))
+            for name, latent in zip(ids, latents, strict=True)
+            for shares in [self._shares[name]]
+        ]
 
 
-def latent_sizes(dataset: Dataset, release: Release, encoding: Encoding) -> dict[str, LatentSize]:
-    """Sizes of the release's latents by clip; the latents themselves are not read.
+def latents_of(dataset: Dataset, release: Release, encoding: Encoding) -> StoredArrays:
+    """The newest latent of each clip of a release; none is read.
 
     Raises:
         UsageError: no clip is encoded in this way.
     """
-    rows = _latents(dataset, release, encoding, ["shape", "valid"])
-    sizes = {row["clip_id"]: LatentSize(tuple(row["shape"]), tuple(row["valid"])) for row in rows}
-    if not sizes:
+    clips = release.clips.select(["clip_id", "content_box"]).to_pylist()
+    wanted = {
+        "clip_id": [clip["clip_id"] for clip in clips],
+        "transform": [clip_transform(clip, encoding.transform) for clip in clips],
+    }
+    table = LATENTS.within(encoding.autoencoder)
+    latents = StoredArrays(dataset, table, pa.table(wanted), ["status", "fps", "valid"], f"status = '{OK}'")
+    if not latents.index.num_rows:
         raise UsageError(
             f"release {release.name}: no clip is encoded with this recipe's frame rate, size and autoencoder; "
             "run `reelmill encode` first, with the same recipe"
         )
-    return sizes
+    return latents
 
 
-def load_samples(dataset: Dataset, release: Release, encoding: Encoding, mix: TextMix) -> list[Sample]:
-    """All clips of a release that have latents, in order of clip id, each with its texts and their shares by `mix`.
-
-    Raises:
-        UsageError: a clip has latents, but none of its captions is embedded; or a latent is not what was written.
-    """
-    texts = _texts(dataset, release, encoding)
-    captions = {row["clip_id"]: training_texts(row) for row in release.clips.to_pylist()}
-    samples: dict[str, Sample] = {}
-    for row in _latents(dataset, release, encoding, ["dtype", "shape", "data", "data_hash", "fps"]):
-        clip_id = row["clip_id"]
-        if bytes_digest(row["data"]) != row["data_hash"]:
-            raise UsageError(
-                f"release {release.name}: the latent of clip {clip_id} is corrupt; `reelmill encode --verify` mends it"
-            )
-        shares = {
-            text_id(text): getattr(mix, kind)
-            for kind, text in captions[clip_id].items()
-            if text_id(text) in texts and getattr(mix, kind) > 0
-        }
-        if not shares:
-            raise UsageError(
-                f"release {release.name}: no caption of clip {clip_id} is embedded; run `reelmill encode` first"
-            )
-        found = [texts[key] for key in shares]
-        latent_fps = (row["fps"] or encoding.fps) / encoding.stride_t
-        samples[clip_id] = Sample(clip_id, _array(row), found, latent_fps, tuple(shares.values()))
-    return [samples[clip_id] for clip_id in sorted(samples)]
-
-
-def _latents(dataset: Dataset, release: Release, encoding: Encoding, columns: list[str]) -> list[dict[str, Any]]:
-    """The newest latent of each clip of a release."""
-    released = [
-        {"clip_id": row["clip_id"], "transform": clip_transform(row, encoding.transform)}
-        for row in release.clips.to_pylist()
-    ]
-    wanted = pa.Table.from_pylist(released, pa.schema([("clip_id", pa.string()), ("transform", pa.string())]))
-    rows = (pc.field("status") == OK) & pc.field("transform").isin(wanted["transform"].combine_chunks())
-    table = LATENTS.within(encoding.autoencoder)
-    found = dataset.scanner(table).to_table(
-        columns=["clip_id", "transform", "written_us", *columns],
-        filter=rows & pc.field("clip_id").isin(release.clips["clip_id"]),
-    )
-    of_release = {(row["clip_id"], row["transform"]) for row in released}
-    keys = zip(found["clip_id"].to_pylist(), found["transform"].to_pylist(), strict=True)
-    rows = found.filter(pa.array([key in of_release for key in keys], pa.bool_())).to_pylist()
-    return list({row["clip_id"]: row for row in sorted(rows, key=lambda row: row["written_us"])}.values())
-
-
-def _texts(dataset: Dataset, release: Release, encoding: Encoding) -> dict[str, np.ndarray]:
-    wanted = pa.array(sorted({text_id(text) for text in release_texts(release)}), pa.string())
-    table = dataset.scanner(TEXT.within(encoding.text_encoder)).to_table(filter=pc.field("text_id").isin(wanted))
-    return {row["text_id"]: _array(row) for row in table.to_pylist()}
-
-
-def _array(row: Mapping[str, Any]) -> np.ndarray:
-    """The array that a row stores as bytes, dtype and shape; writable."""
-    return np.frombuffer(row["data"], row["dtype"]).reshape(row["shape"]).copy()
+def _columns(index: pa.Table, *names: str) -> list[list[Any]]:
+    return [index[name].to_pylist() for name in names]

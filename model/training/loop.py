@@ -13,14 +13,15 @@ import torch
 
 from model.packing.patches import num_tokens
 from model.training.checkpoints import RunFolder
-from model.training.examples import LatentStatistics, Sample
+from model.training.examples import LatentStatistics
 from model.training.parallel import ALONE, Worker
+from model.training.samples import Samples, ahead
 from model.training.step import Metrics, TrainState
 from schemas.recipe.train import TrainConfig
 
 
 def fit(
-    samples: Sequence[Sample],
+    samples: Samples,
     config: TrainConfig,
     statistics: LatentStatistics,
     run_dir: Path | str,
@@ -46,7 +47,7 @@ def fit(
         ValueError: no samples, settings that cannot work together, or a run folder that another process or model uses.
         TrainingDiverged: the loss is not finite.
     """
-    check_config([s.latent_CTHW.shape for s in samples], config, worker.num_workers)
+    check_config(list(samples.shapes.values()), config, worker.num_workers)
     run = RunFolder(run_dir)
     with run.exclusive() if worker.rank == 0 else nullcontext():
         worker.sum(torch.zeros(1, device=worker.device))  # all wait until rank 0 has the folder
@@ -62,8 +63,8 @@ def _fit_in(
     if leads:
         run.truncate_metrics(start.step)
     metrics: Metrics = (run.metrics() or [{}])[-1]
-    for progress, packs in state.steps_from(start, release_hash):
-        metrics = state.step(progress, packs)
+    for (progress, _), batch in ahead(state.steps_from(start, release_hash), lambda planned: state.batch(*planned)):
+        metrics = state.step(progress, batch)
         last = progress.step == config.steps
         if last or progress.step == 1 or progress.step % config.validate_every == 0:
             metrics |= state.validate()

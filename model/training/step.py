@@ -23,8 +23,9 @@ from model.packing.patches import num_tokens
 from model.packing.plan import plan_packs
 from model.training.averages import WeightAverage
 from model.training.checkpoints import Checkpoint
-from model.training.examples import LatentStatistics, Sample, document_losses, draw_example, pack_examples
+from model.training.examples import LatentStatistics, document_losses, draw_example, pack_examples
 from model.training.parallel import Worker
+from model.training.samples import Samples
 from model.training.validation import Validation, hold_out
 from model.transformer.transformer import Transformer, TransformerConfig
 from schemas.identity import digest
@@ -50,6 +51,16 @@ class Progress:
     """Packs of the epoch that are used up."""
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What a worker computes of a step."""
+
+    packs: list[tuple[Pack, Tensor]]
+    """Its packs, with their target velocities (N, P)."""
+    num_samples: int
+    """Samples in the packs of all workers."""
+
+
 def transformer_config(model: ModelConfig, latent_channels: int, text_dim: int) -> TransformerConfig:
     """The recipe's model for these latents and texts.
 
@@ -71,17 +82,19 @@ class TrainState:
 
     def __init__(
         self,
-        samples: Sequence[Sample],
+        samples: Samples,
         config: TrainConfig,
         statistics: LatentStatistics,
         text_dim: int,
         worker: Worker,
     ) -> None:
-        held_out = hold_out([s.sample_id for s in samples])
-        self.samples = {s.sample_id: s for s in samples if s.sample_id not in held_out}
+        shapes = samples.shapes
+        held_out = hold_out(list(shapes))
+        self.samples = samples
+        self.shapes = {name: shape for name, shape in shapes.items() if name not in held_out}
         self.config, self.statistics, self.text_dim, self.worker = config, statistics, text_dim, worker
         torch.manual_seed(config.seed)
-        shape = transformer_config(config.model, samples[0].latent_CTHW.shape[0], text_dim)
+        shape = transformer_config(config.model, next(iter(shapes.values()))[0], text_dim)
         self.model = Transformer(shape).to(worker.device)
         for parameter in self.model.parameters():  # so that a worker without a pack has gradients to add
             parameter.grad = torch.zeros_like(parameter)
@@ -90,7 +103,7 @@ class TrainState:
             self.model.parameters(), lr=config.learning_rate, betas=BETAS, weight_decay=config.weight_decay
         )
         self.validation = Validation(
-            [s for s in samples if s.sample_id in held_out] or samples,
+            samples.read([name for name in shapes if name in held_out] or list(shapes)),
             statistics,
             patch=shape.patch,
             text_dim=text_dim,
@@ -100,7 +113,7 @@ class TrainState:
 
     def steps_from(self, progress: Progress, release_hash: str) -> Iterator[tuple[Progress, list[list[str]]]]:
         """The steps still to do, each with the progress that it makes and the packs that it uses."""
-        counts = {i: num_tokens(s.latent_CTHW.shape, self.config.model.patch) for i, s in self.samples.items()}
+        counts = {name: num_tokens(shape, self.config.model.patch) for name, shape in self.shapes.items()}
         step, epoch, cursor = progress.step, progress.epoch, progress.cursor
         while step < self.config.steps:
             key = digest(release_hash, self.config.seed, epoch)
@@ -111,18 +124,21 @@ class TrainState:
                 yield Progress(step, epoch, cursor), used
             epoch, cursor = epoch + 1, 0
 
-    def step(self, progress: Progress, packs: Sequence[Sequence[str]]) -> Metrics:
-        """One optimizer step on the mean loss of all samples in `packs`."""
+    def batch(self, progress: Progress, packs: Sequence[Sequence[str]]) -> Batch:
+        """Read and noise the samples of this worker's share of a step; no state of the run is read or changed."""
+        own = packs[self.worker.rank :: self.worker.num_workers]
+        return Batch([self._noised(ids, progress.epoch) for ids in own], sum(len(pack) for pack in packs))
+
+    def step(self, progress: Progress, batch: Batch) -> Metrics:
+        """One optimizer step on the mean loss of all samples of a batch."""
         start_s = time.monotonic()
         rate = self.config.learning_rate * min(1.0, progress.step / max(self.config.warmup_steps, 1))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        num_samples = sum(len(pack) for pack in packs)
         totals = torch.zeros(2, device=self.worker.device)
         self.optimizer.zero_grad(set_to_none=False)
-        for ids in packs[self.worker.rank :: self.worker.num_workers]:
-            pack, target_NP = self._noised(ids, progress.epoch)
-            loss = document_losses(self._velocity(pack), target_NP, pack).sum() / num_samples
+        for pack, target_NP in self._on_device(batch):
+            loss = document_losses(self._velocity(pack), target_NP, pack).sum() / batch.num_samples
             loss.backward()
             totals += torch.stack([loss.detach(), torch.tensor(float(len(target_NP)), device=loss.device)])
         grad_norm = self._apply_gradients()
@@ -132,7 +148,7 @@ class TrainState:
             raise TrainingDiverged(f"the loss is {loss} at step {progress.step}: lower the learning rate")
         self.average.update(self.model, progress.step)
         metrics = {"step": progress.step, "epoch": progress.epoch, "loss": loss, "lr": rate, "grad_norm": grad_norm}
-        return metrics | {"samples": num_samples, "tokens": int(tokens), "seconds": time.monotonic() - start_s}
+        return metrics | {"samples": batch.num_samples, "tokens": int(tokens), "seconds": time.monotonic() - start_s}
 
     def validate(self) -> Metrics:
         """Validation losses of the averaged weights."""
@@ -173,9 +189,12 @@ class TrainState:
     def _noised(self, ids: Sequence[str], epoch: int) -> tuple[Pack, Tensor]:
         patch = self.model.config.patch
         settings = {"patch": patch, "seed": self.config.seed, "epoch": epoch, "text_drop": self.config.text_drop}
-        examples = [draw_example(self.samples[i], self.statistics, **settings) for i in ids]
-        pack, target_NP = pack_examples(examples, patch, self.text_dim)
-        return pack.to(self.worker.device), target_NP.to(self.worker.device)
+        examples = [draw_example(sample, self.statistics, **settings) for sample in self.samples.read(ids)]
+        return pack_examples(examples, patch, self.text_dim)
+
+    def _on_device(self, batch: Batch) -> Iterator[tuple[Pack, Tensor]]:
+        for pack, target_NP in batch.packs:
+            yield pack.to(self.worker.device), target_NP.to(self.worker.device)
 
     def _velocity(self, pack: Pack) -> Tensor:
         on_gpu = self.worker.device.type == "cuda"

@@ -102,16 +102,18 @@ class TextWriting:
 
     def write(self, texts: list[str]) -> None:
         with timed(self._report, "text") as work:
-            rows = [
-                {
-                    "text_id": text_id(text),
-                    "encoder": self._encoder.fingerprint,
-                    "text": text,
-                    "dtype": "float16",
-                    "shape": list(tokens.shape),
-                    "data": as_half(tokens, f"the states of {text!r}").tobytes(),
-                }
-                for text, tokens in zip(texts, self._encoder.encode(texts), strict=True)
-            ]
+            rows = [self._row(text, tokens) for text, tokens in zip(texts, self._encoder.encode(texts), strict=True)]
             self._dataset.write_part(TEXT.within(self._encoder.fingerprint), rows)
             work.rows = len(rows)
+
+    def _row(self, text: str, tokens: np.ndarray) -> dict[str, Any]:
+        data = as_half(tokens, f"the states of {text!r}").tobytes()
+        return {
+            "text_id": text_id(text),
+            "encoder": self._encoder.fingerprint,
+            "text": text,
+            "dtype": "float16",
+            "shape": list(tokens.shape),
+            "data_hash": bytes_digest(data),
+            "data": data,
+        }

@@ -42,4 +42,4 @@ def _digests(group: pyarrow.dataset.Fragment, num_rows: int) -> list[str | None]
         data = group.to_table(columns=["data"])["data"]
     except OSError:
         return [None] * num_rows
-    return [bytes_digest(value.as_buffer()) if value.is_valid else None for value in data]
+    return [bytes_digest(memoryview(value.as_buffer())) if value.is_valid else None for value in data]

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from pipeline.store.dataset import Counted, Dataset, new_part
+from pipeline.store.dataset import ARRAYS_A_GROUP, Counted, Dataset, holds_arrays, new_part
 from pipeline.store.superseded import PartRows, Superseded
 from pipeline.store.views import QUERY_NAMES
 from schemas.columns import Table
@@ -30,7 +30,7 @@ PART_BYTES = 256 << 20
 ROWS_A_GROUP = 122_880
 """DuckDB's own row groups have as many: it gives each to a thread."""
 GROUP_BYTES, ARRAY_GROUP_BYTES = 32 << 20, 4 << 20
-"""Of a row group in memory. Latents and embedded texts are read a few rows at a time, wherever they are, and with each
+"""Of a row group in memory, at most. Latents and embedded texts are read one by one, wherever they are, and with each
 its whole row group: 4 MiB take an object store about as long to find as to send."""
 BATCHES_A_GROUP = 4
 
@@ -134,8 +134,10 @@ def _fold(
     # Parts that are older than a column lack it, also if it may not be null now.
     fields = table.stored_schema if any(part.rows.has_former_columns for part in old) else table.schema
     schema = pa.schema([field.with_nullable(True) for field in fields], table.schema.metadata)
-    rows = Counted(_kept_rows(dataset, table, schema.names, superseded, old, group_bytes // BATCHES_A_GROUP))
-    groups = _row_groups(rows, group_bytes)
+    group_rows = ARRAYS_A_GROUP if holds_arrays(table.schema) else ROWS_A_GROUP
+    of_batch = group_bytes // BATCHES_A_GROUP, group_rows // BATCHES_A_GROUP
+    rows = Counted(_kept_rows(dataset, table, schema.names, superseded, old, *of_batch))
+    groups = _row_groups(rows, group_bytes, group_rows)
     for first in groups:
         dataset.write_row_groups(new_part(table), schema, itertools.chain([first], groups), part_bytes)
     expected = sum(part.num_kept for part in old)
@@ -153,6 +155,7 @@ def _kept_rows(
     superseded: Superseded,
     old: Sequence[Part],
     batch_bytes: int,
+    batch_rows: int,
 ) -> Iterator[pa.RecordBatch]:
     """The rows that are not superseded, a few at a time."""
     read = {part.path: part for part in old if part.num_kept}
@@ -160,7 +163,7 @@ def _kept_rows(
         return
     num_bytes = sum(part.num_bytes for part in read.values())
     num_rows = sum(part.rows.num_rows for part in read.values())
-    at_a_time = min(max(batch_bytes * num_rows // num_bytes, 1), ROWS_A_GROUP)
+    at_a_time = min(max(batch_bytes * num_rows // num_bytes, 1), batch_rows)
     scanner = dataset.scanner(table, list(read)).scanner(
         columns=list(columns),
         batch_size=at_a_time,
@@ -180,7 +183,7 @@ def _kept_rows(
         yield batch.filter(pa.array(is_kept))
 
 
-def _row_groups(batches: Iterable[pa.RecordBatch], group_bytes: int) -> Iterator[pa.Table]:
+def _row_groups(batches: Iterable[pa.RecordBatch], group_bytes: int, group_rows: int) -> Iterator[pa.Table]:
     """Batches joined to row groups."""
     waiting: list[pa.RecordBatch] = []
     num_bytes = num_rows = 0
@@ -188,7 +191,7 @@ def _row_groups(batches: Iterable[pa.RecordBatch], group_bytes: int) -> Iterator
         if batch.num_rows:
             waiting.append(batch)
             num_bytes, num_rows = num_bytes + batch.nbytes, num_rows + batch.num_rows
-        if num_bytes >= group_bytes or num_rows >= ROWS_A_GROUP:
+        if num_bytes >= group_bytes or num_rows >= group_rows:
             yield pa.Table.from_batches(waiting)
             waiting, num_bytes, num_rows = [], 0, 0
     if waiting:
@@ -196,8 +199,7 @@ def _row_groups(batches: Iterable[pa.RecordBatch], group_bytes: int) -> Iterator
 
 
 def _group_bytes(table: Table) -> int:
-    has_arrays = any(pa.types.is_large_binary(field.type) for field in table.schema)
-    return ARRAY_GROUP_BYTES if has_arrays else GROUP_BYTES
+    return ARRAY_GROUP_BYTES if holds_arrays(table.schema) else GROUP_BYTES
 
 
 def _size_of(dataset: Dataset, table: Table, num_rows: int) -> Size:

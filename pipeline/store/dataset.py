@@ -34,6 +34,10 @@ from schemas.identity import digest
 LOCK, PLANS = ".lock", "plans"
 ROWS_AT_A_TIME, PART_BATCHES = 20_000, 50
 """Rows that are in memory at a time, and how many times that a part file holds."""
+ARRAYS_A_GROUP = 8
+"""Rows of a row group where they hold arrays."""
+ONE_PAGE_BYTES = (1 << 31) - 1
+"""More than a row group of arrays has: its arrays follow one another without a header between them."""
 
 
 class DatasetError(UsageError):
@@ -138,7 +142,7 @@ class Dataset:
         filesystem.create_dir(path.rpartition("/")[0], recursive=True)
         with (
             whole_file(filesystem, path) as stream,
-            pyarrow.parquet.ParquetWriter(stream, schema, compression="zstd") as writer,
+            pyarrow.parquet.ParquetWriter(stream, schema, **_format(schema)) as writer,
         ):
             num_groups = 0
             for table in tables:
@@ -150,6 +154,11 @@ class Dataset:
 
     def open(self, name: str) -> pa.NativeFile:
         filesystem, path = self._resolve(name)
+        return filesystem.open_input_file(path)
+
+    def open_file(self, path: str) -> pa.NativeFile:
+        """Open a file by the path that `files` gives."""
+        filesystem, _ = self._resolve("")
         return filesystem.open_input_file(path)
 
     def delete(self, name: str) -> None:
@@ -283,7 +292,27 @@ def new_part(table: Table) -> str:
     return f"{table.folder}/part-{uuid.uuid4().hex[:16]}.parquet"
 
 
+def holds_arrays(schema: pa.Schema) -> bool:
+    """Whether a table has large values that are read one by one."""
+    return any(pa.types.is_large_binary(field.type) for field in schema)
+
+
 def to_parquet(table: pa.Table) -> pa.Buffer:
     sink = pa.BufferOutputStream()
-    pyarrow.parquet.write_table(table, sink, compression="zstd")
+    rows = ARRAYS_A_GROUP if holds_arrays(table.schema) else None
+    pyarrow.parquet.write_table(table, sink, row_group_size=rows, **_format(table.schema))
     return sink.getvalue()
+
+
+def _format(schema: pa.Schema) -> dict[str, Any]:
+    """How Parquet files are written. Arrays of floats do not get smaller by compression, nor are two of them equal or
+    one less than another. So they lie in the file as they are, and `arrays.py` reads one by its place."""
+    if holds_arrays(schema):
+        plain = [field.name for field in schema if not pa.types.is_large_binary(field.type)]
+        return {
+            "compression": "none",
+            "use_dictionary": False,
+            "write_statistics": plain,
+            "data_page_size": ONE_PAGE_BYTES,
+        }
+    return {"compression": "zstd"}

@@ -80,6 +80,7 @@ class TextEmbedding:
     text: str = column(pa.string(), "the text itself")
     dtype: str = column(pa.string(), "numpy name of the element type")
     shape: list[int] = column(pa.list_(pa.int32()), "tokens, channels")
+    data_hash: str | None = column(pa.string(), "hash of `data`; null in rows of earlier versions")
     data: bytes = column(pa.large_binary(), "elements in C order")
 
 

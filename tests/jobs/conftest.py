@@ -145,7 +145,6 @@ def encoded_dataset(tmp_path_factory) -> Dataset:
             "valid": [row["num_frames"], row["width"], row["height"]],
             "times_us": [int((i + 0.5) * 1e6 / FPS) for i in range(row["num_frames"])],
             "fps": FPS,
-            "data_hash": bytes_digest(_stored(latent)["data"]),
             **_stored(latent),
         }
         for row, latent in ((row, _latent(autoencoder, seed)) for seed, row in enumerate(rows))
@@ -196,7 +195,8 @@ def _latent(autoencoder, seed: int):
 
 
 def _stored(array) -> dict:
-    return {"dtype": array.dtype.name, "shape": list(array.shape), "data": array.tobytes()}
+    data = array.tobytes()
+    return {"dtype": array.dtype.name, "shape": list(array.shape), "data_hash": bytes_digest(data), "data": data}
 
 
 @pytest.fixture

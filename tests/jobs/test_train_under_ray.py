@@ -11,7 +11,7 @@ import pytest
 
 from jobs.cli import run_job
 from jobs.training.run import prepare
-from jobs.training.samples import load_samples
+from jobs.training.samples import ReleaseSamples
 from model.training.checkpoints import RunFolder
 from model.training.examples import LatentStatistics
 from model.training.loop import fit
@@ -65,7 +65,7 @@ def test_killed_and_resumed_under_ray_equals_the_plain_loop(encoded_dataset, tmp
 
     recipe = load_recipe("default", SETTINGS)
     config, _, _ = prepare(encoded_dataset, "drawn", recipe)
-    samples = load_samples(encoded_dataset, releases.read(encoded_dataset, "drawn"), config.encoding, TextMix())
+    samples = ReleaseSamples(encoded_dataset, releases.read(encoded_dataset, "drawn"), config.encoding, TextMix())
     statistics = LatentStatistics(config.latent_mean, config.latent_std)
     plain = tmp_path / "plain"
     fit(samples, recipe.train, statistics, plain, text_dim=config.text_dim, release_hash=config.release_hash)

@@ -12,7 +12,7 @@ import torch
 
 from jobs.encode import encoders_of
 from jobs.training.run import prepare
-from jobs.training.samples import LatentSize, latent_sizes, load_samples
+from jobs.training.samples import ReleaseSamples
 from model.codec.loading import load_codec
 from model.codec.padding import padded
 from model.codec.video_codec import encode_frames, whiten
@@ -86,11 +86,10 @@ def test_latents_of_any_codec_are_written_found_and_trained_on(drawn: Dataset, t
     plans = {row["clip_id"]: plan_clip(row, recipe.encode, codec.spec).codec for row in release.clips.to_pylist()}
     assert [plans[name].valid for name in ("clip", "image")] == [(NUM_FRAMES, *SIZE), (1, *SIZE)]
     assert [plans[name].encoded for name in ("clip", "image")] == [(num_padded, *SIZE), (1, *SIZE)]
-    assert latent_sizes(drawn, release, config.encoding) == {
-        name: LatentSize(plan.latent_shape, plan.valid) for name, plan in plans.items()
-    }
+    samples = ReleaseSamples(drawn, release, config.encoding, TextMix())
+    assert samples.shapes == {name: plan.latent_shape for name, plan in plans.items()}
     assert (config.usual_num_frames, transformer.latent_channels) == (NUM_FRAMES, codec.spec.channels)
-    clip, image = load_samples(drawn, release, config.encoding, TextMix())
+    clip, image = samples.read(["clip", "image"])
     assert clip.latent_fps == image.latent_fps == FPS / stride_t
     _compare_with_the_codec(drawn, recipe, clip.latent_CTHW)
     statistics = LatentStatistics(config.latent_mean, config.latent_std)

@@ -10,6 +10,7 @@ import numpy as np
 
 from model.training.examples import LatentStatistics, Sample
 from model.training.loop import fit
+from model.training.samples import HeldSamples
 from schemas.recipe.train import ModelConfig, TrainConfig
 
 STATISTICS = LatentStatistics(mean=(0.5,) * 4, std=(2.0,) * 4)
@@ -43,7 +44,7 @@ def colour_samples(count: int = 24) -> list[Sample]:
 def run_fit(run_dir: Path, config: TrainConfig = CONFIG, **arguments: Any) -> dict[str, Any]:
     """Fit to the coloured samples; `arguments` are those of `fit`."""
     samples = arguments.pop("samples", None) or colour_samples()
-    return fit(samples, config, STATISTICS, run_dir, text_dim=TEXT_DIM, **arguments)
+    return fit(HeldSamples(samples), config, STATISTICS, run_dir, text_dim=TEXT_DIM, **arguments)
 
 
 def changed(**settings: Any) -> TrainConfig:

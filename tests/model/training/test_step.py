@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor
 from model.training.checkpoints import RunFolder
 from model.training.examples import draw_example, pack_examples
 from model.training.parallel import ALONE, Worker
+from model.training.samples import HeldSamples
 from model.training.step import Progress, TrainingDiverged, TrainState, require_same_model, transformer_config
 from model.training.validation import hold_out
 from model.transformer.transformer import Transformer
@@ -24,7 +26,11 @@ EVERY_SETTING = changed(
 
 
 def new_state(config: TrainConfig = CONFIG, worker: Worker = ALONE, num_samples: int = 24) -> TrainState:
-    return TrainState(colour_samples(num_samples), config, STATISTICS, TEXT_DIM, worker)
+    return TrainState(HeldSamples(colour_samples(num_samples)), config, STATISTICS, TEXT_DIM, worker)
+
+
+def step(state: TrainState, progress: Progress, packs: list[list[str]]) -> dict[str, Any]:
+    return state.step(progress, state.batch(progress, packs))
 
 
 def randomised(state: TrainState) -> TrainState:
@@ -72,7 +78,7 @@ def test_a_step_is_adamw_on_the_mean_over_samples(grad_clip):
         norm = clip_gradients(truth, grad_clip)
         rate = 1e-2 * {1: 1 / 3, 2: 2 / 3}.get(progress.step, 1.0)
 
-        metrics = state.step(progress, packs)
+        metrics = step(state, progress, packs)
         assert 0 < metrics.pop("seconds") < 60
         expected = {"step": progress.step, "epoch": progress.epoch, "loss": loss.item(), "lr": rate}
         expected |= {"grad_norm": norm, "samples": len(ids), "tokens": tokens}
@@ -92,7 +98,7 @@ def test_a_step_is_adamw_on_the_mean_over_samples(grad_clip):
 def test_without_warm_up_the_first_step_has_the_full_rate():
     state = new_state(changed(warmup_steps=0))
     progress, packs = next(state.steps_from(Progress(), ""))
-    assert state.step(progress, packs)["lr"] == CONFIG.learning_rate
+    assert step(state, progress, packs)["lr"] == CONFIG.learning_rate
 
 
 def test_held_out_samples_are_validated_on_and_never_trained_on():
@@ -113,7 +119,7 @@ def test_held_out_samples_are_validated_on_and_never_trained_on():
 
 def test_a_single_sample_is_trained_and_validated_on():
     state = new_state(num_samples=1)
-    assert list(state.samples) == ["clip-0"]
+    assert list(state.shapes) == ["clip-0"]
     assert sum(len(pack.timestep_B) for pack, _ in state.validation.packs) == 8
 
 
@@ -146,7 +152,7 @@ def test_every_epoch_uses_every_sample_once_in_an_order_of_its_own():
     epochs = epochs_of(steps)
     assert len(epochs) > 3
     orders = [[i for pack in epochs[epoch] for i in pack] for epoch in range(len(epochs) - 1)]
-    assert all(sorted(order) == sorted(new_state().samples) for order in orders)
+    assert all(sorted(order) == sorted(new_state().shapes) for order in orders)
     assert len({tuple(order) for order in orders}) == len(orders)
     assert {len(used) for _, used in steps} <= {1, 2, 3}
     assert sum(len(used) < 3 for _, used in steps) <= len(epochs)  # only at the end of an epoch
@@ -186,7 +192,7 @@ def test_validation_is_of_the_averaged_weights():
 def after_steps(state: TrainState, count: int) -> Progress:
     progress = Progress()
     for progress, packs in list(state.steps_from(Progress(), ""))[:count]:
-        state.step(progress, packs)
+        step(state, progress, packs)
     return progress
 
 
@@ -224,10 +230,10 @@ def test_the_model_is_the_recipes_for_these_latents_and_texts():
 
 def test_divergence_is_an_error_and_does_not_reach_the_average():
     state = new_state(num_samples=1)
-    state.samples["clip-0"].latent_CTHW[:] = np.inf
+    state.samples.read(["clip-0"])[0].latent_CTHW[:] = np.inf
     before = {name: weight.clone() for name, weight in state.average.weights.items()}
     with pytest.raises(TrainingDiverged, match="at step 1: lower the learning rate"):
-        state.step(Progress(1, 0, 1), [["clip-0"]])
+        step(state, Progress(1, 0, 1), [["clip-0"]])
     assert all(torch.equal(weight, before[name]) for name, weight in state.average.weights.items())
 
 
@@ -244,18 +250,18 @@ def test_workers_share_the_packs_of_a_step_and_add_up_gradients_and_losses(messa
     totals = []
     for rank in (0, 1):
         state = new_state(worker=Worker(rank, 2))
-        metrics = state.step(Progress(1, 0, 4), packs)
+        metrics = step(state, Progress(1, 0, 4), packs)
         gradients, total = messages[-2:]
         assert len(gradients) == sum(parameter.numel() for parameter in state.model.parameters())
         assert total.tolist() == pytest.approx([metrics["loss"], metrics["tokens"]])
         totals.append(total)
-    alone = new_state().step(Progress(1, 0, 4), packs)
+    alone = step(new_state(), Progress(1, 0, 4), packs)
     assert sum(totals).tolist() == pytest.approx([alone["loss"], alone["tokens"]])
     assert (alone["samples"], alone["tokens"]) == (5, 18 + 12 + 4 + 18 + 12)
 
 
 def test_a_worker_without_a_pack_sends_zeros(messages):
-    metrics = new_state(worker=Worker(1, 2)).step(Progress(1, 0, 1), [["clip-1"]])
+    metrics = step(new_state(worker=Worker(1, 2)), Progress(1, 0, 1), [["clip-1"]])
     gradients, total = messages
     assert not gradients.any()
     assert total.tolist() == [0.0, 0.0]

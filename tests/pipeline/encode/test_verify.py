@@ -51,8 +51,9 @@ def test_the_newest_latent_of_a_key_is_judged(dataset: Dataset) -> None:
 def test_a_flipped_byte_is_found_and_what_cannot_be_read_at_all(dataset: Dataset) -> None:
     (path,) = Path(dataset.location).rglob("*.parquet")
     content = path.read_bytes()
-    for place in (content.index(DATA[:64]) + 5, content.index(DATA[:64]) - 20):
+    start = content.index(DATA[:64])
+    for first, end in ((start + 5, start + 6), (start - 8, start)):  # of an array, and of what says where it is
         damaged = bytearray(content)
-        damaged[place] ^= 0xFF
+        damaged[first:end] = (0xFF ^ byte for byte in content[first:end])
         path.write_bytes(damaged)
         assert ("a", "t") in corrupt_latents(dataset, "e", KEYS)

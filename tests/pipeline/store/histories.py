@@ -113,7 +113,9 @@ def _value(rng: np.random.Generator, field: pa.Field, values: Sequence[Any] | No
         return number % 2 == 0
     if pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
         return bytes([number])
-    if pa.types.is_list(field.type) or pa.types.is_fixed_size_list(field.type):
+    if pa.types.is_fixed_size_list(field.type):
+        return [number] * field.type.list_size
+    if pa.types.is_list(field.type):
         return [] if pa.types.is_string(field.type.value_type) else [number]
     return number
 

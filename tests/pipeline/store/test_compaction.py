@@ -51,7 +51,14 @@ def folders(dataset: Dataset) -> set[str]:
 
 def text_row(text_id: str, num_bytes: int, written_us: int = 99) -> dict[str, Any]:
     data = np.random.default_rng(written_us).bytes(num_bytes)
-    row = {"text_id": text_id, "encoder": "e", "text": "", "dtype": "uint8", "shape": [num_bytes], "data": data}
+    row = {
+        "text_id": text_id,
+        "encoder": "e",
+        "text": "",
+        "dtype": "uint8",
+        "shape": [num_bytes],
+        "data_hash": None,
+    } | {"data": data}
     return row | {"run_id": "", "written_us": written_us}
 
 

@@ -117,7 +117,8 @@ def test_latents_and_texts_are_missing_until_there_by_the_same_encoder(dataset: 
 
     assert waiting("t0", "vae") == ["c1"]
     assert waiting("t1", "vae") == waiting("t0", "other") == ["c0", "c1"]
-    text = {"text_id": text_id("a"), "encoder": "clip", "text": "a", "dtype": "float16", "shape": [1, 1], "data": b"ab"}
+    text = {"text_id": text_id("a"), "encoder": "clip", "text": "a", "dtype": "float16", "shape": [1, 1]}
+    text |= {"data_hash": None, "data": b"ab"}
     dataset.write_part(TEXT.within("clip"), [text])
     assert pending_texts(dataset, ["b", "a", "b"], "clip") == ["b"]
     assert pending_texts(dataset, ["b", "a", "b"], "other") == ["a", "b"]

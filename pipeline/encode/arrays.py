@@ -1,0 +1,166 @@
+"""Stored latents and text embeddings, found by their keys: what is known of all is in memory, the arrays are on disk.
+
+Files of arrays are neither compressed nor encoded, so the index can say where in its file an array lies, and it is read
+from there, without the rest of its row group. Each is held against the hash that was written with it. Where that fails,
+as in files of earlier versions, Parquet reads the row group; if it fails again, the array is corrupt.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset
+import pyarrow.parquet
+
+from pipeline.store.dataset import Dataset
+from schemas.columns import Table
+from schemas.identity import bytes_digest
+
+MAX_OPEN_FILES = 256
+PLACE = {"file": pa.int32(), "row_group": pa.int32(), "row": pa.int32(), "start": pa.int64(), "num_bytes": pa.int64()}
+"""Where an array is: the file, its row in a row group, and its bytes in the file."""
+ON_DISK = ("dtype", "shape", "data_hash", "written_us")
+LENGTH_BYTES = 4
+"""Before each value of Parquet's plain encoding (Apache Parquet's specification of encodings, PLAIN)."""
+
+
+class CorruptArray(ValueError):
+    """An array is not what was written; one line that names its key and place."""
+
+
+class StoredArrays:
+    """The newest row of each key of a table that has an array."""
+
+    def __init__(
+        self, dataset: Dataset, table: Table, wanted: pa.Table, columns: Sequence[str] = (), where: str = "true"
+    ) -> None:
+        """Read the index: all columns asked for but the arrays, of the rows asked for.
+
+        Args:
+            wanted: values of key columns; a row must equal one of them. The first column has each value once, and
+                arrays are found by it.
+            columns: further columns of the index, and of the condition.
+            where: SQL of what else rows must be.
+        """
+        self._paths = dataset.part_files(table.folder)
+        self._dataset, self._opened = dataset, OrderedDict[int, pa.NativeFile]()
+        key, names = wanted.column_names[0], [*wanted.column_names, *columns, *ON_DISK]
+        some = pc.field(key).isin(wanted[key].combine_chunks())
+        parts = (_placed(dataset.scanner(table, [path]), number, names) for number, path in enumerate(self._paths))
+        found = [part.filter(some) for part in parts]
+        connection = duckdb.connect()
+        connection.register("found", pa.concat_tables(found) if found else _no_rows(table, names))
+        connection.register("wanted", wanted)
+        newest = f"row_number() over (partition by {key} order by written_us desc)"
+        self.index: pa.Table = connection.sql(
+            f"from found semi join wanted using ({', '.join(wanted.column_names)}) where {where} "
+            f"qualify {newest} = 1 order by {key}"
+        ).to_arrow_table()
+        """A row a key, by which it is sorted: the columns asked for, where the array is, and what it must be."""
+        self._rows = {name: row for row, name in enumerate(self.index[key].to_pylist())}
+        self._columns = {name: self.index[name].combine_chunks() for name in ("dtype", "shape", "data_hash", *PLACE)}
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._rows
+
+    def read(self, keys: Sequence[str]) -> list[np.ndarray]:
+        """The arrays of these keys, in their order, writable.
+
+        Raises:
+            KeyError: there is none of a key.
+            CorruptArray: one is not what was written.
+        """
+        rows = [self._facts(key) for key in keys]
+        in_order = sorted(range(len(keys)), key=lambda number: (rows[number]["file"], rows[number]["start"]))
+        arrays = {number: self._array(keys[number], rows[number]) for number in in_order}
+        return [arrays[number] for number in range(len(keys))]
+
+    def _facts(self, key: str) -> dict[str, Any]:
+        row = self._rows[key]
+        return {name: column[row].as_py() for name, column in self._columns.items()}
+
+    def _array(self, key: str, row: Mapping[str, Any]) -> np.ndarray:
+        array = self._at_its_place(row)
+        if bytes_digest(array.data) != row["data_hash"]:
+            array = np.frombuffer(self._value(key, row), np.uint8).copy()
+        return array.view(row["dtype"]).reshape(row["shape"])
+
+    def _at_its_place(self, row: Mapping[str, Any]) -> np.ndarray:
+        """The bytes that lie where the array should be."""
+        found = np.empty(row["num_bytes"], np.uint8)
+        try:
+            file = self._file(row["file"])
+            file.seek(row["start"])
+            return found[: file.readinto(found)]
+        except OSError:
+            return found[:0]
+
+    def _value(self, key: str, row: Mapping[str, Any]) -> pa.Buffer:
+        """The array as Parquet reads it."""
+        place = f"{self._paths[row['file']]}, row group {row['row_group']}"
+        try:
+            with pyarrow.parquet.ParquetFile(self._dataset.open_file(self._paths[row["file"]])) as file:
+                data = file.read_row_group(row["row_group"], columns=["data"])["data"]
+        except (OSError, pa.ArrowInvalid) as error:
+            raise CorruptArray(f"{key}: {place}: {' '.join(str(error).split())}") from error
+        value = data[row["row"]].as_buffer()
+        if row["data_hash"] is not None and bytes_digest(memoryview(value)) != row["data_hash"]:
+            raise CorruptArray(f"{key}: {place}, row {row['row']}: bytes differ")
+        return value
+
+    def _file(self, number: int) -> pa.NativeFile:
+        """One of the last files that were read, or opened now."""
+        if number not in self._opened:
+            self._opened[number] = self._dataset.open_file(self._paths[number])
+            if len(self._opened) > MAX_OPEN_FILES:
+                self._opened.popitem(last=False)[1].close()
+        self._opened.move_to_end(number)
+        return self._opened[number]
+
+
+def _placed(part: pyarrow.dataset.Dataset, number: int, names: Sequence[str]) -> pa.Table:
+    """Columns of a part file, with the place of each row."""
+    (fragment,) = part.get_fragments()
+    table, metadata = part.to_table(columns=list(names)), fragment.metadata
+    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+    rows = np.array([group.num_rows for group in groups], np.int64)
+    ends = np.array([_end_of_arrays(group) for group in groups], np.int64)
+    firsts = np.cumsum(rows) - rows
+    sizes = _array_bytes(table)
+    # From the end of a row group's last array back to the start of each.
+    taken = np.cumsum((sizes + LENGTH_BYTES * (sizes > 0))[::-1])[::-1]
+    beyond = np.append(taken, 0)[firsts + rows]
+    places = (
+        np.full(table.num_rows, number),
+        np.repeat(np.arange(len(groups)), rows),
+        np.arange(table.num_rows) - np.repeat(firsts, rows),
+        np.repeat(ends + beyond, rows) - taken + LENGTH_BYTES,
+        sizes,
+    )
+    for (name, kind), place in zip(PLACE.items(), places, strict=True):
+        table = table.append_column(name, pa.array(place, kind))
+    return table
+
+
+def _end_of_arrays(group: pyarrow.parquet.RowGroupMetaData) -> int:
+    columns = (group.column(number) for number in range(group.num_columns))
+    (arrays,) = (column for column in columns if column.path_in_schema == "data")
+    return arrays.data_page_offset + arrays.total_compressed_size
+
+
+def _array_bytes(table: pa.Table) -> np.ndarray:
+    """Bytes of the array of each row, 0 where there is none."""
+    rows = zip(table["dtype"].to_pylist(), table["shape"].to_pylist(), strict=True)
+    return np.array([math.prod(shape) * np.dtype(dtype).itemsize if dtype else 0 for dtype, shape in rows], np.int64)
+
+
+def _no_rows(table: Table, names: Sequence[str]) -> pa.Table:
+    fields = [table.stored_schema.field(name) for name in names]
+    return pa.schema([*fields, *PLACE.items()]).empty_table()
