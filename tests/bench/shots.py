@@ -158,6 +158,7 @@ def _figures(parts: list[dict[str, Any]], detector: str) -> dict[str, Any]:
     }
     if "num_nominated" in reports[0]:
         figures["nominated_frac"] = sum(r["num_nominated"] for r in reports) / num_frames
+    if "num_nominated" in reports[0] and "transnet at .5" in parts[0]["reports"]:
         figures["of_transnet"] = _of_transnet(parts, detector)
     return figures
 
