@@ -99,7 +99,7 @@ class StoredArrays:
             file = self._file(row["file"])
             file.seek(row["start"])
             return found[: file.readinto(found)]
-        except OSError:
+        except (OSError, pa.ArrowInvalid):  # the latter before the start of a file that is laid out otherwise
             return found[:0]
 
     def _value(self, key: str, row: Mapping[str, Any]) -> pa.Buffer:
