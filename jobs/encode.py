@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
+import pyarrow as pa
 from cyclopts import Parameter
 
 from jobs.cli import run_job
@@ -19,8 +20,8 @@ from jobs.steps.run import Run
 from jobs.training.texts import release_texts
 from model.codec.spec import CodecSpec, codec_spec
 from model.readers.text_encoder_spec import text_encoder_spec
-from pipeline.encode.latents import clip_transform
-from pipeline.encode.verify import Key, corrupt_latents
+from pipeline.encode.arrays import StoredArrays
+from pipeline.encode.latents import OK, clip_transform
 from pipeline.release import releases
 from pipeline.release.releases import Release
 from pipeline.store.dataset import Dataset
@@ -28,7 +29,9 @@ from pipeline.store.pending import pending_latents, pending_texts
 from pipeline.store.plans import Plan
 from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
+from schemas import LATENTS, TEXT
 from schemas.recipe.encode import EncodeConfig
+from schemas.tables.latents import text_id
 
 
 def encode(
@@ -39,7 +42,7 @@ def encode(
     options: RecipeOptions = NO_CHANGES,
     retry_failed: RetryFailed = False,
     verify: Annotated[
-        bool, Parameter(help="Read all latents again, and make those anew that are damaged.", show_default=False)
+        bool, Parameter(help="Read all that is there, and make anew what is damaged.", show_default=False)
     ] = False,
     json: Json = False,
 ) -> None:
@@ -113,15 +116,20 @@ def missing(
     """Released clips without a latent, and texts without an embedding; the empty text is that of dropped ones.
 
     Args:
-        verify: latents that are there are read, and damaged ones do not count.
+        verify: latents and embeddings that are there are read, and damaged ones do not count.
     """
     released = [row | {"transform": clip_transform(row, encoders.transform)} for row in release.clips.to_pylist()]
-    corrupt: list[Key] = []
+    texts = ["", *release_texts(release)]
+    corrupt_clips: list[str] = []
+    corrupt_texts: list[str] = []
     if verify:
-        keys = {(row["clip_id"], row["transform"]) for row in released}
-        corrupt = corrupt_latents(dataset, encoders.autoencoder, keys)
-    clips = pending_latents(dataset, released, encoders.autoencoder, retrying, corrupt)
-    return clips, pending_texts(dataset, ["", *release_texts(release)], encoders.text_encoder)
+        keys = {name: [row[name] for row in released] for name in ("clip_id", "transform")}
+        latents = LATENTS.within(encoders.autoencoder)
+        corrupt_clips = StoredArrays(dataset, latents, pa.table(keys), ["status"], f"status = '{OK}'").corrupt()
+        of_texts = pa.table({"text_id": sorted(map(text_id, texts))})
+        corrupt_texts = StoredArrays(dataset, TEXT.within(encoders.text_encoder), of_texts).corrupt()
+    clips = pending_latents(dataset, released, encoders.autoencoder, retrying, corrupt_clips)
+    return clips, pending_texts(dataset, texts, encoders.text_encoder, corrupt_texts)
 
 
 def encode_missing(run: Run, clips: Plan, texts: list[str], codec: CodecSpec) -> None:

@@ -87,7 +87,7 @@ class ReleaseSamples:
             keys = list(dict.fromkeys(key for name in ids for key in self._shares[name]))
             texts = dict(zip(keys, self._texts.read(keys), strict=True))
         except CorruptArray as error:
-            advice = "`reelmill encode --verify` makes damaged latents again"
+            advice = "`reelmill encode --verify` makes what is damaged again"
             raise UsageError(f"release {self._release}: {error}; {advice}") from error
         return [
             Sample(name, latent, [texts[key] for key in shares], self._rates[name], tuple(shares.values()))

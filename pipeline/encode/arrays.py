@@ -21,6 +21,7 @@ import pyarrow.parquet
 
 from pipeline.store.dataset import Dataset
 from schemas.columns import Table
+from schemas.errors import is_outage
 from schemas.identity import bytes_digest
 
 MAX_OPEN_FILES = 256
@@ -82,6 +83,18 @@ class StoredArrays:
         arrays = {number: self._array(keys[number], rows[number]) for number in in_order}
         return [arrays[number] for number in range(len(keys))]
 
+    def corrupt(self) -> list[str]:
+        """The keys of all arrays that are not what was written, or cannot be read; all are read."""
+        places = ((row["file"], row["start"], key, row) for key, row in ((key, self._facts(key)) for key in self._rows))
+        return [key for _, _, key, row in sorted(places, key=lambda place: place[:2]) if not self._is_whole(key, row)]
+
+    def _is_whole(self, key: str, row: Mapping[str, Any]) -> bool:
+        try:
+            self._array(key, row)
+        except CorruptArray:
+            return False
+        return True
+
     def _facts(self, key: str) -> dict[str, Any]:
         row = self._rows[key]
         return {name: column[row].as_py() for name, column in self._columns.items()}
@@ -109,6 +122,8 @@ class StoredArrays:
             with pyarrow.parquet.ParquetFile(self._dataset.open_file(self._paths[row["file"]])) as file:
                 data = file.read_row_group(row["row_group"], columns=["data"])["data"]
         except (OSError, pa.ArrowInvalid) as error:
+            if is_outage(error):
+                raise
             raise CorruptArray(f"{key}: {place}: {' '.join(str(error).split())}") from error
         value = data[row["row"]].as_buffer()
         if row["data_hash"] is not None and bytes_digest(memoryview(value)) != row["data_hash"]:

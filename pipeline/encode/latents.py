@@ -75,12 +75,16 @@ class LatentEncoder:
         return as_half(latent.float().cpu().numpy(), "a latent")
 
 
+class OutOfRange(ValueError):
+    """A value that float16 cannot hold."""
+
+
 def as_half(values: np.ndarray, what: str) -> np.ndarray:
     """Floats as they are stored.
 
     Raises:
-        ValueError: one is out of the range of float16.
+        OutOfRange: one is out of the range of float16.
     """
     if not np.abs(values).max() <= np.finfo(np.float16).max:
-        raise ValueError(f"{what} cannot be stored as float16: it has values beyond 65504")
+        raise OutOfRange(f"{what} cannot be stored as float16: it has values beyond 65504")
     return values.astype(np.float16)

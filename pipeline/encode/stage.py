@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from model.codec.spec import CodecSpec
 from pipeline.decode.clip_frames import Clip, VideoClips, frames_of, row_of, sample_video
-from pipeline.encode.latents import FAILED, OK, LatentEncoder, as_half, plan_clip
+from pipeline.encode.latents import FAILED, OK, LatentEncoder, OutOfRange, as_half, plan_clip
 from pipeline.store.dataset import Dataset
 from pipeline.store.retrying import failure_columns
 from pipeline.store.run_statistics import Reporter, timed, timed_items
@@ -70,10 +70,12 @@ class LatentWriting:
             "encoder": self._encoder.fingerprint,
         }
         if failure:
-            failed = failure_columns(failure, clip["failures"], self._max_failures, transient=transient)
-            return row | {"status": FAILED, "reason": failed.pop("failure"), **failed}
+            return row | self._failed(clip, failure, transient=transient)
         plan = plan_clip(clip, self._config, self._codec)
-        latent = self._encoder(frames, plan.codec)
+        try:
+            latent = self._encoder(frames, plan.codec)
+        except OutOfRange as error:
+            return row | self._failed(clip, str(error), transient=False)
         data = latent.tobytes()
         return row | {
             "status": OK,
@@ -86,6 +88,10 @@ class LatentWriting:
             "data_hash": bytes_digest(data),
             "data": data,
         }
+
+    def _failed(self, clip: dict[str, Any], why: str, *, transient: bool) -> dict[str, Any]:
+        failed = failure_columns(why, clip["failures"], self._max_failures, transient=transient)
+        return {"status": FAILED, "reason": failed.pop("failure"), **failed}
 
 
 class TextWriting:

@@ -107,15 +107,16 @@ def pending_latents(
     clips: Iterable[Mapping[str, Any]],
     autoencoder: str,
     retrying: Retrying,
-    corrupt: Collection[tuple[str, str]] = (),
+    corrupt: Collection[str] = (),
 ) -> Plan:
     """Clips of a release without a latent by their `transform` and the autoencoder; each with how often that failed.
 
     Args:
-        corrupt: clips and transforms whose latent does not count.
+        corrupt: clips whose latent does not count.
     """
     connection = connect(dataset)
-    released = [dict(clip) | {"is_corrupt": (clip["clip_id"], clip["transform"]) in corrupt} for clip in clips]
+    corrupt = frozenset(corrupt)
+    released = [dict(clip) | {"is_corrupt": clip["clip_id"] in corrupt} for clip in clips]
     connection.register("released", pa.Table.from_pylist(released))
     query = f"""
         select r.* exclude (is_corrupt), coalesce(l.num_failures, 0) as failures, coalesce(p.regular, false) as regular
@@ -127,7 +128,13 @@ def pending_latents(
     return write_plan(dataset, connection, query, order=BY_TIME)
 
 
-def pending_texts(dataset: Dataset, texts: Iterable[str], text_encoder: str) -> list[str]:
-    """Texts without an embedding by this encoder, each once, sorted."""
-    present = dataset.keys(TEXT.within(text_encoder))
+def pending_texts(
+    dataset: Dataset, texts: Iterable[str], text_encoder: str, corrupt: Collection[str] = ()
+) -> list[str]:
+    """Texts without an embedding by this encoder, each once, sorted.
+
+    Args:
+        corrupt: ids of texts whose embedding does not count.
+    """
+    present = dataset.keys(TEXT.within(text_encoder)) - {(name, text_encoder) for name in corrupt}
     return [text for text in sorted(set(texts)) if (text_id(text), text_encoder) not in present]

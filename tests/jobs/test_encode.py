@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from jobs.cli import main
@@ -19,6 +20,7 @@ from model.codec.spec import codec_spec
 from model.readers.text_encoder import load_text_encoder
 from pipeline.caption.source_text import title_of
 from pipeline.decode.clip_frames import VideoClips, read_clips
+from pipeline.encode.arrays import StoredArrays
 from pipeline.encode.latents import LatentEncoder, clip_transform, plan_clip
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
@@ -62,6 +64,9 @@ def test_a_damaged_latent_is_made_again_when_that_is_asked_for(
     table = LATENTS.within(codec_spec().fingerprint)
     (whole, *_) = dataset.read(table).drop_columns(list(STAMPS)).to_pylist()
     dataset.write_part(table, [whole | {"data": bytes(len(whole["data"]))}])
+    texts = TEXT.within(load_text_encoder(load_recipe("demo").encode.text_encoder).fingerprint)
+    text = max(dataset.read(texts).drop_columns(list(STAMPS)).to_pylist(), key=lambda row: row["text"])
+    dataset.write_part(texts, [text | {"data": bytes(len(text["data"]))}])
     for options, encoded_now in (([], 0), (["--verify"], 1), (["--verify"], 0)):
         capsys.readouterr()
         assert main(["encode", dataset.location, "--release", RELEASE, "--json", *options]) == 0
@@ -71,6 +76,7 @@ def test_a_damaged_latent_is_made_again_when_that_is_asked_for(
         key=lambda row: row["written_us"],
     )
     assert bytes_digest(newest["data"]) == newest["data_hash"]
+    assert StoredArrays(dataset, texts, pa.table({"text_id": [text["text_id"]]})).corrupt() == []
     np.testing.assert_allclose(stored(newest), stored(whole), atol=ROUNDING)
 
 

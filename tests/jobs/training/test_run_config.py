@@ -48,9 +48,9 @@ def test_other_settings_may_change_when_a_run_is_resumed(tmp_path):
     assert read_run_config(tmp_path).train == {"steps": 500}
 
 
-def test_the_usual_clip_has_the_most_frequent_size_and_the_longest_length():
+def test_the_usual_clip_has_the_most_frequent_size_in_even_sides_and_the_longest_length():
     sizes = [(5, 96, 61), (1, 96, 61), (18, 61, 96)]
-    assert usual_clip(sizes) == {"usual_width_px": 96, "usual_height_px": 61, "usual_num_frames": 18}
+    assert usual_clip(sizes) == {"usual_width_px": 96, "usual_height_px": 60, "usual_num_frames": 18}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", None])

@@ -35,6 +35,10 @@ TEXTS = [
 ]
 
 
+T5_SIZES = {"d_model": 24, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 3}
+SIZES = {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+
+
 @pytest.fixture(scope="module")
 def builtin() -> TextEncoder:
     return load_text_encoder("builtin")
@@ -58,8 +62,7 @@ def t5_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("t5")
     vocab_size = save_byte_tokenizer(folder, with_end=True)
     torch.manual_seed(0)
-    sizes = {"d_model": 24, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 3}
-    T5ForConditionalGeneration(T5Config(vocab_size=vocab_size, **sizes)).save_pretrained(folder)
+    T5ForConditionalGeneration(T5Config(vocab_size=vocab_size, **T5_SIZES)).save_pretrained(folder)
     return folder
 
 
@@ -74,8 +77,7 @@ def qwen(tmp_path_factory: pytest.TempPathFactory) -> TextEncoder:
     folder = tmp_path_factory.mktemp("qwen")
     vocab_size = save_byte_tokenizer(folder, with_end=False)
     torch.manual_seed(0)
-    sizes = {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
-    config = Qwen2Config(vocab_size=vocab_size, num_key_value_heads=2, **sizes)
+    config = Qwen2Config(vocab_size=vocab_size, num_key_value_heads=2, **SIZES)
     Qwen2ForCausalLM(config).save_pretrained(folder)
     return load_text_encoder(str(folder))
 
@@ -86,8 +88,7 @@ def umt5(tmp_path_factory: pytest.TempPathFactory) -> TextEncoder:
     folder = tmp_path_factory.mktemp("umt5")
     vocab_size = save_byte_tokenizer(folder, with_end=True)
     torch.manual_seed(0)
-    sizes = {"d_model": 24, "d_kv": 8, "d_ff": 32, "num_layers": 2, "num_heads": 3}
-    UMT5ForConditionalGeneration(UMT5Config(vocab_size=vocab_size, **sizes)).save_pretrained(folder)
+    UMT5ForConditionalGeneration(UMT5Config(vocab_size=vocab_size, **T5_SIZES)).save_pretrained(folder)
     return load_text_encoder(str(folder))
 
 
@@ -97,9 +98,8 @@ def clip_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clip")
     vocab_size = save_byte_tokenizer(folder, with_end=True)
     torch.manual_seed(0)
-    sizes = {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
-    text = sizes | {"vocab_size": vocab_size, "max_position_embeddings": 40, "eos_token_id": 1}
-    vision = sizes | {"image_size": 8, "patch_size": 4}
+    text = SIZES | {"vocab_size": vocab_size, "max_position_embeddings": 40, "eos_token_id": 1}
+    vision = SIZES | {"image_size": 8, "patch_size": 4}
     CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=8)).save_pretrained(folder)
     return folder
 

@@ -133,6 +133,9 @@ def test_a_flipped_byte_is_told_with_its_place(dataset: Dataset) -> None:
     with pytest.raises(CorruptArray, match=rf"^02: .*{path.name}, row group 0, row 1: bytes differ$"):
         found.read(["02"])
     assert np.array_equal(found.read(["04"])[0], array(4))
+    assert found.corrupt() == ["02"]
+    dataset.write_part(TEXT, [row("02", array(2))])
+    assert stored(dataset, ["02", "04"]).corrupt() == []
 
 
 def test_what_cannot_be_read_at_all_is_told_in_one_line(dataset: Dataset) -> None:
@@ -142,6 +145,18 @@ def test_what_cannot_be_read_at_all_is_told_in_one_line(dataset: Dataset) -> Non
     with pytest.raises(CorruptArray, match=r"^02: .*, row group 0: .+$") as told:
         found.read(["02"])
     assert "\n" not in str(told.value)
+    assert found.corrupt() == ["02"]
+
+
+def test_a_store_that_does_not_answer_damages_nothing(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = stored(dataset, ["02"])
+
+    def unreachable(self: Dataset, path: str) -> None:
+        raise ConnectionError("no answer")
+
+    monkeypatch.setattr(Dataset, "open_file", unreachable)
+    with pytest.raises(ConnectionError):
+        found.corrupt()
 
 
 def test_a_row_group_has_few_arrays(dataset: Dataset) -> None:

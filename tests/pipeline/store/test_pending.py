@@ -121,6 +121,7 @@ def test_latents_and_texts_are_missing_until_there_by_the_same_encoder(dataset: 
     text |= {"data_hash": None, "data": b"ab"}
     dataset.write_part(TEXT.within("clip"), [text])
     assert pending_texts(dataset, ["b", "a", "b"], "clip") == ["b"]
+    assert pending_texts(dataset, ["b", "a", "b"], "clip", corrupt=[text_id("a")]) == ["a", "b"]
     assert pending_texts(dataset, ["b", "a", "b"], "other") == ["a", "b"]
 
 
