@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
+import duckdb
 import pyarrow as pa
+import pyarrow.dataset
 from cyclopts import Parameter
 
 from jobs.cli import run_job
@@ -17,21 +21,19 @@ from jobs.console.options import NO_CHANGES, DatasetLocation, Json, RecipeOption
 from jobs.console.summary import print_json
 from jobs.steps.progress_lines import latent_line, text_line
 from jobs.steps.run import Run
-from jobs.training.texts import release_texts
 from model.codec.spec import CodecSpec, codec_spec
 from model.readers.text_encoder_spec import text_encoder_spec
-from pipeline.encode.arrays import StoredArrays
-from pipeline.encode.latents import OK, clip_transform
+from pipeline.encode import damage
+from pipeline.encode.outcome import Outcome, outcome
+from pipeline.encode.wanted import wanted_clips, wanted_texts
 from pipeline.release import releases
-from pipeline.release.releases import Release
 from pipeline.store.dataset import Dataset
 from pipeline.store.pending import pending_latents, pending_texts
 from pipeline.store.plans import Plan
 from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
-from schemas import LATENTS, TEXT
+from schemas.errors import JobError, is_outage
 from schemas.recipe.encode import EncodeConfig
-from schemas.tables.latents import text_id
 
 
 def encode(
@@ -51,37 +53,35 @@ def encode(
     Both are cached by content: what an earlier run or another release encoded with the same settings is not done again.
     """
     tables = Dataset(dataset).require()
-    selection = releases.read(tables, release)
+    released = releases.scanner(tables, release)
     recipe = options.over(tables)
     start_s = time.perf_counter()
     encoders = encoders_of(recipe.encode)
-    with tables.writing("encode"):
+    with damage_named(tables), tables.writing("encode"):
         tables.clear_temporaries()
         run = Run(tables, "encode", recipe)
         retrying = Retrying.of(recipe.limits, run.dataset.run_id, all_failures=retry_failed)
-        clips, texts = missing(tables, selection, encoders, retrying, verify=verify)
-        if clips or texts:
-            encode_missing(run, clips, texts, encoders.codec)
-    failed, num_ok = _failed(tables, selection, encoders)
+        set_aside = damage.set_aside(tables) if verify else []
+        clips, texts = missing(tables, released, encoders, retrying, verify=verify)
+        spent = encode_missing(run, clips, texts, encoders.codec)
+        found = outcome(connect(tables), wanted_clips(released, encoders.transform), encoders.autoencoder)
     summary = {
-        "release": selection.name,
-        "latents": num_ok,
-        "failed": len(failed),
+        "release": release,
+        "latents": found.num_ok,
+        "failed": found.num_failed,
         "encoded_now": len(clips),
+        "texts_now": len(texts),
         "autoencoder": encoders.autoencoder,
         "text_encoder": encoders.text_encoder,
+        "set_aside": set_aside,
+        "peak_bytes": spent.peak_bytes,
         "seconds": round(time.perf_counter() - start_s, 2),
         "stages": run.stages,
     }
     if json:
         print_json(summary)
-        return
-    print(
-        f"release {selection.name}: {num_ok} latents, {len(clips)} of them new, {len(failed)} failed, "
-        f"in {summary['seconds']:.1f} s"
-    )
-    for row in failed:
-        print(f"  {row['clip_id']}: {row['reason']}")
+    else:
+        print_outcome(summary, found)
 
 
 @dataclass(frozen=True)
@@ -111,49 +111,86 @@ def encoders_of(config: EncodeConfig) -> Encoders:
 
 
 def missing(
-    dataset: Dataset, release: Release, encoders: Encoders, retrying: Retrying, *, verify: bool = False
-) -> tuple[Plan, list[str]]:
-    """Released clips without a latent, and texts without an embedding; the empty text is that of dropped ones.
+    dataset: Dataset,
+    released: pyarrow.dataset.Dataset,
+    encoders: Encoders,
+    retrying: Retrying,
+    *,
+    verify: bool = False,
+) -> tuple[Plan, Plan]:
+    """Plans of the released clips without a latent, and of texts without an embedding.
 
     Args:
         verify: latents and embeddings that are there are read, and damaged ones do not count.
     """
-    released = [row | {"transform": clip_transform(row, encoders.transform)} for row in release.clips.to_pylist()]
-    texts = ["", *release_texts(release)]
-    corrupt_clips: list[str] = []
-    corrupt_texts: list[str] = []
+    clips: Collection[str] = ()
+    texts: Collection[str] = ()
     if verify:
-        keys = {name: [row[name] for row in released] for name in ("clip_id", "transform")}
-        latents = LATENTS.within(encoders.autoencoder)
-        corrupt_clips = StoredArrays(dataset, latents, pa.table(keys), ["status"], f"status = '{OK}'").corrupt()
-        of_texts = pa.table({"text_id": sorted(map(text_id, texts))})
-        corrupt_texts = StoredArrays(dataset, TEXT.within(encoders.text_encoder), of_texts).corrupt()
-    clips = pending_latents(dataset, released, encoders.autoencoder, retrying, corrupt_clips)
-    return clips, pending_texts(dataset, texts, encoders.text_encoder, corrupt_texts)
+        clips = damage.corrupt_latents(dataset, wanted_clips(released, encoders.transform), encoders.autoencoder)
+        texts = damage.corrupt_texts(dataset, wanted_texts(released), encoders.text_encoder)
+    wanted = wanted_clips(released, encoders.transform)
+    return (
+        pending_latents(dataset, wanted, encoders.autoencoder, retrying, clips),
+        pending_texts(dataset, wanted_texts(released), encoders.text_encoder, texts),
+    )
 
 
-def encode_missing(run: Run, clips: Plan, texts: list[str], codec: CodecSpec) -> None:
+def encode_missing(run: Run, clips: Plan, texts: Plan, codec: CodecSpec) -> Spent:
     """Run both graphs, and record the run."""
     from pipeline.ray_graphs.encode import latent_graph, text_graph
 
+    spent = Spent()
     if texts:
-        run.write(partial(text_graph, run.dataset, texts, run.recipe.encode), text_line(len(texts)))
+        run.graph(partial(text_graph, run.dataset, texts, run.recipe.encode), text_line(len(texts)), spent.take)
+        texts.delete()
     if clips:
-        run.write(partial(latent_graph, run.dataset, clips, codec, run.recipe), latent_line(len(clips)))
+        run.graph(partial(latent_graph, run.dataset, clips, codec, run.recipe), latent_line(len(clips)), spent.take)
         clips.delete()
     run.end()
+    return spent
 
 
-def _failed(dataset: Dataset, release: Release, encoders: Encoders) -> tuple[list[dict[str, Any]], int]:
-    """Rows of the release's clips that could not be encoded, and how many could."""
-    latents = connect(dataset).sql(
-        "select clip_id, transform, status, reason from latents where encoder = ? order by clip_id",
-        params=[encoders.autoencoder],
+@dataclass
+class Spent:
+    """What graphs say that they have used."""
+
+    peak_bytes: int = 0
+    """Of the memory of the actor that has had most."""
+
+    def take(self, said: dict[str, int]) -> None:
+        """Take what an actor says after a call."""
+        self.peak_bytes = max(self.peak_bytes, said["peak_bytes"])
+
+
+@contextmanager
+def damage_named(dataset: Dataset) -> Iterator[None]:
+    """Tell in one line which part file cannot be read, if that is why something fails.
+
+    Raises:
+        JobError: it names the file.
+    """
+    try:
+        yield
+    except (duckdb.Error, OSError, pa.ArrowException) as error:
+        if is_outage(error):
+            raise
+        for _, why in damage.unreadable_parts(dataset):
+            raise JobError(f"{why}; `reelmill encode --verify` makes its rows again") from error
+        raise
+
+
+def print_outcome(summary: Mapping[str, Any], found: Outcome) -> None:
+    """Print what a run has done, and the first of what failed."""
+    for path in summary["set_aside"]:
+        print(f"set aside, as it cannot be read: {path}")
+    print(
+        f"release {summary['release']}: {found.num_ok} latents, {summary['encoded_now']} of them new, "
+        f"{found.num_failed} failed, in {summary['seconds']:.1f} s"
     )
-    released = {(row["clip_id"], clip_transform(row, encoders.transform)) for row in release.clips.to_pylist()}
-    rows = [row for row in latents.to_arrow_table().to_pylist() if (row["clip_id"], row["transform"]) in released]
-    failed = [row for row in rows if row["status"] != "ok"]
-    return failed, len(rows) - len(failed)
+    for clip_id, reason in found.failed:
+        print(f"  {clip_id}: {reason}")
+    if found.num_failed > len(found.failed):
+        print(f"  and {found.num_failed - len(found.failed)} more")
 
 
 if __name__ == "__main__":

@@ -207,6 +207,7 @@ EXPECTED: dict[str, set[str]] = {
     "encode.autoencoder": {"latents"},
     "encode.text_encoder": {"texts"},
     "encode.text_dtype": {"texts"},
+    **dict.fromkeys(("encode.device", "encode.num_gpus", "encode.num_actors"), NONE),
     "encode": {"latents"},
 }
 """By field or section; the first that fits counts."""

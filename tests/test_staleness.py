@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pipeline.caption.fingerprint import fingerprint
@@ -92,7 +93,7 @@ class Fresh:
             found.add("captions")
         ((box,),) = connect(dataset).execute("select content_box from clips").fetchall()
         released = [{"clip_id": "c0", "uri": "a", "start_us": 0, "transform": self._transform(box)}]
-        if pending_latents(dataset, released, "vae", NOW):
+        if pending_latents(dataset, pa.Table.from_pylist(released), "vae", NOW):
             found.add("latents")
         return found
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from jobs.training.texts import release_texts, training_texts
+from jobs.training.texts import release_texts
 from model.training.examples import Sample
 from model.training.samples import Shape
 from pipeline.encode.arrays import CorruptArray, StoredArrays
 from pipeline.encode.latents import OK, clip_transform
+from pipeline.encode.wanted import training_texts
 from pipeline.release.releases import Release
 from pipeline.store.dataset import Dataset
 from schemas import LATENTS, TEXT

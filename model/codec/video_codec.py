@@ -27,6 +27,11 @@ class VideoCodec(Protocol):
     @property
     def device(self) -> torch.device: ...
 
+    @property
+    def is_exact_in_batches(self) -> bool:
+        """Whether a video has the same latents, bit for bit, among others in a batch as alone."""
+        ...
+
     def encode_stream(self, frames: Iterable[Tensor]) -> Iterator[Tensor]:
         """Raw latents of a video, or of a batch of videos, that comes in chunks; of a distribution, its mode.
 
@@ -63,11 +68,16 @@ def encode_frames(codec: VideoCodec, frames_THWC: Tensor) -> Tensor:
     Raises:
         ValueError: the shape is not of this form.
     """
+    return encode_batch(codec, frames_THWC[None])[0]
+
+
+def encode_batch(codec: VideoCodec, frames_BTHWC: Tensor) -> Tensor:
+    """The same of several videos of one size at once: (B, T, H, W, 3) uint8 to (B, C, T', H', W')."""
     chunks = (
-        (chunk.to(codec.device).permute(3, 0, 1, 2)[None].float() / 127.5) - 1.0
-        for chunk in frames_THWC.split(codec.spec.stride_thw[0])
+        (chunk.to(codec.device).permute(0, 4, 1, 2, 3).float() / 127.5) - 1.0
+        for chunk in frames_BTHWC.split(codec.spec.stride_thw[0], dim=1)
     )
-    return torch.cat(list(codec.encode_stream(chunks)), dim=2)[0]
+    return torch.cat(list(codec.encode_stream(chunks)), dim=2)
 
 
 def whiten(raw_BCTHW: Tensor, spec: CodecSpec) -> Tensor:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset
 import pyarrow.parquet
 
-from pipeline.store.dataset import Dataset
+from pipeline.store.dataset import ONE_PAGE_BYTES, Dataset
 from schemas.columns import Table
 from schemas.errors import is_outage
 from schemas.identity import bytes_digest
@@ -33,14 +33,20 @@ LENGTH_BYTES = 4
 
 
 class CorruptArray(ValueError):
-    """An array is not what was written; one line that names its key and place."""
+    """An array is not what was written, or its file cannot be read; one line that names key and place, or the file."""
 
 
 class StoredArrays:
     """The newest row of each key of a table that has an array."""
 
     def __init__(
-        self, dataset: Dataset, table: Table, wanted: pa.Table, columns: Sequence[str] = (), where: str = "true"
+        self,
+        dataset: Dataset,
+        table: Table,
+        wanted: pa.Table,
+        columns: Sequence[str] = (),
+        where: str = "true",
+        paths: Sequence[str] | None = None,
     ) -> None:
         """Read the index: all columns asked for but the arrays, of the rows asked for.
 
@@ -49,12 +55,15 @@ class StoredArrays:
                 arrays are found by it.
             columns: further columns of the index, and of the condition.
             where: SQL of what else rows must be.
+            paths: of the part files that are looked into; all by default.
+        Raises:
+            CorruptArray: a file's columns cannot be read.
         """
-        self._paths = dataset.part_files(table.folder)
+        self._paths = dataset.part_files(table.folder) if paths is None else paths
         self._dataset, self._opened = dataset, OrderedDict[int, pa.NativeFile]()
-        key, names = wanted.column_names[0], [*wanted.column_names, *columns, *ON_DISK]
+        key, names = wanted.column_names[0], list(dict.fromkeys((*wanted.column_names, *columns, *ON_DISK)))
         some = pc.field(key).isin(wanted[key].combine_chunks())
-        parts = (_placed(dataset.scanner(table, [path]), number, names) for number, path in enumerate(self._paths))
+        parts = (_placed(dataset, table, path, number, names) for number, path in enumerate(self._paths))
         found = [part.filter(some) for part in parts]
         connection = duckdb.connect()
         connection.register("found", pa.concat_tables(found) if found else _no_rows(table, names))
@@ -103,7 +112,11 @@ class StoredArrays:
         array = self._at_its_place(row)
         if bytes_digest(array.data) != row["data_hash"]:
             array = np.frombuffer(self._value(key, row), np.uint8).copy()
-        return array.view(row["dtype"]).reshape(row["shape"])
+        try:
+            return array.view(row["dtype"]).reshape(row["shape"])
+        except (ValueError, TypeError) as error:
+            place = f"{self._paths[row['file']]}, row group {row['row_group']}, row {row['row']}"
+            raise CorruptArray(f"{key}: {place}: {len(array)} bytes are not {row['dtype']} {row['shape']}") from error
 
     def _at_its_place(self, row: Mapping[str, Any]) -> np.ndarray:
         """The bytes that lie where the array should be."""
@@ -140,28 +153,55 @@ class StoredArrays:
         return self._opened[number]
 
 
-def _placed(part: pyarrow.dataset.Dataset, number: int, names: Sequence[str]) -> pa.Table:
-    """Columns of a part file, with the place of each row."""
-    (fragment,) = part.get_fragments()
-    table, metadata = part.to_table(columns=list(names)), fragment.metadata
+def unreadable(dataset: Dataset, table: Table, path: str) -> str:
+    """Why a part file cannot be read, its arrays aside, in one line that names it; empty if it can."""
+    names = [field.name for field in table.schema if not pa.types.is_large_binary(field.type)]
+    try:
+        _placed(dataset, table, path, 0, names)
+    except CorruptArray as error:
+        return str(error)
+    return ""
+
+
+def _placed(dataset: Dataset, table: Table, path: str, number: int, names: Sequence[str]) -> pa.Table:
+    """Columns of a part file, with the place of each row.
+
+    Raises:
+        CorruptArray: they cannot be read, or are not what can have been written.
+    """
+    try:
+        part = dataset.scanner(table, [path])
+        (fragment,) = part.get_fragments()
+        rows = part.to_table(columns=list(names))
+        rows.validate(full=True)
+        places = _places(rows, fragment.metadata, number)
+    except (OSError, ValueError, TypeError, ArithmeticError, pa.ArrowException) as error:
+        if is_outage(error):
+            raise
+        raise CorruptArray(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    for name, place in places.items():
+        rows = rows.append_column(name, place)
+    return rows
+
+
+def _places(rows: pa.Table, metadata: pyarrow.parquet.FileMetaData, number: int) -> dict[str, pa.Array]:
+    """The columns `PLACE` of the rows of a file."""
     groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
-    rows = np.array([group.num_rows for group in groups], np.int64)
+    counts = np.array([group.num_rows for group in groups], np.int64)
     ends = np.array([_end_of_arrays(group) for group in groups], np.int64)
-    firsts = np.cumsum(rows) - rows
-    sizes = _array_bytes(table)
+    firsts = np.cumsum(counts) - counts
+    sizes = _array_bytes(rows)
     # From the end of a row group's last array back to the start of each.
     taken = np.cumsum((sizes + LENGTH_BYTES * (sizes > 0))[::-1])[::-1]
-    beyond = np.append(taken, 0)[firsts + rows]
+    beyond = np.append(taken, 0)[firsts + counts]
     places = (
-        np.full(table.num_rows, number),
-        np.repeat(np.arange(len(groups)), rows),
-        np.arange(table.num_rows) - np.repeat(firsts, rows),
-        np.repeat(ends + beyond, rows) - taken + LENGTH_BYTES,
+        np.full(rows.num_rows, number),
+        np.repeat(np.arange(len(groups)), counts),
+        np.arange(rows.num_rows) - np.repeat(firsts, counts),
+        np.repeat(ends + beyond, counts) - taken + LENGTH_BYTES,
         sizes,
     )
-    for (name, kind), place in zip(PLACE.items(), places, strict=True):
-        table = table.append_column(name, pa.array(place, kind))
-    return table
+    return {name: pa.array(place, kind) for (name, kind), place in zip(PLACE.items(), places, strict=True)}
 
 
 def _end_of_arrays(group: pyarrow.parquet.RowGroupMetaData) -> int:
@@ -171,9 +211,16 @@ def _end_of_arrays(group: pyarrow.parquet.RowGroupMetaData) -> int:
 
 
 def _array_bytes(table: pa.Table) -> np.ndarray:
-    """Bytes of the array of each row, 0 where there is none."""
+    """Bytes of the array of each row, 0 where there is none.
+
+    Raises:
+        ValueError, TypeError: a shape or a type that no array has.
+    """
     rows = zip(table["dtype"].to_pylist(), table["shape"].to_pylist(), strict=True)
-    return np.array([math.prod(shape) * np.dtype(dtype).itemsize if dtype else 0 for dtype, shape in rows], np.int64)
+    sizes = np.array([math.prod(shape) * np.dtype(dtype).itemsize if dtype else 0 for dtype, shape in rows], np.int64)
+    if ((sizes < 0) | (sizes > ONE_PAGE_BYTES)).any():
+        raise ValueError("it has an array whose shape no array can have")
+    return sizes
 
 
 def _no_rows(table: Table, names: Sequence[str]) -> pa.Table:

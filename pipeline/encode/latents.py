@@ -7,6 +7,8 @@ the clip's own.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +18,7 @@ from model.codec.spec import CodecPlan, CodecSpec
 from pipeline import decode
 from pipeline.decode.clip_frames import Clip, Sampling
 from pipeline.decode.clock import MICROSECONDS
+from pipeline.ingest.failures import one_line
 from schemas.identity import digest
 from schemas.recipe.encode import EncodeConfig
 
@@ -32,10 +35,15 @@ class LatentPlan:
     codec: CodecPlan
 
 
+def num_frames(clip: Clip, fps: float) -> int:
+    """Frames of a whole clip at a rate."""
+    return 1 if clip["is_image"] else max(1, int((clip["end_us"] - clip["start_us"]) * fps / MICROSECONDS))
+
+
 def plan_clip(clip: Clip, config: EncodeConfig, codec: CodecSpec) -> LatentPlan:
     """What is encoded of a clip of a release."""
     span_us = clip["end_us"] - clip["start_us"]
-    frames = 1 if clip["is_image"] else min(config.max_frames, max(1, int(span_us * config.fps / MICROSECONDS)))
+    frames = min(num_frames(clip, config.fps), config.max_frames)
     step_us = MICROSECONDS / config.fps
     first_us = clip["start_us"] + (span_us - frames * step_us) / 2 if frames > 1 else clip["start_us"] + span_us / 2
     times_us = [int(first_us + (i + 0.5) * step_us) if frames > 1 else int(first_us) for i in range(frames)]
@@ -43,6 +51,9 @@ def plan_clip(clip: Clip, config: EncodeConfig, codec: CodecSpec) -> LatentPlan:
     return LatentPlan(sampling, codec.plan(frames, *sampling.size, patch_thw=(1, PATCH_HW, PATCH_HW)))
 
 
+BATCH_PX = 1 << 19
+"""Pixels of all frames of the clips that are encoded together, where they are small: on two cores, clips of 17 frames
+of 96 x 64 are a quarter faster in batches of four, those of 320 x 240 are not, and on one core none is."""
 VERSION = 3
 """Raised when other frames are read of a clip, are prepared otherwise, or give latents of other bits."""
 
@@ -59,20 +70,48 @@ def clip_transform(clip: Clip, transform: str) -> str:
 class LatentEncoder:
     """Loads the codec once; then frames in, raw latents out."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, config: EncodeConfig, device: str = "cpu") -> None:
+        """Load it.
+
+        Args:
+            device: of PyTorch, `cpu` or `cuda`.
+        """
         import torch
 
         from model.codec.loading import load_codec
-        from model.codec.video_codec import encode_frames
+        from model.codec.video_codec import encode_batch
 
-        self._torch, self._encode = torch, encode_frames
-        self._codec = load_codec(name, "cuda" if torch.cuda.is_available() else "cpu")
+        self._torch, self._encode = torch, encode_batch
+        self._codec = load_codec(config.autoencoder, device, getattr(torch, config.codec_dtype))
         self.fingerprint: str = self._codec.spec.fingerprint
 
-    def __call__(self, frames: np.ndarray, plan: CodecPlan) -> np.ndarray:
-        """(T, H, W, 3) uint8 RGB of the plan's valid size to raw latents, (C, T', H', W') float16."""
-        latent = self._encode(self._codec, self._torch.from_numpy(np.array(padded(frames, plan))))
-        return as_half(latent.float().cpu().numpy(), "a latent")
+    def __call__(self, frames: Sequence[np.ndarray], plan: CodecPlan) -> list[np.ndarray]:
+        """Raw latents of clips that have the same plan.
+
+        Args:
+            frames: (T, H, W, 3) uint8 RGB of the plan's valid size.
+        Returns:
+            (C, T', H', W') floats of 32 bits a clip, the same bits for a clip alone and among others.
+        Raises:
+            MemoryError: a GPU has too little memory for the plan's size.
+        """
+        at_once = self.clips_at_once(plan)
+        parts = [frames[start : start + at_once] for start in range(0, len(frames), at_once)]
+        return [latent for part in parts for latent in self._encoded(np.stack([padded(clip, plan) for clip in part]))]
+
+    def clips_at_once(self, plan: CodecPlan) -> int:
+        """How many clips of a plan are taken through the codec together."""
+        if not self._codec.is_exact_in_batches or self._torch.get_num_threads() == 1:
+            return 1
+        return max(1, BATCH_PX // math.prod(plan.encoded))
+
+    def _encoded(self, frames_BTHWC: np.ndarray) -> np.ndarray:
+        try:
+            return self._encode(self._codec, self._torch.from_numpy(frames_BTHWC)).float().cpu().numpy()
+        except self._torch.OutOfMemoryError as error:
+            num_clips, frames, height, width, _ = frames_BTHWC.shape
+            size = f"{num_clips} x {frames} frames of {width} x {height}"
+            raise MemoryError(f"out_of_memory: the codec, at {size}: {one_line(error)}") from error
 
 
 class OutOfRange(ValueError):

@@ -1,87 +1,125 @@
-"""What the graphs that encode call: released clips to latents, their texts to token embeddings. No Ray here."""
+"""What the graph of latents calls: released clips in, latents written where they are made. No Ray here.
+
+Frames are read beside the codec, in an isolated process and ahead of it, and do not leave the process that encodes
+them. Clips of one video are read together, so that it is opened once.
+"""
 
 from __future__ import annotations
 
 import math
-import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from model.codec.spec import CodecSpec
-from pipeline.decode.clip_frames import Clip, VideoClips, frames_of, row_of, sample_video
-from pipeline.encode.latents import FAILED, OK, LatentEncoder, OutOfRange, as_half, plan_clip
+from pipeline.decode.clip_frames import Clip, SampledClip, VideoClips, sample_video
+from pipeline.encode.ahead import MadeAhead
+from pipeline.encode.latents import FAILED, OK, LatentEncoder, LatentPlan, OutOfRange, as_half, plan_clip
 from pipeline.store.dataset import Dataset
+from pipeline.store.part_writer import PartWriter
 from pipeline.store.retrying import failure_columns
 from pipeline.store.run_statistics import Reporter, timed, timed_items
-from schemas import LATENTS, TEXT
+from schemas import LATENTS
 from schemas.identity import bytes_digest
 from schemas.recipe.encode import EncodeConfig
 from schemas.recipe.limits import LimitsConfig
-from schemas.tables.latents import text_id
+
+AT_HAND_BYTES = 64 << 20
+"""Pixels of the clips that are decoded ahead or being encoded: a choice. What is more than the codec's next clip only
+evens out how long videos take to open."""
 
 
 @dataclass(frozen=True)
-class PlannedFrames:
-    """From the released clips of one video to a row for each, with the frames that are to be encoded."""
+class DecodedClip:
+    """A clip, what is encoded of it, and its frames or why there are none."""
 
-    config: EncodeConfig
-    codec: CodecSpec
-    limits: LimitsConfig
-    report: Reporter
+    clip: Clip
+    plan: LatentPlan
+    sampled: SampledClip
 
-    def __call__(self, clips: Sequence[Clip]) -> Iterator[dict[str, Any]]:
-        video = VideoClips.of(clips, lambda clip: [plan_clip(clip, self.config, self.codec).sampling])
-        for number, (sampled,) in timed_items(self.report, "frames", sample_video(self.limits, video)):
-            yield row_of(video.clips[number], sampled)
+    @property
+    def num_bytes(self) -> int:
+        return self.sampled.frames.nbytes
+
+
+def longest_alike(decoded: Sequence[DecodedClip]) -> list[int]:
+    """Places of the clips of that size, of those at hand, which has the most pixels; or of one without frames."""
+    for place, one in enumerate(decoded):
+        if one.sampled.failure is not None:
+            return [place]
+    largest = max(decoded, key=lambda one: math.prod(one.plan.codec.encoded)).plan.codec
+    return [place for place, one in enumerate(decoded) if one.plan.codec == largest]
 
 
 class LatentWriting:
-    """Loads the autoencoder once; encodes a batch and writes it as one part."""
+    """Loads the codec once; encodes the clips of videos and writes their latents in parts of a fair size."""
 
     def __init__(
-        self, dataset: Dataset, config: EncodeConfig, codec: CodecSpec, max_failures: int, report: Reporter
+        self,
+        dataset: Dataset,
+        config: EncodeConfig,
+        codec: CodecSpec,
+        limits: LimitsConfig,
+        report: Reporter,
+        device: str = "cpu",
     ) -> None:
-        self._dataset, self._config, self._codec, self._report = dataset, config, codec, report
-        self._max_failures = max_failures
-        self._encoder = LatentEncoder(config.autoencoder)
+        self._config, self._codec, self._limits, self._report = config, codec, limits, report
+        self._encoder = LatentEncoder(config, device)
+        self._table = LATENTS.within(self._encoder.fingerprint)
+        self._writer = PartWriter(dataset, [self._table])
+        self._writer.__enter__()
 
-    def write(self, batch: pa.Table) -> None:
-        with timed(self._report, "latents") as work:
-            clips = [pickle.loads(data) for data in batch["clip"].to_pylist()]
-            rows = [
-                self._row(clip, frames, *failure)
-                for clip, frames, *failure in zip(
-                    clips, frames_of(batch), batch["failure"].to_pylist(), batch["transient"].to_pylist(), strict=True
-                )
-            ]
-            self._dataset.write_part(LATENTS.within(self._encoder.fingerprint), rows)
-            work.rows = len(rows)
-            for row in rows:
-                work.count("latents " + row["status"])
+    def write(self, videos: Iterable[Sequence[Clip]]) -> None:
+        """Encode the clips of each video; all latents are written when this returns."""
+        with MadeAhead(self._decoded(videos), lambda one: one.num_bytes, AT_HAND_BYTES) as ahead:
+            while decoded := ahead.take(self._next):
+                with timed(self._report, "latents") as work:
+                    rows = self._rows(decoded)
+                    self._writer.add({self._table: LATENTS.unstamped(rows)})
+                    work.rows = len(rows)
+                    for row in rows:
+                        work.num_bytes += len(row["data"] or b"")
+                        work.count("latents " + row["status"])
+                        work.count("positions", row["num_positions"] or 0)
+        self._writer.flush()
 
-    def _row(self, clip: dict[str, Any], frames: np.ndarray, failure: str, transient: bool) -> dict[str, Any]:
-        row = dict.fromkeys(LATENTS.schema.names) | {
-            "clip_id": clip["clip_id"],
-            "transform": clip["transform"],
-            "encoder": self._encoder.fingerprint,
-        }
-        if failure:
-            return row | self._failed(clip, failure, transient=transient)
-        plan = plan_clip(clip, self._config, self._codec)
+    def _next(self, decoded: Sequence[DecodedClip]) -> list[int]:
+        alike = longest_alike(decoded)
+        return alike[: self._encoder.clips_at_once(decoded[alike[0]].plan.codec)]
+
+    def _decoded(self, videos: Iterable[Sequence[Clip]]) -> Iterator[DecodedClip]:
+        for clips in videos:
+            plans = [plan_clip(clip, self._config, self._codec) for clip in clips]
+            samplings = [[plan.sampling] for plan in plans]
+            video = VideoClips(clips[0]["uri"], bool(clips[0].get("regular")), clips, samplings)
+            for number, (sampled,) in timed_items(self._report, "frames", sample_video(self._limits, video)):
+                yield DecodedClip(clips[number], plans[number], sampled)
+
+    def _rows(self, decoded: Sequence[DecodedClip]) -> list[dict[str, Any]]:
+        """Rows of clips of one plan, or of one without frames."""
+        failure = decoded[0].sampled.failure
+        if failure is not None:
+            return [self._failed(one.clip, f"frames: {failure}", transient=failure.transient) for one in decoded]
         try:
-            latent = self._encoder(frames, plan.codec)
+            latents = self._encoder([one.sampled.frames for one in decoded], decoded[0].plan.codec)
+        except MemoryError as error:
+            return [self._failed(one.clip, str(error), transient=True) for one in decoded]
+        return [self._row(one, latent) for one, latent in zip(decoded, latents, strict=True)]
+
+    def _row(self, encoded: DecodedClip, latent: np.ndarray) -> dict[str, Any]:
+        plan = encoded.plan
+        try:
+            half = as_half(latent, "a latent")
         except OutOfRange as error:
-            return row | self._failed(clip, str(error), transient=False)
-        data = latent.tobytes()
-        return row | {
+            return self._failed(encoded.clip, str(error), transient=False)
+        data = half.tobytes()
+        return self._known(encoded.clip) | {
             "status": OK,
-            "dtype": latent.dtype.name,
-            "shape": list(latent.shape),
-            "num_positions": math.prod(latent.shape[1:]),
+            "dtype": half.dtype.name,
+            "shape": list(half.shape),
+            "num_positions": math.prod(half.shape[1:]),
             "valid": list(plan.codec.valid),
             "times_us": list(plan.sampling.times_us),
             "fps": self._config.fps,
@@ -89,37 +127,11 @@ class LatentWriting:
             "data": data,
         }
 
-    def _failed(self, clip: dict[str, Any], why: str, *, transient: bool) -> dict[str, Any]:
-        failed = failure_columns(why, clip["failures"], self._max_failures, transient=transient)
-        return {"status": FAILED, "reason": failed.pop("failure"), **failed}
+    def _failed(self, clip: Clip, why: str, *, transient: bool) -> dict[str, Any]:
+        failed = failure_columns(why, clip["failures"], self._limits.max_failures, transient=transient)
+        return self._known(clip) | {"status": FAILED, "reason": failed.pop("failure"), **failed}
 
-
-class TextWriting:
-    """Loads the text encoder once; embeds a batch of texts and writes it as one part."""
-
-    def __init__(self, dataset: Dataset, config: EncodeConfig, report: Reporter) -> None:
-        import torch
-
-        from model.readers.text_encoder import load_text_encoder
-
-        self._dataset, self._report = dataset, report
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._encoder = load_text_encoder(config.text_encoder, device, config.text_dtype)
-
-    def write(self, texts: list[str]) -> None:
-        with timed(self._report, "text") as work:
-            rows = [self._row(text, tokens) for text, tokens in zip(texts, self._encoder.encode(texts), strict=True)]
-            self._dataset.write_part(TEXT.within(self._encoder.fingerprint), rows)
-            work.rows = len(rows)
-
-    def _row(self, text: str, tokens: np.ndarray) -> dict[str, Any]:
-        data = as_half(tokens, f"the states of {text!r}").tobytes()
-        return {
-            "text_id": text_id(text),
-            "encoder": self._encoder.fingerprint,
-            "text": text,
-            "dtype": "float16",
-            "shape": list(tokens.shape),
-            "data_hash": bytes_digest(data),
-            "data": data,
-        }
+    def _known(self, clip: Clip) -> dict[str, Any]:
+        """The key of a clip's row, and no value yet."""
+        key = {"clip_id": clip["clip_id"], "transform": clip["transform"], "encoder": self._encoder.fingerprint}
+        return dict.fromkeys(LATENTS.schema.names) | key

@@ -27,6 +27,8 @@ from model.builtin import clip_folder
 from model.codec.folders import codec_folder
 from pipeline.caption.backends.catalogue import BACKENDS
 from pipeline.caption.backends.checkpoints import checkpoint_of
+from pipeline.encode.stage import AT_HAND_BYTES
+from pipeline.store.part_writer import MAX_BYTES
 from schemas.recipe import Recipe
 from schemas.recipe.caption import CaptionConfig
 from schemas.recipe.encode import EncodeConfig
@@ -47,6 +49,8 @@ TORCH_MIB = 1300
 """A worker that runs a network of PyTorch, without weights and frames."""
 VLLM_MIB = 4096
 """vLLM's processes, without weights."""
+PART_COPIES = 3
+"""A part of arrays that is written: rows, the Arrow table and the file."""
 WEIGHT_COPIES, FRAME_COPIES = 2, 4
 """Weights are read from a file while the network holds them already; frames are in the batch, in a row, as a tensor of
 bytes and as one of floats."""
@@ -119,14 +123,18 @@ def latent_frames_bytes(config: EncodeConfig) -> int:
     return config.max_frames * config.max_pixels_px * RGB_BYTES
 
 
-def latents_need(config: EncodeConfig, batch_clips: int) -> Need:
-    """The autoencoder and its batch."""
-    return _network(_file_bytes(codec_folder(config.autoencoder)), batch_clips * latent_frames_bytes(config))
+def latents_need(config: EncodeConfig, limits: LimitsConfig, num_workers: int = 1, num_gpus: float = 0.0) -> Need:
+    """The codec, clips at hand and a part of latents that is written, with the child that decodes."""
+    weights = _file_bytes(codec_folder(config.autoencoder))
+    need = _network(weights, latent_frames_bytes(config), num_workers, num_gpus)
+    child = round(min(ACTOR_CHILD_MIB, limits.memory_mib) * MIB)
+    return Need(need.num_bytes + child + AT_HAND_BYTES + PART_COPIES * MAX_BYTES, num_workers, num_gpus)
 
 
-def texts_need(config: EncodeConfig) -> Need:
-    """The text encoder; texts are small."""
-    return _network(_file_bytes(clip_folder(config.text_encoder) or config.text_encoder), 0)
+def texts_need(config: EncodeConfig, num_gpus: float = 0.0) -> Need:
+    """The text encoder and a part of embeddings; texts are small."""
+    need = _network(_file_bytes(clip_folder(config.text_encoder) or config.text_encoder), 0, 1, num_gpus)
+    return Need(need.num_bytes + PART_COPIES * MAX_BYTES, num_gpus=num_gpus)
 
 
 @dataclass(frozen=True)

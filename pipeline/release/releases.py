@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.dataset
 import pyarrow.parquet
 
 from pipeline.dedup.semantic import cluster_embeddings
@@ -118,7 +119,7 @@ def freeze(dataset: Dataset, name: str, where: str, balance: Balance | None = No
 
 def names(dataset: Dataset) -> list[str]:
     """Names of all releases, sorted."""
-    return [path.rpartition("/")[2].removesuffix(".parquet") for path in dataset.part_files(RELEASES.folder)]
+    return [_name(path) for path in dataset.part_files(RELEASES.folder)]
 
 
 def frozen_times(dataset: Dataset) -> list[int]:
@@ -136,14 +137,33 @@ def read(dataset: Dataset, name: str) -> Release:
     Raises:
         DatasetError: there is no release of this name.
     """
+    _require(dataset, name)
+    table = pyarrow.parquet.read_table(pa.BufferReader(dataset.read_bytes(_file(name))))
+    facts = _facts(table.schema)
+    return Release(name, facts["hash"], facts["where"], table, facts.get("frozen_us"))
+
+
+def scanner(dataset: Dataset, name: str) -> pyarrow.dataset.Dataset:
+    """The rows of a release, which are read as they are asked for.
+
+    Raises:
+        DatasetError: there is no release of this name.
+    """
+    _require(dataset, name)
+    (path,) = (path for path in dataset.part_files(RELEASES.folder) if _name(path) == name)
+    return dataset.scanner(RELEASES, [path])
+
+
+def _require(dataset: Dataset, name: str) -> None:
     known = names(dataset)
     if name not in known:
         known_text = ", ".join(known) or "there are none; make one with `reelmill release`"
         hint = did_you_mean(name, known)
         raise DatasetError(f"release {name}: not in {dataset.location} ({known_text}){hint}")
-    table = pyarrow.parquet.read_table(pa.BufferReader(dataset.read_bytes(_file(name))))
-    facts = _facts(table.schema)
-    return Release(name, facts["hash"], facts["where"], table, facts.get("frozen_us"))
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2].removesuffix(".parquet")
 
 
 def _facts(schema: pa.Schema) -> dict[str, Any]:

@@ -171,6 +171,12 @@ class Dataset:
         for path in paths:
             filesystem.delete_file(path)
 
+    def rename_file(self, path: str, new_path: str) -> str:
+        """Give a file, by the path that `files` gives, another one; returns that."""
+        filesystem, _ = self._resolve("")
+        filesystem.move(path, new_path)
+        return new_path
+
     def read_bytes(self, name: str) -> bytes:
         filesystem, path = self._resolve(name)
         with filesystem.open_input_stream(path) as stream:
@@ -307,8 +313,8 @@ def to_parquet(table: pa.Table) -> pa.Buffer:
 def _format(schema: pa.Schema) -> dict[str, Any]:
     """How Parquet files are written.
 
-    Arrays lie in the file as they are, and `arrays.py` reads one by its place. Compression would make the demo's latents
-    smaller by 15%, its embeddings by 7%; no two arrays are equal, and none is less than another.
+    Arrays lie in the file as they are, and `arrays.py` reads one by its place. Compression would make the demo's
+    latents smaller by 15%, its embeddings by 7%; no two arrays are equal, and none is less than another.
     """
     if holds_arrays(schema):
         plain = [field.name for field in schema if not pa.types.is_large_binary(field.type)]

@@ -69,6 +69,16 @@ class PartWriter:
             if self._num_bytes >= MAX_BYTES:
                 self._write()
 
+    def flush(self) -> None:
+        """Write what has been taken.
+
+        Raises:
+            OSError: it, or earlier rows, could not be written.
+        """
+        with self._lock:
+            self._raise_failure()
+            self._write()
+
     def _write(self) -> None:
         for table, parts in self._waiting.items():
             if parts:

@@ -7,9 +7,10 @@ may pass (`retrying.py`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import TypeAlias
 
+import duckdb
 import pyarrow as pa
 
 from pipeline.store.active_recipe import active_recipe, last_run_broke_off
@@ -17,12 +18,12 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.plans import Plan, Row, write_plan
 from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
-from schemas import TEXT
 from schemas.recipe import Recipe
 from schemas.recipe.caption import CaptionConfig
 from schemas.tables.clips import FAILED, KEPT, REJECTED
-from schemas.tables.latents import text_id
 
+Released: TypeAlias = pa.Table | pa.RecordBatchReader
+"""Rows of a release, in memory or as they come."""
 CLIP_POSITION = "clip_id, uri, shot_index, start_frame, num_frames, start_us, end_us"
 CLIP_GEOMETRY = "clip_id, uri, start_us, end_us, is_image, num_frames, width, height, content_box, regular"
 BY_TIME = "start_us, clip_id"
@@ -104,7 +105,7 @@ def pending_captions(dataset: Dataset, config: CaptionConfig, captioner: str, re
 
 def pending_latents(
     dataset: Dataset,
-    clips: Iterable[Mapping[str, Any]],
+    released: Released,
     autoencoder: str,
     retrying: Retrying,
     corrupt: Collection[str] = (),
@@ -112,29 +113,72 @@ def pending_latents(
     """Clips of a release without a latent by their `transform` and the autoencoder; each with how often that failed.
 
     Args:
+        released: columns of `ReleaseClip`, and `transform`.
         corrupt: clips whose latent does not count.
     """
     connection = connect(dataset)
-    corrupt = frozenset(corrupt)
-    released = [dict(clip) | {"is_corrupt": clip["clip_id"] in corrupt} for clip in clips]
-    connection.register("released", pa.Table.from_pylist(released))
-    query = f"""
-        select r.* exclude (is_corrupt), coalesce(l.num_failures, 0) as failures, coalesce(p.regular, false) as regular
-        from released r left join (select * from latents where encoder = '{autoencoder}') l using (clip_id, transform)
-        left join (select distinct clip_id, video_id from clips_raw) c using (clip_id)
-        left join video_locations p on p.video_id = c.video_id
-        where l.clip_id is null or r.is_corrupt or l.status = '{FAILED}' and {retrying.condition("l")}
-        """
+    query = latents_query(connection, released, autoencoder, retrying, corrupt)
     return write_plan(dataset, connection, query, order=BY_TIME)
 
 
-def pending_texts(
-    dataset: Dataset, texts: Iterable[str], text_encoder: str, corrupt: Collection[str] = ()
-) -> list[str]:
-    """Texts without an embedding by this encoder, each once, sorted.
+def latents_query(
+    connection: duckdb.DuckDBPyConnection,
+    released: Released,
+    autoencoder: str,
+    retrying: Retrying,
+    corrupt: Collection[str] = (),
+) -> str:
+    """SQL, on a connection to the data set, of what `pending_latents` plans."""
+    take(connection, "released", released)
+    take(connection, "corrupt", pa.table({"clip_id": pa.array(corrupt, pa.string())}))
+    return f"""
+        select r.*, coalesce(l.num_failures, 0) as failures, coalesce(p.regular, false) as regular
+        from released r
+        left join (
+            select clip_id, transform, status, transient, num_failures, run_id
+            from latents where encoder = '{autoencoder}'
+        ) l using (clip_id, transform)
+        left join (select distinct clip_id, video_id from clips_raw) c using (clip_id)
+        left join video_locations p on p.video_id = c.video_id
+        where l.clip_id is null or r.clip_id in (from corrupt)
+            or l.status = '{FAILED}' and {retrying.condition("l")}
+        """
+
+
+TEXTS_TOGETHER = 256
+"""Texts that are embedded together: a group of rows of the plan of texts."""
+
+
+def pending_texts(dataset: Dataset, texts: Released, text_encoder: str, corrupt: Collection[str] = ()) -> Plan:
+    """Texts without an embedding by this encoder, each once, the longest first in groups that are embedded together.
 
     Args:
+        texts: columns `text_id` and `text`; a text may come several times.
         corrupt: ids of texts whose embedding does not count.
     """
-    present = dataset.keys(TEXT.within(text_encoder)) - {(name, text_encoder) for name in corrupt}
-    return [text for text in sorted(set(texts)) if (text_id(text), text_encoder) not in present]
+    connection = connect(dataset)
+    missing = texts_query(connection, texts, text_encoder, corrupt)
+    group = f"((row_number() over (order by length(text) desc, text_id) - 1) // {TEXTS_TOGETHER})"
+    query = f"select *, printf('%012d', {group}) as uri from ({missing})"
+    return write_plan(dataset, connection, query, order="text_id")
+
+
+def texts_query(
+    connection: duckdb.DuckDBPyConnection, texts: Released, text_encoder: str, corrupt: Collection[str] = ()
+) -> str:
+    """SQL, on a connection to the data set, of what `pending_texts` plans, without the groups."""
+    take(connection, "wanted_texts", texts)
+    take(connection, "corrupt", pa.table({"text_id": pa.array(corrupt, pa.string())}))
+    return f"""
+        select text_id, any_value(text) as text from wanted_texts t
+        where text_id in (from corrupt)
+            or not exists (from text_raw x where x.text_id = t.text_id and x.encoder = '{text_encoder}')
+        group by text_id
+        """
+
+
+def take(connection: duckdb.DuckDBPyConnection, name: str, rows: Released) -> None:
+    """Make a table of rows that come in batches: they can be read once, and DuckDB keeps on a disk what is too much."""
+    connection.register("coming", rows)
+    connection.execute(f"create or replace temp table {name} as from coming")
+    connection.unregister("coming")

@@ -17,6 +17,8 @@ class EncodeConfig:
 
     autoencoder: str = "builtin"
     """The codec that makes latents: `builtin`, a folder, or a hub's name (Wan, LTX-Video, CogVideoX of diffusers)."""
+    codec_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Precision in which the codec runs, `bfloat16` usually on GPUs; latents of another precision are other latents."""
     text_encoder: str = "builtin"
     """The model that embeds captions: `builtin`, a folder, or a model hub's name (T5, UMT5, Qwen, CLIP)."""
     text_dtype: Literal["float32", "bfloat16", "float16"] = "float32"
@@ -27,8 +29,15 @@ class EncodeConfig:
     """At most this many frames, from the clip's middle; padded to one and whole strides (`builtin`: 4k + 1)."""
     max_pixels_px: PositiveInt = 64 * 96
     """Pixels of a frame at most; larger ones are reduced, aspect kept, and padded to two strides (`builtin`: 16 px)."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where codec and text encoder run; `auto` is a GPU where the cluster has one, and else the CPU."""
+    num_gpus: PositiveFloat = 1.0
+    """GPUs of each encoding actor that runs on one; with a fraction, such as 0.25, several actors share a GPU."""
+    num_actors: PositiveInt = 1
+    """Actors that encode clips side by side, each with a copy of the codec and a process that decodes for it."""
 
     @property
     def transform(self) -> str:
-        """Fingerprint of what happens to frames before the autoencoder; part of a latent's key."""
-        return digest("transform", self.fps, self.max_frames, self.max_pixels_px)
+        """Fingerprint of what happens to frames before the codec, and of its precision; part of a latent's key."""
+        precision = () if self.codec_dtype == "float32" else (self.codec_dtype,)
+        return digest("transform", self.fps, self.max_frames, self.max_pixels_px, *precision)

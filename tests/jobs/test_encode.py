@@ -82,7 +82,7 @@ def test_a_damaged_latent_is_made_again_when_that_is_asked_for(
 
 def _compare_latents(dataset: Dataset, released: list[dict[str, Any]]) -> None:
     config = load_recipe("demo").encode
-    encoder = LatentEncoder(config.autoencoder)
+    encoder = LatentEncoder(config)
     clips = {row["clip_id"]: row for row in released}
     rows = dataset.read(LATENTS.within(load_autoencoder(config.autoencoder).fingerprint)).to_pylist()
     assert {row["clip_id"] for row in rows} == clips.keys()
@@ -95,7 +95,7 @@ def _compare_latents(dataset: Dataset, released: list[dict[str, Any]]) -> None:
             clip_transform(clips[row["clip_id"]], config.transform),
             config.fps,
         )
-        expected = encoder(frames, plan.codec)
+        (expected,) = encoder([frames], plan.codec)
         assert row["shape"] == list(expected.shape)
         assert row["num_positions"] == np.prod(expected.shape[1:])
         assert (row["valid"], row["times_us"]) == (list(plan.codec.valid), list(plan.sampling.times_us))
@@ -126,8 +126,9 @@ from schemas.recipe import Recipe
 
 dataset, recipe = Dataset(sys.argv[1]), Recipe()
 retrying = Retrying.of(recipe.limits, "run")
-clips, texts = missing(dataset, releases.read(dataset, "drawn"), encoders_of(recipe.encode), retrying)
-print(len(clips), texts, [name for name in ("torch", "transformers", "open_clip") if name in sys.modules])
+clips, texts = missing(dataset, releases.scanner(dataset, "drawn"), encoders_of(recipe.encode), retrying)
+heavy = [name for name in ("torch", "transformers", "open_clip") if name in sys.modules]
+print(len(clips), [row["text"] for row in texts], heavy)
 """
     command = [sys.executable, "-c", program, encoded_dataset.location]
     found = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -38,6 +38,11 @@ class PiecewiseCodec(ABC):
     def device(self) -> torch.device:
         return self._like.device
 
+    @property
+    def is_exact_in_batches(self) -> bool:
+        """No: convolutions over three axes choose their kernels by the number of videos."""
+        return False
+
     @abstractmethod
     def encoding(self) -> Step:
         """A step from frames to the mean and log variance of their latents, (B, 2C, T, H, W), for a new stream."""

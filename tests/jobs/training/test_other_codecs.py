@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
 import torch
 
@@ -18,8 +17,10 @@ from model.codec.padding import padded
 from model.codec.video_codec import encode_frames, whiten
 from model.readers.text_encoder import load_text_encoder
 from model.training.examples import LatentStatistics, draw_example, pack_examples
+from pipeline.decode.clip_frames import VideoClips, read_clips
 from pipeline.encode.latents import clip_transform, plan_clip
-from pipeline.encode.stage import LatentWriting, PlannedFrames, TextWriting
+from pipeline.encode.stage import LatentWriting
+from pipeline.encode.text_stage import TextWriting
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from schemas import LATENTS
@@ -44,8 +45,7 @@ def encode_with(dataset: Dataset, recipe: Recipe) -> None:
         row | {"transform": clip_transform(row, recipe.encode.transform), "failures": 0}
         for row in releases.read(dataset, "drawn").clips.to_pylist()
     ]
-    rows = list(PlannedFrames(recipe.encode, codec, recipe.limits, report)(clips))
-    LatentWriting(dataset, recipe.encode, codec, 3, report).write(pa.Table.from_pylist(rows))
+    LatentWriting(dataset, recipe.encode, codec, recipe.limits, report).write([clips])
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory, draw_video: DrawVideo) -> Da
     ]
     write_release(dataset, "drawn", rows)
     texts = ["", *(row[name] for row in rows for name in ("short", "detailed"))]
-    TextWriting(dataset, Recipe().encode, report).write(sorted(set(texts)))
+    TextWriting(dataset, Recipe().encode, report).write([sorted(set(texts))])
     return dataset
 
 
@@ -106,10 +106,9 @@ def _compare_with_the_codec(dataset: Dataset, recipe: Recipe, latent: np.ndarray
     """What is stored is what the codec makes of the frames."""
     codec = load_codec(recipe.encode.autoencoder)
     (row, _) = releases.read(dataset, "drawn").clips.to_pylist()
-    (read, _) = PlannedFrames(recipe.encode, codec.spec, recipe.limits, report)([row, row])
-    frames = np.frombuffer(read["frames"], np.uint8).reshape(read["shape"])
-    plan = plan_clip(row, recipe.encode, codec.spec).codec
-    expected = encode_frames(codec, torch.from_numpy(padded(frames, plan).copy()))
+    plan = plan_clip(row, recipe.encode, codec.spec)
+    ((_, (frames,)),) = read_clips(VideoClips.of([row], lambda clip: [plan.sampling]))
+    expected = encode_frames(codec, torch.from_numpy(padded(frames, plan.codec).copy()))
     np.testing.assert_allclose(latent, expected, atol=2e-3)
     assert latent.std() > 0.01
 

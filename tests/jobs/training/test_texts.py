@@ -1,6 +1,7 @@
 """The texts that training may use of a released clip, and of a release."""
 
-from jobs.training.texts import release_texts, training_texts
+from jobs.training.texts import release_texts
+from pipeline.encode.wanted import training_texts
 from pipeline.release import releases
 
 

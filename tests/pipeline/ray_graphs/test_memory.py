@@ -40,17 +40,16 @@ def graphs(recipe: Recipe) -> dict[str, list[Need]]:
         ],
         "latents": [
             READING,
-            memory.frames_need(recipe.limits, memory.latent_frames_bytes(encode)),
-            memory.latents_need(encode, 32),
+            memory.latents_need(encode, recipe.limits, encode.num_actors),
         ],
-        "texts": [memory.texts_need(encode)],
+        "texts": [READING, memory.texts_need(encode)],
     }
 
 
 @pytest.mark.parametrize("nodes", NODES.values(), ids=NODES)
 @pytest.mark.parametrize("graph", graphs(RECIPE))
 def test_one_worker_of_each_operator_fits_at_once_and_all_of_them_in_the_cluster(graph: str, nodes: list[Node]) -> None:
-    needs = graphs(change_recipe(RECIPE, ["caption.num_actors=3"]))[graph]
+    needs = graphs(change_recipe(RECIPE, ["caption.num_actors=3", "encode.num_actors=3"]))[graph]
     asked = requests(needs, nodes)
     assert sum(asked) <= max(node.memory_bytes for node in nodes)
     assert all(0 < one <= need.num_bytes for one, need in zip(asked, needs, strict=True))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pipeline.store.dataset import Dataset
@@ -85,4 +86,4 @@ def test_a_latent_stays_when_a_replayed_task_fails(dataset: Dataset) -> None:
     replace(dataset, run_id="later").write_part(latents, [failed])
     assert connect(dataset).execute("select status from latents").fetchall() == [("ok",)]
     clip = {"clip_id": "c0", "transform": "t", "uri": "/videos/v0.mp4", "start_us": 0}
-    assert not pending_latents(dataset, [clip], "e", NOW)
+    assert not pending_latents(dataset, pa.Table.from_pylist([clip]), "e", NOW)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pipeline.store.dataset import Dataset
@@ -113,16 +114,21 @@ def test_latents_and_texts_are_missing_until_there_by_the_same_encoder(dataset: 
 
     def waiting(transform: str, encoder: str) -> list[str]:
         wanted = [clip | {"transform": transform} for clip in clips]
-        return [row["clip_id"] for row in pending_latents(dataset, wanted, encoder, NOW)]
+        return [row["clip_id"] for row in pending_latents(dataset, pa.Table.from_pylist(wanted), encoder, NOW)]
 
     assert waiting("t0", "vae") == ["c1"]
     assert waiting("t1", "vae") == waiting("t0", "other") == ["c0", "c1"]
     text = {"text_id": text_id("a"), "encoder": "clip", "text": "a", "dtype": "float16", "shape": [1, 1]}
     text |= {"data_hash": None, "data": b"ab"}
     dataset.write_part(TEXT.within("clip"), [text])
-    assert pending_texts(dataset, ["b", "a", "b"], "clip") == ["b"]
-    assert pending_texts(dataset, ["b", "a", "b"], "clip", corrupt=[text_id("a")]) == ["a", "b"]
-    assert pending_texts(dataset, ["b", "a", "b"], "other") == ["a", "b"]
+    wanted = pa.table({"text": ["b", "a", "b"], "text_id": [text_id(text) for text in ("b", "a", "b")]})
+
+    def lacking(encoder: str, corrupt: Sequence[str] = ()) -> list[str]:
+        return sorted(row["text"] for row in pending_texts(dataset, wanted, encoder, corrupt))
+
+    assert lacking("clip") == ["b"]
+    assert lacking("clip", [text_id("a")]) == ["a", "b"]
+    assert lacking("other") == ["a", "b"]
 
 
 def test_duplicates_are_grouped_again_under_another_recipe_or_after_a_killed_run(dataset: Dataset) -> None:
@@ -174,7 +180,7 @@ def test_what_failed_and_may_pass_is_pending_at_the_next_run(
         row["clip_id"]: row["failures"] for row in pending_captions(dataset, CaptionConfig(), "cap0", retrying)
     } == expected
     released = [{"clip_id": name, "uri": "a", "start_us": 0, "transform": "t"} for name in FAILURES]
-    latents = pending_latents(dataset, released, "vae", retrying)
+    latents = pending_latents(dataset, pa.Table.from_pylist(released), "vae", retrying)
     assert {row["clip_id"]: row["failures"] for row in latents} == expected
 
 

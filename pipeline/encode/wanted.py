@@ -1,0 +1,68 @@
+"""What a release wants encoded: its clips with the keys of their latents, and its texts with theirs.
+
+Both are read from the release's file a batch at a time, while DuckDB takes them, so that no more than a batch is in
+Python's memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.dataset
+
+from pipeline.caption.source_text import title_of
+from pipeline.encode.latents import clip_transform
+from pipeline.store.dataset import ROWS_AT_A_TIME
+from schemas.tables.latents import text_id
+
+CAPTIONS = ("detailed", "medium", "short")
+CLIP_COLUMNS = ("clip_id", "uri", "start_us", "end_us", "is_image", "num_frames", "width", "height", "content_box")
+WANTED_TEXT = pa.schema([("text_id", pa.string()), ("text", pa.string())])
+MAX_BOXES = 1 << 16
+"""Content boxes whose keys are remembered; a data set has few beside its clips."""
+
+
+def wanted_clips(released: pa.dataset.Dataset, transform: str) -> pa.RecordBatchReader:
+    """The clips of a release, each with the `transform` of its latent.
+
+    Args:
+        transform: of the settings (`EncodeConfig.transform`).
+    """
+
+    @lru_cache(MAX_BOXES)
+    def key_of(*box: int) -> str:
+        return clip_transform({"content_box": box}, transform)
+
+    def keyed(batch: pa.RecordBatch) -> pa.RecordBatch:
+        keys = [key_of(*box) for box in batch["content_box"].to_pylist()]
+        return pa.record_batch([*batch.columns, pa.array(keys, pa.string())], schema=schema)
+
+    schema = pa.schema([*(released.schema.field(name) for name in CLIP_COLUMNS), ("transform", pa.string())])
+    return pa.RecordBatchReader.from_batches(schema, map(keyed, _batches(released, CLIP_COLUMNS)))
+
+
+def wanted_texts(released: pa.dataset.Dataset) -> pa.RecordBatchReader:
+    """The texts of a release with their ids, some of them several times; the empty one is that of dropped texts."""
+
+    def rows(texts: Collection[str]) -> pa.RecordBatch:
+        return pa.record_batch([pa.array(map(text_id, texts)), pa.array(texts)], schema=WANTED_TEXT)
+
+    def of_release() -> Iterator[pa.RecordBatch]:
+        yield rows([""])
+        for batch in _batches(released, (*CAPTIONS, "source")):
+            yield rows(sorted({text for row in batch.to_pylist() for text in training_texts(row).values()}))
+
+    return pa.RecordBatchReader.from_batches(WANTED_TEXT, of_release())
+
+
+def training_texts(row: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of a released clip by their names in `TextMix`; one that a clip lacks is left out."""
+    texts = {name: row.get(name) for name in CAPTIONS} | {"original": title_of(row["source"])}
+    return {name: text for name, text in texts.items() if text}
+
+
+def _batches(released: pa.dataset.Dataset, columns: Iterable[str]) -> Iterator[pa.RecordBatch]:
+    return released.to_batches(columns=list(columns), batch_size=ROWS_AT_A_TIME, batch_readahead=1)
