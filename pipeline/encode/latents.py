@@ -82,8 +82,8 @@ class LatentEncoder:
         from model.codec.video_codec import encode_batch
 
         self._torch, self._encode = torch, encode_batch
-        self._codec = load_codec(config.autoencoder, device, getattr(torch, config.codec_dtype))
-        self.fingerprint: str = self._codec.spec.fingerprint
+        self.codec = load_codec(config.autoencoder, device, getattr(torch, config.codec_dtype))
+        self.fingerprint: str = self.codec.spec.fingerprint
 
     def __call__(self, frames: Sequence[np.ndarray], plan: CodecPlan) -> list[np.ndarray]:
         """Raw latents of clips that have the same plan.
@@ -101,13 +101,13 @@ class LatentEncoder:
 
     def clips_at_once(self, plan: CodecPlan) -> int:
         """How many clips of a plan are taken through the codec together."""
-        if not self._codec.is_exact_in_batches or self._torch.get_num_threads() == 1:
+        if not self.codec.is_exact_in_batches or self._torch.get_num_threads() == 1:
             return 1
         return max(1, BATCH_PX // math.prod(plan.encoded))
 
     def _encoded(self, frames_BTHWC: np.ndarray) -> np.ndarray:
         try:
-            return self._encode(self._codec, self._torch.from_numpy(frames_BTHWC)).float().cpu().numpy()
+            return self._encode(self.codec, self._torch.from_numpy(frames_BTHWC)).float().cpu().numpy()
         except self._torch.OutOfMemoryError as error:
             num_clips, frames, height, width, _ = frames_BTHWC.shape
             size = f"{num_clips} x {frames} frames of {width} x {height}"

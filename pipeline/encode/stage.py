@@ -66,8 +66,8 @@ class LatentWriting:
         device: str = "cpu",
     ) -> None:
         self._config, self._codec, self._limits, self._report = config, codec, limits, report
-        self._encoder = LatentEncoder(config, device)
-        self._table = LATENTS.within(self._encoder.fingerprint)
+        self.encoder = LatentEncoder(config, device)
+        self._table = LATENTS.within(self.encoder.fingerprint)
         self._writer = PartWriter(dataset, [self._table])
         self._writer.__enter__()
 
@@ -87,7 +87,7 @@ class LatentWriting:
 
     def _next(self, decoded: Sequence[DecodedClip]) -> list[int]:
         alike = longest_alike(decoded)
-        return alike[: self._encoder.clips_at_once(decoded[alike[0]].plan.codec)]
+        return alike[: self.encoder.clips_at_once(decoded[alike[0]].plan.codec)]
 
     def _decoded(self, videos: Iterable[Sequence[Clip]]) -> Iterator[DecodedClip]:
         for clips in videos:
@@ -103,7 +103,7 @@ class LatentWriting:
         if failure is not None:
             return [self._failed(one.clip, f"frames: {failure}", transient=failure.transient) for one in decoded]
         try:
-            latents = self._encoder([one.sampled.frames for one in decoded], decoded[0].plan.codec)
+            latents = self.encoder([one.sampled.frames for one in decoded], decoded[0].plan.codec)
         except MemoryError as error:
             return [self._failed(one.clip, str(error), transient=True) for one in decoded]
         return [self._row(one, latent) for one, latent in zip(decoded, latents, strict=True)]
@@ -133,5 +133,5 @@ class LatentWriting:
 
     def _known(self, clip: Clip) -> dict[str, Any]:
         """The key of a clip's row, and no value yet."""
-        key = {"clip_id": clip["clip_id"], "transform": clip["transform"], "encoder": self._encoder.fingerprint}
+        key = {"clip_id": clip["clip_id"], "transform": clip["transform"], "encoder": self.encoder.fingerprint}
         return dict.fromkeys(LATENTS.schema.names) | key
