@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Annotated, Any
 
@@ -17,13 +17,15 @@ from cyclopts import Parameter
 
 from jobs.cli import run_job
 from jobs.console.naming import naming
-from jobs.console.options import NO_CHANGES, DatasetLocation, Json, RecipeOptions, ReleaseName, RetryFailed
+from jobs.console.options import NO_CHANGES, DatasetLocation, DryRun, Json, RecipeOptions, ReleaseName, RetryFailed
 from jobs.console.summary import print_json
+from jobs.steps.encode_forecast import MIB, Encoders, foresee, print_foreseen
 from jobs.steps.progress_lines import latent_line, text_line
-from jobs.steps.run import Run
+from jobs.steps.run import Run, Stages
 from model.codec.spec import CodecSpec, codec_spec
 from model.readers.text_encoder_spec import text_encoder_spec
 from pipeline.encode import damage
+from pipeline.encode.latents import PATCH_HW
 from pipeline.encode.outcome import Outcome, outcome
 from pipeline.encode.wanted import wanted_clips, wanted_texts
 from pipeline.release import releases
@@ -43,6 +45,7 @@ def encode(
     release: ReleaseName,
     options: RecipeOptions = NO_CHANGES,
     retry_failed: RetryFailed = False,
+    dry_run: DryRun = False,
     verify: Annotated[
         bool, Parameter(help="Read all that is there, and make anew what is damaged.", show_default=False)
     ] = False,
@@ -57,6 +60,11 @@ def encode(
     recipe = options.over(tables)
     start_s = time.perf_counter()
     encoders = encoders_of(recipe.encode)
+    if dry_run:
+        with damage_named(tables):
+            foreseen = foresee(tables, released, encoders, recipe, all_failures=retry_failed)
+        (print_json if json else print_foreseen)({"release": release, "dry_run": True} | foreseen)
+        return
     with damage_named(tables), tables.writing("encode"):
         tables.clear_temporaries()
         run = Run(tables, "encode", recipe)
@@ -74,7 +82,7 @@ def encode(
         "autoencoder": encoders.autoencoder,
         "text_encoder": encoders.text_encoder,
         "set_aside": set_aside,
-        "peak_bytes": spent.peak_bytes,
+        **asdict(spent),
         "seconds": round(time.perf_counter() - start_s, 2),
         "stages": run.stages,
     }
@@ -82,19 +90,6 @@ def encode(
         print_json(summary)
     else:
         print_outcome(summary, found)
-
-
-@dataclass(frozen=True)
-class Encoders:
-    """What says which cache a release's latents and texts are in: the codec, and two fingerprints."""
-
-    codec: CodecSpec
-    text_encoder: str
-    transform: str
-
-    @property
-    def autoencoder(self) -> str:
-        return self.codec.fingerprint
 
 
 def encoders_of(config: EncodeConfig) -> Encoders:
@@ -141,10 +136,18 @@ def encode_missing(run: Run, clips: Plan, texts: Plan, codec: CodecSpec) -> Spen
 
     spent = Spent()
     if texts:
-        run.graph(partial(text_graph, run.dataset, texts, run.recipe.encode), text_line(len(texts)), spent.take)
+        run.graph(
+            partial(text_graph, run.dataset, texts, run.recipe.encode),
+            text_line(len(texts)),
+            spent.texts,
+        )
         texts.delete()
     if clips:
-        run.graph(partial(latent_graph, run.dataset, clips, codec, run.recipe), latent_line(len(clips)), spent.take)
+        run.graph(
+            partial(latent_graph, run.dataset, clips, codec, run.recipe),
+            latent_line(len(clips)),
+            spent.latents,
+        )
         clips.delete()
     run.end()
     return spent
@@ -152,14 +155,18 @@ def encode_missing(run: Run, clips: Plan, texts: Plan, codec: CodecSpec) -> Spen
 
 @dataclass
 class Spent:
-    """What graphs say that they have used."""
+    """The peak of memory of the actor that has had most, of those for latents and for texts."""
 
-    peak_bytes: int = 0
-    """Of the memory of the actor that has had most."""
+    latent_peak_bytes: int = 0
+    text_peak_bytes: int = 0
 
-    def take(self, said: dict[str, int]) -> None:
+    def latents(self, said: Mapping[str, int]) -> None:
         """Take what an actor says after a call."""
-        self.peak_bytes = max(self.peak_bytes, said["peak_bytes"])
+        self.latent_peak_bytes = max(self.latent_peak_bytes, said["peak_bytes"])
+
+    def texts(self, said: Mapping[str, int]) -> None:
+        """The same of texts."""
+        self.text_peak_bytes = max(self.text_peak_bytes, said["peak_bytes"])
 
 
 @contextmanager
@@ -187,10 +194,25 @@ def print_outcome(summary: Mapping[str, Any], found: Outcome) -> None:
         f"release {summary['release']}: {found.num_ok} latents, {summary['encoded_now']} of them new, "
         f"{found.num_failed} failed, in {summary['seconds']:.1f} s"
     )
+    if stages := summary["stages"]:
+        print_spent(summary, stages)
     for clip_id, reason in found.failed:
         print(f"  {clip_id}: {reason}")
     if found.num_failed > len(found.failed):
         print(f"  and {found.num_failed - len(found.failed)} more")
+
+
+def print_spent(summary: Mapping[str, Any], stages: Stages) -> None:
+    """Print what a run has used, in the words of `--dry-run`."""
+    nothing: dict[str, Any] = {"counts": {}, "num_bytes": 0, "seconds": 0.0}
+    latents, texts = stages.get("latents", nothing), stages.get("text", nothing)
+    tokens = latents["counts"].get("positions", 0) // PATCH_HW**2
+    print(
+        f"  tokens {tokens}, latents {latents['num_bytes'] / MIB:.2f} MiB, "
+        f"embeddings {texts['num_bytes'] / MIB:.2f} MiB\n"
+        f"  codec and text encoder {latents['seconds'] + texts['seconds']:.1f} s in all actors; memory of an actor "
+        f"{summary['latent_peak_bytes'] / MIB:.0f} MiB, of the one for texts {summary['text_peak_bytes'] / MIB:.0f} MiB"
+    )
 
 
 if __name__ == "__main__":

@@ -55,6 +55,9 @@ RetryFailed = Annotated[
     Parameter(help="Try again also what has failed for what it holds, or was given up.", show_default=False),
 ]
 Json = Annotated[bool, Parameter(help="Print the summary as JSON, for programs.", show_default=False)]
+DryRun = Annotated[
+    bool, Parameter(help="Write nothing; print what would be done and what it would cost.", show_default=False)
+]
 RECIPE = Parameter(name="--recipe", metavar="NAME|FILE.toml", completer=complete_recipes)
 """Completed by `help` where it is used, as the recipe that it replaces is not the same everywhere."""
 Settings = Annotated[

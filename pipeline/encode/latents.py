@@ -18,6 +18,7 @@ from model.codec.spec import CodecPlan, CodecSpec
 from pipeline import decode
 from pipeline.decode.clip_frames import Clip, Sampling
 from pipeline.decode.clock import MICROSECONDS
+from pipeline.decode.sizes import fit_to_budget
 from pipeline.ingest.failures import one_line
 from schemas.identity import digest
 from schemas.recipe.encode import EncodeConfig
@@ -40,6 +41,17 @@ def num_frames(clip: Clip, fps: float) -> int:
     return 1 if clip["is_image"] else max(1, int((clip["end_us"] - clip["start_us"]) * fps / MICROSECONDS))
 
 
+def sizes_of(frames: int, width: int, height: int, config: EncodeConfig, codec: CodecSpec) -> CodecPlan:
+    """At what sizes a clip is encoded.
+
+    Args:
+        frames: that are read of it.
+        width, height: of its content box, in pixels.
+    """
+    size = fit_to_budget(width, height, config.max_pixels_px, multiple=1)
+    return codec.plan(frames, *size, patch_thw=(1, PATCH_HW, PATCH_HW))
+
+
 def plan_clip(clip: Clip, config: EncodeConfig, codec: CodecSpec) -> LatentPlan:
     """What is encoded of a clip of a release."""
     span_us = clip["end_us"] - clip["start_us"]
@@ -47,8 +59,9 @@ def plan_clip(clip: Clip, config: EncodeConfig, codec: CodecSpec) -> LatentPlan:
     step_us = MICROSECONDS / config.fps
     first_us = clip["start_us"] + (span_us - frames * step_us) / 2 if frames > 1 else clip["start_us"] + span_us / 2
     times_us = [int(first_us + (i + 0.5) * step_us) if frames > 1 else int(first_us) for i in range(frames)]
-    sampling = Sampling.within(clip, times_us, config.max_pixels_px)
-    return LatentPlan(sampling, codec.plan(frames, *sampling.size, patch_thw=(1, PATCH_HW, PATCH_HW)))
+    _, _, width, height = clip["content_box"]
+    plan = sizes_of(frames, width, height, config, codec)
+    return LatentPlan(Sampling(tuple(times_us), plan.valid[1:]), plan)
 
 
 BATCH_PX = 1 << 19

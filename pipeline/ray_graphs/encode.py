@@ -46,7 +46,7 @@ class LatentActor(LatentWriting):
     """Encodes the clips of some videos and writes them; says what memory its process has had at most."""
 
     def __init__(self, num_threads: float, *args: Any) -> None:
-        _use_threads(num_threads)
+        use_threads(num_threads)
         super().__init__(*args)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -79,7 +79,7 @@ class TextActor(TextWriting):
     """Embeds texts and writes them; says the same."""
 
     def __init__(self, num_threads: float, *args: Any) -> None:
-        _use_threads(num_threads)
+        use_threads(num_threads)
         super().__init__(*args)
 
     def __call__(self, batch: pa.Table) -> pa.Table:
@@ -130,7 +130,7 @@ def _groups_a_call(plan: Plan, num_actors: int) -> int:
     return max(1, min(MAX_GROUPS, math.ceil(plan.num_videos / (num_actors * CALLS_AN_ACTOR))))
 
 
-def _use_threads(num_threads: float) -> None:
+def use_threads(num_threads: float) -> None:
     """Let PyTorch use its share of the cluster's CPUs, and no more than this machine has.
 
     Ray sets one thread for a worker that asks for less than a CPU.

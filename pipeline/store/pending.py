@@ -130,7 +130,7 @@ def latents_query(
 ) -> str:
     """SQL, on a connection to the data set, of what `pending_latents` plans."""
     take(connection, "released", released)
-    take(connection, "corrupt", pa.table({"clip_id": pa.array(corrupt, pa.string())}))
+    take(connection, "corrupt_clips", pa.table({"clip_id": pa.array(corrupt, pa.string())}))
     return f"""
         select r.*, coalesce(l.num_failures, 0) as failures, coalesce(p.regular, false) as regular
         from released r
@@ -140,7 +140,7 @@ def latents_query(
         ) l using (clip_id, transform)
         left join (select distinct clip_id, video_id from clips_raw) c using (clip_id)
         left join video_locations p on p.video_id = c.video_id
-        where l.clip_id is null or r.clip_id in (from corrupt)
+        where l.clip_id is null or r.clip_id in (from corrupt_clips)
             or l.status = '{FAILED}' and {retrying.condition("l")}
         """
 
@@ -168,10 +168,10 @@ def texts_query(
 ) -> str:
     """SQL, on a connection to the data set, of what `pending_texts` plans, without the groups."""
     take(connection, "wanted_texts", texts)
-    take(connection, "corrupt", pa.table({"text_id": pa.array(corrupt, pa.string())}))
+    take(connection, "corrupt_texts", pa.table({"text_id": pa.array(corrupt, pa.string())}))
     return f"""
         select text_id, any_value(text) as text from wanted_texts t
-        where text_id in (from corrupt)
+        where text_id in (from corrupt_texts)
             or not exists (from text_raw x where x.text_id = t.text_id and x.encoder = '{text_encoder}')
         group by text_id
         """

@@ -1,0 +1,77 @@
+"""What `reelmill encode` would do and what it would cost; nothing is written, and Ray is not started."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow.dataset
+from rich.console import Console
+from rich.table import Table
+
+from model.codec.spec import CodecSpec
+from pipeline.encode.forecast import as_dict, forecast, workload
+from pipeline.encode.wanted import wanted_clips, wanted_texts
+from pipeline.store.dataset import Dataset
+from pipeline.store.pending import latents_query, texts_query
+from pipeline.store.retrying import Retrying
+from pipeline.store.views import connect
+from schemas.recipe import Recipe
+
+MIB = 1 << 20
+MAX_SIZES_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """What says which cache a release's latents and texts are in: the codec, and two fingerprints."""
+
+    codec: CodecSpec
+    text_encoder: str
+    transform: str
+
+    @property
+    def autoencoder(self) -> str:
+        return self.codec.fingerprint
+
+
+def foresee(
+    dataset: Dataset, released: pyarrow.dataset.Dataset, encoders: Encoders, recipe: Recipe, *, all_failures: bool
+) -> dict[str, Any]:
+    """What is missing of a release, and what it would cost to make it."""
+    config = recipe.encode
+    connection = connect(dataset)
+    retrying = Retrying.of(recipe.limits, "", all_failures=all_failures)
+    clips = latents_query(connection, wanted_clips(released, encoders.transform), encoders.autoencoder, retrying)
+    texts = texts_query(connection, wanted_texts(released), encoders.text_encoder)
+    work = workload(connection, clips, texts, config, encoders.codec)
+    connection.close()
+    from pipeline.ray_graphs.encode_trial import held_bytes, trial  # imports Ray
+
+    cost = forecast(work, trial(work, config), held_bytes(work), config.num_actors)
+    return as_dict(work) | asdict(cost)
+
+
+def print_foreseen(found: Mapping[str, Any]) -> None:
+    """Print it, with a line for each of the most frequent sizes."""
+    print(
+        f"release {found['release']}: to encode {found['clips']} clips of {found['videos']} videos, "
+        f"{found['texts']} texts\n"
+        f"  frames {found['frames']}, {found['frames_cut']} more cut as beyond encode.max_frames, "
+        f"{found['frames_padded']} padded\n"
+        f"  tokens {found['tokens']}, latents {found['latent_bytes'] / MIB:.2f} MiB, "
+        f"embeddings about {found['text_bytes'] / MIB:.2f} MiB\n"
+        f"  codec and text encoder about {found['seconds']:.1f} s, as measured here; memory of an actor about "
+        f"{found['latent_peak_bytes'] / MIB:.0f} MiB, of the one for texts {found['text_peak_bytes'] / MIB:.0f} MiB"
+    )
+    if not found["shapes"]:
+        return
+    table = Table("frames", "width", "height", "clips", title="sizes as encoded", title_justify="left")
+    for column in table.columns:
+        column.justify = "right"
+    for shape in found["shapes"][:MAX_SIZES_SHOWN]:
+        table.add_row(*map(str, (*shape["encoded"], shape["clips"])))
+    Console(highlight=False).print(table)
+    if more := found["shapes"][MAX_SIZES_SHOWN:]:
+        print(f"and {len(more)} more sizes of {sum(shape['clips'] for shape in more)} clips")
