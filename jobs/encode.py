@@ -30,10 +30,9 @@ from pipeline.encode.outcome import Outcome, outcome
 from pipeline.encode.wanted import wanted_clips, wanted_texts
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
-from pipeline.store.pending import pending_latents, pending_texts
+from pipeline.store.pending import bounded, pending_latents, pending_texts
 from pipeline.store.plans import Plan
 from pipeline.store.retrying import Retrying
-from pipeline.store.views import connect
 from schemas.errors import JobError, is_outage
 from schemas.recipe.encode import EncodeConfig
 
@@ -72,7 +71,7 @@ def encode(
         set_aside = damage.set_aside(tables) if verify else []
         clips, texts = missing(tables, released, encoders, retrying, verify=verify)
         spent = encode_missing(run, clips, texts, encoders.codec)
-        found = outcome(connect(tables), wanted_clips(released, encoders.transform), encoders.autoencoder)
+        found = outcome(bounded(tables), wanted_clips(released, encoders.transform), encoders.autoencoder)
     summary = {
         "release": release,
         "latents": found.num_ok,

@@ -14,9 +14,8 @@ from model.codec.spec import CodecSpec
 from pipeline.encode.forecast import as_dict, forecast, workload
 from pipeline.encode.wanted import wanted_clips, wanted_texts
 from pipeline.store.dataset import Dataset
-from pipeline.store.pending import latents_query, texts_query
+from pipeline.store.pending import bounded, latents_query, texts_query
 from pipeline.store.retrying import Retrying
-from pipeline.store.views import connect
 from schemas.recipe import Recipe
 
 MIB = 1 << 20
@@ -41,7 +40,7 @@ def foresee(
 ) -> dict[str, Any]:
     """What is missing of a release, and what it would cost to make it."""
     config = recipe.encode
-    connection = connect(dataset)
+    connection = bounded(dataset)
     retrying = Retrying.of(recipe.limits, "", all_failures=all_failures)
     clips = latents_query(connection, wanted_clips(released, encoders.transform), encoders.autoencoder, retrying)
     texts = texts_query(connection, wanted_texts(released), encoders.text_encoder)

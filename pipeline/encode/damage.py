@@ -14,8 +14,7 @@ import pyarrow as pa
 from pipeline.encode.arrays import StoredArrays, unreadable
 from pipeline.encode.latents import OK
 from pipeline.store.dataset import Dataset
-from pipeline.store.pending import Released, take
-from pipeline.store.views import connect
+from pipeline.store.pending import Released, bounded, take
 from schemas import LATENTS, TEXT
 from schemas.columns import Table
 
@@ -43,7 +42,7 @@ def corrupt_latents(dataset: Dataset, released: Released, autoencoder: str) -> l
     Args:
         released: with the columns `clip_id` and `transform`.
     """
-    connection = connect(dataset)
+    connection = bounded(dataset)
     take(connection, "released", released)
     newest = f"""
         select clip_id, transform, max(written_us) as written_us from latents_raw semi join released
@@ -58,7 +57,7 @@ def corrupt_texts(dataset: Dataset, texts: Released, text_encoder: str) -> list[
     Args:
         texts: with the column `text_id`.
     """
-    connection = connect(dataset)
+    connection = bounded(dataset)
     take(connection, "wanted_texts", texts)
     newest = f"""
         select text_id, max(written_us) as written_us from text_raw semi join wanted_texts using (text_id)

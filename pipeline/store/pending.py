@@ -116,7 +116,7 @@ def pending_latents(
         released: columns of `ReleaseClip`, and `transform`.
         corrupt: clips whose latent does not count.
     """
-    connection = connect(dataset)
+    connection = bounded(dataset)
     query = latents_query(connection, released, autoencoder, retrying, corrupt)
     return write_plan(dataset, connection, query, order=BY_TIME)
 
@@ -156,7 +156,7 @@ def pending_texts(dataset: Dataset, texts: Released, text_encoder: str, corrupt:
         texts: columns `text_id` and `text`; a text may come several times.
         corrupt: ids of texts whose embedding does not count.
     """
-    connection = connect(dataset)
+    connection = bounded(dataset)
     missing = texts_query(connection, texts, text_encoder, corrupt)
     group = f"((row_number() over (order by length(text) desc, text_id) - 1) // {TEXTS_TOGETHER})"
     query = f"select *, printf('%012d', {group}) as uri from ({missing})"
@@ -175,6 +175,17 @@ def texts_query(
             or not exists (from text_raw x where x.text_id = t.text_id and x.encoder = '{text_encoder}')
         group by text_id
         """
+
+
+MAX_MEMORY = "256MiB"
+"""Of DuckDB for what grows with a release; it keeps the rest in temporary files. A choice."""
+
+
+def bounded(dataset: Dataset) -> duckdb.DuckDBPyConnection:
+    """A connection to a data set that takes no more memory for a large release than for a small one."""
+    connection = connect(dataset)
+    connection.execute(f"set memory_limit = '{MAX_MEMORY}'; set preserve_insertion_order = false")
+    return connection
 
 
 def take(connection: duckdb.DuckDBPyConnection, name: str, rows: Released) -> None:

@@ -164,3 +164,40 @@ def test_a_row_group_has_few_arrays(dataset: Dataset) -> None:
         with pyarrow.parquet.ParquetFile(path) as file:
             sizes = [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)]
         assert sizes == [ARRAYS_A_GROUP, NUM_TEXTS // 2 - ARRAYS_A_GROUP]
+
+
+def test_damage_anywhere_in_a_file_is_told_in_one_line_or_costs_rows_only(dataset: Dataset) -> None:
+    """A byte is flipped at many places of a file, its index columns and footer among them."""
+    (path, *_) = map(Path, dataset.part_files("text"))
+    whole = path.read_bytes()
+    names = [f"{number:02}" for number in range(NUM_TEXTS)]
+    num_unreadable = 0
+    for place in range(3, len(whole), max(1, len(whole) // 400)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x41]) + whole[place + 1 :])
+        try:
+            stored(dataset, names).corrupt()
+        except CorruptArray as error:
+            num_unreadable += 1
+            assert str(error).startswith(f"{path} cannot be read: ")
+            assert "\n" not in str(error)
+    for kept in (0, 10, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:kept])
+        with pytest.raises(CorruptArray, match=f"^{path} cannot be read: "):
+            stored(dataset, names)
+    assert num_unreadable > 0
+
+
+def test_a_row_whose_shape_is_not_that_of_its_bytes_is_told(dataset: Dataset) -> None:
+    dataset.write_part(TEXT, [row("odd", array(3), shape=[7, 300])])
+    found = stored(dataset, ["odd", "04"])
+    with pytest.raises(CorruptArray, match=r"^odd: .*, row group 0, row 0: 2400 bytes are not float16 \[7, 300\]$"):
+        found.read(["odd"])
+    assert found.corrupt() == ["odd"]
+    assert np.array_equal(found.read(["04"])[0], array(4))
+
+
+@pytest.mark.parametrize("changes", [{"shape": [-1, 300]}, {"dtype": "float61"}, {"shape": [1 << 30, 300]}])
+def test_what_no_array_can_have_is_told_with_the_file(dataset: Dataset, changes: dict[str, Any]) -> None:
+    dataset.write_part(TEXT, [row("odd", array(3), **changes)])
+    with pytest.raises(CorruptArray, match=r"^.*/part-\w+\.parquet cannot be read: .+$"):
+        stored(dataset, ["04"])

@@ -1,0 +1,39 @@
+"""What a release wants: the key of each clip's latent and every text, from its file."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.dataset
+
+from pipeline.encode import wanted
+from pipeline.encode.latents import clip_transform
+from pipeline.encode.wanted import training_texts, wanted_clips, wanted_texts
+from schemas import RELEASES
+from schemas.tables.latents import text_id
+from tests.jobs.conftest import release_row
+
+
+def released(rows: list[dict]) -> pa.dataset.Dataset:
+    return pa.dataset.dataset(RELEASES.encode(rows))
+
+
+def test_each_clip_has_the_key_of_its_box(monkeypatch) -> None:
+    monkeypatch.setattr(wanted, "ROWS_AT_A_TIME", 4)
+    rows = [release_row(f"c{number}", number) | {"content_box": [0, number % 3, 96, 64]} for number in range(11)]
+    found = wanted_clips(released(rows), "settings").read_all().to_pylist()
+    assert [(row["clip_id"], row["transform"]) for row in found] == [
+        (row["clip_id"], clip_transform(row, "settings")) for row in rows
+    ]
+    assert len({row["transform"] for row in found}) == 3
+    assert not {"short", "detailed", "source"} & found[0].keys()
+
+
+def test_all_texts_are_there_with_their_ids_and_the_empty_one(monkeypatch) -> None:
+    monkeypatch.setattr(wanted, "ROWS_AT_A_TIME", 2)
+    rows = [release_row(f"c{number}", number) for number in range(5)]
+    rows[3] |= {"medium": 'it\'s a "ball"\n', "source": '{"title": "A ball"}'}
+    found = wanted_texts(released(rows)).read_all().to_pylist()
+    texts = {"", *(row[name] for row in rows for name in ("short", "detailed")), 'it\'s a "ball"\n', "A ball"}
+    assert {row["text"] for row in found} == texts
+    assert all(row["text_id"] == text_id(row["text"]) for row in found)
+    assert training_texts(rows[3])["original"] == "A ball"
