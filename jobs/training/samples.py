@@ -47,14 +47,24 @@ class ReleaseSamples:
         """Read the index.
 
         Raises:
-            UsageError: no clip is encoded in this way, or one has latents, but none of its captions is embedded.
+            UsageError: no clip is encoded in this way, or one has latents, but none of its captions is embedded, or a
+                part file cannot be read.
         """
         self._release, self._encoding = release.name, encoding
+        try:
+            self._index(dataset, release, encoding, mix)
+        except CorruptArray as error:
+            raise self._refusal(error) from error
+
+    def _index(self, dataset: Dataset, release: Release, encoding: Encoding, mix: TextMix) -> None:
         self._latents = latents_of(dataset, release, encoding)
         texts = pa.table({"text_id": sorted({text_id(text) for text in release_texts(release)})})
         self._texts = StoredArrays(dataset, TEXT.within(encoding.text_encoder), texts)
         captions = {row["clip_id"]: training_texts(row) for row in release.clips.to_pylist()}
         self._shares = {name: self._shares_of(name, captions[name], mix) for name in self.shapes}
+
+    def _refusal(self, error: CorruptArray) -> UsageError:
+        return UsageError(f"release {self._release}: {error}; `reelmill encode --verify` makes what is damaged again")
 
     def _shares_of(self, clip_id: str, captions: Mapping[str, str], mix: TextMix) -> dict[str, float]:
         shares = {text_id(text): getattr(mix, kind) for kind, text in captions.items()}
@@ -88,8 +98,7 @@ class ReleaseSamples:
             keys = list(dict.fromkeys(key for name in ids for key in self._shares[name]))
             texts = dict(zip(keys, self._texts.read(keys), strict=True))
         except CorruptArray as error:
-            advice = "`reelmill encode --verify` makes what is damaged again"
-            raise UsageError(f"release {self._release}: {error}; {advice}") from error
+            raise self._refusal(error) from error
         return [
             Sample(name, latent, [texts[key] for key in shares], self._rates[name], tuple(shares.values()))
             for name, latent in zip(ids, latents, strict=True)

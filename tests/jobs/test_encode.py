@@ -15,19 +15,29 @@ import pytest
 
 from jobs.cli import main
 from jobs.demo import RELEASE
+from jobs.encode import encoders_of, missing
+from jobs.training.samples import Encoding, ReleaseSamples
 from model.codec.causal import load_autoencoder
 from model.codec.spec import codec_spec
 from model.readers.text_encoder import load_text_encoder
 from pipeline.caption.source_text import title_of
 from pipeline.decode.clip_frames import VideoClips, read_clips
+from pipeline.encode import damage
 from pipeline.encode.arrays import StoredArrays
 from pipeline.encode.latents import LatentEncoder, clip_transform, plan_clip
+from pipeline.encode.outcome import outcome
+from pipeline.encode.wanted import wanted_clips
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from pipeline.store.newest import STAMPS
+from pipeline.store.pending import bounded
+from pipeline.store.retrying import Retrying
 from schemas import LATENTS, TEXT
+from schemas.errors import UsageError
 from schemas.identity import bytes_digest
-from schemas.recipe import load_recipe
+from schemas.recipe import Recipe, load_recipe
+from schemas.recipe.encode import EncodeConfig
+from schemas.recipe.train import TextMix
 from tests.jobs.conftest import DemoRun
 
 NUM_COMPARED = 3
@@ -145,3 +155,80 @@ def test_an_encoder_that_cannot_be_loaded_is_told_by_its_key(
     assert error.startswith(f"reelmill encode: {key} = '/nosuch': ")
     assert error.count("\n") == 1
     assert sorted(Path(encoded_dataset.location).rglob("*")) == before
+
+
+def encoding_of(recipe: Recipe) -> Encoding:
+    encoders = encoders_of(recipe.encode)
+    return Encoding(encoders.transform, encoders.autoencoder, encoders.text_encoder, recipe.encode.fps, 4)
+
+
+def damaged(encoded_dataset: Dataset, folder: Path) -> tuple[Dataset, Path]:
+    """A copy of the data set of which one part file of latents cannot be read."""
+    dataset = Dataset(str(shutil.copytree(encoded_dataset.location, folder / "copy")))
+    (path,) = map(Path, dataset.part_files(LATENTS.folder))
+    path.write_bytes(path.read_bytes()[:-20])
+    return dataset, path
+
+
+def test_a_part_file_that_cannot_be_read_is_named(
+    encoded_dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset, path = damaged(encoded_dataset, tmp_path)
+    assert main(["encode", dataset.location, "--release", "drawn"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"reelmill encode: {path} cannot be read: ")
+    assert error.endswith("; `reelmill encode --verify` makes its rows again\n")
+    assert error.count("\n") == 1
+    with pytest.raises(UsageError, match=f"{path.name} cannot be read: .*`reelmill encode --verify`"):
+        ReleaseSamples(dataset, releases.read(dataset, "drawn"), encoding_of(Recipe()), TextMix())
+
+
+def test_a_part_file_that_cannot_be_read_is_set_aside_and_its_rows_are_missing(
+    encoded_dataset: Dataset, tmp_path: Path
+) -> None:
+    dataset, path = damaged(encoded_dataset, tmp_path)
+    assert damage.set_aside(dataset) == [f"{path}.damaged"]
+    assert damage.set_aside(dataset) == []
+    recipe = Recipe()
+    released = releases.scanner(dataset, "drawn")
+    retrying = Retrying.of(recipe.limits, "run")
+    clips, _ = missing(dataset, released, encoders_of(recipe.encode), retrying, verify=True)
+    assert len(clips) == 12
+    assert Path(f"{path}.damaged").exists()
+
+
+def test_a_dry_run_says_what_it_would_cost_and_writes_nothing(
+    encoded_dataset: Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["encode", encoded_dataset.location, "--release", "drawn", "--dry-run", "--set", "encode.fps=4.0"]
+    before = {path: path.stat().st_mtime_ns for path in Path(encoded_dataset.location).rglob("*")}
+    assert main([*command, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    config, clips = EncodeConfig(fps=4.0), releases.read(encoded_dataset, "drawn").clips.to_pylist()
+    plans = [plan_clip(clip, config, codec_spec()).codec for clip in clips]
+    assert (found["clips"], found["texts"], found["frames"]) == (12, 1, sum(plan.valid[0] for plan in plans))
+    assert found["latent_bytes"] == sum(2 * int(np.prod(plan.latent_shape)) for plan in plans)
+    assert 0 < found["seconds"] < 600
+    assert found["latent_peak_bytes"] > 200 << 20 < found["text_peak_bytes"]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert "to encode 12 clips of 12 videos, 1 texts" in printed
+    assert {path: path.stat().st_mtime_ns for path in Path(encoded_dataset.location).rglob("*")} == before
+    assert main([*command[:-2], "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["clips"] == 0
+
+
+def test_failed_clips_are_counted_and_the_first_are_told(encoded_dataset: Dataset, tmp_path: Path) -> None:
+    dataset = Dataset(str(shutil.copytree(encoded_dataset.location, tmp_path / "copy")), "later")
+    codec, transform = codec_spec().fingerprint, EncodeConfig(fps=5.0).transform
+    released = releases.scanner(dataset, "drawn")
+    rows = [
+        dict.fromkeys(LATENTS.schema.names) | {name: clip[name] for name in ("clip_id", "transform")}
+        for clip in wanted_clips(released, transform).read_all().to_pylist()
+    ]
+    facts = {"encoder": codec, "status": "failed", "reason": "gone"}
+    dataset.write_part(LATENTS.within(codec), [row | facts | {"status": "ok"} for row in rows[:4]])
+    dataset.write_part(LATENTS.within(codec), [row | facts for row in rows[4:9]])
+    found = outcome(bounded(dataset), wanted_clips(released, transform), codec, max_shown=2)
+    assert (found.num_ok, found.num_failed) == (4, 5)
+    assert found.failed == [(row["clip_id"], "gone") for row in rows[4:6]]
