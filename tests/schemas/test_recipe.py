@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from schemas.errors import UsageError
+from schemas.identity import digest
 from schemas.recipe import RecipeError, decode_recipe, load_recipe
 from schemas.recipe.encode import EncodeConfig
 from schemas.rules import Rule, reasons_against
@@ -145,7 +146,10 @@ def test_the_transform_fingerprint_covers_what_changes_pixels_and_nothing_else()
         dataclasses.replace(base, max_frames=9),
         dataclasses.replace(base, max_pixels_px=64 * 64),
     ]
-    assert len({base.transform, *(config.transform for config in changed)}) == 4
+    changed += [dataclasses.replace(base, codec_dtype=dtype) for dtype in ("bfloat16", "float16")]
+    assert len({base.transform, *(config.transform for config in changed)}) == 6
+    assert base.transform == digest("transform", 8.0, 17, 6144)  # that of latents written before there was a precision
+    assert dataclasses.replace(base, device="cpu", num_gpus=0.5, num_actors=3).transform == base.transform
     assert dataclasses.replace(base, autoencoder="other").transform == base.transform
 
 
