@@ -131,9 +131,11 @@ def missing(
 
 def encode_missing(run: Run, clips: Plan, texts: Plan, codec: CodecSpec) -> Spent:
     """Run both graphs, and record the run."""
+    spent = Spent()
+    if not (clips or texts):
+        return spent
     from pipeline.ray_graphs.encode import latent_graph, text_graph
 
-    spent = Spent()
     if texts:
         run.graph(
             partial(text_graph, run.dataset, texts, run.recipe.encode),

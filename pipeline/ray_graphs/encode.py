@@ -58,7 +58,7 @@ def latent_graph(dataset: Dataset, clips: Plan, codec: CodecSpec, recipe: Recipe
     """Released clips -> latents, written where they are made: they are too large to pass the driver."""
     config, limits = recipe.encode, recipe.limits
     num_gpus, own_cpus = gpus_of(config), decode_cpus() + SMALL_CPU
-    num_actors = int(min(config.num_actors, clips.num_videos, max(1, (_cpus() - READER_CPU) // own_cpus)))
+    num_actors = int(min(config.num_actors, clips.num_videos, _room(own_cpus, num_gpus)))
     reading, encoding = fitted(READING, latents_need(config, limits, num_actors, num_gpus))
     return planned(clips, reading).map_batches(
         cast(Any, LatentActor),
@@ -124,6 +124,13 @@ def _device(num_gpus: float) -> str:
 def _cpus() -> float:
     """Of the cluster. One that has none yet grows with its work."""
     return ray.cluster_resources().get("CPU", 0) or math.inf
+
+
+def _room(own_cpus: float, num_gpus: float) -> float:
+    """How many actors the cluster has CPUs and GPUs for, beside the reader of the plan: at least one."""
+    gpus = ray.cluster_resources().get("GPU", 0)
+    by_gpus = gpus / num_gpus if gpus and num_gpus else math.inf
+    return max(1, min((_cpus() - READER_CPU) / own_cpus, by_gpus))
 
 
 def _groups_a_call(plan: Plan, num_actors: int) -> int:
