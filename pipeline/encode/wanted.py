@@ -15,11 +15,12 @@ import pyarrow.dataset
 
 from pipeline.caption.source_text import title_of
 from pipeline.encode.latents import clip_transform
-from pipeline.store.dataset import ROWS_AT_A_TIME
 from schemas.tables.latents import text_id
 
 CAPTIONS = ("detailed", "medium", "short")
 CLIP_COLUMNS = ("clip_id", "uri", "start_us", "end_us", "is_image", "num_frames", "width", "height", "content_box")
+ROWS_A_BATCH = 4000
+"""Rows of a release that are in Python's memory at a time: some megabytes of captions."""
 WANTED_TEXT = pa.schema([("text_id", pa.string()), ("text", pa.string())])
 MAX_BOXES = 1 << 16
 """Content boxes whose keys are remembered; a data set has few beside its clips."""
@@ -65,4 +66,4 @@ def training_texts(row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _batches(released: pa.dataset.Dataset, columns: Iterable[str]) -> Iterator[pa.RecordBatch]:
-    return released.to_batches(columns=list(columns), batch_size=ROWS_AT_A_TIME, batch_readahead=1)
+    return released.to_batches(columns=list(columns), batch_size=ROWS_A_BATCH, batch_readahead=1)

@@ -116,9 +116,9 @@ def pending_latents(
         released: columns of `ReleaseClip`, and `transform`.
         corrupt: clips whose latent does not count.
     """
-    connection = bounded(dataset)
-    query = latents_query(connection, released, autoencoder, retrying, corrupt)
-    return write_plan(dataset, connection, query, order=BY_TIME)
+    with bounded(dataset) as connection:
+        query = latents_query(connection, released, autoencoder, retrying, corrupt)
+        return write_plan(dataset, connection, query, order=BY_TIME)
 
 
 def latents_query(
@@ -156,11 +156,11 @@ def pending_texts(dataset: Dataset, texts: Released, text_encoder: str, corrupt:
         texts: columns `text_id` and `text`; a text may come several times.
         corrupt: ids of texts whose embedding does not count.
     """
-    connection = bounded(dataset)
-    missing = texts_query(connection, texts, text_encoder, corrupt)
     group = f"((row_number() over (order by length(text) desc, text_id) - 1) // {TEXTS_TOGETHER})"
-    query = f"select *, printf('%012d', {group}) as uri from ({missing})"
-    return write_plan(dataset, connection, query, order="text_id")
+    with bounded(dataset) as connection:
+        missing = texts_query(connection, texts, text_encoder, corrupt)
+        query = f"select *, printf('%012d', {group}) as uri from ({missing})"
+        return write_plan(dataset, connection, query, order="text_id")
 
 
 def texts_query(

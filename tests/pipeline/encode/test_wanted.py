@@ -18,7 +18,7 @@ def released(rows: list[dict]) -> pa.dataset.Dataset:
 
 
 def test_each_clip_has_the_key_of_its_box(monkeypatch) -> None:
-    monkeypatch.setattr(wanted, "ROWS_AT_A_TIME", 4)
+    monkeypatch.setattr(wanted, "ROWS_A_BATCH", 4)
     rows = [release_row(f"c{number}", number) | {"content_box": [0, number % 3, 96, 64]} for number in range(11)]
     found = wanted_clips(released(rows), "settings").read_all().to_pylist()
     assert [(row["clip_id"], row["transform"]) for row in found] == [
@@ -29,7 +29,7 @@ def test_each_clip_has_the_key_of_its_box(monkeypatch) -> None:
 
 
 def test_all_texts_are_there_with_their_ids_and_the_empty_one(monkeypatch) -> None:
-    monkeypatch.setattr(wanted, "ROWS_AT_A_TIME", 2)
+    monkeypatch.setattr(wanted, "ROWS_A_BATCH", 2)
     rows = [release_row(f"c{number}", number) for number in range(5)]
     rows[3] |= {"medium": 'it\'s a "ball"\n', "source": '{"title": "A ball"}'}
     found = wanted_texts(released(rows)).read_all().to_pylist()
