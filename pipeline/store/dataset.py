@@ -307,8 +307,8 @@ def to_parquet(table: pa.Table) -> pa.Buffer:
 def _format(schema: pa.Schema) -> dict[str, Any]:
     """How Parquet files are written.
 
-    Arrays lie in the file as they are, and `arrays.py` reads one by its place. Compression would make the demo's latents
-    smaller by 15%, its embeddings by 7%; no two arrays are equal, and none is less than another.
+    Arrays lie in the file as they are, and `arrays.py` reads one by its place. Compression would make the demo's
+    latents smaller by 15%, its embeddings by 7%; no two arrays are equal, and none is less than another.
     """
     if holds_arrays(schema):
         plain = [field.name for field in schema if not pa.types.is_large_binary(field.type)]
