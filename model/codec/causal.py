@@ -30,6 +30,7 @@ from schemas.identity import folder_digest
 
 STRIDE_T, STRIDE_HW, _ = CAUSAL_STRIDE_THW
 
+
 @dataclass(frozen=True)
 class AutoencoderConfig:
     """Sizes of the network, and the statistics of its latents over the clips it was fitted on."""

@@ -107,7 +107,8 @@ def bottleneck_config(entry: Mapping[str, Any] | None) -> BottleneckConfig:
     for name in settings:
         if name not in known:
             raise ValueError(f"bottleneck {kind!r} has no setting {name!r}; it has {', '.join(known) or 'none'}")
-    config = KINDS[kind](**{name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()})
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in settings.items()}
+    config = KINDS[kind](**values)
     _check(config)
     return config
 
