@@ -224,8 +224,8 @@ def test_dead_codes_are_moved_to_data_and_used_ones_are_not():
     means, points = clusters(16)
     points = points[..., : 3 * 16]
     bottleneck.codebook.copy_(torch.cat([means[:3], torch.tensor([[1e3, 1e3]])]))
-    bottleneck.uses.fill_(16.0)
-    bottleneck.sums.copy_(16 * bottleneck.codebook)
+    bottleneck.uses.fill_(12.0)
+    bottleneck.sums.copy_(12 * bottleneck.codebook)
     moved = 0
     while bottleneck.codebook.max() > 100:
         bottleneck(points)
@@ -235,8 +235,8 @@ def test_dead_codes_are_moved_to_data_and_used_ones_are_not():
     assert code_use(bottleneck.codes(bottleneck.latent(points)), 4)["codes_used"] == 1.0
     kept = make_bottleneck(VectorConfig(num_codes=4, decay=0.9, dead_share=0.0), 2)
     kept.codebook.copy_(torch.cat([means[:3], torch.tensor([[1e3, 1e3]])]))
-    kept.uses.fill_(16.0)
-    kept.sums.copy_(16 * kept.codebook)
+    kept.uses.fill_(12.0)
+    kept.sums.copy_(12 * kept.codebook)
     for _ in range(30):
         kept(points)
     assert kept.codebook.max() > 100

@@ -16,6 +16,7 @@ TINY = AutoencoderConfig(**SIZES, encoder_blocks=(1, 1), decoder_blocks=(1, 1, 1
 BOTTLENECKS: dict[str, BottleneckConfig] = {kind: make() for kind, make in KINDS.items()} | {
     "vq": VectorConfig(num_codes=8)
 }
+NOISED, NOTHING_MORE = NoisedConfig(), Extras()
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +29,7 @@ def _small(monkeypatch):
 def fit_of():
     """Makes a fit of a tiny network: of a seed, a bottleneck and further losses."""
 
-    def make(seed: int = 0, bottleneck: BottleneckConfig = NoisedConfig(), extras: Extras = Extras()) -> Fit:
+    def make(seed: int = 0, bottleneck: BottleneckConfig = NOISED, extras: Extras = NOTHING_MORE) -> Fit:
         torch.manual_seed(seed)
         return Fit(Autoencoder(with_bottleneck(TINY, bottleneck)).train(), seed=0, device="cpu", extras=extras)
 
