@@ -29,8 +29,8 @@ def ssim(video_BCTHW: Tensor, truth_BCTHW: Tensor) -> Tensor:
     """
     if min(video_BCTHW.shape[-2:]) < SSIM_WINDOW_PX:
         raise ValueError(f"frames must have at least {SSIM_WINDOW_PX} px a side, got {tuple(video_BCTHW.shape)}")
-    x, y = video_BCTHW.clamp(-1, 1).float(), truth_BCTHW.float()
-    c1, c2 = (2 * SSIM_K1) ** 2, (2 * SSIM_K2) ** 2
+    x, y = ((video.float().clamp(-1, 1) + 1) / 2 for video in (video_BCTHW, truth_BCTHW))  # black is zero there
+    c1, c2 = SSIM_K1**2, SSIM_K2**2
     mean_x, mean_y = _windowed(x), _windowed(y)
     variance_x = _windowed(x * x) - mean_x.square()
     variance_y = _windowed(y * y) - mean_y.square()

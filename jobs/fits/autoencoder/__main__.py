@@ -31,12 +31,17 @@ from jobs.fits.autoencoder.perceptual import perceptual_distance
 from model.codec.bottlenecks.config import BottleneckConfig, ScalarConfig, bottleneck_config
 from model.codec.causal import Autoencoder, AutoencoderConfig, load_autoencoder, save_autoencoder
 
+PRECISIONS = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for weights, config, card and fit.jsonl")
     parser.add_argument("--minutes", type=float, default=25.0, help="time to spend fitting")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="bfloat16", help="of activations; some CPUs are faster at float32"
+    )
     parser.add_argument("--init", default=None, help="checkpoint folder to continue from")
     parser.add_argument("--clips", type=int, default=48, help="held-out clips of each shape to measure on")
     parser.add_argument("--videos", type=Path, default=None, help="folder of videos to measure on too")
@@ -58,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
     network = network_of(args)
-    fit = Fit(network.to(args.device).train(), args.seed, args.device, extras_of(args))
+    precision = PRECISIONS[args.precision]
+    fit = Fit(network.to(args.device).train(), args.seed, args.device, extras_of(args), precision)
     fit.resume(args.out / "state.pt")
     fit.run(args.minutes * 60, args.out)
     fitted = with_latent_statistics(fit.averaged(), args.seed, args.device)

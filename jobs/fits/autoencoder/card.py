@@ -77,6 +77,8 @@ def quality_table(quality: dict[str, dict[str, float]], head: str, discrete: boo
 
 def _command(args: argparse.Namespace) -> str:
     words = f"python -m jobs.fits.autoencoder --minutes {args.minutes:g} --seed {args.seed} --device {args.device}"
+    if args.precision != "bfloat16":
+        words += f" --precision {args.precision}"
     if args.bottleneck:
         words += f" --bottleneck {' '.join(args.bottleneck)}"
     if args.latent_channels:

@@ -68,37 +68,42 @@ def first_seed(seed: int) -> int:
     return 10_000_000 * (1 + seed % 90)
 
 
-def batches(seed: int, first_step: int, device: str) -> Iterator[Plan]:
-    """The plans of all steps from one on, in order, made ahead by all processors but two; on a CPU as they come."""
+def batches(seed: int, first_step: int, device: str, batch_px: int | None = None) -> Iterator[Plan]:
+    """The plans of all steps from one on, in order, made ahead by all processors but two; on a CPU as they come.
+
+    Args:
+        batch_px: pixels in a batch, if others than `BATCH_PIXELS` says of the device.
+    """
     kind = device.split(":")[0]
+    batch_px = batch_px or BATCH_PIXELS[kind]
     num_makers = max((os.cpu_count() or 1) - 2, 1)
     if kind == "cpu":
         step = first_step
         while True:
-            yield _plan_of_step(seed, step, kind)
+            yield _plan_of_step(seed, step, batch_px)
             step += 1
     context = multiprocessing.get_context("spawn")
     queues: list[Queue[Plan]] = [context.Queue(maxsize=4) for _ in range(num_makers)]
     for rank, queue in enumerate(queues):
         context.Process(
-            target=_make_plans, args=(queue, seed, first_step + rank, num_makers, kind), daemon=True
+            target=_make_plans, args=(queue, seed, first_step + rank, num_makers, batch_px), daemon=True
         ).start()
     while True:
         for queue in queues:
             yield queue.get()
 
 
-def _make_plans(queue: Queue[Plan], seed: int, first_step: int, stride: int, kind: str) -> None:
+def _make_plans(queue: Queue[Plan], seed: int, first_step: int, stride: int, batch_px: int) -> None:
     step = first_step
     while True:
-        queue.put(_plan_of_step(seed, step, kind))
+        queue.put(_plan_of_step(seed, step, batch_px))
         step += stride
 
 
-def _plan_of_step(seed: int, step: int, kind: str) -> Plan:
+def _plan_of_step(seed: int, step: int, batch_px: int) -> Plan:
     T, H, W = shape = SHAPES_THW[step % len(SHAPES_THW)]
-    most = max(BATCH_PIXELS[kind] // (t * h * w) for t, h, w in SHAPES_THW)
-    return _planned(first_seed(seed) + step * most, shape, max(BATCH_PIXELS[kind] // (T * H * W), 1))
+    most = max(batch_px // (t * h * w) for t, h, w in SHAPES_THW)
+    return _planned(first_seed(seed) + step * most, shape, max(batch_px // (T * H * W), 1))
 
 
 def _planned(first_seed: int, shape_thw: tuple[int, int, int], num_clips: int) -> Plan:

@@ -52,6 +52,10 @@ class Fit:
     seed: int
     device: str
     extras: Extras = Extras()
+    precision: torch.dtype = torch.bfloat16
+    """Of the networks' activations. A CPU without units for bfloat16 takes three times as long as for float32."""
+    batch_px: int | None = None
+    """Pixels in a batch, if others than `clips.BATCH_PIXELS` says."""
     step: int = 0
     num_clips: int = 0
     elapsed_s: float = 0.0
@@ -74,7 +78,7 @@ class Fit:
     def run(self, limit_s: float, out: Path) -> None:
         """Take steps until the time is up, with a line in `fit.jsonl` now and then."""
         torch.set_float32_matmul_precision("high")
-        planned = batches(self.seed, self.step, self.device)
+        planned = batches(self.seed, self.step, self.device, self.batch_px)
         for module in self.network.modules():
             if isinstance(module, NormSiLU) and self.device != "cpu":
                 module.compile(dynamic=True)
@@ -125,7 +129,8 @@ class Fit:
         Args:
             judged: whether there is an adversarial loss; the discriminator's gradients are then added to its own.
         """
-        autocast = torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16)
+        lower = self.precision != torch.float32
+        autocast = torch.autocast(self.device.split(":")[0], dtype=self.precision if lower else None, enabled=lower)
         bottleneck, extras = self.network.bottleneck, self.extras
         with autocast:
             encoded = self.network.before_bottleneck(bottleneck.corrupted(clips))
