@@ -1,6 +1,6 @@
 """Bottlenecks of the built-in codec, fitted alike: `python -m tests.bench.bottlenecks --minutes 2`.
 
-Each kind is fitted for the same time, from the same seed, in a small network, to the same synthetic clips in the same
+Each kind is fitted for the same time of the processor, whatever else the machine does, from the same seed, in a small network, to the same synthetic clips in the same
 order, and measured on synthetic clips of held-out seeds and, with `--videos FOLDER`, on a clip of each video there.
 So little time tells how the kinds start, not where they end. The settings of each kind are the defaults in
 `model/codec/bottlenecks/config.py`, none of them tuned on these clips; the kinds with codes have about 2**10 of them.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def fitted(kind: str, minutes: float, seed: int, folder: Path) -> tuple[Autoenco
     channels = BITS if isinstance(bottleneck, LookupFreeConfig) else None
     network = Autoencoder(with_bottleneck(SMALL, bottleneck, channels)).train()
     fit = Fit(network, seed, "cpu", precision=torch.float32, batch_px=BATCH_PX)
-    fit.run(60 * minutes, folder)
+    fit.run(60 * minutes, folder, clock=time.process_time)
     save_autoencoder(folder, with_latent_statistics(fit.averaged(), seed, "cpu"))
     return load_autoencoder(str(folder)), fit.step
 
@@ -63,7 +64,7 @@ def show(console: Console, title: str, rows: list[dict[str, Any]], measures: str
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=2.0, help="to fit each kind for")
+    parser.add_argument("--minutes", type=float, default=2.0, help="of the processor, to fit each kind for")
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="of torch; one is the fastest on cores that are shared")

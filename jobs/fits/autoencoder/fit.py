@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -75,18 +76,22 @@ class Fit:
         self._now = self.network.state_dict()
         self.average = {name: value.clone() for name, value in self._now.items()}
 
-    def run(self, limit_s: float, out: Path) -> None:
-        """Take steps until the time is up, with a line in `fit.jsonl` now and then."""
+    def run(self, limit_s: float, out: Path, clock: Callable[[], float] = time.monotonic) -> None:
+        """Take steps until the time is up, with a line in `fit.jsonl` now and then.
+
+        Args:
+            clock: gives seconds: those on the wall, or of the processor.
+        """
         torch.set_float32_matmul_precision("high")
         planned = batches(self.seed, self.step, self.device, self.batch_px)
         for module in self.network.modules():
             if isinstance(module, NormSiLU) and self.device != "cpu":
                 module.compile(dynamic=True)
-        start_s, saved_s = time.monotonic() - self.elapsed_s, time.monotonic()
+        start_s, saved_s = clock() - self.elapsed_s, time.monotonic()
         with (out / "fit.jsonl").open("a") as log:
             while self.elapsed_s < limit_s:
                 terms = self.take_step(next(planned), self.elapsed_s / limit_s)
-                self.elapsed_s = time.monotonic() - start_s
+                self.elapsed_s = clock() - start_s
                 if self.step % LOG_EVERY_STEPS == 0:
                     line: dict[str, Any] = {"step": self.step, "seconds": round(self.elapsed_s, 1)}
                     line |= {name: round(float(value), 4) for name, value in terms.items()}

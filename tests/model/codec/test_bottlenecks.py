@@ -126,9 +126,9 @@ def test_nothing_of_the_encoder_is_the_middle_of_finite_scalars():
 
 def test_the_first_channel_of_lookup_free_codes_is_the_lowest_bit():
     bottleneck = make_bottleneck(LookupFreeConfig(), 3)
-    latent = torch.tensor([1.0, -1.0, 1.0]).view(1, 3, 1, 1, 1)
-    assert bottleneck.codes(latent).item() == 5
-    assert torch.equal(bottleneck.latent_of(torch.tensor([[[[5]]]])), latent)
+    latent = torch.tensor([1.0, 1.0, -1.0]).view(1, 3, 1, 1, 1)
+    assert bottleneck.codes(latent).item() == 3
+    assert torch.equal(bottleneck.latent_of(torch.tensor([[[[3]]]])), latent)
 
 
 def test_the_kl_term_is_that_of_torch():
