@@ -1,9 +1,10 @@
 """Bottlenecks of the built-in codec, fitted alike: `python -m tests.bench.bottlenecks --minutes 2`.
 
-Each kind is fitted for the same time of the processor, whatever else the machine does, from the same seed, in a small network, to the same synthetic clips in the same
-order, and measured on synthetic clips of held-out seeds and, with `--videos FOLDER`, on a clip of each video there.
-So little time tells how the kinds start, not where they end. The settings of each kind are the defaults in
-`model/codec/bottlenecks/config.py`, none of them tuned on these clips; the kinds with codes have about 2**10 of them.
+Each kind is fitted for the same time of the processor, whatever else the machine does, from the same seed, in a small
+network, to the same synthetic clips in the same order. It is measured on synthetic clips of held-out seeds and, with
+`--videos FOLDER`, on a clip of each video there. So little time tells how the kinds start, not where they end. The
+settings of each kind are the defaults in `model/codec/bottlenecks/config.py`, none of them tuned on these clips; the
+kinds with codes have about 2**10 of them.
 
 Prints a table, writes the measures as JSON, and with `--out` keeps the fitted codecs.
 """
