@@ -119,6 +119,12 @@ def test_the_loss_is_the_sum_of_its_terms_and_leaves_the_discriminators_own_out(
     assert terms["discriminator"] > 0
 
 
+def test_the_perceptual_loss_has_its_weight(fit_of):
+    half, whole = (steps(fit_of(extras=Extras(PyramidDistance(), weight)), 1)[0] for weight in (0.5, 1.0))
+    assert half["perceptual"] == pytest.approx(0.5 * whole["perceptual"])
+    assert half["reconstruction"] == whole["reconstruction"]
+
+
 def test_the_decoders_loss_gives_the_discriminator_no_gradient(fit_of):
     """It would teach the discriminator to be deceived."""
     extras = judged(0)
