@@ -40,6 +40,9 @@ def is_outage(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError) and error.errno in OUTAGE_ERRNOS:
         return True
+    status = getattr(error, "status", None)  # of an HTTP response, as aiohttp's errors have it
+    if isinstance(status, int) and (status == 429 or 500 <= status < 600):
+        return True
     return bool(OUTAGE_WORDS.search(str(error)))
 
 

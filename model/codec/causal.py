@@ -12,23 +12,23 @@ convolution in time is one product of matrices.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from model.checkpoint import load_weights, read_config, save_model, with_tuples
+from model.codec.bottlenecks.config import BottleneckConfig, NoisedConfig, as_entry, bottleneck_config
+from model.codec.bottlenecks.making import make_bottleneck
 from model.codec.folders import codec_folder
+from model.codec.layers import Blocks, NormSiLU, SpaceConv, TimeCache, fold, unfold
 from model.codec.spec import CAUSAL_STRIDE_THW
 from schemas.identity import folder_digest
 
 STRIDE_T, STRIDE_HW, _ = CAUSAL_STRIDE_THW
-
-TimeCache = dict[nn.Module, Tensor]
-"""Of a video that is seen in pieces (`model.codec.streaming`): the last two frames that each convolution in time has
-seen, (B, 2, H, W, C); empty before the first piece."""
 
 
 @dataclass(frozen=True)
@@ -48,96 +48,18 @@ class AutoencoderConfig:
     """Blocks at 1/8, 1/4, 1/2."""
     latent_mean: tuple[float, ...] = (0.0,) * 8
     latent_std: tuple[float, ...] = (1.0,) * 8
+    bottleneck: BottleneckConfig = NoisedConfig()
+    """What makes a latent of the encoder's output; as the built-in one was fitted."""
 
-
-class NormSiLU(nn.Module):
-    """Root-mean-square norm over the channels of each position, which mixes neither time nor space; then SiLU."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-
-    def forward(self, x_BTHWC: Tensor) -> Tensor:
-        x = x_BTHWC.float()
-        scale = torch.rsqrt(x.square().mean(dim=-1, keepdim=True) + 1e-6)
-        return F.silu(x * scale * self.weight).to(x_BTHWC.dtype)
-
-
-class SpaceConv(nn.Conv2d):
-    """3 x 3 convolution within each frame."""
-
-    def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(in_channels, out_channels, 3, padding=1)
-
-    def forward(self, x_BTHWC: Tensor) -> Tensor:
-        frames = super().forward(x_BTHWC.flatten(0, 1).permute(0, 3, 1, 2))
-        return frames.permute(0, 2, 3, 1).unflatten(0, x_BTHWC.shape[:2])
-
-
-class CausalTimeConv(nn.Linear):
-    """Convolution over the two frames before and the present one; the first frame is repeated into its past.
-
-    With a cache, the past is that of the pieces before, and the cache then holds that of the next piece.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(3 * channels, channels)
-        nn.init.zeros_(self.weight)  # a block starts as the identity
-
-    def forward(self, x_BTHWC: Tensor, cache: TimeCache | None = None) -> Tensor:
-        frames, first = x_BTHWC.shape[1], x_BTHWC[:, :1]
-        past = [cache[self]] if cache and self in cache else [first, first]
-        seen = torch.cat([*past, x_BTHWC], dim=1)
-        if cache is not None:
-            cache[self] = seen[:, -2:].clone()
-        return super().forward(torch.cat([seen[:, :frames], seen[:, 1:-1], seen[:, 2:]], dim=-1))
-
-
-class Block(nn.Module):
-    """Residual block: a convolution in space, then one in time."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            NormSiLU(channels), SpaceConv(channels, channels), NormSiLU(channels), CausalTimeConv(channels)
-        )
-
-    def forward(self, x_BTHWC: Tensor, cache: TimeCache | None = None) -> Tensor:
-        *in_space, in_time = self.layers
-        x = x_BTHWC
-        for layer in in_space:
-            x = layer(x)
-        return x_BTHWC + in_time(x, cache)
-
-
-class Blocks(nn.Sequential):
-    """Blocks one after another."""
-
-    def __init__(self, channels: int, count: int) -> None:
-        super().__init__(*[Block(channels) for _ in range(count)])
-
-    def forward(self, x_BTHWC: Tensor, cache: TimeCache | None = None) -> Tensor:
-        for block in self:
-            x_BTHWC = block(x_BTHWC, cache)
-        return x_BTHWC
-
-
-def fold(x_BTHWC: Tensor, t: int, hw: int) -> Tensor:
-    """Move t x hw x hw patches into the channels: (B, T, H, W, C) to (B, T/t, H/hw, W/hw, C*t*hw*hw)."""
-    B, T, H, W, C = x_BTHWC.shape
-    x = x_BTHWC.reshape(B, T // t, t, H // hw, hw, W // hw, hw, C)
-    return x.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(B, T // t, H // hw, W // hw, C * t * hw * hw)
-
-
-def unfold(x_BTHWC: Tensor, t: int, hw: int) -> Tensor:
-    """The inverse of `fold`."""
-    B, T, H, W, C = x_BTHWC.shape
-    x = x_BTHWC.reshape(B, T, H, W, C // (t * hw * hw), t, hw, hw)
-    return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(B, T * t, H * hw, W * hw, -1)
+    @classmethod
+    def read(cls, config: Mapping[str, Any]) -> AutoencoderConfig:
+        """Of a config.json; ValueError for a bottleneck that is not known."""
+        sizes = with_tuples({key: value for key, value in config.items() if key != "bottleneck"})
+        return cls(**sizes, bottleneck=bottleneck_config(config.get("bottleneck")))
 
 
 class Autoencoder(nn.Module):
-    """Encoder and decoder. `fingerprint` names the weights it was loaded from and is empty before that."""
+    """Encoder, bottleneck and decoder. `fingerprint` names the weights it was loaded from and is empty before that."""
 
     latent_mean: Tensor
     latent_std: Tensor
@@ -146,6 +68,7 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.config = config
         self.fingerprint = ""
+        self.bottleneck = make_bottleneck(config.bottleneck, config.latent_channels)
         fine, coarse, detail = config.fine_channels, config.coarse_channels, config.detail_channels
         self.encoder = nn.ModuleDict(
             {
@@ -153,7 +76,7 @@ class Autoencoder(nn.Module):
                 "fine": Blocks(fine, config.encoder_blocks[0]),
                 "down": nn.Linear(4 * fine, coarse),
                 "coarse": Blocks(coarse, config.encoder_blocks[1]),
-                "leave": nn.Sequential(NormSiLU(coarse), nn.Linear(coarse, config.latent_channels)),
+                "leave": nn.Sequential(NormSiLU(coarse), nn.Linear(coarse, self.bottleneck.encoder_channels)),
             }
         )
         self.decoder = nn.ModuleDict(
@@ -171,7 +94,7 @@ class Autoencoder(nn.Module):
         self.register_buffer("latent_std", _per_channel(config.latent_std), persistent=False)
 
     def encode(self, video_BCTHW: Tensor) -> Tensor:
-        """Raw latents of a video.
+        """Raw latents of a video, as they are stored.
 
         Args:
             video_BCTHW: (B, 3, 4k+1, H, W) in [-1, 1]; H and W multiples of 8.
@@ -180,12 +103,19 @@ class Autoencoder(nn.Module):
         Raises:
             ValueError: the shape is not of this form.
         """
+        return self.bottleneck.latent(self.before_bottleneck(video_BCTHW))
+
+    def before_bottleneck(self, video_BCTHW: Tensor) -> Tensor:
+        """What the bottleneck is given of a video; as `encode`, but with the bottleneck's `encoder_channels`."""
         check_video_shape(video_BCTHW.shape)
         first = video_BCTHW[:, :, :1].expand(-1, -1, STRIDE_T - 1, -1, -1)
-        return self.encode_groups(torch.cat([first, video_BCTHW], dim=2))
+        return self._encoded(torch.cat([first, video_BCTHW], dim=2))
 
     def encode_groups(self, video_BCTHW: Tensor, cache: TimeCache | None = None) -> Tensor:
         """Raw latents of whole groups of frames: (B, 3, 4n, 8h, 8w) to (B, latent_channels, n, h, w)."""
+        return self.bottleneck.latent(self._encoded(video_BCTHW, cache))
+
+    def _encoded(self, video_BCTHW: Tensor, cache: TimeCache | None = None) -> Tensor:
         net = self.encoder
         x = net["enter"](fold(video_BCTHW.permute(0, 2, 3, 4, 1), STRIDE_T, 4))
         x = net["down"](fold(net["fine"](x, cache), 1, 2))
@@ -221,7 +151,8 @@ def check_video_shape(shape: tuple[int, ...]) -> None:
 
 def save_autoencoder(folder: Path | str, autoencoder: Autoencoder) -> None:
     """Write weights (fp16) and config; `load_autoencoder` reads them."""
-    save_model(folder, autoencoder, asdict(autoencoder.config), dtype=torch.float16)
+    config = asdict(autoencoder.config) | {"bottleneck": as_entry(autoencoder.config.bottleneck)}
+    save_model(folder, autoencoder, config, dtype=torch.float16)
 
 
 def load_autoencoder(name: str = "builtin") -> Autoencoder:
@@ -233,15 +164,10 @@ def load_autoencoder(name: str = "builtin") -> Autoencoder:
         ValueError: no checkpoint there.
     """
     folder = codec_folder(name)
-    autoencoder = Autoencoder(AutoencoderConfig(**with_tuples(read_config(folder))))
+    autoencoder = Autoencoder(AutoencoderConfig.read(read_config(folder)))
     load_weights(folder, autoencoder)
     autoencoder.fingerprint = folder_digest(folder)
     return autoencoder.eval().requires_grad_(False)
-
-
-def psnr_db(video: Tensor, truth: Tensor) -> float:
-    """Peak signal-to-noise ratio of two videos in [-1, 1], in dB; the first is clipped to that range."""
-    return float(10 * torch.log10(4.0 / F.mse_loss(video.clamp(-1, 1).float(), truth.float())))
 
 
 def _per_channel(values: tuple[float, ...]) -> Tensor:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from model.checkpoint import CONFIG_FILE, read_config, require_weights
+from model.codec.bottlenecks.config import bottleneck_config
 from model.codec.folders import codec_folder
 from model.codec.published.specs import CLASS_KEY, Facts, published_facts
 from schemas.identity import folder_digest
@@ -104,6 +105,10 @@ def num_frames(latent_frames: int, stride_t: int) -> int:
 
 def _causal_facts(folder: Path, config: Mapping[str, Any]) -> Facts:
     require_weights(folder)
+    try:
+        bottleneck_config(config.get("bottleneck"))
+    except ValueError as error:
+        raise ValueError(f"{folder / CONFIG_FILE} is of no codec that is known: {error}") from error
     statistics = tuple(config["latent_mean"]), tuple(config["latent_std"])
     return Facts(CAUSAL_STRIDE_THW, config["latent_channels"], *statistics)
 

@@ -13,7 +13,8 @@ from itertools import pairwise, product
 
 from torch import Tensor
 
-from model.codec.causal import AutoencoderConfig, TimeCache
+from model.codec.causal import AutoencoderConfig
+from model.codec.layers import TimeCache
 
 
 def encoder_margin(config: AutoencoderConfig) -> int:

@@ -33,6 +33,8 @@ SEARCHED_FRAMES = 12
 """About this many frames, of the clip that has fewer, are searched for in the other."""
 PERHAPS_BITS = 0.4
 """Above this distance no other hashes are tried."""
+COMPARISONS_AT_A_TIME = 4_000_000
+"""Of frames, when many pairs of clips are looked through."""
 MIN_ALIKE_FRAC = 0.4
 """Share of those frames that must resemble some frame of the other clip for the clips to be compared in detail."""
 CLOSE_DISTANCE = 0.06
@@ -109,6 +111,48 @@ def match(clips: HashedClips, first: int, second: int, config: DuplicatesConfig)
     return Match(first, second, best.distance, best.overlap, best.rate, is_mirrored)
 
 
+def perhaps_alike(clips: HashedClips, pairs: np.ndarray) -> np.ndarray:
+    """Which pairs of clips, (P, 2), are worth a look by `match`, which finds none of the others: (P,) bool.
+
+    It is what `_orientation` asks, of many pairs at once.
+    """
+    alike = np.zeros(len(pairs), bool)
+    lengths = np.diff(clips.starts)[pairs]
+    order = np.argsort(lengths, axis=1, kind="stable")
+    few, many = np.take_along_axis(pairs, order, axis=1).T
+    num_few, num_many = np.take_along_axis(lengths, order, axis=1).T
+    steps = np.maximum(num_few // SEARCHED_FRAMES, 1)
+    num_searched = -(-num_few // steps)
+    chunk_of = (num_searched * num_many).cumsum() // COMPARISONS_AT_A_TIME
+    for chunk in np.split(np.arange(len(pairs)), np.flatnonzero(np.diff(chunk_of)) + 1):
+        pair_of, place = _runs(num_searched[chunk])
+        searched = clips.starts[few[chunk]][pair_of] + place * steps[chunk][pair_of]
+        searched_of, place = _runs(num_many[chunk][pair_of])
+        others = clips.starts[many[chunk]][pair_of][searched_of] + place
+        edges = np.flatnonzero(np.diff(searched_of, prepend=-1))
+        are_near = {limit: np.zeros((2, len(chunk)), bool) for limit in (ALIKE_BITS, PERHAPS_BITS)}
+        for view, (plain, mirrored) in enumerate(
+            ((clips.hashes, clips.mirrored_hashes), (clips.strong_hashes, clips.mirrored_strong_hashes))
+        ):
+            for hashes in (plain, mirrored):
+                distances = _bit_distance(hashes[searched][searched_of], plain[others])
+                nearest = np.minimum.reduceat(distances, edges) if len(edges) else distances
+                for limit, near in are_near.items():
+                    num_near = np.bincount(pair_of, nearest <= limit, len(chunk))
+                    near[view] |= num_near >= MIN_ALIKE_FRAC * num_searched[chunk]
+        found, perhaps = are_near.values()
+        num_bits = np.bincount(pair_of, np.bitwise_count(clips.hashes[searched]), len(chunk))
+        is_sparse = num_bits <= SPARSE_BITS * num_searched[chunk]
+        alike[chunk] = found[0] | (perhaps[0] & (found[1] | (perhaps[1] & is_sparse)))
+    return alike & (num_few > 0)
+
+
+def _runs(lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For runs of some lengths, one after the other: of each place the number of its run, and its place in that."""
+    run_of = np.repeat(np.arange(len(lengths)), lengths)
+    return run_of, np.arange(len(run_of)) - np.repeat(lengths.cumsum() - lengths, lengths)
+
+
 def _limit(clips: HashedClips, first: int, second: int, config: DuplicatesConfig) -> float:
     """The largest distance at which two clips, both images or both videos, count as copies."""
     limit = config.image_distance if clips.durations_s[first] == 0 else config.near_distance
@@ -169,8 +213,13 @@ def _num_bits(hashes: np.ndarray) -> float:
 
 def _bit_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Bits that differ over bits set, of every pair, (..., A) and (B,) to (..., A, B) float32."""
-    counts = np.bitwise_count(one)[..., None] + np.bitwise_count(other)  # at most 128, within a byte
-    return np.bitwise_count(one[..., None] ^ other) / np.maximum(counts, 1).astype(np.float32)
+    return _bit_distance(one[..., None], other)
+
+
+def _bit_distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Bits that differ over bits set, of hashes by their places; float32."""
+    counts = np.bitwise_count(one) + np.bitwise_count(other)  # at most 128, within a byte
+    return np.bitwise_count(one ^ other) / np.maximum(counts, 1).astype(np.float32)
 
 
 def frame_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Pairs of clips that show the same: by equal pictures, by frames, and by meaning."""
+"""Pairs of clips that show the same, by equal pictures and by frames, and what makes groups of all pairs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import pyarrow as pa
 
 from pipeline.dedup.candidates import CandidateSearch
 from pipeline.dedup.hashes import HashedClips
-from pipeline.dedup.matching import match
-from pipeline.dedup.semantic import cluster_embeddings, semantic_pairs
+from pipeline.dedup.matching import match, perhaps_alike
 from schemas.identity import digest
 from schemas.recipe.duplicates import DuplicatesConfig
 from schemas.tables.duplicates import CONTENT, NEAR, SEMANTIC
@@ -80,22 +79,8 @@ def near_pairs(clips: HashedClips, config: DuplicatesConfig) -> Iterator[Pair]:
 
 def matching_pairs(clips: HashedClips, candidates: np.ndarray, config: DuplicatesConfig) -> Iterator[Pair]:
     """Of pairs of places among clips, (P, 2), those that are edited copies; the clip of the smaller id first."""
-    for first, second in np.sort(candidates, axis=1).tolist():
+    candidates = np.sort(candidates, axis=1)
+    for first, second in candidates[perhaps_alike(clips, candidates)].tolist():
         found = match(clips, first, second, config)
         if found:
             yield Pair(clips.ids[first], clips.ids[second], 1.0 - found.distance, found.mirrored, found.rate)
-
-
-def pairs_by_meaning(embeddings: pa.Table, config: DuplicatesConfig) -> Iterator[Pair]:
-    """Pairs of close embeddings.
-
-    Args:
-        embeddings: columns clip_id and embedding (unit vectors) of one encoder.
-    """
-    embeddings = embeddings.sort_by("clip_id")
-    ids = embeddings["clip_id"].to_pylist()
-    values = np.asarray(embeddings["embedding"].combine_chunks().flatten(), np.float32)
-    vectors = values.reshape(len(ids), -1) if ids else np.empty((0, 1), np.float32)
-    labels = cluster_embeddings(vectors, config.seed)
-    seen = sorted(set(semantic_pairs(vectors, labels, config.semantic_cosine)))
-    yield from (Pair(ids[first], ids[second], cosine) for first, second, cosine in seen)

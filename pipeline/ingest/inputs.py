@@ -17,7 +17,7 @@ from pipeline.ingest.failures import one_line
 from pipeline.ingest.filesystems import beside, is_uri, local_uri, resolve
 from pipeline.ingest.folders import files_below
 from pipeline.ingest.lists import LIST_READERS, BadList
-from schemas.errors import Unreachable, UsageError, is_outage
+from schemas.errors import Unreachable, UsageError, outage_in
 
 VIDEO_SUFFIXES = ("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "mts", "flv", "wmv", "ogv", "3gp")
 IMAGE_SUFFIXES = ("png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif")
@@ -71,7 +71,7 @@ def list_inputs(arguments: Iterable[str]) -> Listing:
         try:
             inputs, others = _list_one(argument)
         except OSError as error:
-            kind = Unreachable if is_outage(error) else InputError
+            kind = Unreachable if outage_in(error) else InputError
             raise kind(f"input {argument}: {one_line(error)}") from error
         num_other += others
         for listed in inputs:
@@ -117,10 +117,23 @@ def _list_one(argument: str) -> tuple[list[ListedInput], int]:
 
 def _kind(filesystem: fs.FileSystem, path: str) -> fs.FileType:
     if not isinstance(filesystem, fs.LocalFileSystem):  # which takes no name that is not UTF-8
-        return filesystem.get_file_info(path).type
+        kind = filesystem.get_file_info(path).type
+        if kind == fs.FileType.NotFound:
+            _raise_outage(filesystem, path)
+        return kind
     if os.path.isdir(path):
         return fs.FileType.Directory
     return fs.FileType.File if os.path.exists(path) else fs.FileType.NotFound
+
+
+def _raise_outage(filesystem: fs.FileSystem, path: str) -> None:
+    """Raise why a server does not answer, where that was taken for a file that is not there, as fsspec does."""
+    if isinstance(filesystem, fs.PyFileSystem) and isinstance(filesystem.handler, fs.FSSpecHandler):
+        try:
+            filesystem.handler.fs.info(path)
+        except FileNotFoundError as error:
+            if outage := outage_in(error):
+                raise OSError(one_line(outage)) from outage
 
 
 def _refuse_text(argument: str, filesystem: fs.FileSystem, path: str) -> None:

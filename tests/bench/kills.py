@@ -1,9 +1,9 @@
-"""`python -m tests.bench.kills`: `curate` killed at random moments, and what its data sets hold in the end.
+"""`python -m tests.bench.kills [--job encode]`: a job killed at random moments, and what its data sets hold in the end.
 
-Each data set is curated from a few synthetic videos. A run is killed after a random time: its whole process group, or
-one random process below it, as when a worker runs out of memory. Then another run starts, which is killed too or not,
-until one ends with exit status 0. The newest rows of the data set must be those of one that nobody disturbed. Nothing
-was tuned on this.
+Each data set is curated from a few synthetic videos; for `encode`, one that has been curated and released is copied. A
+run is killed after a random time: its whole process group, or one random process below it, as when a worker runs out of
+memory. Then another run starts, which is killed too or not, until one ends with exit status 0. The newest rows of the
+data set must be those of one that nobody disturbed. Nothing was tuned on this.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from tests.jobs.conftest import FEW_FILES, SCRIPTED, said_of
 from tests.newest_rows import newest_rows
 from tests.pipeline.caption.serving import ScriptedServer, completion
 
+RELEASE = "v1"
 MOST_KILLS = 4
 """Of one data set, so that several are begun anew."""
 HUNG_S = 900.0
@@ -34,9 +36,28 @@ RECIPE = f"{SCRIPTED}batch_clips = 2\n[limits]\nmax_failures = 100\n"
 """Captions that only the frames decide. A killed worker is a failure of the world, which must not be given up here."""
 
 
-def curate(inputs: Path, dataset: Path) -> list[str]:
-    recipe = dataset.parent / "recipe.toml"
-    return [sys.executable, "-m", "jobs.curate", str(inputs), "--out", str(dataset), "--recipe", str(recipe)]
+def curate(dataset: Path) -> list[str]:
+    folder = dataset.parent
+    options = ["--out", str(dataset), "--recipe", str(folder / "recipe.toml")]
+    return [sys.executable, "-m", "jobs.curate", str(folder / "in"), *options]
+
+
+def encode(dataset: Path) -> list[str]:
+    return [sys.executable, "-m", "jobs.encode", str(dataset), "--release", RELEASE]
+
+
+def release(dataset: Path) -> None:
+    """Curate a data set and release it, undisturbed."""
+    log = dataset.with_suffix(".log")
+    assert end(started(curate(dataset), log)) == 0
+    assert end(started([sys.executable, "-m", "jobs.release", str(dataset), RELEASE], log)) == 0
+
+
+JOBS: dict[str, tuple[Callable[[Path], list[str]], Callable[[Path], None] | None]] = {
+    "curate": (curate, None),
+    "encode": (encode, release),
+}
+"""The command that is killed, and what makes the data set that it starts from, if there is one."""
 
 
 def started(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
@@ -82,11 +103,11 @@ def end(run: subprocess.Popen[bytes]) -> int:
         return run.returncode
 
 
-def disturbed(inputs: Path, dataset: Path, most_kills: int, whole_s: float, draw: random.Random) -> int:
-    """Curate into a data set until a run ends well; returns how often it was disturbed."""
+def disturbed(command: Sequence[str], dataset: Path, most_kills: int, whole_s: float, draw: random.Random) -> int:
+    """Run a command on a data set until it ends well; returns how often it was disturbed."""
     num_kills = 0
     while True:
-        run = started(curate(inputs, dataset), dataset.with_suffix(".log"))
+        run = started(command, dataset.with_suffix(".log"))
         if num_kills < most_kills:
             with suppress(subprocess.TimeoutExpired):
                 run.wait(draw.uniform(0, whole_s))
@@ -99,6 +120,7 @@ def disturbed(inputs: Path, dataset: Path, most_kills: int, whole_s: float, draw
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--job", choices=JOBS, default="curate")
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
@@ -112,15 +134,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         inputs.mkdir()
         for file in FEW_FILES:
             (inputs / file).symlink_to(folder / "corpus" / "videos" / file)
+        command, prepare = JOBS[options.job]
+        whole, fresh = folder / "whole", folder / "fresh"
+        if prepare:
+            prepare(fresh)
+            shutil.copytree(fresh, whole)
         start_s = time.monotonic()
-        assert end(started(curate(inputs, folder / "whole"), folder / "whole.log")) == 0
+        assert end(started(command(whole), folder / "whole.log")) == 0
         whole_s = time.monotonic() - start_s
         print(f"undisturbed: {whole_s:.0f} s", flush=True)
-        expected = newest_rows(Dataset(str(folder / "whole")))
+        expected = newest_rows(Dataset(str(whole)))
         num_kills = num_sets = num_unequal = 0
         while num_kills < options.kills:
             dataset = folder / f"set-{num_sets}"
-            num_kills += disturbed(inputs, dataset, min(MOST_KILLS, options.kills - num_kills), whole_s, draw)
+            if prepare:
+                shutil.copytree(fresh, dataset)
+            most_kills = min(MOST_KILLS, options.kills - num_kills)
+            num_kills += disturbed(command(dataset), dataset, most_kills, whole_s, draw)
             num_sets += 1
             found = newest_rows(Dataset(str(dataset)))
             if found != expected:

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import errno
 
+import aiohttp
 import duckdb
 import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from schemas.errors import is_outage, outage_in
 
 AWS = "When listing objects under key 'in' in bucket 'lake': AWS Error {} during ListObjectsV2 operation: ..."
 BUSY = OSError(AWS.format("SLOW_DOWN"))
+
+
+def answer(status: int) -> Exception:
+    """As aiohttp raises of a response."""
+    url = URL("http://store/x")
+    info = aiohttp.RequestInfo(url, "GET", CIMultiDictProxy(CIMultiDict()), url)
+    return aiohttp.ClientResponseError(info, (), status=status)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +36,9 @@ BUSY = OSError(AWS.format("SLOW_DOWN"))
         (OSError("google::cloud::Status(NOT_FOUND: no such object)"), False),
         (duckdb.InvalidInputException(f"reading the stream registered as 'x' failed: IOError: {BUSY}"), True),
         (duckdb.CatalogException("no table SLOW_DOWN"), False),
+        (answer(503), True),
+        (answer(429), True),
+        (answer(404), False),
         (ConnectionResetError(), True),
         (TimeoutError(), True),
         (OSError(errno.EIO, "Input/output error"), True),

@@ -6,18 +6,9 @@ from itertools import product
 import pytest
 import torch
 
-from model.codec.causal import (
-    Autoencoder,
-    AutoencoderConfig,
-    Block,
-    CausalTimeConv,
-    NormSiLU,
-    fold,
-    load_autoencoder,
-    psnr_db,
-    save_autoencoder,
-    unfold,
-)
+from model.codec.causal import Autoencoder, AutoencoderConfig, load_autoencoder, save_autoencoder
+from model.codec.layers import Block, CausalTimeConv, NormSiLU, fold, unfold
+from model.codec.quality import psnr_db
 
 
 def random_video(frames: int, height: int, width: int) -> torch.Tensor:
@@ -149,7 +140,7 @@ def test_a_fit_begins_with_the_sizes_of_the_built_in_one(builtin):
 
 
 def test_builtin_reconstructs_held_out_drawn_clips(builtin):
-    from jobs.fits.autoencoder import HELD_OUT_SEED, drawn_batch
+    from jobs.fits.autoencoder.clips import HELD_OUT_SEED, drawn_batch
 
     clips = drawn_batch(HELD_OUT_SEED + 500, (9, 64, 96), 4)
     latent = builtin.encode(clips)

@@ -15,9 +15,10 @@ from torch import Tensor
 from model.codec.loading import load_codec
 from model.codec.spec import codec_spec
 from model.codec.video_codec import VideoCodec, encode_frames, unwhiten, whiten
-from tests.model.codec.tiny_codecs import DIFFUSERS, MEAN, STD, save_tiny
+from tests.model.codec.tiny_codecs import BOTTLENECKS, DIFFUSERS, MEAN, STD, save_tiny
 
-KINDS = ["ours", *DIFFUSERS]
+OURS = [f"ours {bottleneck}" for bottleneck in BOTTLENECKS]
+KINDS = [*OURS, *DIFFUSERS]
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def test_a_stream_is_given_on_while_it_comes(case):
             yield frame
 
     stride_t, given = case.codec.spec.stride_thw[0], 0
-    latents, ahead = [], 5 if case.kind == "ours" else 3
+    latents, ahead = [], 5 if case.kind in OURS else 3
     for chunk in case.codec.encode_stream(counted(case.video((13, 1, 1)))):
         latents.append(chunk)
         given += chunk.shape[2]
@@ -160,7 +161,7 @@ def test_whitening_takes_off_mean_and_deviation_of_each_channel(case):
     expected = [(raw[:, i] - mean) / std for i, (mean, std) in enumerate(zip(spec.mean, spec.std, strict=True))]
     torch.testing.assert_close(whiten(raw, spec), torch.stack(expected, dim=1))
     torch.testing.assert_close(unwhiten(whiten(raw, spec), spec), raw)
-    if case.kind in ("ours", "wan", "wan 2.2"):
+    if case.kind in (*OURS, "wan", "wan 2.2"):
         assert (spec.mean, spec.std) == (MEAN, STD)
 
 

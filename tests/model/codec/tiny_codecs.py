@@ -10,9 +10,28 @@ from typing import Any
 import torch
 from diffusers import AutoencoderKLCogVideoX, AutoencoderKLLTXVideo, AutoencoderKLWan
 
+from model.codec.bottlenecks.config import (
+    BottleneckConfig,
+    GaussianConfig,
+    LookupFreeConfig,
+    NoisedConfig,
+    PlainConfig,
+    ScalarConfig,
+    VectorConfig,
+)
+from model.codec.bottlenecks.vector import VectorQuantised
 from model.codec.causal import Autoencoder, AutoencoderConfig, save_autoencoder
 
 MEAN, STD = (0.5, -0.25, 0.125, 1.0), (0.5, 2.0, 1.5, 0.75)
+BOTTLENECKS: dict[str, BottleneckConfig] = {
+    "none": PlainConfig(),
+    "noised": NoisedConfig(),
+    "gaussian": GaussianConfig(),
+    "vq": VectorConfig(num_codes=32),
+    "fsq": ScalarConfig(levels=(5, 4, 3, 4)),
+    "lfq": LookupFreeConfig(),
+}
+"""Of this project's codecs, all of four latent channels."""
 STATISTICS = {"latents_mean": list(MEAN), "latents_std": list(STD)}
 
 
@@ -73,14 +92,20 @@ DIFFUSERS: dict[str, Callable[[], Any]] = {
 }
 
 
+OURS = {f"ours {name}": config for name, config in BOTTLENECKS.items()} | {"ours": NoisedConfig()}
+
+
 def save_tiny(kind: str, folder: Path) -> str:
-    """Write a codec of a kind, `ours` or one of `DIFFUSERS`; gives the name by which it is loaded."""
+    """Write a codec of a kind, one of `OURS` or of `DIFFUSERS`; gives the name by which it is loaded."""
     torch.manual_seed(0)
-    if kind == "ours":
+    if kind in OURS:
         sizes = AutoencoderConfig(latent_channels=4, fine_channels=12, coarse_channels=16, detail_channels=8)
-        network = Autoencoder(replace(sizes, latent_mean=MEAN, latent_std=STD)).requires_grad_(False)
+        config = replace(sizes, latent_mean=MEAN, latent_std=STD, bottleneck=OURS[kind])
+        network = Autoencoder(config).requires_grad_(False)
         for parameter in network.parameters():  # fresh blocks are the identity
             parameter.add_(torch.randn_like(parameter) * 0.1)
+        if isinstance(network.bottleneck, VectorQuantised):  # its first codes are of data
+            network.bottleneck(network.before_bottleneck(torch.rand(1, 3, 17, 64, 64) * 2 - 1))
         save_autoencoder(folder, network)
     else:
         DIFFUSERS[kind]().save_pretrained(folder)

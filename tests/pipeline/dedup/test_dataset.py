@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pipeline.dedup import candidates
-from pipeline.dedup import dataset as searching
+from pipeline.dedup import candidates, near_search, semantic, semantic_search
 from pipeline.dedup.dataset import group_duplicates
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
-from schemas import DUPLICATE_MATCHES, VIDEOS
+from schemas import DUPLICATE_MATCHES, EMBEDDINGS, MEASURES, VIDEOS
 from schemas.recipe.duplicates import DuplicatesConfig
 from tests.conftest import MakeRow, write_clips
 
 TIMES_US = [0, 500_000, 1_000_000, 1_500_000]
-EVIDENCE = "clip_id, kind, group_id, group_size, match_id, round(similarity, 6), mirrored, round(rate, 6)"
+EVIDENCE = "clip_id, kind, group_id, group_size, match_id, round(similarity, 5), mirrored, round(rate, 6)"
 NUM_SCENES, NUM_COPIES = 12, 3
 
 
@@ -67,7 +66,7 @@ def test_clips_that_come_one_after_the_other_make_the_groups_of_all_together(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(candidates, "PAIRS_AT_A_TIME", at_a_time)
-    monkeypatch.setattr(searching, "ROWS_AT_A_TIME", at_a_time)
+    monkeypatch.setattr(near_search, "ROWS_AT_A_TIME", at_a_time)
     together = Dataset(str(tmp_path / "together"))
     add(together, video_row, clip_row, ALL)
     group_duplicates(together, DuplicatesConfig())
@@ -91,7 +90,7 @@ def test_a_clip_is_searched_for_once(
             searched.append(num_new)
             super().__init__(num_new)
 
-    monkeypatch.setattr(searching, "CandidateSearch", Recorded)
+    monkeypatch.setattr(near_search, "CandidateSearch", Recorded)
     add(dataset, video_row, clip_row, ALL[:5])
     write_clips(dataset, [clip_row("bare", "v000", measured="{}", uri="/videos/000.mp4")])  # nothing is hashed of it
     group_duplicates(dataset, DuplicatesConfig())
@@ -120,7 +119,7 @@ def test_clips_are_searched_for_again_by_other_settings_or_hashes(
     write_clips(dataset, [clip_row("c000", "v000", uri="/videos/000.mp4", **anew)])
     group_duplicates(dataset, DuplicatesConfig())
     newest = dataset.read(DUPLICATE_MATCHES).to_pylist()
-    assert {row["hashed"] for row in newest if row["clip_id"] == "c000"} == {"f1", "f2"}
+    assert {row["searched_by"] for row in newest if row["clip_id"] == "c000"} == {"f1", "f2"}
 
 
 def test_a_clip_that_stands_no_more_is_in_no_group(dataset: Dataset, video_row: MakeRow, clip_row: MakeRow) -> None:
@@ -137,3 +136,85 @@ def test_hashes_of_a_clip_without_frames_are_nothing(dataset: Dataset, video_row
     write_clips(dataset, [clip_row("bare", "v000", measured='{"fingerprint": "f1"}', uri="/videos/000.mp4")])
     group_duplicates(dataset, DuplicatesConfig())
     assert {row[0] for row in groups(dataset)} == {"c000", "c100"}
+
+
+BY_MEANING = DuplicatesConfig(kinds=("semantic",), semantic_cosine=0.9)
+
+
+def embed(dataset: Dataset, numbers: Iterable[int], encoder: str = "e", turn: float = 0.0) -> None:
+    """Embeddings of scenes, three clips each, that are close within a scene unless they are turned."""
+    rows = []
+    for number in numbers:
+        vector = np.random.default_rng(number // NUM_COPIES).normal(0, 1, 64)
+        vector += np.random.default_rng([7, number]).normal(0, 0.05 + turn, 64)
+        unit = (vector / np.linalg.norm(vector)).astype(np.float32)
+        rows.append({"clip_id": f"c{number:02}", "encoder": encoder, "embedding": unit.tolist()})
+    dataset.write_part(EMBEDDINGS, rows)
+
+
+def add_embedded(dataset: Dataset, video_row: MakeRow, clip_row: MakeRow, numbers: Iterable[int]) -> None:
+    for number in (numbers := list(numbers)):
+        dataset.write_part(VIDEOS, [video_row(f"v{number}", uri=f"/videos/{number}.mp4")])
+        write_clips(dataset, [clip_row(f"c{number:02}", f"v{number}", uri=f"/videos/{number}.mp4")])
+    embed(dataset, numbers)
+    measured(dataset, numbers)
+
+
+def measured(dataset: Dataset, numbers: Iterable[int], encoder: str = "e") -> None:
+    """Which model embedded clips last."""
+    row = dict.fromkeys(MEASURES["embedding"].schema.names)
+    row |= {"measure": encoder, "encoder": encoder, "shown_box": [0, 0, 160, 120]}
+    dataset.write_part(MEASURES["embedding"], [row | {"clip_id": f"c{number:02}"} for number in numbers])
+
+
+@pytest.fixture
+def searched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many embeddings were searched for, each time that any were."""
+    numbers: list[int] = []
+
+    def recorded(vectors: np.ndarray, num_new: int, *rest: float) -> Iterator[semantic.Pairs]:
+        numbers.append(num_new)
+        return semantic.close_pairs(vectors, num_new, *rest)
+
+    monkeypatch.setattr(semantic_search, "close_pairs", recorded)
+    return numbers
+
+
+def test_embeddings_that_come_one_after_the_other_make_the_groups_of_all_together(
+    dataset: Dataset, tmp_path: Path, video_row: MakeRow, clip_row: MakeRow, searched: list[int]
+) -> None:
+    together = Dataset(str(tmp_path / "together"))
+    add_embedded(together, video_row, clip_row, range(len(ALL)))
+    group_duplicates(together, BY_MEANING)
+    order = np.random.default_rng(0).permutation(len(ALL))
+    for part in np.array_split(order, 4):
+        add_embedded(dataset, video_row, clip_row, part.tolist())
+        for _ in range(2):
+            group_duplicates(dataset, BY_MEANING)
+    found = groups(together)
+    assert groups(dataset) == found
+    assert [(row[1], row[3]) for row in found] == [("semantic", NUM_COPIES)] * len(ALL)
+    assert searched == [36, 9, 9, 9, 9]
+
+
+def test_an_embedding_that_is_written_anew_is_searched_for_again(
+    dataset: Dataset, video_row: MakeRow, clip_row: MakeRow, searched: list[int]
+) -> None:
+    add_embedded(dataset, video_row, clip_row, range(6))
+    group_duplicates(dataset, BY_MEANING)
+    embed(dataset, [1], turn=9.0)
+    embed(dataset, [2], encoder="other")
+    group_duplicates(dataset, BY_MEANING)
+    assert [row[0] for row in groups(dataset)] == ["c00", "c02", "c03", "c04", "c05"]
+    embed(dataset, [1])
+    group_duplicates(dataset, BY_MEANING)
+    assert {row[0]: row[3] for row in groups(dataset)} == dict.fromkeys((f"c{number:02}" for number in range(6)), 3)
+    assert searched == [6, 1, 1]
+
+
+def test_embeddings_of_two_models_are_not_compared(dataset: Dataset, video_row: MakeRow, clip_row: MakeRow) -> None:
+    add_embedded(dataset, video_row, clip_row, range(3))
+    embed(dataset, [2], encoder="other")
+    measured(dataset, [2], encoder="other")
+    group_duplicates(dataset, BY_MEANING)
+    assert [row[0] for row in groups(dataset)] == ["c00", "c01"]

@@ -12,14 +12,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline.dedup import matching, semantic
 from pipeline.dedup.candidates import NEIGHBOURS, CandidateSearch
 from pipeline.dedup.groups import component_labels, components, find_groups
 from pipeline.dedup.hashes import HashedClips
-from pipeline.dedup.search import ALL_PAIRS, Pair, grouping_of, near_pairs, pair_table, pairs_by_meaning
-from pipeline.dedup.semantic import cluster_embeddings, semantic_pairs
+from pipeline.dedup.search import ALL_PAIRS, Pair, grouping_of, near_pairs, pair_table
+from pipeline.dedup.semantic import close_pairs, cluster_embeddings
 from pipeline.synthetic.edited_copies import KINDS, edited_copy
 from schemas.recipe.duplicates import DuplicatesConfig
-from schemas.tables.duplicates import CONTENT, DUPLICATES, NEAR, SEMANTIC
+from schemas.tables.duplicates import CONTENT, DUPLICATES, NEAR
 from tests.bench.copies import as_table, fingerprints, write_drawn_clip
 
 CONFIG = DuplicatesConfig()
@@ -50,15 +51,15 @@ def scene(seed: int, num_frames: int = 12) -> np.ndarray:
 
 def find_duplicates(clips: pa.Table, config: DuplicatesConfig = CONFIG) -> list[dict[str, Any]]:
     """Rows of `duplicates` for clips that are all new."""
-    return group_rows(clips, near_pairs(HashedClips.of(clips), config), [], grouping_of(config))
+    return group_rows(clips, near_pairs(HashedClips.of(clips), config), grouping_of(config))
 
 
-def group_rows(clips: pa.Table, near: Iterable[Pair], semantic: Iterable[Pair], grouping: str) -> list[dict[str, Any]]:
+def group_rows(clips: pa.Table, near: Iterable[Pair], grouping: str) -> list[dict[str, Any]]:
     """Rows of `duplicates` for pairs, sorted."""
     connection = duckdb.connect()
     connection.register("clips", clips)
     connection.register("near_pairs", pair_table(near))
-    connection.register("semantic_pairs", pair_table(semantic))
+    connection.register("semantic_pairs", pair_table([]))
     found = find_groups(connection, ALL_PAIRS, grouping)
     return connection.sql(f"from {found} order by all").to_arrow_table().to_pylist()
 
@@ -104,6 +105,32 @@ def test_a_mirrored_copy_is_marked_and_a_faster_one_has_its_rate(edited: list[di
     assert rows["drawn040.mirror"]["mirrored"]
     assert rows["drawn040.faster"]["rate"] == pytest.approx(1.1, abs=0.05)
     DUPLICATES.unstamped(rows.values())
+
+
+@pytest.mark.parametrize("comparisons", [50, 4_000_000])
+def test_many_pairs_are_looked_through_as_one_is(
+    edited: list[dict[str, Any]], comparisons: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None that has an orientation is left out, whatever its length; and most of those that have none are."""
+    monkeypatch.setattr(matching, "COMPARISONS_AT_A_TIME", comparisons)
+    random = np.random.default_rng(0)
+    unlike = [row(f"unlike {length}", scene(length, length)) for length in (1, 2, 5, 24, 50)]
+    bare = row("bare", scene(0, 0))
+    masked = [scene(seed, 9) * (random.random((9, 64)) < 0.1).astype(np.int8) for seed in (70, 70, 71)]
+    sparse = [row(f"sparse {number}", contrasts) for number, contrasts in enumerate(masked)]
+    clips = HashedClips.of(as_table([*edited, *unlike, bare, *sparse]))
+    pairs = random.permutation(np.argwhere(np.tri(len(clips), k=-1, dtype=bool)))
+    alike = matching.perhaps_alike(clips, pairs)
+    frames = [clips.frames(number) for number in range(len(clips))]
+    filled = [frames[one].stop > frames[one].start and frames[other].stop > frames[other].start for one, other in pairs]
+    oriented = [
+        has_frames and matching._orientation(clips, frames[one], frames[other]) is not None
+        for has_frames, (one, other) in zip(filled, pairs.tolist(), strict=True)
+    ]
+    assert 100 < sum(oriented) < len(pairs) // 2
+    assert not (np.array(oriented) & ~alike).any()
+    assert alike.sum() <= 1.05 * sum(oriented)
+    assert matching.perhaps_alike(clips, pairs[:0]).tolist() == []
 
 
 def test_parts_of_a_moving_shot_are_not_duplicates(tmp_path: Path) -> None:
@@ -234,7 +261,7 @@ def test_components_of_long_chains_and_of_random_links_are_those_of_a_search() -
 
 def test_groups_are_named_by_their_smallest_member_and_name_the_closest_match() -> None:
     pairs = [Pair("b", "c", 0.8), Pair("d", "c", 0.95, mirrored=True, rate=0.5), Pair("x", "y", 1.0)]
-    rows = {each["clip_id"]: each for each in group_rows(as_table([]), pairs, [], "g")}
+    rows = {each["clip_id"]: each for each in group_rows(as_table([]), pairs, "g")}
     assert {name: each["group_id"] for name, each in rows.items()} == {"b": "b", "c": "b", "d": "b", "x": "x", "y": "x"}
     assert {name: each["group_size"] for name, each in rows.items()} == {"b": 3, "c": 3, "d": 3, "x": 2, "y": 2}
     assert (rows["c"]["match_id"], rows["c"]["similarity"], rows["c"]["rate"]) == ("d", 0.95, 2.0)
@@ -250,17 +277,37 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
-def test_semantic_duplicates_are_those_above_the_cosine() -> None:
+@pytest.mark.parametrize("num_new", [440, 200, 30, 1])
+@pytest.mark.parametrize(("new_rows", "block_rows"), [(1024, 4096), (7, 11)])
+def test_close_vectors_are_found_of_which_one_is_new(
+    num_new: int, new_rows: int, block_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within clusters and, where few are new, among all."""
+    monkeypatch.setattr(semantic, "NEW_ROWS", new_rows)
+    monkeypatch.setattr(semantic, "BLOCK_ROWS", block_rows)
     base = unit(np.random.default_rng(3).standard_normal((400, 32)))
     close = unit(base[:40] + 0.01 * np.random.default_rng(4).standard_normal((40, 32)))
     vectors = np.concatenate([base, close])
-    true = {(i, j) for i, j in np.argwhere(vectors @ vectors.T >= 0.99).tolist() if i < j}
-    assert len(true) == 40
-    labels = cluster_embeddings(vectors, 0)
-    assert {(i, j) for i, j, _ in semantic_pairs(vectors, labels, 0.99)} == true
-    table = pa.table({"clip_id": [f"{i:03d}" for i in range(len(vectors))], "embedding": list(vectors)})
-    rows = group_rows(as_table([]), [], pairs_by_meaning(table, CONFIG), "g")
-    assert {(each["clip_id"], each["kind"]) for each in rows} == {(f"{i:03d}", SEMANTIC) for ij in true for i in ij}
+    cosines = vectors @ vectors.T
+    true = {(i, j): cosines[i, j] for i, j in np.argwhere(cosines >= 0.99).tolist() if i < j and i < num_new}
+    assert len(true) == min(num_new, 40)
+    found = {
+        tuple(pair): cosine
+        for pairs, of_pairs in close_pairs(vectors, num_new, 0.99, seed=0)
+        for pair, cosine in zip(pairs.tolist(), of_pairs.tolist(), strict=True)
+    }
+    assert found == pytest.approx(true, abs=1e-6)
+
+
+def test_equal_vectors_are_a_chain_and_not_every_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(semantic, "MAX_COMPARED", 5)
+    monkeypatch.setattr(semantic, "BLOCK_ROWS", 11)
+    for num_new in (100, 20):
+        vectors = np.repeat(unit(np.ones((1, 8))), 100, axis=0)
+        pairs = np.concatenate([pairs for pairs, _ in close_pairs(vectors, num_new, 0.99, seed=0)])
+        assert len(pairs) <= 2 * 5 * 100
+        links = np.concatenate([pairs, np.array([[i, i + 1] for i in range(num_new, 99)], np.int64).reshape(-1, 2)])
+        assert set(component_labels(links).tolist()) == {0}
 
 
 def test_clusters_follow_the_data_are_repeatable_and_bounded() -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from pipeline.ingest.filesystems import beside, local_copy, resolve
 from pipeline.ingest.inputs import InputError, list_inputs
+from schemas.errors import Unreachable
 from schemas.identity import file_digest
 
 
@@ -199,6 +200,31 @@ def test_http_uris_are_inputs(folder: Path) -> None:
     assert (listed.uri, listed.file_bytes, content) == (uri, 3, b"xxx")
 
 
+@pytest.mark.parametrize(
+    ("status", "error"), [(404, InputError), (403, InputError), (429, Unreachable), (503, Unreachable)]
+)
+def test_a_server_that_cannot_answer_now_is_not_a_file_that_is_not_there(status: int, error: type[Exception]) -> None:
+    class Refusing(QuietHandler):
+        def do_GET(self) -> None:
+            self.send_error(status)
+
+        do_HEAD = do_GET
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        uri = f"http://127.0.0.1:{server.server_port}/x.mp4"
+        with pytest.raises(error) as caught:
+            list_inputs([uri])
+        server.shutdown()
+    assert str(caught.value).startswith(f"input {uri}: ")
+    assert error is InputError or str(status) in str(caught.value)
+
+
+def test_a_server_that_is_not_there_is_unreachable() -> None:
+    with pytest.raises(Unreachable, match=r"^input http://127\.0\.0\.1:9/x\.mp4: .*Connect call failed"):
+        list_inputs(["http://127.0.0.1:9/x.mp4"])
+
+
 COLUMNS = {"uri": ["a.mp4", "/elsewhere/z.mp4"], "title": ["One", None], "year": [1999, 2001]}
 
 
@@ -243,7 +269,7 @@ def test_a_bad_list_is_one_line(folder: Path, content: str, named: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("argument", ["nosuch.mp4", "*.avi", "sub2/", "nosuch://x/y.mp4", "https://127.0.0.1:9/x.mp4"])
+@pytest.mark.parametrize("argument", ["nosuch.mp4", "*.avi", "sub2/", "nosuch://x/y.mp4"])
 def test_an_argument_that_names_nothing_is_one_line(
     folder: Path, argument: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
