@@ -23,7 +23,7 @@ from model.codec.spec import CodecPlan, num_frames
 from model.codec.video_codec import VideoCodec, encode_frames, unwhiten, whiten
 from model.diffusion.sampling import Request, load_transformer, sample_latent
 from model.readers.text_encoder import load_text_encoder
-from pipeline.decode.sizes import fit_to_budget
+from pipeline.encode.latents import TooManyTokens, largest_plan
 from schemas.errors import UsageError
 
 
@@ -49,7 +49,7 @@ def plan_of(
         seconds: above 0.
         is_image: one frame, where no length is asked for.
     Raises:
-        UsageError: not a size, or too short to continue the source.
+        UsageError: not a size, too short to continue the source, or too long for any size.
     """
     if size:
         match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", size)
@@ -57,7 +57,7 @@ def plan_of(
             raise UsageError(f"--size {size}: not of the form WIDTHxHEIGHT, as 128x96")
         width, height = (int(side) for side in match.groups())
     elif source is not None:
-        width, height = fit_to_budget(source.width_px, source.height_px, config.max_pixels_px)
+        width, height = source.width_px, source.height_px
     else:
         width, height = config.usual_width_px, config.usual_height_px
     num_frames = config.usual_num_frames
@@ -65,10 +65,24 @@ def plan_of(
         num_frames = max(round(seconds * config.fps), 1)
     elif is_image:
         num_frames = 1
-    plan = config.codec.plan(num_frames, width, height, tuple(config.train["model"]["patch"]))
+    patch = tuple(config.train["model"]["patch"])
+    if source is not None and not size:
+        plan = _reduced_plan(config, num_frames, (width, height), patch)
+    else:
+        plan = config.codec.plan(num_frames, width, height, patch)
     if source is not None and plan.latent_shape[1] < 2:
         raise UsageError(f"{num_frames} frame leaves nothing to sample after {source.path}; ask for more --seconds")
     return plan
+
+
+def _reduced_plan(config: RunConfig, num_frames: int, size: tuple[int, int], patch: tuple[int, int, int]) -> CodecPlan:
+    """Of the size of a source, or the largest of that aspect ratio whose clip the transformer has room for."""
+    try:
+        return largest_plan(
+            config.codec, num_frames, size, config.max_pixels_px, config.train["tokens_per_pack"], patch, multiple=2
+        )
+    except TooManyTokens as error:
+        raise UsageError(f"--seconds: {error}") from error
 
 
 @torch.no_grad()

@@ -57,8 +57,9 @@ def print_foreseen(found: Mapping[str, Any]) -> None:
     print(
         f"release {found['release']}: to encode {found['clips']} clips of {found['videos']} videos, "
         f"{found['texts']} texts\n"
-        f"  frames {found['frames']}, {found['frames_cut']} more cut as beyond encode.max_frames, "
-        f"{found['frames_padded']} padded\n"
+        f"  frames {found['frames']}, {found['frames_padded']} padded, {found['frames_cut']} more beyond "
+        f"encode.max_frames; reduced in size {found['clips_reduced']} clips, too long for encode.max_tokens "
+        f"{found['clips_too_long']}\n"
         f"  tokens {found['tokens']}, latents {found['latent_bytes'] / MIB:.2f} MiB, "
         f"embeddings about {found['text_bytes'] / MIB:.2f} MiB\n"
         f"  codec and text encoder about {found['seconds']:.1f} s, as measured here; memory of an actor about "

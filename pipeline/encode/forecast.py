@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from model.codec.spec import CodecPlan, CodecSpec
 from pipeline.decode.clip_frames import Clip
-from pipeline.encode.latents import PATCH_HW, num_frames, sizes_of
+from pipeline.encode.latents import PATCH_HW, TooManyTokens, num_frames, sizes_of, whole_frames
 from pipeline.store.dataset import ROWS_AT_A_TIME
 from schemas.recipe.encode import EncodeConfig
 
@@ -41,6 +41,10 @@ class Workload:
     """That are read, the clips' own."""
     frames_cut: int = 0
     """Of whole clips at the rate of the recipe, that are beyond `max_frames`."""
+    clips_too_long: int = 0
+    """Clips that no size brings within `max_tokens`; they will fail, and nothing else here counts them."""
+    clips_reduced: int = 0
+    """Clips whose frames are smaller than their content."""
     frames_padded: int = 0
     """That are repeated up to whole strides."""
     positions: int = 0
@@ -101,10 +105,14 @@ def _add(found: Workload, batch: pa.RecordBatch, config: EncodeConfig, codec: Co
 
     for row in batch.to_pylist():
         clip: Clip = row | {"start_us": 0}
-        whole, clips = num_frames(clip, config.fps), row["clips"]
-        frames = min(whole, config.max_frames)
-        plan = plan_of(frames, row["width"], row["height"])
+        whole, frames, clips = whole_frames(clip, config.fps), num_frames(clip, config), row["clips"]
+        try:
+            plan = plan_of(frames, row["width"], row["height"])
+        except TooManyTokens:
+            found.clips_too_long += clips
+            continue
         found.clips += clips
+        found.clips_reduced += clips * (plan.valid[1:] != (row["width"], row["height"]))
         found.frames += clips * frames
         found.frames_cut += clips * (whole - frames)
         found.frames_padded += clips * (plan.encoded[0] - frames)
@@ -181,6 +189,7 @@ def tried_first(shapes: Mapping[tuple[int, int, int], int]) -> Iterable[tuple[in
 
 def as_dict(work: Workload) -> dict[str, Any]:
     """The workload for a summary."""
-    names = ("clips", "videos", "texts", "frames", "frames_cut", "frames_padded", "positions", "tokens", "latent_bytes")
+    names = ("clips", "videos", "texts", "clips_too_long", "clips_reduced", "frames", "frames_cut", "frames_padded")
+    names += ("positions", "tokens", "latent_bytes")
     shapes = [{"encoded": list(shape), "clips": clips} for shape, clips in work.shapes.most_common()]
     return {name: getattr(work, name) for name in names} | {"shapes": shapes}

@@ -1,8 +1,8 @@
-"""Latents: a clip at its native size, or within a budget of pixels and frames, through the video codec.
+"""Latents: a whole clip at its native size, or within a budget of pixels and tokens, through the video codec.
 
-Frames are read at a fixed rate around the middle of the clip, as many as there are. Nothing is stretched or left out to
-fit the codec: what lacks to whole latents, and to patches of 2 x 2 of them, is padded, and the row says which part is
-the clip's own.
+Frames are read at a fixed rate over the clip, for all of it is what its caption describes. A clip of more tokens than
+its budget has its frames reduced, aspect kept; none is left out. Nothing is stretched to fit the codec: what lacks to
+whole latents, and to patches of 2 x 2 of them, is padded, and the row says which part is the clip's own.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from schemas.recipe.encode import EncodeConfig
 PATCH_HW = 2
 """Rows and columns of latents in a patch of the transformer, by default ([train.model])."""
 OK, FAILED = "ok", "failed"
+STEP_DOWN = 0.98
+"""Factor by which pixels are reduced, or more, to save tokens: padding may leave their number as it was."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,19 @@ class LatentPlan:
     codec: CodecPlan
 
 
-def num_frames(clip: Clip, fps: float) -> int:
+class TooManyTokens(ValueError):
+    """A clip that is over its budget of tokens even if each frame is one patch."""
+
+
+def whole_frames(clip: Clip, fps: float) -> int:
     """Frames of a whole clip at a rate."""
     return 1 if clip["is_image"] else max(1, int((clip["end_us"] - clip["start_us"]) * fps / MICROSECONDS))
+
+
+def num_frames(clip: Clip, config: EncodeConfig) -> int:
+    """Frames that are read of a clip."""
+    frames = whole_frames(clip, config.fps)
+    return min(frames, config.max_frames) if config.max_frames else frames
 
 
 def sizes_of(frames: int, width: int, height: int, config: EncodeConfig, codec: CodecSpec) -> CodecPlan:
@@ -47,15 +59,49 @@ def sizes_of(frames: int, width: int, height: int, config: EncodeConfig, codec: 
     Args:
         frames: that are read of it.
         width, height: of its content box, in pixels.
+    Raises:
+        TooManyTokens: no size is small enough.
     """
-    size = fit_to_budget(width, height, config.max_pixels_px, multiple=1)
-    return codec.plan(frames, *size, patch_thw=(1, PATCH_HW, PATCH_HW))
+    patch_thw = (1, PATCH_HW, PATCH_HW)
+    return largest_plan(codec, frames, (width, height), config.max_pixels_px, config.max_tokens, patch_thw)
+
+
+def largest_plan(
+    codec: CodecSpec,
+    frames: int,
+    size: tuple[int, int],
+    max_pixels_px: int,
+    max_tokens: int,
+    patch_thw: tuple[int, int, int],
+    multiple: int = 1,
+) -> CodecPlan:
+    """The plan of frames of a size, reduced until they are within a budget of pixels and of tokens.
+
+    Args:
+        size: width and height in pixels.
+        multiple: of which reduced sides are.
+    Raises:
+        TooManyTokens: no size is small enough.
+    """
+    budget_px = float(min(max_pixels_px, math.prod(size)))
+    while True:
+        plan = codec.plan(frames, *fit_to_budget(*size, round(budget_px), multiple), patch_thw=patch_thw)
+        tokens = math.prod(plan.latent_shape[1:]) / math.prod(patch_thw)
+        if tokens <= max_tokens:
+            return plan
+        if plan.latent_shape[2:] == patch_thw[1:]:
+            raise TooManyTokens(f"{frames} frames are {tokens:g} tokens at the smallest size, more than {max_tokens}")
+        budget_px *= min(max_tokens / tokens, STEP_DOWN)
 
 
 def plan_clip(clip: Clip, config: EncodeConfig, codec: CodecSpec) -> LatentPlan:
-    """What is encoded of a clip of a release."""
+    """What is encoded of a clip of a release.
+
+    Raises:
+        TooManyTokens: it is too long for its budget.
+    """
     span_us = clip["end_us"] - clip["start_us"]
-    frames = min(num_frames(clip, config.fps), config.max_frames)
+    frames = num_frames(clip, config)
     step_us = MICROSECONDS / config.fps
     first_us = clip["start_us"] + (span_us - frames * step_us) / 2 if frames > 1 else clip["start_us"] + span_us / 2
     times_us = [int(first_us + (i + 0.5) * step_us) if frames > 1 else int(first_us) for i in range(frames)]

@@ -16,7 +16,7 @@ import numpy as np
 from model.codec.spec import CodecSpec
 from pipeline.decode.clip_frames import Clip, SampledClip, VideoClips, sample_video
 from pipeline.encode.ahead import MadeAhead
-from pipeline.encode.latents import FAILED, OK, LatentEncoder, LatentPlan, OutOfRange, as_half, plan_clip
+from pipeline.encode.latents import FAILED, OK, LatentEncoder, LatentPlan, OutOfRange, TooManyTokens, as_half, plan_clip
 from pipeline.store.dataset import Dataset
 from pipeline.store.part_writer import PartWriter
 from pipeline.store.retrying import failure_columns
@@ -91,11 +91,22 @@ class LatentWriting:
 
     def _decoded(self, videos: Iterable[Sequence[Clip]]) -> Iterator[DecodedClip]:
         for clips in videos:
-            plans = [plan_clip(clip, self._config, self._codec) for clip in clips]
-            samplings = [[plan.sampling] for plan in plans]
-            video = VideoClips(clips[0]["uri"], bool(clips[0].get("regular")), clips, samplings)
+            planned = [(clip, plan) for clip in clips if (plan := self._plan(clip))]
+            if not planned:
+                continue
+            samplings = [[plan.sampling] for _, plan in planned]
+            video = VideoClips(clips[0]["uri"], bool(clips[0].get("regular")), [clip for clip, _ in planned], samplings)
             for number, (sampled,) in timed_items(self._report, "frames", sample_video(self._limits, video)):
-                yield DecodedClip(clips[number], plans[number], sampled)
+                yield DecodedClip(*planned[number], sampled)
+
+    def _plan(self, clip: Clip) -> LatentPlan | None:
+        """What is encoded of a clip; none if it is too long, which is written."""
+        try:
+            return plan_clip(clip, self._config, self._codec)
+        except TooManyTokens as error:
+            row = self._failed(clip, f"too_many_tokens: {error}", transient=False)
+            self._writer.add({self._table: LATENTS.unstamped([row])})
+            return None
 
     def _rows(self, decoded: Sequence[DecodedClip]) -> list[dict[str, Any]]:
         """Rows of clips of one plan, or of one without frames."""

@@ -59,7 +59,7 @@ def latent_graph(dataset: Dataset, clips: Plan, codec: CodecSpec, recipe: Recipe
     config, limits = recipe.encode, recipe.limits
     num_gpus, own_cpus = gpus_of(config), decode_cpus() + SMALL_CPU
     num_actors = int(min(config.num_actors, clips.num_videos, _room(own_cpus, num_gpus)))
-    reading, encoding = fitted(READING, latents_need(config, limits, num_actors, num_gpus))
+    reading, encoding = fitted(READING, latents_need(config, codec.stride_thw, limits, num_actors, num_gpus))
     return planned(clips, reading).map_batches(
         cast(Any, LatentActor),
         fn_constructor_args=(

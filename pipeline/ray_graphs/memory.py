@@ -17,6 +17,7 @@ idle worker keeps is booked by nobody.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from model.builtin import clip_folder
 from model.codec.folders import codec_folder
 from pipeline.caption.backends.catalogue import BACKENDS
 from pipeline.caption.backends.checkpoints import checkpoint_of
+from pipeline.encode.latents import PATCH_HW
 from pipeline.encode.stage import AT_HAND_BYTES
 from pipeline.store.part_writer import MAX_BYTES
 from schemas.recipe import Recipe
@@ -118,15 +120,23 @@ def captioner_need(recipe: Recipe, headroom: float) -> Need:
     return Need(need.num_bytes + engine, need.num_workers, need.num_gpus)
 
 
-def latent_frames_bytes(config: EncodeConfig) -> int:
-    """Of the frames of one clip."""
-    return config.max_frames * config.max_pixels_px * RGB_BYTES
+def latent_frames_bytes(config: EncodeConfig, stride_thw: tuple[int, int, int]) -> int:
+    """Of the frames of one clip at most."""
+    by_tokens = config.max_tokens * math.prod(stride_thw) * PATCH_HW**2
+    by_frames = config.max_frames * config.max_pixels_px or by_tokens
+    return min(by_tokens, by_frames) * RGB_BYTES
 
 
-def latents_need(config: EncodeConfig, limits: LimitsConfig, num_workers: int = 1, num_gpus: float = 0.0) -> Need:
+def latents_need(
+    config: EncodeConfig,
+    stride_thw: tuple[int, int, int],
+    limits: LimitsConfig,
+    num_workers: int = 1,
+    num_gpus: float = 0.0,
+) -> Need:
     """The codec, clips at hand and a part of latents that is written, with the child that decodes."""
     weights = _file_bytes(codec_folder(config.autoencoder))
-    need = _network(weights, latent_frames_bytes(config), num_workers, num_gpus)
+    need = _network(weights, latent_frames_bytes(config, stride_thw), num_workers, num_gpus)
     child = round(min(ACTOR_CHILD_MIB, limits.memory_mib) * MIB)
     return Need(need.num_bytes + child + AT_HAND_BYTES + PART_COPIES * MAX_BYTES, num_workers, num_gpus)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
 from schemas.identity import digest
@@ -25,10 +25,15 @@ class EncodeConfig:
     """Precision in which the text encoder runs; one that overflows in float16 is refused."""
     fps: PositiveFloat = 8.0
     """Frames per second at which clips are encoded; a clip is sampled by time."""
-    max_frames: PositiveInt = 17
-    """At most this many frames, from the clip's middle; padded to one and whole strides (`builtin`: 4k + 1)."""
-    max_pixels_px: PositiveInt = 64 * 96
-    """Pixels of a frame at most; larger ones are reduced, aspect kept, and padded to two strides (`builtin`: 16 px)."""
+    max_frames: NonNegativeInt = 0
+    """At most this many frames, from the clip's middle, which its caption may not describe; 0 for the whole clip.
+    Frames are padded to one and whole strides (`builtin`: 4k + 1)."""
+    max_pixels_px: PositiveInt = 1280 * 720
+    """Pixels of a frame at most; smaller frames keep their size, larger ones are reduced, aspect kept. Sides are padded
+    to two strides (`builtin`: 16 px)."""
+    max_tokens: PositiveInt = 2048
+    """Patches of 2 x 2 latents of a clip at most: a clip with more has its frames reduced until it has not. A pack of
+    training (`train.tokens_per_pack`) must hold it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where codec and text encoder run; `auto` is a GPU where the cluster has one, and else the CPU."""
     num_gpus: PositiveFloat = 1.0
@@ -40,4 +45,4 @@ class EncodeConfig:
     def transform(self) -> str:
         """Fingerprint of what happens to frames before the codec, and of its precision; part of a latent's key."""
         precision = () if self.codec_dtype == "float32" else (self.codec_dtype,)
-        return digest("transform", self.fps, self.max_frames, self.max_pixels_px, *precision)
+        return digest("transform", self.fps, self.max_frames, self.max_pixels_px, self.max_tokens, *precision)

@@ -145,10 +145,11 @@ def test_the_transform_fingerprint_covers_what_changes_pixels_and_nothing_else()
         dataclasses.replace(base, fps=9.0),
         dataclasses.replace(base, max_frames=9),
         dataclasses.replace(base, max_pixels_px=64 * 64),
+        dataclasses.replace(base, max_tokens=1024),
     ]
     changed += [dataclasses.replace(base, codec_dtype=dtype) for dtype in ("bfloat16", "float16")]
-    assert len({base.transform, *(config.transform for config in changed)}) == 6
-    assert base.transform == digest("transform", 8.0, 17, 6144)  # that of latents written before there was a precision
+    assert len({base.transform, *(config.transform for config in changed)}) == 7
+    assert base.transform == digest("transform", 8.0, 0, 1280 * 720, 2048)  # float32 has no part in it
     assert dataclasses.replace(base, device="cpu", num_gpus=0.5, num_actors=3).transform == base.transform
     assert dataclasses.replace(base, autoencoder="other").transform == base.transform
 

@@ -21,7 +21,7 @@ CODEC = codec_spec()
 
 
 def test_sums_are_those_of_the_plans_of_all_clips(clip_row: Callable[..., dict[str, Any]]) -> None:
-    rng, config = np.random.default_rng(0), EncodeConfig(fps=7.3, max_frames=12)
+    rng, config = np.random.default_rng(0), EncodeConfig(fps=7.3, max_frames=12, max_pixels_px=100_000, max_tokens=700)
     clips = []
     for number in range(300):
         start_us, span_us = (int(value) for value in rng.integers(1, 3_000_000, 2))
@@ -40,8 +40,11 @@ def test_sums_are_those_of_the_plans_of_all_clips(clip_row: Callable[..., dict[s
     assert (work.clips, work.videos, work.texts, work.text_chars) == (300, 9, 2, 8)
     assert work.frames == sum(plan.valid[0] for plan in plans)
     assert work.frames_padded == sum(plan.encoded[0] - plan.valid[0] for plan in plans)
-    whole = [plan_clip(clip, EncodeConfig(fps=7.3, max_frames=10**6), CODEC).codec.valid[0] for clip in clips]
+    whole = [plan_clip(clip, EncodeConfig(fps=7.3), CODEC).codec.valid[0] for clip in clips]
     assert work.frames_cut == sum(whole) - work.frames > 0
+    reduced = [plan.valid[1:] != tuple(clip["content_box"][2:]) for plan, clip in zip(plans, clips, strict=True)]
+    assert work.clips_reduced == sum(reduced) > 0
+    assert work.clips_too_long == 0
     assert work.positions == sum(math.prod(plan.latent_shape[1:]) for plan in plans)
     assert work.latent_bytes == 2 * sum(math.prod(plan.latent_shape) for plan in plans)
     assert work.pixel_bytes == 3 * sum(math.prod(plan.valid) for plan in plans)
@@ -49,6 +52,17 @@ def test_sums_are_those_of_the_plans_of_all_clips(clip_row: Callable[..., dict[s
     assert work.sample_texts == ["it", "a ball"]
     assert sum(shape["clips"] for shape in as_dict(work)["shapes"]) == 300
     assert as_dict(work)["tokens"] == work.positions // 4
+
+
+def test_clips_that_are_too_long_are_counted_apart() -> None:
+    connection = duckdb.connect()
+    connection.execute(
+        "create table c as select 'u' as uri, 0 as start_us, 1000000 * length as end_us, false as is_image, "
+        "[0, 0, 96, 64]::int[4] as content_box from (values (1), (1), (100)) t(length)"
+    )
+    connection.execute("create table t (text_id varchar, text varchar)")
+    work = workload(connection, "from c", "from t", EncodeConfig(max_tokens=100), CODEC)
+    assert (work.clips, work.clips_too_long, work.frames) == (2, 1, 16)
 
 
 def test_a_size_that_was_not_tried_takes_as_long_a_pixel_as_the_nearest() -> None:

@@ -1,7 +1,8 @@
-"""What is encoded of a clip: its frames at one rate around the middle, unstretched, padded to the grid of the codec."""
+"""What is encoded of a clip: all frames at one rate, of their own size where there is room, padded to the codec's grid."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from model.codec.loading import load_codec
 from model.codec.padding import cropped
 from model.codec.spec import CodecSpec, codec_spec
-from pipeline.encode.latents import LatentEncoder, as_half, plan_clip
+from pipeline.encode.latents import LatentEncoder, TooManyTokens, as_half, plan_clip
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import Scene, Thing
 from schemas.recipe.encode import EncodeConfig
@@ -27,6 +28,8 @@ def test_frames_are_at_the_rate_asked_for_inside_the_span_and_none_is_left_out(c
     config = EncodeConfig(fps=8.0, max_frames=17)
     start_us = 5_000_000
     plan = plan_clip(clip_row("c", "v", start_us=start_us, end_us=start_us + end_us), config, CODEC)
+    whole = plan_clip(clip_row("c", "v", start_us=start_us, end_us=start_us + end_us), EncodeConfig(fps=8.0), CODEC)
+    assert whole.codec.valid[0] == len(whole.sampling.times_us) == max(1, end_us * 8 // 1_000_000)
     times_us = np.array(plan.sampling.times_us)
     assert len(times_us) == plan.codec.valid[0] == min(17, max(1, end_us * 8 // 1_000_000))
     assert start_us <= times_us.min()
@@ -57,6 +60,45 @@ def test_nothing_is_stretched_and_sides_are_padded_to_16(clip_row: MakeRow, box:
         assert abs(valid - side * scale) <= 0.5
         assert encoded % 16 == 0
         assert 0 <= encoded - valid < 16
+
+
+@pytest.mark.parametrize("box", [(160, 120), (96, 64), (33, 31)])
+def test_frames_keep_their_size_where_there_is_room(clip_row: MakeRow, box: tuple[int, int]) -> None:
+    plan = plan_clip(clip_row("c", "v", content_box=[7, 9, *box]), EncodeConfig(), CODEC)
+    assert plan.codec.valid == (16, *box)
+
+
+@pytest.mark.parametrize("max_tokens", [60, 100, 2048, 40_000])
+@pytest.mark.parametrize(
+    ("box", "seconds"), [((1920, 1080), 4), ((1080, 1920), 9.4), ((300, 20), 40), ((3840, 2160), 1)]
+)
+def test_clips_of_many_tokens_are_reduced_and_not_cut(
+    clip_row: MakeRow, box: tuple[int, int], seconds: float, max_tokens: int
+) -> None:
+    """To about the largest size that has no more; the aspect is kept as far as whole pixels can."""
+    row = clip_row("c", "v", end_us=int(seconds * 1e6), content_box=[0, 0, *box])
+    frames = int(seconds * 8)
+    config = EncodeConfig(max_tokens=max_tokens, max_pixels_px=4000 * 4000)
+    if (frames + 3 + 3) // 4 > max_tokens:
+        with pytest.raises(TooManyTokens, match=f"{frames} frames are 81 tokens at the smallest size, more than 60"):
+            plan_clip(row, config, CODEC)
+        return
+    plan = plan_clip(row, config, CODEC).codec
+    assert plan.valid[0] == frames
+    tokens = math.prod(plan.latent_shape[1:]) // 4
+    assert tokens <= max_tokens
+    width, height = plan.valid[1:]
+    assert width <= box[0]
+    assert abs(width * box[1] / box[0] - height) <= 1 + box[1] / box[0]
+    larger = CODEC.plan(frames, width + 17, height + 17, patch_thw=(1, 2, 2))
+    assert math.prod(larger.latent_shape[1:]) // 4 > max_tokens or plan.valid[1:] == box
+
+
+def test_a_patch_a_frame_is_the_least(clip_row: MakeRow) -> None:
+    row = clip_row("c", "v", end_us=10_000_000, content_box=[0, 0, 640, 360])
+    assert plan_clip(row, EncodeConfig(max_tokens=21), CODEC).codec.encoded == (81, 16, 16)
+    with pytest.raises(TooManyTokens, match="80 frames are 21 tokens at the smallest size, more than 20"):
+        plan_clip(row, EncodeConfig(max_tokens=20), CODEC)
 
 
 def test_frames_and_sides_follow_the_strides_of_the_codec(clip_row: MakeRow) -> None:

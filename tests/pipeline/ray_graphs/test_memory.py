@@ -40,7 +40,7 @@ def graphs(recipe: Recipe) -> dict[str, list[Need]]:
         ],
         "latents": [
             READING,
-            memory.latents_need(encode, recipe.limits, encode.num_actors),
+            memory.latents_need(encode, (4, 8, 8), recipe.limits, encode.num_actors),
         ],
         "texts": [READING, memory.texts_need(encode)],
     }
