@@ -25,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.dedup.hashes import FrameHashes
+from pipeline.dedup.matching import perhaps_alike
 from pipeline.measure.stream.video_hash import mirrored
 
 NUM_BANDS, BAND_BITS = 4, 16
@@ -97,10 +98,31 @@ class CandidateSearch:
                 f"where bit_count({key}) >= {MIN_KEY_BITS}"
             )
             self._database.execute(query)
-        self._database.execute("drop table frames cascade")
+        self._database.execute("drop view keyed")
         found = self._database.sql("select distinct first, second from pairs order by all")
         for batch in found.to_arrow_reader(PAIRS_AT_A_TIME):
             yield np.stack([batch["first"], batch["second"]], axis=1)
+
+    def likely_pairs(self) -> Iterator[np.ndarray]:
+        """Those of `pairs` that are worth a look by `match`, which reads more than hashes; in order, some at a time."""
+        waiting: list[np.ndarray] = []
+        for pairs in self.pairs():
+            numbers, places = np.unique(pairs, return_inverse=True)
+            waiting.append(pairs[perhaps_alike(self._hashes(numbers), places.reshape(pairs.shape))])
+            if sum(map(len, waiting)) >= PAIRS_AT_A_TIME:
+                yield np.concatenate(waiting)
+                waiting = []
+        if sum(map(len, waiting)):
+            yield np.concatenate(waiting)
+
+    def _hashes(self, numbers: np.ndarray) -> FrameHashes:
+        """Of clips, in the order of their numbers, which ascend."""
+        lookup = self._database.cursor()  # pairs are being read from the other one
+        lookup.register("wanted", pa.table({"clip": numbers}))
+        columns = "clip, hash_0, hash_1, hash_2"
+        query = f"select {columns} from frames semi join wanted using (clip) order by clip, frames.rowid"
+        clips, *hashes = lookup.execute(query).fetchnumpy().values()
+        return FrameHashes(np.searchsorted(clips, np.append(numbers, numbers[-1] + 1)), np.stack(hashes, axis=1))
 
 
 def _key(view: int, chosen: tuple[int, int]) -> str:

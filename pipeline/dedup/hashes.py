@@ -12,6 +12,8 @@ import pyarrow as pa
 from pipeline.measure.stream.video_hash import GRID, mirrored
 
 HASH_BYTES = 8
+ALL_CONTRASTS, STRONG_CONTRASTS = 0, 1
+"""Columns of `FrameHashes.hashes`."""
 BLOCKS = GRID * GRID
 
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.dedup.hashes import HashedClips
-from pipeline.measure.stream.video_hash import GRID
+from pipeline.dedup.hashes import ALL_CONTRASTS, STRONG_CONTRASTS, FrameHashes, HashedClips
+from pipeline.measure.stream.video_hash import GRID, mirrored
 from schemas.recipe.duplicates import DuplicatesConfig
 
 RATES = tuple(1.02**step for step in sorted(range(-10, 11), key=abs))
@@ -111,13 +111,23 @@ def match(clips: HashedClips, first: int, second: int, config: DuplicatesConfig)
     return Match(first, second, best.distance, best.overlap, best.rate, is_mirrored)
 
 
-def perhaps_alike(clips: HashedClips, pairs: np.ndarray) -> np.ndarray:
+def perhaps_alike(frames: FrameHashes, pairs: np.ndarray) -> np.ndarray:
     """Which pairs of clips, (P, 2), are worth a look by `match`, which finds none of the others: (P,) bool.
 
-    It is what `_orientation` asks, of many pairs at once.
+    It is what `_orientation` asks, of many pairs at once, and by their hashes alone.
     """
+    lengths = np.diff(frames.starts)[pairs]
+    swapped = (lengths[:, 0] == lengths[:, 1]) & (lengths[:, 0] >= 2 * SEARCHED_FRAMES)  # either may be searched for
+    alike = _perhaps_alike(frames, np.concatenate([pairs, pairs[swapped, ::-1]]))
+    of_pairs, of_swapped = alike[: len(pairs)], alike[len(pairs) :]
+    of_pairs[swapped] |= of_swapped
+    return of_pairs
+
+
+def _perhaps_alike(frames: FrameHashes, pairs: np.ndarray) -> np.ndarray:
+    """The same, of equally long clips with the first one searched for in the second."""
     alike = np.zeros(len(pairs), bool)
-    lengths = np.diff(clips.starts)[pairs]
+    lengths = np.diff(frames.starts)[pairs]
     order = np.argsort(lengths, axis=1, kind="stable")
     few, many = np.take_along_axis(pairs, order, axis=1).T
     num_few, num_many = np.take_along_axis(lengths, order, axis=1).T
@@ -126,24 +136,25 @@ def perhaps_alike(clips: HashedClips, pairs: np.ndarray) -> np.ndarray:
     chunk_of = (num_searched * num_many).cumsum() // COMPARISONS_AT_A_TIME
     for chunk in np.split(np.arange(len(pairs)), np.flatnonzero(np.diff(chunk_of)) + 1):
         pair_of, place = _runs(num_searched[chunk])
-        searched = clips.starts[few[chunk]][pair_of] + place * steps[chunk][pair_of]
+        searched = frames.starts[few[chunk]][pair_of] + place * steps[chunk][pair_of]
         searched_of, place = _runs(num_many[chunk][pair_of])
-        others = clips.starts[many[chunk]][pair_of][searched_of] + place
+        others = frames.starts[many[chunk]][pair_of][searched_of] + place
         edges = np.flatnonzero(np.diff(searched_of, prepend=-1))
         are_near = {limit: np.zeros((2, len(chunk)), bool) for limit in (ALIKE_BITS, PERHAPS_BITS)}
-        for view, (plain, mirrored) in enumerate(
-            ((clips.hashes, clips.mirrored_hashes), (clips.strong_hashes, clips.mirrored_strong_hashes))
-        ):
-            for hashes in (plain, mirrored):
-                distances = _bit_distance(hashes[searched][searched_of], plain[others])
+        for view in (ALL_CONTRASTS, STRONG_CONTRASTS):
+            hashes = frames.hashes[:, view]
+            for turned in (hashes[searched], mirrored(hashes[searched])):
+                distances = _bit_distance(turned[searched_of], hashes[others])
                 nearest = np.minimum.reduceat(distances, edges) if len(edges) else distances
                 for limit, near in are_near.items():
                     num_near = np.bincount(pair_of, nearest <= limit, len(chunk))
                     near[view] |= num_near >= MIN_ALIKE_FRAC * num_searched[chunk]
         found, perhaps = are_near.values()
-        num_bits = np.bincount(pair_of, np.bitwise_count(clips.hashes[searched]), len(chunk))
+        num_bits = np.bincount(pair_of, np.bitwise_count(frames.hashes[searched, ALL_CONTRASTS]), len(chunk))
         is_sparse = num_bits <= SPARSE_BITS * num_searched[chunk]
-        alike[chunk] = found[0] | (perhaps[0] & (found[1] | (perhaps[1] & is_sparse)))
+        alike[chunk] = found[ALL_CONTRASTS] | (
+            perhaps[ALL_CONTRASTS] & (found[STRONG_CONTRASTS] | (perhaps[STRONG_CONTRASTS] & is_sparse))
+        )
     return alike & (num_few > 0)
 
 

@@ -71,7 +71,7 @@ def search_copies(
             searched.execute("insert into searched from added")
         for rows in _batches(connection, _FRAME_HASHES.format(grouping=grouping)):
             search.add(np.asarray(rows["number"]), FrameHashes.of(rows["frame_hashes"]))
-        for pairs in search.pairs():
+        for pairs in search.likely_pairs():
             _write_matches(dataset, connection, pairs, config, grouping, num_new)
     stamps = {"run_id": dataset.run_id, "now_us": time.time_ns() // 1000}
     dataset.append(DUPLICATE_MATCHES, connection.sql(_SEARCHED.format(grouping=grouping, **stamps)))

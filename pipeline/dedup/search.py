@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from pipeline.dedup.candidates import CandidateSearch
 from pipeline.dedup.hashes import HashedClips
-from pipeline.dedup.matching import match, perhaps_alike
+from pipeline.dedup.matching import match
 from schemas.identity import digest
 from schemas.recipe.duplicates import DuplicatesConfig
 from schemas.tables.duplicates import CONTENT, NEAR, SEMANTIC
@@ -73,14 +73,13 @@ def near_pairs(clips: HashedClips, config: DuplicatesConfig) -> Iterator[Pair]:
     """Pairs of edited copies among clips."""
     with CandidateSearch(len(clips)) as search:
         search.add(np.arange(len(clips)), clips.frame_hashes)
-        for pairs in search.pairs():
+        for pairs in search.likely_pairs():
             yield from matching_pairs(clips, pairs, config)
 
 
 def matching_pairs(clips: HashedClips, candidates: np.ndarray, config: DuplicatesConfig) -> Iterator[Pair]:
     """Of pairs of places among clips, (P, 2), those that are edited copies; the clip of the smaller id first."""
-    candidates = np.sort(candidates, axis=1)
-    for first, second in candidates[perhaps_alike(clips, candidates)].tolist():
+    for first, second in np.sort(candidates, axis=1).tolist():
         found = match(clips, first, second, config)
         if found:
             yield Pair(clips.ids[first], clips.ids[second], 1.0 - found.distance, found.mirrored, found.rate)

@@ -115,12 +115,14 @@ def test_many_pairs_are_looked_through_as_one_is(
     monkeypatch.setattr(matching, "COMPARISONS_AT_A_TIME", comparisons)
     random = np.random.default_rng(0)
     unlike = [row(f"unlike {length}", scene(length, length)) for length in (1, 2, 5, 24, 50)]
+    long = scene(90, 40)
+    long_ones = [row("long", long), row("turned long", np.concatenate([long[1::2], long[::2]]))]
     bare = row("bare", scene(0, 0))
     masked = [scene(seed, 9) * (random.random((9, 64)) < 0.1).astype(np.int8) for seed in (70, 70, 71)]
     sparse = [row(f"sparse {number}", contrasts) for number, contrasts in enumerate(masked)]
-    clips = HashedClips.of(as_table([*edited, *unlike, bare, *sparse]))
+    clips = HashedClips.of(as_table([*edited, *unlike, *long_ones, bare, *sparse]))
     pairs = random.permutation(np.argwhere(np.tri(len(clips), k=-1, dtype=bool)))
-    alike = matching.perhaps_alike(clips, pairs)
+    alike = matching.perhaps_alike(clips.frame_hashes, pairs)
     frames = [clips.frames(number) for number in range(len(clips))]
     filled = [frames[one].stop > frames[one].start and frames[other].stop > frames[other].start for one, other in pairs]
     oriented = [
@@ -130,7 +132,7 @@ def test_many_pairs_are_looked_through_as_one_is(
     assert 100 < sum(oriented) < len(pairs) // 2
     assert not (np.array(oriented) & ~alike).any()
     assert alike.sum() <= 1.05 * sum(oriented)
-    assert matching.perhaps_alike(clips, pairs[:0]).tolist() == []
+    assert matching.perhaps_alike(clips.frame_hashes, pairs[:0]).tolist() == []
 
 
 def test_parts_of_a_moving_shot_are_not_duplicates(tmp_path: Path) -> None:
