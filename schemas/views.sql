@@ -79,3 +79,15 @@ select unnest(['videos in', 'videos probed', 'videos failed', 'byte-identical du
        unnest([v.n, v.probed, v.failed, v.copies, c.n, c.kept, c.rejected, c.failed, c.pending,
                k.n, k.ok, k.trainable]) as rows
 from of_videos v, of_clips c, of_captions k;
+
+-- What is encoded: clips, latent positions (a transformer's tokens are these over those of a patch) and bytes by codec
+-- and by the clip's own frames and size. No latent is read.
+create or replace view latent_sizes as
+select encoder, valid[1] as frames, valid[2] as width, valid[3] as height, count(*) as clips,
+       sum(num_positions)::bigint as positions,
+       sum(list_product(shape) * if(dtype = 'float16', 2, 4))::bigint as bytes
+from latents where status = 'ok' group by all;
+
+-- Accepted captions of kept clips that no text encoder has embedded, as they were written since.
+create or replace view unembedded_captions as
+select t.clip_id, t.captioner, t.detailed from trainable t anti join text x on x.text = t.detailed;

@@ -34,6 +34,8 @@ from schemas.identity import digest
 LOCK, PLANS = ".lock", "plans"
 ROWS_AT_A_TIME, PART_BATCHES = 20_000, 50
 """Rows that are in memory at a time, and how many times that a part file holds."""
+ROWS_A_GROUP = 16_384
+"""Of a file that is written at once: who reads it a batch at a time holds a row group of the columns asked for."""
 ARRAYS_A_GROUP = 8
 """Rows of a row group where they hold arrays."""
 ONE_PAGE_BYTES = (1 << 31) - 1
@@ -305,7 +307,7 @@ def holds_arrays(schema: pa.Schema) -> bool:
 
 def to_parquet(table: pa.Table) -> pa.Buffer:
     sink = pa.BufferOutputStream()
-    rows = ARRAYS_A_GROUP if holds_arrays(table.schema) else None
+    rows = ARRAYS_A_GROUP if holds_arrays(table.schema) else ROWS_A_GROUP
     pyarrow.parquet.write_table(table, sink, row_group_size=rows, **_format(table.schema))
     return sink.getvalue()
 

@@ -1,4 +1,4 @@
-"""What is encoded of a clip: all frames at one rate, of their own size where there is room, padded to the codec's grid."""
+"""What is encoded of a clip: all frames at one rate, of their own size where there is room, padded to whole latents."""
 
 from __future__ import annotations
 
