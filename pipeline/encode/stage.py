@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from model.codec.spec import CodecSpec
+from model.codec.spec import CodecPlan, CodecSpec
 from pipeline.decode.clip_frames import Clip, SampledClip, VideoClips, sample_video
 from pipeline.encode.ahead import MadeAhead
 from pipeline.encode.latents import FAILED, OK, LatentEncoder, LatentPlan, OutOfRange, TooManyTokens, as_half, plan_clip
+from pipeline.ingest.failures import Failure
 from pipeline.store.dataset import Dataset
 from pipeline.store.part_writer import PartWriter
 from pipeline.store.retrying import failure_columns
@@ -36,12 +37,19 @@ class DecodedClip:
     """A clip, what is encoded of it, and its frames or why there are none."""
 
     clip: Clip
-    plan: LatentPlan
+    plan: LatentPlan | None
+    """None if it is too long to be encoded, and so was not read."""
     sampled: SampledClip
 
     @property
     def num_bytes(self) -> int:
         return self.sampled.frames.nbytes
+
+    @property
+    def sizes(self) -> CodecPlan:
+        """Of a clip that is to be encoded."""
+        assert self.plan is not None
+        return self.plan.codec
 
 
 def longest_alike(decoded: Sequence[DecodedClip]) -> list[int]:
@@ -49,8 +57,8 @@ def longest_alike(decoded: Sequence[DecodedClip]) -> list[int]:
     for place, one in enumerate(decoded):
         if one.sampled.failure is not None:
             return [place]
-    largest = max(decoded, key=lambda one: math.prod(one.plan.codec.encoded)).plan.codec
-    return [place for place, one in enumerate(decoded) if one.plan.codec == largest]
+    largest = max(decoded, key=lambda one: math.prod(one.sizes.encoded)).sizes
+    return [place for place, one in enumerate(decoded) if one.sizes == largest]
 
 
 class LatentWriting:
@@ -87,11 +95,18 @@ class LatentWriting:
 
     def _next(self, decoded: Sequence[DecodedClip]) -> list[int]:
         alike = longest_alike(decoded)
-        return alike[: self.encoder.clips_at_once(decoded[alike[0]].plan.codec)]
+        first = decoded[alike[0]]
+        return alike if first.sampled.failure else alike[: self.encoder.clips_at_once(first.sizes)]
 
     def _decoded(self, videos: Iterable[Sequence[Clip]]) -> Iterator[DecodedClip]:
         for clips in videos:
-            planned = [(clip, plan) for clip in clips if (plan := self._plan(clip))]
+            planned: list[tuple[Clip, LatentPlan]] = []
+            for clip in clips:
+                try:
+                    planned.append((clip, plan_clip(clip, self._config, self._codec)))
+                except TooManyTokens as error:
+                    failure = Failure("too_many_tokens", str(error))
+                    yield DecodedClip(clip, None, SampledClip(np.empty(0, np.uint8), [], failure))
             if not planned:
                 continue
             samplings = [[plan.sampling] for _, plan in planned]
@@ -99,28 +114,20 @@ class LatentWriting:
             for number, (sampled,) in timed_items(self._report, "frames", sample_video(self._limits, video)):
                 yield DecodedClip(*planned[number], sampled)
 
-    def _plan(self, clip: Clip) -> LatentPlan | None:
-        """What is encoded of a clip; none if it is too long, which is written."""
-        try:
-            return plan_clip(clip, self._config, self._codec)
-        except TooManyTokens as error:
-            row = self._failed(clip, f"too_many_tokens: {error}", transient=False)
-            self._writer.add({self._table: LATENTS.unstamped([row])})
-            return None
-
     def _rows(self, decoded: Sequence[DecodedClip]) -> list[dict[str, Any]]:
         """Rows of clips of one plan, or of one without frames."""
         failure = decoded[0].sampled.failure
         if failure is not None:
             return [self._failed(one.clip, f"frames: {failure}", transient=failure.transient) for one in decoded]
         try:
-            latents = self.encoder([one.sampled.frames for one in decoded], decoded[0].plan.codec)
+            latents = self.encoder([one.sampled.frames for one in decoded], decoded[0].sizes)
         except MemoryError as error:
             return [self._failed(one.clip, str(error), transient=True) for one in decoded]
         return [self._row(one, latent) for one, latent in zip(decoded, latents, strict=True)]
 
     def _row(self, encoded: DecodedClip, latent: np.ndarray) -> dict[str, Any]:
         plan = encoded.plan
+        assert plan is not None
         try:
             half = as_half(latent, "a latent")
         except OutOfRange as error:

@@ -158,7 +158,7 @@ def test_a_run_is_described_before_anything_is_written(encoded_dataset):
         "drawn",
         release.content_hash,
     )
-    assert (config.max_pixels_px, config.seed, config.text_dim) == (64 * 96, 0, text_encoder.dim)
+    assert (config.max_pixels_px, config.seed, config.text_dim) == (1280 * 720, 0, text_encoder.dim)
 
 
 def test_a_run_is_prepared_without_loading_an_encoder(encoded_dataset, monkeypatch):

@@ -65,8 +65,17 @@ def test_what_cannot_be_encoded_or_read_is_a_failed_row_and_the_others_are_writt
     monkeypatch.setattr(stage, "sample_video", decoded_by(levels.__getitem__, []))
     dataset = Dataset(str(tmp_path))
     writing = LatentWriting(dataset, EncodeConfig(), CODEC, LimitsConfig(max_failures=3), lambda *counts: None)
-    writing.write([[clip_of(clip_row, name) for name in levels]])
+    long = clip_of(clip_row, "long", end_us=10_000_000_000) | {"is_image": False}
+    writing.write(
+        [[clip_of(clip_row, name) for name in levels] + [long], [long | {"clip_id": "other", "uri": "/w.mp4"}]]
+    )
     found = rows_of(dataset)
+    for name in ("long", "alone"):
+        row = found.pop(name)
+        assert (row["status"], row["transient"]) == ("failed", False)
+        assert row["reason"] == (
+            "frames: too_many_tokens: 80000 frames are 20001 tokens at the smallest size, more than 2048"
+        )
     assert {name: row["status"] for name, row in found.items()} == dict.fromkeys(levels, "failed") | {"grey": "ok"}
     assert (found["black"]["transient"], found["black"]["data"]) == (False, None)
     assert found["black"]["reason"] == "a latent cannot be stored as float16: it has values beyond 65504"
