@@ -66,9 +66,8 @@ def test_what_cannot_be_encoded_or_read_is_a_failed_row_and_the_others_are_writt
     dataset = Dataset(str(tmp_path))
     writing = LatentWriting(dataset, EncodeConfig(), CODEC, LimitsConfig(max_failures=3), lambda *counts: None)
     long = clip_of(clip_row, "long", end_us=10_000_000_000) | {"is_image": False}
-    writing.write(
-        [[clip_of(clip_row, name) for name in levels] + [long], [long | {"clip_id": "other", "uri": "/w.mp4"}]]
-    )
+    alone = long | {"clip_id": "alone", "uri": "/w.mp4"}
+    writing.write([[*(clip_of(clip_row, name) for name in levels), long], [alone]])
     found = rows_of(dataset)
     for name in ("long", "alone"):
         row = found.pop(name)
