@@ -96,7 +96,7 @@ def sample_frames(
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with naming("autoencoder of the run", config.autoencoder):
-        codec = load_codec(config.autoencoder, device)
+        codec = load_codec(config.autoencoder, device, getattr(torch, config.codec_dtype))
     with naming("text encoder of the run", config.text_encoder):
         text_encoder = load_text_encoder(config.text_encoder, dtype=config.text_dtype)
     _require_same("autoencoder", config.autoencoder, config.autoencoder_fingerprint, codec.spec.fingerprint)
@@ -121,14 +121,14 @@ def encoded_prefix(codec: VideoCodec, source: Source, plan: CodecPlan, config: R
     frames = last_frames(source, plan.valid[1:], config.fps, max_frames, stride_t)
     of_prefix = replace(plan, valid=(len(frames), *plan.valid[1:]), encoded=(len(frames), *plan.encoded[1:]))
     pixels = torch.from_numpy(np.array(padded(frames, of_prefix)))
-    return whiten(encode_frames(codec, pixels)[None], codec.spec)[0].cpu()
+    return whiten(encode_frames(codec, pixels)[None].float(), codec.spec)[0].cpu()
 
 
 def clip_of(chunks_BCTHW: Iterable[torch.Tensor], plan: CodecPlan) -> np.ndarray:
     """The valid part of one video in chunks of the encoded size, as (T, H, W, 3) uint8."""
     parts = []
     for chunk in chunks_BCTHW:
-        pixels = ((chunk[0].clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+        pixels = ((chunk[0].float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
         parts.append(pixels.permute(1, 2, 3, 0).cpu().numpy())
     return cropped(np.concatenate(parts), plan)
 

@@ -57,6 +57,7 @@ def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunCon
         release_hash=release.content_hash,
         autoencoder=recipe.encode.autoencoder,
         autoencoder_fingerprint=encoding.autoencoder,
+        codec_dtype=recipe.encode.codec_dtype,
         stride_thw=codec.stride_thw,
         text_encoder=recipe.encode.text_encoder,
         text_dtype=recipe.encode.text_dtype,

@@ -28,6 +28,7 @@ class RunConfig:
     release_hash: str
     autoencoder: str
     autoencoder_fingerprint: str
+    codec_dtype: str
     stride_thw: tuple[int, int, int]
     """Frames, rows and columns of pixels to one latent."""
     text_encoder: str

@@ -17,7 +17,7 @@ from model.readers.text_encoder import load_text_encoder
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import Scene, Thing
 from schemas.errors import UsageError
-from tests.jobs.training.runs import run_config
+from tests.jobs.training.runs import run_config, write_run
 
 MOVING = Scene(things=(Thing("circle", "red", direction="right", speed="quickly"),))
 
@@ -160,3 +160,14 @@ def test_the_same_settings_give_the_same_sample(run_dir, usual_frames):
 )
 def test_the_prompt_and_every_setting_change_the_sample(run_dir, usual_frames, given):
     assert not np.array_equal(frames_of(run_dir, **given), usual_frames)
+
+
+def test_the_codec_runs_in_the_precision_of_the_latents(tmp_path: Path) -> None:
+    frames = {}
+    for dtype in ("float32", "bfloat16"):
+        run = write_run(tmp_path / dtype, codec_dtype=dtype)
+        config = run_config(codec_dtype=dtype)
+        asked_for = plan_of("32x32", 4 / 8, config, source(32, 32), is_image=False)
+        frames[dtype] = clip.sample_frames(run, "", config, asked_for, None, Settings(2, 1.0, 0)).astype(int)
+    difference = np.abs(frames["float32"] - frames["bfloat16"])
+    assert 0 < difference.mean() < 5

@@ -28,6 +28,7 @@ def run_config(**changes: Any) -> RunConfig:
         "release_hash": "hash",
         "autoencoder": "builtin",
         "autoencoder_fingerprint": autoencoder.fingerprint,
+        "codec_dtype": "float32",
         "stride_thw": codec_spec().stride_thw,
         "text_encoder": "builtin",
         "text_dtype": "float32",
