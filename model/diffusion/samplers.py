@@ -1,28 +1,114 @@
-"""Integration of the flow from noise (t = 1) to data (t = 0)."""
+"""From noise to data: samplers of any path, which ask what the network sees at a point and a timestep.
+
+Each follows falling timesteps. `denoise` gives the data and the noise of a point; samplers keep what they need of
+earlier points in local variables, so that they can be used for any number of clips at once.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
 from torch import Tensor
 
-from model.diffusion.paths import shift_timestep
+from model.diffusion.paths import Path
+
+Denoise = Callable[[Tensor, float], tuple[Tensor, Tensor]]
+"""A point and its timestep to the data and the noise that it is made of."""
 
 
-def timesteps(num_steps: int, shift: float) -> list[float]:
-    """num_steps + 1 falling timesteps from 1 to 0, evenly spaced before the shift.
+@dataclass(frozen=True)
+class Course:
+    """What every sampler is given."""
 
-    Raises:
-        ValueError: fewer than one step.
-    """
-    if num_steps < 1:
-        raise ValueError(f"sampling needs at least one step, got {num_steps}")
-    return [shift_timestep(1.0 - i / num_steps, shift) for i in range(num_steps + 1)]
+    denoise: Denoise
+    path: Path
+    times: Sequence[float]
+    """Falling timesteps, the first one that of the start."""
+    generator: torch.Generator | None = None
+    """For samplers that add noise."""
+
+    def at(self, timestep: float) -> tuple[float, float]:
+        alpha, sigma = self.path.at(torch.tensor(timestep, dtype=torch.float64))
+        return float(alpha), float(sigma)
+
+    def velocity(self, x: Tensor, timestep: float) -> Tensor:
+        """dx/dt along the path."""
+        data, noise = self.denoise(x, timestep)
+        alpha, sigma = self.path.slopes_at(torch.tensor(timestep, dtype=torch.float64))
+        return float(alpha) * data + float(sigma) * noise
 
 
-def euler(velocity_at: Callable[[Tensor, float], Tensor], x: Tensor, times: Sequence[float]) -> Tensor:
-    """Follow dx/dt = velocity_at(x, t) along `times` by Euler's method; exact where the path is straight."""
-    for now, after in pairwise(times):
-        x = x + (after - now) * velocity_at(x, now)
+def euler(x: Tensor, course: Course) -> Tensor:
+    """dx/dt by Euler's method; exact where the path is straight."""
+    for now, after in pairwise(course.times):
+        x = x + (after - now) * course.velocity(x, now)
     return x
+
+
+def heun(x: Tensor, course: Course) -> Tensor:
+    """dx/dt by Heun's method, of second order: two answers a step, and one for the last (Karras et al. 2022)."""
+    for now, after in pairwise(course.times):
+        first = course.velocity(x, now)
+        reached = x + (after - now) * first
+        x = reached if after == 0 else x + (after - now) * (first + course.velocity(reached, after)) / 2
+    return x
+
+
+def ddim(x: Tensor, course: Course, eta: float = 0.0) -> Tensor:
+    """Data and noise put together again at the next timestep (Song et al. 2021); with `eta` some of it is new noise."""
+    for now, after in pairwise(course.times):
+        data, noise = course.denoise(x, now)
+        (alpha, sigma), (next_alpha, next_sigma) = course.at(now), course.at(after)
+        kept = alpha * next_sigma / (next_alpha * sigma)
+        fresh = eta * next_sigma * max(0.0, 1 - kept**2) ** 0.5
+        x = next_alpha * data + max(0.0, next_sigma**2 - fresh**2) ** 0.5 * noise
+        if fresh > 0:
+            x = x + fresh * torch.randn(x.shape, generator=course.generator, dtype=x.dtype).to(x.device)
+    return x
+
+
+def ddpm(x: Tensor, course: Course) -> Tensor:
+    """Ancestral sampling (Ho et al. 2020): every step forgets as much of the noise as it can."""
+    return ddim(x, course, eta=1.0)
+
+
+def dpm_solver_2m(x: Tensor, course: Course) -> Tensor:
+    """DPM-Solver++ of second order with one answer a step (Lu et al. 2022, algorithm 2); the last step is of first."""
+    before: tuple[float, Tensor] | None = None
+    for now, after in pairwise(course.times):
+        data, _ = course.denoise(x, now)
+        (alpha, sigma), (next_alpha, next_sigma) = course.at(now), course.at(after)
+        if next_sigma == 0 or alpha == 0:
+            x, before = (data, None) if next_sigma == 0 else (next_alpha * data + next_sigma / sigma * x, None)
+            continue
+        level, next_level = _log_ratio(alpha, sigma), _log_ratio(next_alpha, next_sigma)
+        step = next_level - level
+        estimate = data
+        if before is not None:
+            earlier_level, earlier = before
+            ratio = (level - earlier_level) / step
+            estimate = data + (data - earlier) / (2 * ratio)
+        x = (
+            next_sigma / sigma * x
+            - next_alpha * float(torch.expm1(torch.tensor(-step, dtype=torch.float64))) * estimate
+        )
+        before = level, data
+    return x
+
+
+def _log_ratio(alpha: float, sigma: float) -> float:
+    return math.log(alpha / sigma)
+
+
+Sampler = Callable[[Tensor, Course], Tensor]
+SAMPLERS: dict[str, Sampler] = {
+    "euler": euler,
+    "heun": heun,
+    "ddim": ddim,
+    "ddpm": ddpm,
+    "dpm_solver_2m": dpm_solver_2m,
+}

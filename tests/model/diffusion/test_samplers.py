@@ -1,40 +1,177 @@
-"""Euler's method on flows whose end is known."""
+"""Samplers: on flows whose end is known, by their order of convergence, and against the schedulers of diffusers."""
+
+from __future__ import annotations
 
 import math
-from itertools import pairwise
+from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
 
-from model.diffusion.samplers import euler, timesteps
+from model.diffusion.paths import PATHS, Path
+from model.diffusion.samplers import SAMPLERS, Course, Denoise, ddim, ddpm, euler
+from model.diffusion.timesteps import timesteps
 
-
-def test_timesteps_fall_evenly_from_noise_to_data_and_are_then_shifted():
-    assert timesteps(4, 1.0) == [1.0, 0.75, 0.5, 0.25, 0.0]
-    assert timesteps(2, 3.0) == [1.0, 3.0 * 0.5 / (1 + 2.0 * 0.5), 0.0]
-
-
-def test_no_steps_is_an_error():
-    assert timesteps(1, 2.0) == [1.0, 0.0]
-    with pytest.raises(ValueError, match="at least one step"):
-        timesteps(0, 1.0)
+diffusers = pytest.importorskip("diffusers")
+MEAN, STD = 0.7, 0.4
+ORDERS = {"euler": 1, "heun": 2, "ddim": 1, "dpm_solver_2m": 2}
 
 
+def of_gaussian(path: Path, mean: float = MEAN, std: float = STD) -> Denoise:
+    """What a perfect network sees if the data are normal with this mean and deviation."""
+
+    def denoise(x: Tensor, timestep: float) -> tuple[Tensor, Tensor]:
+        alpha, sigma = (float(value) for value in path.at(torch.tensor(timestep, dtype=torch.float64)))
+        variance = alpha**2 * std**2 + sigma**2
+        data = mean + alpha * std**2 / variance * (x - alpha * mean)
+        return data, sigma / variance * (x - alpha * mean)
+
+    return denoise
+
+
+def start(count: int = 400) -> Tensor:
+    return torch.randn(count, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+def straight(data: Tensor, noise: Tensor) -> Denoise:
+    return lambda x, timestep: (data, noise)
+
+
+@pytest.mark.parametrize("sampler", sorted(SAMPLERS.keys() - {"ddpm"}))
 @pytest.mark.parametrize("num_steps", [1, 2, 7])
-def test_a_straight_path_is_followed_exactly(num_steps):
+def test_a_straight_path_is_followed_exactly(sampler: str, num_steps: int) -> None:
     data, noise = torch.randn(2, 50, dtype=torch.float64)
-    end = euler(lambda x, t: noise - data, noise, timesteps(num_steps, shift=3.0))
-    torch.testing.assert_close(end, data)
+    course = Course(straight(data, noise), PATHS["rectified_flow"], timesteps(num_steps, shift=3.0))
+    torch.testing.assert_close(SAMPLERS[sampler](noise, course), data)
 
 
-def test_a_linear_field_gives_the_product_of_its_steps():
-    times = timesteps(5, shift=2.0)
-    factor = math.prod(1 + 0.7 * (b - a) for a, b in pairwise(times))
-    end = euler(lambda x, t: 0.7 * x, torch.ones(1, dtype=torch.float64), times)
-    assert end.item() == pytest.approx(factor, rel=1e-12)
+@pytest.mark.parametrize("sampler", ["ddim", "dpm_solver_2m"])
+@pytest.mark.parametrize("path", PATHS)
+def test_known_data_and_noise_are_a_straight_line_on_any_path(sampler: str, path: str) -> None:
+    data, noise = torch.randn(2, 50, dtype=torch.float64)
+    course = Course(straight(data, noise), PATHS[path], timesteps(4, shift=1.0))
+    alpha, sigma = course.at(1.0)
+    torch.testing.assert_close(SAMPLERS[sampler](alpha * data + sigma * noise, course), data)
 
 
-def test_the_flow_to_a_point_ends_there():
-    """For data at one point c the exact velocity at (x, t) is (x - c) / t."""
-    end = euler(lambda x, t: (x - 3.0) / t, torch.randn(20, dtype=torch.float64), timesteps(10, shift=1.0))
-    torch.testing.assert_close(end, torch.full((20,), 3.0, dtype=torch.float64))
+def error(sampler: str, path: str, num_steps: int) -> float:
+    """Mean distance from where the exact flow of a Gaussian leads: the same place in it, in deviations."""
+    times = [0.95 - 0.9 * i / num_steps for i in range(num_steps + 1)]
+    x = start()
+    found = SAMPLERS[sampler](x, Course(of_gaussian(PATHS[path]), PATHS[path], times))
+    (alpha, sigma), (end_alpha, end_sigma) = (
+        Course(straight(x, x), PATHS[path], times).at(t) for t in (0.95, times[-1])
+    )
+    spread, end_spread = math.hypot(alpha * STD, sigma), math.hypot(end_alpha * STD, end_sigma)
+    exact = end_alpha * MEAN + (x - alpha * MEAN) / spread * end_spread
+    return float((found - exact).abs().mean())
+
+
+@pytest.mark.parametrize("path", ["rectified_flow", "trigonometric"])
+@pytest.mark.parametrize("sampler", ORDERS)
+def test_the_error_falls_with_the_order_of_the_sampler(sampler: str, path: str) -> None:
+    coarse, fine = error(sampler, path, 40), error(sampler, path, 80)
+    assert math.log2(coarse / fine) == pytest.approx(ORDERS[sampler], abs=0.25)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("path", PATHS)
+def test_noise_becomes_the_distribution_of_the_data(sampler: str, path: str) -> None:
+    generator = torch.Generator().manual_seed(1)
+    course = Course(of_gaussian(PATHS[path]), PATHS[path], timesteps(400, shift=1.0), generator)
+    found = SAMPLERS[sampler](start(4000), course)
+    assert float(found.mean()) == pytest.approx(MEAN, abs=0.03)
+    assert float(found.std()) == pytest.approx(STD, abs=0.03)
+
+
+def steps_of_diffusers(
+    scheduler: object, num_steps: int, x: Tensor, denoise: Callable[[Tensor, float], Tensor]
+) -> Tensor:
+    scheduler.set_timesteps(num_steps)  # type: ignore[attr-defined]
+    for step in scheduler.timesteps:  # type: ignore[attr-defined]
+        x = scheduler.step(denoise(x, float(step)), step, x).prev_sample  # type: ignore[attr-defined]
+    return x
+
+
+def test_euler_is_that_of_diffusers() -> None:
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+    denoise = of_gaussian(PATHS["rectified_flow"])
+
+    def velocity(x: Tensor, step: float) -> Tensor:
+        data, noise = denoise(x, step / 1000)
+        return noise - data
+
+    scheduler.set_timesteps(12)
+    times = [float(sigma) for sigma in scheduler.sigmas]
+    expected = steps_of_diffusers(scheduler, 12, start(), velocity)
+    found = euler(start(), Course(denoise, PATHS["rectified_flow"], times))
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)  # it keeps sigmas in float32
+
+
+def test_the_shifted_timesteps_are_those_of_diffusers() -> None:
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+    scheduler.set_timesteps(sigmas=[1.0 - i / 12 for i in range(12)])
+    torch.testing.assert_close(torch.tensor(timesteps(12, 3.0)), scheduler.sigmas, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample"])
+def test_ddim_is_that_of_diffusers(prediction: str) -> None:
+    scheduler = diffusers.DDIMScheduler(
+        clip_sample=False,
+        set_alpha_to_one=True,
+        prediction_type=prediction,
+        beta_schedule="linear",
+        beta_start=1e-4,
+        beta_end=0.02,
+        timestep_spacing="trailing",
+    )
+    path = PATHS["ddpm_linear"]
+    denoise = of_gaussian(path)
+    place = {"sample": 0, "epsilon": 1}[prediction]
+    expected = steps_of_diffusers(scheduler, 10, start(), lambda x, step: denoise(x, (step + 1) / 1000)[place])
+    found = ddim(start(), Course(denoise, path, timesteps(10, 1.0)))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_dpm_solver_is_that_of_diffusers() -> None:
+    scheduler = diffusers.DPMSolverMultistepScheduler(
+        algorithm_type="dpmsolver++",
+        solver_order=2,
+        solver_type="midpoint",
+        prediction_type="flow_prediction",
+        use_flow_sigmas=True,
+        flow_shift=1.0,
+        final_sigmas_type="zero",
+        lower_order_final=False,
+    )
+    path = PATHS["rectified_flow"]
+    denoise = of_gaussian(path)
+    scheduler.set_timesteps(15)
+    times = [float(sigma) for sigma in scheduler.sigmas]
+
+    def velocity(x: Tensor, step: float) -> Tensor:
+        data, noise = denoise(x, times[scheduler.step_index or 0])
+        return noise - data
+
+    expected = start()
+    for step in scheduler.timesteps:
+        expected = scheduler.step(velocity(expected, float(step)), step, expected).prev_sample
+    found = SAMPLERS["dpm_solver_2m"](start(), Course(denoise, path, times))
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_new_noise_is_drawn_from_the_generator() -> None:
+    course = [
+        Course(
+            of_gaussian(PATHS["ddpm_linear"]),
+            PATHS["ddpm_linear"],
+            timesteps(5, 1.0),
+            torch.Generator().manual_seed(seed),
+        )
+        for seed in (0, 0, 1)
+    ]
+    one, same, other = (ddpm(start(), each) for each in course)
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
