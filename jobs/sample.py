@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -33,6 +33,7 @@ def sample(
     seconds: Annotated[float | None, Parameter(metavar="S", validator=Number(gt=0))] = None,
     image: Annotated[str | None, Parameter(metavar="FILE")] = None,
     video: Annotated[str | None, Parameter(metavar="FILE")] = None,
+    sampler: Literal["euler", "heun", "ddim", "ddpm", "dpm_solver_2m"] = "euler",
     steps: Annotated[AtLeast1, Parameter(metavar="N")] = 30,
     guidance: float = 4.0,
     seed: int = 0,
@@ -53,7 +54,8 @@ def sample(
         seconds: Length; without it that of the longest training clip.
         image: Picture that the clip starts with.
         video: Video whose end the clip starts with.
-        steps: Euler steps.
+        sampler: How noise becomes a video: `dpm_solver_2m` needs the fewest steps, `ddpm` the most.
+        steps: Steps of the sampler.
         guidance: Guidance scale; 1 for none.
         seed: Seed of the noise.
     """
@@ -72,7 +74,7 @@ def sample(
     check_target(output, plan.valid[0])
     expansion = _expanded(prompt, config, options, seed) if expand and prompt else None
     text = expansion.text if expansion else prompt
-    frames = sample_frames(run, text, config, plan, source, Settings(steps, guidance, seed))
+    frames = sample_frames(run, text, config, plan, source, Settings(sampler, steps, guidance, seed))
     write_frames(output, frames, config.fps)
     num_frames, height, width = frames.shape[:3]
     if json:

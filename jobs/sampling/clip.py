@@ -21,6 +21,7 @@ from model.codec.loading import load_codec
 from model.codec.padding import cropped, padded
 from model.codec.spec import CodecPlan, num_frames
 from model.codec.video_codec import VideoCodec, encode_frames, unwhiten, whiten
+from model.diffusion.objectives import Objective
 from model.diffusion.sampling import Request, load_transformer, sample_latent
 from model.readers.text_encoder import load_text_encoder
 from pipeline.encode.latents import TooManyTokens, largest_plan
@@ -31,6 +32,8 @@ from schemas.errors import UsageError
 class Settings:
     """How a clip is sampled."""
 
+    sampler: str
+    """How noise becomes data: one of `model.diffusion.samplers.SAMPLERS`."""
     steps: int
     """Steps of the sampler."""
     guidance: float
@@ -110,7 +113,14 @@ def sample_frames(
         seed=settings.seed,
         prefix_CTHW=None if source is None else encoded_prefix(codec, source, plan, config),
     )
-    latent = sample_latent(transformer.to(device), request, num_steps=settings.steps, guidance=settings.guidance)
+    latent = sample_latent(
+        transformer.to(device),
+        request,
+        Objective.of(config.objective),
+        sampler=settings.sampler,
+        num_steps=settings.steps,
+        guidance=settings.guidance,
+    )
     return clip_of(codec.decode_stream([unwhiten(latent[None], codec.spec)]), plan)
 
 

@@ -13,9 +13,10 @@ from jobs.training.samples import Encoding
 from model.checkpoint import with_tuples, write_json
 from model.codec.spec import CodecSpec
 from schemas.errors import UsageError
+from schemas.recipe.train import ObjectiveConfig
 
 FILE = "config.json"
-FIXED = ("release_hash", "transform", "autoencoder_fingerprint", "text_encoder_fingerprint", "seed")
+FIXED = ("release_hash", "transform", "predicted", "autoencoder_fingerprint", "text_encoder_fingerprint", "seed")
 """Settings that must stay the same when a run is resumed; others may change."""
 
 
@@ -53,6 +54,16 @@ class RunConfig:
     def encoding(self) -> Encoding:
         encoders = self.autoencoder_fingerprint, self.text_encoder_fingerprint
         return Encoding(self.transform, *encoders, self.fps, self.stride_thw[0])
+
+    @property
+    def objective(self) -> ObjectiveConfig:
+        """What the transformer is trained to answer."""
+        return ObjectiveConfig(**self.train.get("objective", {}))
+
+    @property
+    def predicted(self) -> str:
+        """What must not change of it: weights of one answer are of no use for another."""
+        return f"{self.objective.prediction} on {self.objective.path}"
 
     @property
     def codec(self) -> CodecSpec:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from model.diffusion.paths import PATHS, Path
+from schemas.recipe.train import ObjectiveConfig
 
 LEAST_SIGMA = 1e-4
 """Where noise is divided by, so that a point that is almost data does not overflow."""
@@ -73,6 +74,12 @@ class Objective:
         ):
             if name not in known:
                 raise ValueError(f"{what} = {name!r}: none of {', '.join(known)}")
+
+    @classmethod
+    def of(cls, config: ObjectiveConfig) -> Objective:
+        """That of a recipe."""
+        weights = {name: getattr(config, name) for name in ("weight_floor", "min_snr_gamma", "sigmoid_bias")}
+        return cls(config.path, config.prediction, config.weighting, **weights)
 
     @property
     def path(self) -> Path:

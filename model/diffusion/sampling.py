@@ -16,7 +16,9 @@ from torch import Tensor
 
 from model.checkpoint import with_tuples
 from model.diffusion.guidance import guide
-from model.diffusion.samplers import euler, timesteps
+from model.diffusion.objectives import Objective
+from model.diffusion.samplers import SAMPLERS, Course
+from model.diffusion.timesteps import timesteps
 from model.packing.packs import Document, Pack, pack_documents
 from model.packing.patches import patchify, unpatchify
 from model.training.checkpoints import RunFolder
@@ -51,11 +53,21 @@ def load_transformer(run_dir: Path | str) -> Transformer:
 
 
 @torch.no_grad()
-def sample_latent(transformer: Transformer, request: Request, *, num_steps: int = 30, guidance: float = 4.0) -> Tensor:
+def sample_latent(
+    transformer: Transformer,
+    request: Request,
+    objective: Objective,
+    *,
+    sampler: str = "euler",
+    num_steps: int = 30,
+    guidance: float = 4.0,
+) -> Tensor:
     """Sample one clip's whitened latent, (C, T, H, W), on the transformer's device.
 
     Args:
-        num_steps: Euler steps; the transformer runs once for each.
+        objective: that the transformer was trained for.
+        sampler: one of `SAMPLERS`.
+        num_steps: steps of the sampler; the transformer runs once for each, or twice (`heun`).
         guidance: classifier-free guidance scale; 1 turns it off, and so does a request without text.
     Raises:
         ValueError: the latent does not divide into patches, or the prefix does not fit it.
@@ -65,18 +77,21 @@ def sample_latent(transformer: Transformer, request: Request, *, num_steps: int 
     start, clean_T = _start(request)
     texts = [request.text_LE] if request.text_LE is None or guidance == 1.0 else [request.text_LE, None]
     pack = _pack(transformer, request, start, clean_T, texts).to(device)
-    tokens = len(pack.tokens_NP) // len(texts)
-    clean_N1 = pack.clean_N[:tokens, None]
+    tokens_NP = patchify(start, patch).to(device)
+    noisy_N = ~pack.clean_N[: len(tokens_NP)]
 
-    def velocity_at(x_NP: Tensor, timestep: float) -> Tensor:
+    def denoise(x_MP: Tensor, timestep: float) -> tuple[Tensor, Tensor]:
         level = torch.full_like(pack.timestep_B, timestep)
+        x_NP = tokens_NP.clone()
+        x_NP[noisy_N] = x_MP
         answers = transformer(replace(pack, tokens_NP=x_NP.repeat(len(texts), 1), timestep_B=level)).chunk(len(texts))
         answer = answers[0] if len(texts) == 1 else guide(answers[0], answers[1], guidance)
-        return answer.masked_fill(clean_N1, 0.0)
+        return objective.solve(answer[noisy_N].float(), x_MP, level[0])
 
     times = timesteps(num_steps, latent_shift(request.latent_shape, patch))
-    x_NP = euler(velocity_at, patchify(start, patch).to(device), times)
-    return unpatchify(x_NP, request.latent_shape, patch)
+    noise = torch.Generator().manual_seed(request.seed + 1)
+    tokens_NP[noisy_N] = SAMPLERS[sampler](tokens_NP[noisy_N], Course(denoise, objective.path, times, noise))
+    return unpatchify(tokens_NP, request.latent_shape, patch)
 
 
 def _start(request: Request) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
+from schemas.recipe.train import ObjectiveConfig
+
 
 def size_shift(spatial_tokens: int, latent_frames: int) -> float:
     """How strongly timesteps lean towards noise for a sample of this size.
@@ -64,6 +66,11 @@ class Density:
     def __post_init__(self) -> None:
         if self.name not in DENSITIES:
             raise ValueError(f"timesteps = {self.name!r}: none of {', '.join(DENSITIES)}")
+
+    @classmethod
+    def of(cls, config: ObjectiveConfig) -> Density:
+        """That of a recipe."""
+        return cls(config.timesteps, config.logit_mean, config.logit_std, config.mode_scale, config.uniform_share)
 
     def draw(self, generator: torch.Generator, shift: float) -> float:
         """A timestep in (0, 1), shifted after it is drawn."""

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.diffusion.paths import draw_timestep, interpolate, size_shift, velocity
+from model.diffusion.objectives import Objective
 from model.diffusion.tasks import draw_clean_frames
+from model.diffusion.timesteps import Density, size_shift
 from model.packing.packs import Document, Pack, pack_documents, packing_order
 from model.packing.patches import Patch, grid_shape, patchify
 from schemas.identity import digest
@@ -52,14 +53,34 @@ class LatentStatistics:
 
 @dataclass(frozen=True)
 class Example:
-    """A document for the transformer, and the velocity that it should answer."""
+    """A document for the transformer, what it should answer, and the weight of its squared error."""
 
     document: Document
-    velocity_CTHW: Tensor
+    target_CTHW: Tensor
+    weight: float
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What the transformer should answer to a pack: (N, P), and the weight of each document, (B,)."""
+
+    answer_NP: Tensor
+    weight_B: Tensor
+
+    def to(self, device: torch.device | str) -> Targets:
+        return Targets(self.answer_NP.to(device), self.weight_B.to(device))
 
 
 def draw_example(
-    sample: Sample, statistics: LatentStatistics, *, patch: Patch, seed: int, epoch: int, text_drop: float
+    sample: Sample,
+    statistics: LatentStatistics,
+    objective: Objective,
+    density: Density,
+    *,
+    patch: Patch,
+    seed: int,
+    epoch: int,
+    text_drop: float,
 ) -> Example:
     """Noise a sample for one epoch."""
     generator = torch.Generator().manual_seed(int(digest(seed, sample.sample_id, epoch), 16) >> 1)
@@ -67,11 +88,12 @@ def draw_example(
     choice, drop = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
     text = None if drop < text_drop else choose_text(sample, choice)
     clean_T = draw_clean_frames(data.shape[1], generator)
-    timestep = draw_timestep(generator, latent_shift(data.shape, patch))
-    return noised_example(data, sample.latent_fps, text, clean_T, timestep, generator)
+    timestep = density.draw(generator, latent_shift(data.shape, patch))
+    return noised_example(objective, data, sample.latent_fps, text, clean_T, timestep, generator)
 
 
 def noised_example(
+    objective: Objective,
     data_CTHW: Tensor,
     latent_fps: float,
     text_LE: Tensor | None,
@@ -81,8 +103,10 @@ def noised_example(
 ) -> Example:
     """Move the frames that are not clean along the path to `timestep`."""
     noise = torch.randn(data_CTHW.shape, generator=generator)
-    noisy = torch.where(clean_T.view(1, -1, 1, 1), data_CTHW, interpolate(data_CTHW, noise, timestep))
-    return Example(Document(noisy, clean_T, timestep, latent_fps, text_LE), velocity(data_CTHW, noise))
+    level = torch.tensor(timestep, dtype=torch.float32)
+    noisy = torch.where(clean_T.view(1, -1, 1, 1), data_CTHW, objective.path.interpolate(data_CTHW, noise, level))
+    document = Document(noisy, clean_T, timestep, latent_fps, text_LE)
+    return Example(document, objective.target(data_CTHW, noise, level), float(objective.weight(level)))
 
 
 def choose_text(sample: Sample, choice: float) -> Tensor | None:
@@ -100,19 +124,20 @@ def latent_shift(latent_shape: Sequence[int], patch: Patch) -> float:
     return size_shift(H * W, T)
 
 
-def pack_examples(examples: Sequence[Example], patch: Patch, text_dim: int) -> tuple[Pack, Tensor]:
-    """A pack and its target velocities, (N, P)."""
-    order = packing_order([tuple(e.velocity_CTHW.shape) for e in examples])
+def pack_examples(examples: Sequence[Example], patch: Patch, text_dim: int) -> tuple[Pack, Targets]:
+    """A pack, and what should be answered to it."""
+    order = packing_order([tuple(e.target_CTHW.shape) for e in examples])
     examples = [examples[i] for i in order]
-    target_NP = torch.cat([patchify(e.velocity_CTHW, patch) for e in examples])
-    return pack_documents([e.document for e in examples], patch, text_dim), target_NP
+    answer_NP = torch.cat([patchify(e.target_CTHW, patch) for e in examples])
+    targets = Targets(answer_NP, torch.tensor([e.weight for e in examples], dtype=torch.float32))
+    return pack_documents([e.document for e in examples], patch, text_dim), targets
 
 
-def document_losses(velocity_NP: Tensor, target_NP: Tensor, pack: Pack) -> Tensor:
-    """Mean squared error of each document over its noisy tokens, (B,) float32; clean tokens do not count."""
-    error_N = (velocity_NP.float() - target_NP.float()).square().mean(dim=1)
+def document_losses(answer_NP: Tensor, targets: Targets, pack: Pack) -> Tensor:
+    """Weighted mean squared error of each document over its noisy tokens, (B,) float32; clean tokens do not count."""
+    error_N = (answer_NP.float() - targets.answer_NP.float()).square().mean(dim=1)
     weight_N = (~pack.clean_N).float()
     lengths = pack.geometry.lengths
     sums = torch.stack([part.sum() for part in (error_N * weight_N).split(lengths)])
     counts = torch.stack([part.sum() for part in weight_N.split(lengths)])
-    return sums / counts
+    return targets.weight_B * sums / counts

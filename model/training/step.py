@@ -18,12 +18,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from model.checkpoint import with_tuples
+from model.diffusion.objectives import Objective
+from model.diffusion.timesteps import Density
 from model.packing.packs import Pack
 from model.packing.patches import num_tokens
 from model.packing.plan import plan_packs
 from model.training.averages import WeightAverage
 from model.training.checkpoints import Checkpoint
-from model.training.examples import LatentStatistics, document_losses, draw_example, pack_examples
+from model.training.examples import LatentStatistics, Targets, document_losses, draw_example, pack_examples
 from model.training.parallel import Worker
 from model.training.samples import Samples
 from model.training.validation import Validation, hold_out
@@ -55,8 +57,8 @@ class Progress:
 class Batch:
     """What a worker computes of a step."""
 
-    packs: list[tuple[Pack, Tensor]]
-    """Its packs, with their target velocities (N, P)."""
+    packs: list[tuple[Pack, Targets]]
+    """Its packs, and what should be answered to them."""
     num_samples: int
     """Samples in the packs of all workers."""
 
@@ -99,12 +101,14 @@ class TrainState:
         for parameter in self.model.parameters():  # so that a worker without a pack has gradients to add
             parameter.grad = torch.zeros_like(parameter)
         self.average = WeightAverage(self.model, config.ema_decay)
+        self.objective, self.density = Objective.of(config.objective), Density.of(config.objective)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=config.learning_rate, betas=BETAS, weight_decay=config.weight_decay
         )
         self.validation = Validation(
             samples.read([name for name in shapes if name in held_out] or list(shapes)),
             statistics,
+            self.objective,
             patch=shape.patch,
             text_dim=text_dim,
             capacity=config.tokens_per_pack,
@@ -137,10 +141,10 @@ class TrainState:
             group["lr"] = rate
         totals = torch.zeros(2, device=self.worker.device)
         self.optimizer.zero_grad(set_to_none=False)
-        for pack, target_NP in self._on_device(batch):
-            loss = document_losses(self._velocity(pack), target_NP, pack).sum() / batch.num_samples
+        for pack, targets in self._on_device(batch):
+            loss = document_losses(self._answer(pack), targets, pack).sum() / batch.num_samples
             loss.backward()
-            totals += torch.stack([loss.detach(), torch.tensor(float(len(target_NP)), device=loss.device)])
+            totals += torch.stack([loss.detach(), torch.tensor(float(len(targets.answer_NP)), device=loss.device)])
         grad_norm = self._apply_gradients()
         self.worker.sum(totals)
         loss, tokens = totals.tolist()
@@ -186,17 +190,20 @@ class TrainState:
         state = checkpoint.state()
         return Progress(state["step"], state["epoch"], state["cursor"])
 
-    def _noised(self, ids: Sequence[str], epoch: int) -> tuple[Pack, Tensor]:
+    def _noised(self, ids: Sequence[str], epoch: int) -> tuple[Pack, Targets]:
         patch = self.model.config.patch
         settings = {"patch": patch, "seed": self.config.seed, "epoch": epoch, "text_drop": self.config.text_drop}
-        examples = [draw_example(sample, self.statistics, **settings) for sample in self.samples.read(ids)]
+        examples = [
+            draw_example(sample, self.statistics, self.objective, self.density, **settings)
+            for sample in self.samples.read(ids)
+        ]
         return pack_examples(examples, patch, self.text_dim)
 
-    def _on_device(self, batch: Batch) -> Iterator[tuple[Pack, Tensor]]:
-        for pack, target_NP in batch.packs:
-            yield pack.to(self.worker.device), target_NP.to(self.worker.device)
+    def _on_device(self, batch: Batch) -> Iterator[tuple[Pack, Targets]]:
+        for pack, targets in batch.packs:
+            yield pack.to(self.worker.device), targets.to(self.worker.device)
 
-    def _velocity(self, pack: Pack) -> Tensor:
+    def _answer(self, pack: Pack) -> Tensor:
         on_gpu = self.worker.device.type == "cuda"
         with torch.autocast("cuda", dtype=torch.bfloat16) if on_gpu else nullcontext():
             return self.model(pack)

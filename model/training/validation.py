@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from model.diffusion.objectives import Objective
 from model.packing.packs import Pack
 from model.packing.patches import Patch, num_tokens
 from model.training.examples import (
@@ -47,31 +48,34 @@ class Validation:
         self,
         samples: Sequence[Sample],
         statistics: LatentStatistics,
+        objective: Objective,
         *,
         patch: Patch,
         text_dim: int,
         capacity: int,
         device: torch.device,
     ) -> None:
-        examples = [self._example(s, statistics, level) for s in samples for level in range(NUM_LEVELS)]
+        examples = [self._example(s, statistics, objective, level) for s in samples for level in range(NUM_LEVELS)]
         packs = [pack_examples(group, patch, text_dim) for group in _in_packs(examples, patch, capacity)]
-        self.packs = [(pack.to(device), target_NP.to(device)) for pack, target_NP in packs]
+        self.packs = [(pack.to(device), targets.to(device)) for pack, targets in packs]
 
     @staticmethod
-    def _example(sample: Sample, statistics: LatentStatistics, level: int) -> Example:
+    def _example(sample: Sample, statistics: LatentStatistics, objective: Objective, level: int) -> Example:
         data = statistics.whiten(sample.latent_CTHW)
         generator = torch.Generator().manual_seed(int(digest("validation", sample.sample_id), 16) >> 1)
         clean_T = torch.zeros(data.shape[1], dtype=torch.bool)
         timestep = (level + 0.5) / NUM_LEVELS
-        return noised_example(data, sample.latent_fps, choose_text(sample, 0.0), clean_T, timestep, generator)
+        return noised_example(
+            objective, data, sample.latent_fps, choose_text(sample, 0.0), clean_T, timestep, generator
+        )
 
     @torch.no_grad()
-    def losses(self, velocity_of: Callable[[Pack], Tensor]) -> dict[str, object]:
+    def losses(self, answer_of: Callable[[Pack], Tensor]) -> dict[str, object]:
         """`val_loss`, the mean of all; `val_loss_by_timestep`; and `val_loss_by_shape` (frames x width x height)."""
         by_timestep: dict[str, list[float]] = defaultdict(list)
         by_shape: dict[str, list[float]] = defaultdict(list)
-        for pack, target_NP in self.packs:
-            losses = document_losses(velocity_of(pack), target_NP, pack).tolist()
+        for pack, targets in self.packs:
+            losses = document_losses(answer_of(pack), targets, pack).tolist()
             for loss, timestep, (T, H, W) in zip(losses, pack.timestep_B.tolist(), pack.geometry.grids, strict=True):
                 by_timestep[f"{timestep:.4f}"].append(loss)
                 by_shape[f"{T}x{W}x{H}"].append(loss)
@@ -88,7 +92,7 @@ def _in_packs(examples: Sequence[Example], patch: Patch, capacity: int) -> list[
     groups: list[list[Example]] = []
     room = 0
     for example in examples:
-        count = num_tokens(example.velocity_CTHW.shape, patch)
+        count = num_tokens(example.target_CTHW.shape, patch)
         if count > room:
             groups.append([])
             room = capacity

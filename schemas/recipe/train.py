@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import field
+from typing import Literal
 
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
@@ -24,6 +25,34 @@ class ModelConfig:
     """Latent frames, rows and columns that make one token (DiT's p = 2, Peebles & Xie 2023)."""
     mlp_ratio: PositiveFloat = 4.0
     """Channels of the hidden layer of a block's MLP, in units of `width`."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class ObjectiveConfig:
+    """What the transformer predicts, how its error counts, and at which noise levels it is trained."""
+
+    path: Literal["rectified_flow", "trigonometric", "ddpm_linear", "ddpm_cosine"] = "rectified_flow"
+    """From data to noise: a straight line (Liu et al. 2023), a quarter of a circle, or a thousand steps (DDPM)."""
+    prediction: Literal["x0", "noise", "v", "velocity"] = "velocity"
+    """What the transformer answers: the data, the noise, alpha noise - sigma x_0, or dx/dt along the path."""
+    weighting: Literal["own", "velocity", "min_snr", "sigmoid"] = "own"
+    """Whose error counts: that of the prediction itself, or that of the velocity; or a weight by noise level."""
+    weight_floor: PositiveFloat = 0.1
+    """For `velocity`: the least deviation of noise that its error is divided by."""
+    min_snr_gamma: PositiveFloat = 5.0
+    """For `min_snr` (Hang et al. 2023)."""
+    sigmoid_bias: float = -1.0
+    """For `sigmoid` (Hoogeboom et al. 2024)."""
+    timesteps: Literal["uniform", "logit_normal", "mode"] = "logit_normal"
+    """How noise levels are drawn, before they are shifted by size (SD3, Esser et al. 2024)."""
+    logit_mean: float = 0.0
+    """For `logit_normal`: mean of the logit."""
+    logit_std: PositiveFloat = 1.0
+    """For `logit_normal`: its deviation."""
+    mode_scale: float = 1.29
+    """For `mode`."""
+    uniform_share: Fraction = 0.1
+    """Share of noise levels that are drawn uniformly, so that none is left out."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -77,3 +106,4 @@ class TrainConfig:
     use_gpu: bool = False
     """Whether each worker asks Ray for a GPU."""
     model: ModelConfig = field(default_factory=ModelConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)

@@ -22,6 +22,7 @@ from jobs.cli import main
 from jobs.sampling import clip
 from jobs.steps.records import write_run
 from model.codec.causal import load_autoencoder
+from model.diffusion.objectives import Objective
 from model.diffusion.sampling import Request
 from model.readers.text_encoder import load_text_encoder
 from pipeline.encode.latents import OK, clip_transform
@@ -171,8 +172,9 @@ def asked(monkeypatch) -> list[tuple[Request, dict[str, Any]]]:
     """What the transformer is asked for; it answers with ones."""
     requests = []
 
-    def sample_latent(transformer, request: Request, **settings: Any) -> torch.Tensor:
+    def sample_latent(transformer, request: Request, objective: Objective, **settings: Any) -> torch.Tensor:
         assert transformer.config == SMALL
+        assert objective == Objective()
         requests.append((request, settings))
         return torch.ones(request.latent_shape)
 

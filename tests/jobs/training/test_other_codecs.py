@@ -15,6 +15,8 @@ from jobs.training.samples import ReleaseSamples
 from model.codec.loading import load_codec
 from model.codec.padding import padded
 from model.codec.video_codec import encode_frames, whiten
+from model.diffusion.objectives import Objective
+from model.diffusion.timesteps import Density
 from model.readers.text_encoder import load_text_encoder
 from model.training.examples import LatentStatistics, draw_example, pack_examples
 from pipeline.decode.clip_frames import VideoClips, read_clips
@@ -97,9 +99,9 @@ def test_latents_of_any_codec_are_written_found_and_trained_on(drawn: Dataset, t
         statistics.whiten(clip.latent_CTHW), whiten(torch.from_numpy(clip.latent_CTHW).float()[None], codec.spec)[0]
     )
     settings: dict[str, Any] = {"patch": transformer.patch, "seed": 0, "epoch": 0, "text_drop": 0.0}
-    examples = [draw_example(sample, statistics, **settings) for sample in (clip, image)]
-    pack, target = pack_examples(examples, transformer.patch, load_text_encoder().dim)
-    assert target.shape == (len(pack.clean_N), codec.spec.channels * 4)
+    examples = [draw_example(sample, statistics, Objective(), Density(), **settings) for sample in (clip, image)]
+    pack, targets = pack_examples(examples, transformer.patch, load_text_encoder().dim)
+    assert targets.answer_NP.shape == (len(pack.clean_N), codec.spec.channels * 4)
 
 
 def _compare_with_the_codec(dataset: Dataset, recipe: Recipe, latent: np.ndarray) -> None:

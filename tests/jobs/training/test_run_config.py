@@ -41,6 +41,18 @@ def test_a_run_is_not_resumed_on_other_data(tmp_path, changed):
     assert getattr(read_run_config(tmp_path), name) == getattr(config, name)
 
 
+def test_a_run_goes_on_predicting_what_it_did(tmp_path):
+    config = run_config()
+    write_run_config(tmp_path, config)
+    other = replace(config, train=config.train | {"objective": {"prediction": "x0"}})
+    with pytest.raises(
+        UsageError, match="started with predicted = velocity on rectified_flow, not x0 on rectified_flow"
+    ):
+        write_run_config(tmp_path, other)
+    weighted = config.train | {"objective": {"weighting": "velocity", "logit_mean": 1.0}}
+    write_run_config(tmp_path, replace(config, train=weighted))
+
+
 def test_other_settings_may_change_when_a_run_is_resumed(tmp_path):
     config = run_config()
     write_run_config(tmp_path, config)

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from model.diffusion.objectives import Objective
+from model.diffusion.samplers import SAMPLERS
 from model.diffusion.sampling import Request, load_transformer, sample_latent
 from model.packing.packs import Pack
 from model.training.checkpoints import RunFolder
@@ -48,14 +50,14 @@ def levels(packs: Sequence[Pack]) -> list[float]:
 def test_samples_end_where_the_guided_flow_ends(text, guidance, end, documents):
     """Away from where the flow without text ends; without text or guidance the transformer is asked once a step."""
     flow = FlowToPoint()
-    latent = sample_latent(flow, Request(text, SHAPE, 2.0), num_steps=3, guidance=guidance)
+    latent = sample_latent(flow, Request(text, SHAPE, 2.0), Objective(), num_steps=3, guidance=guidance)
     torch.testing.assert_close(latent, torch.full(SHAPE, float(end)), rtol=1e-4, atol=1e-4)
     assert {len(pack.timestep_B) for pack in flow.packs} == {documents}
 
 
 def test_the_default_is_thirty_steps_with_guidance_four():
     flow = FlowToPoint()
-    latent = sample_latent(flow, Request(TEXT, SHAPE, 2.0))
+    latent = sample_latent(flow, Request(TEXT, SHAPE, 2.0), Objective())
     torch.testing.assert_close(latent, torch.full(SHAPE, -1.0 + 4 * 6), rtol=1e-3, atol=1e-3)
     assert len(flow.packs) == 30
 
@@ -63,21 +65,48 @@ def test_the_default_is_thirty_steps_with_guidance_four():
 def test_noise_levels_are_shifted_by_the_size_of_the_latent():
     """3 latent frames of 2 x 3 tokens."""
     flow = FlowToPoint()
-    sample_latent(flow, Request(None, SHAPE, 2.0), num_steps=4)
+    sample_latent(flow, Request(None, SHAPE, 2.0), Objective(), num_steps=4)
     shift = (1 + 2 * (6 - 256) / (4096 - 256)) * 3**0.5
     assert levels(flow.packs) == pytest.approx([shift * t / (1 + (shift - 1) * t) for t in (1.0, 0.75, 0.5, 0.25)])
+
+
+class SeesPoint(nn.Module):
+    """Answers data at the mean of the document's text, whatever is predicted."""
+
+    def __init__(self, objective: Objective) -> None:
+        super().__init__()
+        self.config, self.objective = CONFIG, objective
+        self.final = nn.Linear(1, 1)
+
+    def forward(self, pack: Pack) -> Tensor:
+        level = pack.timestep_B[0]
+        alpha, sigma = self.objective.path.at(level)
+        point = torch.full_like(pack.tokens_NP, float(pack.text_ME.mean()))
+        return self.objective.target(point, (pack.tokens_NP - alpha * point) / sigma, level)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("prediction", ["x0", "v", "velocity"])
+@pytest.mark.parametrize("path", ["rectified_flow", "ddpm_cosine"])
+def test_what_is_predicted_by_whichever_sampler_ends_at_the_data(path: str, prediction: str, sampler: str) -> None:
+    objective = Objective(path, prediction)
+    prefix = torch.randn(4, 1, 4, 6)
+    request = Request(TEXT, SHAPE, 2.0, prefix_CTHW=prefix)
+    latent = sample_latent(SeesPoint(objective), request, objective, sampler=sampler, num_steps=40, guidance=1.0)
+    assert torch.equal(latent[:, :1], prefix)
+    torch.testing.assert_close(latent[:, 1:], torch.full((4, 2, 4, 6), 5.0), rtol=0, atol=0.05)
 
 
 def test_a_sample_starts_from_the_noise_of_its_seed():
     for seed in (0, 7):
         noise = torch.randn(SHAPE, generator=torch.Generator().manual_seed(seed))
-        assert torch.equal(sample_latent(NoFlow(), Request(TEXT, SHAPE, 2.0, seed=seed)), noise)
+        assert torch.equal(sample_latent(NoFlow(), Request(TEXT, SHAPE, 2.0, seed=seed), Objective()), noise)
     assert Request(TEXT, SHAPE, 2.0).seed == 0
 
 
 def test_a_prefix_is_seen_clean_and_stays_as_given():
     flow, prefix = FlowToPoint(), torch.randn(4, 2, 4, 6)
-    latent = sample_latent(flow, Request(TEXT, SHAPE, 2.5, prefix_CTHW=prefix), num_steps=2, guidance=2.0)
+    latent = sample_latent(flow, Request(TEXT, SHAPE, 2.5, prefix_CTHW=prefix), Objective(), num_steps=2, guidance=2.0)
     assert torch.equal(latent[:, :2], prefix)
     torch.testing.assert_close(latent[:, 2:], torch.full((4, 1, 4, 6), -1.0 + 2 * 6), rtol=1e-4, atol=1e-4)
     for pack in flow.packs:
@@ -88,7 +117,7 @@ def test_a_prefix_is_seen_clean_and_stays_as_given():
 @pytest.mark.parametrize("shape", [(4, 3, 4, 6), (4, 4, 4, 6), (4, 1, 4, 4), (3, 1, 4, 6)])
 def test_a_prefix_that_does_not_fit_is_refused(shape):
     with pytest.raises(ValueError, match="does not start a latent"):
-        sample_latent(FlowToPoint(), Request(TEXT, SHAPE, 2.0, prefix_CTHW=torch.zeros(shape)))
+        sample_latent(FlowToPoint(), Request(TEXT, SHAPE, 2.0, prefix_CTHW=torch.zeros(shape)), Objective())
 
 
 def test_the_averaged_weights_of_the_newest_checkpoint_are_loaded(tmp_path):

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from model.diffusion.objectives import Objective
+from model.diffusion.timesteps import Density
 from model.packing.patches import patchify
 from model.training.examples import (
     Example,
@@ -26,7 +28,9 @@ TEXTS = [np.full((i + 1, 2), float(i), np.float32) for i in range(3)]
 
 
 def drawn(sample: Sample, *, epoch: int = 0, seed: int = 0, text_drop: float = 0.0) -> Example:
-    return draw_example(sample, STATISTICS, patch=PATCH, seed=seed, epoch=epoch, text_drop=text_drop)
+    return draw_example(
+        sample, STATISTICS, Objective(), Density(), patch=PATCH, seed=seed, epoch=epoch, text_drop=text_drop
+    )
 
 
 def chosen(sample: Sample, choice: float) -> int:
@@ -94,11 +98,11 @@ def test_clean_frames_carry_data_and_the_others_are_on_the_path():
     noise = torch.randn(data.shape, generator=torch.Generator().manual_seed(0))
     text = torch.randn(2, TEXT_DIM)
     clean = torch.tensor([True, False, False])
-    example = noised_example(data, 2.5, text, clean, 0.3, torch.Generator().manual_seed(0))
+    example = noised_example(Objective(), data, 2.5, text, clean, 0.3, torch.Generator().manual_seed(0))
     document = example.document
     assert torch.equal(document.latent_CTHW[:, 0], data[:, 0])
     torch.testing.assert_close(document.latent_CTHW[:, 1:], (0.7 * data + 0.3 * noise)[:, 1:])
-    torch.testing.assert_close(example.velocity_CTHW, noise - data)
+    torch.testing.assert_close(example.target_CTHW, noise - data)
     assert (document.latent_fps, document.timestep) == (2.5, 0.3)
     assert document.text_LE is text
     assert document.clean_T is clean
@@ -109,24 +113,51 @@ def test_targets_follow_the_tokens_of_their_documents():
     generator = torch.Generator().manual_seed(0)
     latents = [torch.randn(4, *shape) for shape in ((3, 4, 4), (1, 4, 4), (3, 4, 4), (1, 6, 2))]
     examples = [
-        noised_example(data, 2.0, None, torch.zeros(data.shape[1], dtype=torch.bool), 0.2 * (i + 1), generator)
+        noised_example(
+            Objective(), data, 2.0, None, torch.zeros(data.shape[1], dtype=torch.bool), 0.2 * (i + 1), generator
+        )
         for i, data in enumerate(latents)
     ]
-    pack, target_NP = pack_examples(examples, PATCH, TEXT_DIM)
+    pack, targets = pack_examples(examples, PATCH, TEXT_DIM)
     timestep_N1 = pack.timestep_B.repeat_interleave(torch.tensor(pack.geometry.lengths))[:, None]
     expected = torch.cat([patchify(latents[i], PATCH) for i in (1, 3, 0, 2)])  # equal shapes together
-    torch.testing.assert_close(pack.tokens_NP - timestep_N1 * target_NP, expected)
+    torch.testing.assert_close(pack.tokens_NP - timestep_N1 * targets.answer_NP, expected)
 
 
 def test_the_loss_of_a_document_is_the_mean_over_its_noisy_tokens():
     generator = torch.Generator().manual_seed(0)
     clean = [torch.tensor([False]), torch.tensor([True, False, False])]
-    examples = [noised_example(torch.randn(4, len(c), 4, 4), 2.0, None, c, 0.5, generator) for c in clean]
-    pack, target = pack_examples(examples, PATCH, TEXT_DIM)
-    answer = target.clone()
+    examples = [noised_example(Objective(), torch.randn(4, len(c), 4, 4), 2.0, None, c, 0.5, generator) for c in clean]
+    pack, targets = pack_examples(examples, PATCH, TEXT_DIM)
+    answer = targets.answer_NP.clone()
     answer[pack.clean_N] += 100.0
-    assert document_losses(answer, target, pack).tolist() == [0.0, 0.0]
+    assert document_losses(answer, targets, pack).tolist() == [0.0, 0.0]
     answer[:4] += 3.0
     answer[8:12] += 2.0  # one of the two noisy frames of the second document
-    assert document_losses(answer, target, pack).tolist() == pytest.approx([9.0, 2.0])
-    assert document_losses(answer.bfloat16(), target, pack).dtype == torch.float32
+    assert document_losses(answer, targets, pack).tolist() == pytest.approx([9.0, 2.0])
+    assert document_losses(answer.bfloat16(), targets, pack).dtype == torch.float32
+
+
+def test_what_is_predicted_and_its_weight_are_those_of_the_objective():
+    data, clean = torch.randn(4, 2, 4, 4), torch.zeros(2, dtype=torch.bool)
+    objective = Objective("rectified_flow", "x0", "velocity", weight_floor=0.1)
+    examples = [
+        noised_example(objective, data, 2.0, None, clean, timestep, torch.Generator().manual_seed(0))
+        for timestep in (0.05, 0.5)
+    ]
+    assert all(torch.equal(example.target_CTHW, data) for example in examples)
+    assert [example.weight for example in examples] == pytest.approx([100.0, 4.0])
+    pack, targets = pack_examples(examples, PATCH, TEXT_DIM)
+    assert document_losses(targets.answer_NP + 1.0, targets, pack).tolist() == pytest.approx([100.0, 4.0])
+
+
+def test_timesteps_are_drawn_from_the_density():
+    sample = Sample("clip", np.zeros((4, 1, 32, 32), np.float32), [], 2.0)
+    given = {"patch": PATCH, "seed": 0, "text_drop": 0.0}
+    steps = [
+        draw_example(
+            sample, STATISTICS, Objective(), Density(mean=3.0, std=0.1, uniform_share=0.0), epoch=epoch, **given
+        )
+        for epoch in range(50)
+    ]
+    assert min(example.document.timestep for example in steps) > 0.9

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from model.diffusion.objectives import Objective
 from model.diffusion.sampling import Request, load_transformer, sample_latent
 from model.training import checkpoints
 from model.training.checkpoints import RunFolder
@@ -140,7 +141,7 @@ def test_loss_falls_and_samples_follow_the_text(tmp_path):
     transformer = load_transformer(tmp_path)
     for sample in colour_samples(2):
         text = torch.from_numpy(sample.texts_LE[0])
-        latent = sample_latent(transformer, Request(text, (4, 2, 4, 4), 2.0), num_steps=12, guidance=2.0)
+        latent = sample_latent(transformer, Request(text, (4, 2, 4, 4), 2.0), Objective(), num_steps=12, guidance=2.0)
         assert math.copysign(1.0, float(latent.mean())) == math.copysign(1.0, float(sample.latent_CTHW.mean() - 0.5))
 
 

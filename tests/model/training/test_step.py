@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from model.diffusion.objectives import Objective
+from model.diffusion.timesteps import Density
 from model.training.checkpoints import RunFolder
 from model.training.examples import draw_example, pack_examples
 from model.training.parallel import ALONE, Worker
@@ -47,10 +49,10 @@ def mean_loss(model: Transformer, config: TrainConfig, ids: list[str], epoch: in
     losses, tokens = [], 0
     for i in ids:
         settings = {"seed": config.seed, "epoch": epoch, "text_drop": config.text_drop}
-        example = draw_example(samples[i], STATISTICS, patch=(1, 2, 2), **settings)
-        pack, target_NP = pack_examples([example], (1, 2, 2), TEXT_DIM)
-        losses.append((model(pack) - target_NP).square()[~pack.clean_N].mean())
-        tokens += len(target_NP)
+        example = draw_example(samples[i], STATISTICS, Objective(), Density(), patch=(1, 2, 2), **settings)
+        pack, targets = pack_examples([example], (1, 2, 2), TEXT_DIM)
+        losses.append((model(pack) - targets.answer_NP).square()[~pack.clean_N].mean())
+        tokens += len(targets.answer_NP)
     return torch.stack(losses).mean(), tokens
 
 
@@ -181,8 +183,8 @@ def test_validation_is_of_the_averaged_weights():
         weight.zero_()
     squares = [
         part.square().mean().item()
-        for pack, target_NP in state.validation.packs
-        for part in target_NP.split(pack.geometry.lengths)
+        for pack, targets in state.validation.packs
+        for part in targets.answer_NP.split(pack.geometry.lengths)
     ]
     before = state.model.state_dict()["embed.weight"].clone()
     assert state.validate()["val_loss"] == pytest.approx(np.mean(squares), rel=1e-5)

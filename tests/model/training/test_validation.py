@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from model.diffusion.objectives import Objective
 from model.training.validation import Validation, hold_out
 from tests.model.training.drawn import STATISTICS, TEXT_DIM, colour_samples
 
@@ -15,9 +16,8 @@ SAMPLES = colour_samples(4)
 
 
 def validation(samples=SAMPLES, capacity: int = 48) -> Validation:
-    return Validation(
-        samples, STATISTICS, patch=(1, 2, 2), text_dim=TEXT_DIM, capacity=capacity, device=torch.device("cpu")
-    )
+    settings = {"patch": (1, 2, 2), "text_dim": TEXT_DIM, "capacity": capacity, "device": torch.device("cpu")}
+    return Validation(samples, STATISTICS, Objective(), **settings)
 
 
 @pytest.mark.parametrize(("count", "expected"), [(0, 0), (1, 0), (2, 1), (19, 1), (20, 2), (79, 7), (90, 8), (1000, 8)])
@@ -64,11 +64,11 @@ def test_the_noise_of_a_sample_is_its_own_and_the_same_at_every_level():
     noises = []
     for sample in SAMPLES[:1] + SAMPLES[3:]:  # of one shape
         data = STATISTICS.whiten(sample.latent_CTHW).mean().item()
-        for pack, target_NP in validation([sample]).packs:
+        for pack, targets in validation([sample]).packs:
             timestep_N1 = pack.timestep_B.repeat_interleave(4)[:, None]
-            data_NP = pack.tokens_NP - timestep_N1 * target_NP
+            data_NP = pack.tokens_NP - timestep_N1 * targets.answer_NP
             assert data_NP.mean().item() == pytest.approx(data, abs=1e-4)
-            noises += (data_NP + target_NP).split(4)
+            noises += (data_NP + targets.answer_NP).split(4)
     first, second = noises[:8], noises[8:]
     for noise in first:
         torch.testing.assert_close(noise, first[0])
@@ -85,14 +85,14 @@ def test_the_text_is_always_the_first():
 def test_losses_are_means_over_all_over_a_level_and_over_a_shape():
     """A model that answers the velocity plus twice the timestep is wrong by four times its square."""
     fixed = validation()
-    targets = {id(pack): target_NP for pack, target_NP in fixed.packs}
+    targets = {id(pack): targets.answer_NP for pack, targets in fixed.packs}
 
-    def velocity_of(pack):
+    def answer_of(pack):
         lengths = torch.tensor(pack.geometry.lengths)
         wrong_by = torch.where(lengths == 18, 3.0, 2.0) * pack.timestep_B
         return targets[id(pack)] + wrong_by.repeat_interleave(lengths)[:, None]
 
-    losses = fixed.losses(velocity_of)
+    losses = fixed.losses(answer_of)
     squares = {level: float(level) ** 2 for level in LEVELS}
     mean = sum(squares.values()) / 8
     by_timestep, by_shape = losses["val_loss_by_timestep"], losses["val_loss_by_shape"]
@@ -108,10 +108,10 @@ def test_losses_take_no_gradients():
     weight = torch.ones((), requires_grad=True)
     tracked = []
 
-    def velocity_of(pack):
+    def answer_of(pack):
         answer = pack.tokens_NP * weight
         tracked.append(answer.requires_grad)
         return answer
 
-    validation().losses(velocity_of)
+    validation().losses(answer_of)
     assert not any(tracked)
