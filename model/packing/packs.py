@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from model.packing.patches import Patch, grid_shape, patchify
-from model.transformer.layouts import LAYOUTS, Bucket, cross_attention_buckets, self_attention_buckets
+from model.transformer.layouts import Bucket, cross_attention_buckets
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,24 @@ class Geometry:
         parts = [np.insert(np.indices(g).reshape(3, -1).T, 0, i, axis=1) for i, g in enumerate(self.grids)]
         return np.concatenate(parts)
 
-    def self_buckets(self, layout: str) -> list[Bucket]:
-        return self_attention_buckets(LAYOUTS[layout](self.coordinates_N4))
+    @cached_property
+    def text_rows(self) -> np.ndarray:
+        """Where the text tokens of the sequence are among the texts, one document after another: a document without
+        text has the row after the last."""
+        ends = np.cumsum(self.text_lengths)
+        rows = [
+            np.arange(end - length, end) if length else ends[-1:]
+            for end, length in zip(ends, self.text_lengths, strict=True)
+        ]
+        return np.concatenate(rows)
+
+    @cached_property
+    def with_text(self) -> np.ndarray:
+        """`coordinates_N4`, and behind them those of `text_rows`, which are nowhere in their documents."""
+        documents = np.repeat(np.arange(len(self.grids)), np.maximum(self.text_lengths, 1))
+        return np.concatenate(
+            [self.coordinates_N4, np.insert(np.zeros((len(documents), 3), np.int64), 0, documents, axis=1)]
+        )
 
     def text_buckets(self) -> list[Bucket]:
         """Every document's tokens over its own text, or over the row after the last text if it has none."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -26,15 +26,13 @@ from model.packing.plan import plan_packs
 from model.training.averages import WeightAverage
 from model.training.checkpoints import Checkpoint
 from model.training.examples import LatentStatistics, Targets, document_losses, draw_example, pack_examples
+from model.training.optimizers import Optimizers, rate_share
 from model.training.parallel import Worker
 from model.training.samples import Samples
 from model.training.validation import Validation, hold_out
 from model.transformer.transformer import Transformer, TransformerConfig
 from schemas.identity import digest
 from schemas.recipe.train import ModelConfig, TrainConfig
-
-BETAS = (0.9, 0.95)
-"""AdamW's averages, as is usual for transformers since GPT-3."""
 
 Metrics = dict[str, Any]
 
@@ -102,9 +100,7 @@ class TrainState:
             parameter.grad = torch.zeros_like(parameter)
         self.average = WeightAverage(self.model, config.ema_decay)
         self.objective, self.density = Objective.of(config.objective), Density.of(config.objective)
-        self.optimizer = torch.optim.AdamW(
-            self.model.parameters(), lr=config.learning_rate, betas=BETAS, weight_decay=config.weight_decay
-        )
+        self.optimizers = Optimizers.of(self.model, config)
         self.validation = Validation(
             samples.read([name for name in shapes if name in held_out] or list(shapes)),
             statistics,
@@ -136,23 +132,27 @@ class TrainState:
     def step(self, progress: Progress, batch: Batch) -> Metrics:
         """One optimizer step on the mean loss of all samples of a batch."""
         start_s = time.monotonic()
-        rate = self.config.learning_rate * min(1.0, progress.step / max(self.config.warmup_steps, 1))
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
         totals = torch.zeros(2, device=self.worker.device)
-        self.optimizer.zero_grad(set_to_none=False)
+        self.optimizers.zero_grad()
         for pack, targets in self._on_device(batch):
             loss = document_losses(self._answer(pack), targets, pack).sum() / batch.num_samples
             loss.backward()
             totals += torch.stack([loss.detach(), torch.tensor(float(len(targets.answer_NP)), device=loss.device)])
-        grad_norm = self._apply_gradients()
+        share = rate_share(progress.step, self.config)
+        grad_norm = self._apply_gradients(share)
         self.worker.sum(totals)
         loss, tokens = totals.tolist()
         if not math.isfinite(loss):
             raise TrainingDiverged(f"the loss is {loss} at step {progress.step}: lower the learning rate")
         self.average.update(self.model, progress.step)
-        metrics = {"step": progress.step, "epoch": progress.epoch, "loss": loss, "lr": rate, "grad_norm": grad_norm}
-        return metrics | {"samples": batch.num_samples, "tokens": int(tokens), "seconds": time.monotonic() - start_s}
+        metrics = {
+            "step": progress.step,
+            "epoch": progress.epoch,
+            "loss": loss,
+            "lr": share * self.config.learning_rate,
+        }
+        metrics |= {"grad_norm": grad_norm, "samples": batch.num_samples, "tokens": int(tokens)}
+        return metrics | {"seconds": time.monotonic() - start_s}
 
     def validate(self) -> Metrics:
         """Validation losses of the averaged weights."""
@@ -164,11 +164,7 @@ class TrainState:
         return {
             "model": dict(self.model.state_dict()),
             "ema": self.average.weights,
-            "optimizer": {
-                f"{name}.{key}": value
-                for name, parameter in self.model.named_parameters()
-                for key, value in self.optimizer.state[parameter].items()
-            },
+            "optimizer": self.optimizers.tensors(),
         }
 
     def state(self, progress: Progress) -> dict[str, Any]:
@@ -186,7 +182,7 @@ class TrainState:
         require_same_model(checkpoint, self.model.config)
         self.model.load_state_dict(checkpoint.tensors("model"))
         self.average.load(checkpoint.tensors("ema"))
-        load_optimizer(self.optimizer, self.model, checkpoint.tensors("optimizer"))
+        self.optimizers.load(checkpoint.tensors("optimizer"))
         state = checkpoint.state()
         return Progress(state["step"], state["epoch"], state["cursor"])
 
@@ -208,17 +204,9 @@ class TrainState:
         with torch.autocast("cuda", dtype=torch.bfloat16) if on_gpu else nullcontext():
             return self.model(pack)
 
-    def _apply_gradients(self) -> float:
+    def _apply_gradients(self, rate_share: float) -> float:
         """Sum gradients over the workers, clip, and step; returns the norm before clipping."""
         self.worker.sum_all(p.grad for p in self.model.parameters() if p.grad is not None)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
-        self.optimizer.step()
+        self.optimizers.step(rate_share)
         return float(norm)
-
-
-def load_optimizer(optimizer: torch.optim.Optimizer, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Put back an optimizer's state saved as `parameter.key` tensors."""
-    for name, parameter in model.named_parameters():
-        prefix = f"{name}."
-        saved = {k.removeprefix(prefix): v for k, v in tensors.items() if k.rpartition(".")[0] == name}
-        optimizer.state[parameter] = {k: v if k == "step" else v.to(parameter.device) for k, v in saved.items()}

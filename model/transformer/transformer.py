@@ -1,10 +1,12 @@
-"""The diffusion transformer on packed latents of any size: DiT blocks with text cross-attention.
+"""The diffusion transformer on packed latents of any size: DiT blocks that read the text.
 
-Blocks follow DiT's adaLN-Zero (Peebles & Xie 2023), with cross-attention between self-attention and MLP as in
-PixArt-alpha (Chen et al. 2024). Every block starts as the identity and the output as zero.
+Blocks follow DiT's adaLN-Zero (Peebles & Xie 2023). They read the text by cross-attention between self-attention and
+MLP, as in PixArt-alpha (Chen et al. 2024), or its tokens stand in the sequence beside those of the video and are
+attended to like them (in-context conditioning, DiT). Every block starts as the identity and the output as zero.
 
-Shapes: N tokens, P values of a patch, D model width, B documents, R = 2B rows of conditioning (clean and noisy frames
-of each document), M text tokens, E width of the text encoder.
+Shapes: V video tokens, N tokens of the sequence (V, and text tokens behind them where they stand in it), P values of a
+patch, D model width, B documents, R = 2B rows of conditioning (clean and noisy frames of each document), M text tokens,
+E width of the text encoder.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from model.packing.packs import Pack
 from model.packing.patches import Patch
 from model.transformer.attention import AttentionPlan, CrossAttention, SelfAttention
 from model.transformer.conditioning import TextConditioning, TimestepEmbedding, modulate
+from model.transformer.layouts import LAYOUTS, self_attention_buckets
 from model.transformer.positions import axis_dims, rotary_angles
 
 
@@ -29,7 +32,8 @@ class TransformerConfig:
     """Sizes of the transformer.
 
     Raises:
-        ValueError: `num_heads` does not divide `width`, or leaves heads too small for three axes of position.
+        ValueError: `num_heads` does not divide `width`, or leaves heads too small for three axes of position; or
+            settings that are unknown or do not go together.
     """
 
     width: int = 192
@@ -41,8 +45,20 @@ class TransformerConfig:
     text_dim: int = 64
     layouts: tuple[str, ...] = ("joint",)
     """Attention layouts of the blocks, repeated over the depth."""
+    modulation: str = "block"
+    """`block`: each block makes its shifts, scales and gates of the conditioning. `shared`: they are made once for all
+    blocks, each of which adds a vector of its own (adaLN-single, PixArt-alpha)."""
+    text: str = "cross"
+    """`cross`: cross-attention; `in_context`: in the sequence."""
 
     def __post_init__(self) -> None:
+        for name, known in (("modulation", ("block", "shared")), ("text", ("cross", "in_context"))):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} = {getattr(self, name)!r}: none of {', '.join(known)}")
+        if self.text == "in_context" and set(self.layouts) != {"joint"}:
+            raise ValueError(
+                "text = 'in_context' needs the layout 'joint' in all blocks: text is in no frame or window"
+            )
         if self.width % self.num_heads:
             raise ValueError(f"num_heads = {self.num_heads} does not divide width = {self.width}")
         axis_dims(self.width // self.num_heads)
@@ -53,37 +69,57 @@ class TransformerConfig:
 
 
 class Block(nn.Module):
-    """Self-attention, text cross-attention, MLP; the first and the last scaled and gated by the conditioning."""
+    """Self-attention, text cross-attention unless the text is in the sequence, MLP; the first and the last scaled and
+    gated by the conditioning."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         D, hidden = config.width, int(config.width * config.mlp_ratio)
         self.attention = SelfAttention(D, config.num_heads)
-        self.text_attention = CrossAttention(D, config.num_heads)
-        self.text_norm = nn.LayerNorm(D, eps=1e-6)
+        if config.text == "cross":
+            self.text_attention = CrossAttention(D, config.num_heads)
+            self.text_norm = nn.LayerNorm(D, eps=1e-6)
         self.mlp = nn.Sequential(nn.Linear(D, hidden), nn.GELU("tanh"), nn.Linear(hidden, D))
-        self.modulation = zero_linear(D, 6 * D)
+        self.modulation = zero_linear(D, 6 * D) if config.modulation == "block" else SharedModulation(6 * D)
 
-    def forward(self, x_ND: Tensor, condition_RD: Tensor, row_N: Tensor, state: PackState, layout: str) -> Tensor:
-        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(condition_RD)[row_N].chunk(6, dim=1)
-        h_ND = modulate(layer_norm(x_ND), shift1, scale1)
-        x_ND = x_ND + gate1 * self.attention(h_ND, state.angles_Nr, state.plans[layout])
-        x_ND = x_ND + self.text_attention(self.text_norm(x_ND), state.text_MD, state.text_plan)
-        return x_ND + gate2 * self.mlp(modulate(layer_norm(x_ND), shift2, scale2))
+    def forward(self, x_ND: Tensor, state: PackState, layout: str) -> Tensor:
+        shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(state.condition_R).chunk(6, dim=1)
+        row_N = state.row_N
+        h_ND = modulate(layer_norm(x_ND), shift1[row_N], scale1[row_N])
+        x_ND = x_ND + gate1[row_N] * self.attention(h_ND, state.angles_Nr, state.plans[layout])
+        if state.text_plan is not None:
+            x_ND = x_ND + self.text_attention(self.text_norm(x_ND), state.text_MD, state.text_plan)
+        return x_ND + gate2[row_N] * self.mlp(modulate(layer_norm(x_ND), shift2[row_N], scale2[row_N]))
+
+
+class SharedModulation(nn.Module):
+    """What a block adds to the modulation that all blocks share."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, shared_RC: Tensor) -> Tensor:
+        return shared_RC + self.bias
 
 
 @dataclass(frozen=True)
 class PackState:
-    """What all blocks share: positions, attention plans, and the embedded text."""
+    """What all blocks share: the conditioning, positions, attention plans, and the embedded text."""
 
+    condition_R: Tensor
+    """(R, D), or (R, 6D) of shared modulation."""
+    row_N: Tensor
+    """The row of each token."""
     angles_Nr: Tensor
     plans: dict[str, AttentionPlan]
-    text_plan: AttentionPlan
     text_MD: Tensor
+    text_plan: AttentionPlan | None
+    """None if the text is in the sequence."""
 
 
 class Transformer(nn.Module):
-    """Predicts the velocity of every token of a pack."""
+    """Answers every video token of a pack with as many values as it has: what they are is the objective's choice."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -92,38 +128,55 @@ class Transformer(nn.Module):
         self.embed = nn.Linear(config.patch_values, D)
         self.timestep = TimestepEmbedding(D)
         self.text = TextConditioning(config.text_dim, D)
+        self.modulation = zero_linear(D, 6 * D) if config.modulation == "shared" else nn.Identity()
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.final_modulation = zero_linear(D, 2 * D)
         self.final = zero_linear(D, config.patch_values)
 
     def forward(self, pack: Pack) -> Tensor:
-        """Velocity of each token's patch, (N, P); what it says of clean tokens is meaningless."""
-        text_MD, pooled_BD = self.text(pack.text_ME, pack.geometry.text_lengths)
-        state = self._state(pack, text_MD)
-        condition_RD, row_N = self._condition(pack, pooled_BD)
-        x_ND = self.embed(pack.tokens_NP)
-        for i, block in enumerate(self.blocks):
-            x_ND = block(x_ND, condition_RD, row_N, state, self.config.layouts[i % len(self.config.layouts)])
-        shift, scale = self.final_modulation(condition_RD)[row_N].chunk(2, dim=1)
-        return self.final(modulate(layer_norm(x_ND), shift, scale))
-
-    def _condition(self, pack: Pack, pooled_BD: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows 2b and 2b + 1 are the clean and the noisy frames of document b; and the row of each token."""
-        levels_R = torch.stack([torch.zeros_like(pack.timestep_B), pack.timestep_B], dim=1).flatten()
-        condition_RD = F.silu(self.timestep(levels_R) + pooled_BD.repeat_interleave(2, dim=0))
-        document_N = torch.from_numpy(pack.geometry.coordinates_N4[:, 0].copy()).to(pack.clean_N.device)
-        return condition_RD, 2 * document_N + (~pack.clean_N).long()
-
-    def _state(self, pack: Pack, text_MD: Tensor) -> PackState:
-        device = pack.tokens_NP.device
+        """The answer to each token's patch, (V, P); what it says of clean tokens is meaningless."""
         geometry = pack.geometry
-        grid_N3 = torch.from_numpy(np.ascontiguousarray(geometry.coordinates_N4[:, 1:])).to(device)
+        text_MD, pooled_BD = self.text(pack.text_ME, geometry.text_lengths)
+        condition_RD = self._condition(pack, pooled_BD)
+        state = self._state(pack, text_MD, condition_RD)
+        x_ND = self.embed(pack.tokens_NP)
+        num_video = len(x_ND)
+        if self.config.text == "in_context":
+            x_ND = torch.cat([x_ND, text_MD.index_select(0, _indices(geometry.text_rows, x_ND.device))])
+        for i, block in enumerate(self.blocks):
+            x_ND = block(x_ND, state, self.config.layouts[i % len(self.config.layouts)])
+        shift, scale = self.final_modulation(condition_RD).chunk(2, dim=1)
+        row_V = state.row_N[:num_video]
+        return self.final(modulate(layer_norm(x_ND[:num_video]), shift[row_V], scale[row_V]))
+
+    def _condition(self, pack: Pack, pooled_BD: Tensor) -> Tensor:
+        """Rows 2b and 2b + 1 are the clean and the noisy frames of document b, (R, D)."""
+        levels_R = torch.stack([torch.zeros_like(pack.timestep_B), pack.timestep_B], dim=1).flatten()
+        return F.silu(self.timestep(levels_R) + pooled_BD.repeat_interleave(2, dim=0))
+
+    def _state(self, pack: Pack, text_MD: Tensor, condition_RD: Tensor) -> PackState:
+        device, geometry = pack.tokens_NP.device, pack.geometry
+        in_context = self.config.text == "in_context"
+        coordinates_N4 = geometry.with_text if in_context else geometry.coordinates_N4
+        num_text = len(coordinates_N4) - len(pack.tokens_NP)
+        where_N4 = _indices(coordinates_N4, device)
+        seconds_N = F.pad(pack.seconds_N, (0, num_text))
+        is_noisy_N = F.pad(~pack.clean_N, (0, num_text), value=True)
         return PackState(
-            angles_Nr=rotary_angles(pack.seconds_N, grid_N3, self.config.width // self.config.num_heads),
-            plans={name: AttentionPlan(geometry.self_buckets(name), device) for name in set(self.config.layouts)},
-            text_plan=AttentionPlan(geometry.text_buckets(), device),
+            condition_R=self.modulation(condition_RD),
+            row_N=2 * where_N4[:, 0] + is_noisy_N.long(),
+            angles_Nr=rotary_angles(seconds_N, where_N4[:, 1:], self.config.width // self.config.num_heads),
+            plans={
+                name: AttentionPlan(self_attention_buckets(LAYOUTS[name](coordinates_N4)), device)
+                for name in set(self.config.layouts)
+            },
             text_MD=text_MD,
+            text_plan=None if in_context else AttentionPlan(geometry.text_buckets(), device),
         )
+
+
+def _indices(values: np.ndarray, device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values)).to(device)
 
 
 def layer_norm(x_ND: Tensor) -> Tensor:
@@ -149,7 +202,10 @@ def count_parameters(config: TransformerConfig) -> int:
 
     D, head_dim = config.width, config.width // config.num_heads
     attention = 4 * linear(D, D) + 2 * head_dim
-    block = 2 * attention + 2 * D + mlp(D, int(D * config.mlp_ratio), D) + linear(D, 6 * D)
+    block = attention + mlp(D, int(D * config.mlp_ratio), D)
+    block += attention + 2 * D if config.text == "cross" else 0
+    block += linear(D, 6 * D) if config.modulation == "block" else 6 * D
     text = config.text_dim + linear(config.text_dim, D) + D + linear(D, D)
     ends = linear(config.patch_values, D) + linear(D, 2 * D) + linear(D, config.patch_values)
-    return config.depth * block + text + ends + mlp(256, D, D)
+    shared = linear(D, 6 * D) if config.modulation == "shared" else 0
+    return config.depth * block + text + ends + shared + mlp(256, D, D)

@@ -25,6 +25,11 @@ class ModelConfig:
     """Latent frames, rows and columns that make one token (DiT's p = 2, Peebles & Xie 2023)."""
     mlp_ratio: PositiveFloat = 4.0
     """Channels of the hidden layer of a block's MLP, in units of `width`."""
+    modulation: Literal["block", "shared"] = "block"
+    """Whether each block makes its own shifts, scales and gates of noise level and text, or adds a vector of its own to
+    those that are made once (PixArt-alpha), which saves a quarter of the parameters."""
+    text: Literal["cross", "in_context"] = "cross"
+    """How blocks read the text: by cross-attention, or with its tokens in the sequence."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -80,12 +85,18 @@ class TrainConfig:
     """Latent tokens of a pack at most; the longest clip must fit."""
     packs_per_step: PositiveInt = 1
     """Packs whose mean loss makes a step, whatever the number of workers that share them."""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """`muon`: Muon (Jordan et al. 2024) for the matrices of the blocks, and AdamW for the rest."""
     learning_rate: PositiveFloat = 1e-3
     """AdamW's learning rate after the warm-up."""
+    matrix_learning_rate: PositiveFloat = 0.01
+    """Muon's learning rate after the warm-up."""
     warmup_steps: NonNegativeInt = 20
-    """Steps over which the learning rate rises from 0."""
+    """Steps over which the learning rates rise from 0."""
+    decay_share: Fraction = 0.0
+    """Share of the steps, the last ones, over which the learning rates fall to 0 in a straight line."""
     weight_decay: NonNegativeFloat = 0.0
-    """AdamW's weight decay."""
+    """Of both optimizers, in units of their learning rates."""
     grad_clip: PositiveFloat = 1.0
     """Norm of all gradients together, above which they are scaled down to it."""
     ema_decay: Fraction = 0.99

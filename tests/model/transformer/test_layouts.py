@@ -30,7 +30,7 @@ def test_tokens_of_a_group_are_those_that_the_definition_relates(layout):
     coordinates = GEOMETRY.coordinates_N4
     expected = np.array([[may_attend(layout, a, b) for b in coordinates] for a in coordinates])
     found = np.zeros_like(expected)
-    for bucket in GEOMETRY.self_buckets(layout):
+    for bucket in self_attention_buckets(LAYOUTS[layout](GEOMETRY.coordinates_N4)):
         for queries, keys in zip(bucket.queries_GL, bucket.keys_GK, strict=True):
             found[np.ix_(queries, keys)] = True
     assert np.array_equal(found, expected)
