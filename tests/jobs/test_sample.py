@@ -144,7 +144,7 @@ def test_a_run_without_a_checkpoint_is_named(run_dir, tmp_path, capsys):
 def test_without_options_a_clip_takes_thirty_steps_guidance_of_four_and_the_first_seed(run_dir, tmp_path, asked):
     assert run_job("sample", [str(run_dir), "a red circle", "-o", str(tmp_path / "still.png")]) == 0
     ((request, settings),) = asked
-    assert (settings, request.seed) == ({"num_steps": 30, "guidance": 4.0}, 0)
+    assert (settings, request.seed) == ({"sampler": "euler", "num_steps": 30, "guidance": 4.0}, 0)
 
 
 def test_the_summary_says_what_was_made(run_dir, tmp_path, capsys):
