@@ -156,3 +156,11 @@ def test_a_new_transformer_answers_zero_and_its_parameters_are_counted(config: T
 def test_what_does_not_go_together_is_refused(changed: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TransformerConfig(**SIZES, **changed)
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_new_blocks_are_the_identity(config: TransformerConfig) -> None:
+    fresh, documents = Transformer(config).requires_grad_(False), random_documents()
+    fresh.final.weight.normal_()
+    tokens = torch.cat([patchify(document.latent_CTHW, config.patch) for document in documents])
+    torch.testing.assert_close(answer(fresh, *documents), fresh.final(layer_norm(fresh.embed(tokens))))
