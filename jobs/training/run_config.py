@@ -16,7 +16,15 @@ from schemas.errors import UsageError
 from schemas.recipe.train import ObjectiveConfig
 
 FILE = "config.json"
-FIXED = ("release_hash", "transform", "predicted", "autoencoder_fingerprint", "text_encoder_fingerprint", "seed")
+FIXED = (
+    "release_hash",
+    "transform",
+    "predicted",
+    "optimizer",
+    "autoencoder_fingerprint",
+    "text_encoder_fingerprint",
+    "seed",
+)
 """Settings that must stay the same when a run is resumed; others may change."""
 
 
@@ -64,6 +72,11 @@ class RunConfig:
     def predicted(self) -> str:
         """What must not change of it: weights of one answer are of no use for another."""
         return f"{self.objective.prediction} on {self.objective.path}"
+
+    @property
+    def optimizer(self) -> str:
+        """Whose state between steps the checkpoints hold."""
+        return self.train.get("optimizer", "adamw")
 
     @property
     def codec(self) -> CodecSpec:

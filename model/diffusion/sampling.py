@@ -74,7 +74,8 @@ def sample_latent(
     """
     patch = transformer.config.patch
     device = transformer.final.weight.device
-    start, clean_T = _start(request)
+    generator = torch.Generator().manual_seed(request.seed)
+    start, clean_T = _start(request, generator)
     texts = [request.text_LE] if request.text_LE is None or guidance == 1.0 else [request.text_LE, None]
     pack = _pack(transformer, request, start, clean_T, texts).to(device)
     tokens_NP = patchify(start, patch).to(device)
@@ -89,15 +90,13 @@ def sample_latent(
         return objective.solve(answer[noisy_N].float(), x_MP, level[0])
 
     times = timesteps(num_steps, latent_shift(request.latent_shape, patch))
-    noise = torch.Generator().manual_seed(request.seed + 1)
-    tokens_NP[noisy_N] = SAMPLERS[sampler](tokens_NP[noisy_N], Course(denoise, objective.path, times, noise))
+    tokens_NP[noisy_N] = SAMPLERS[sampler](tokens_NP[noisy_N], Course(denoise, objective.path, times, generator))
     return unpatchify(tokens_NP, request.latent_shape, patch)
 
 
-def _start(request: Request) -> tuple[Tensor, Tensor]:
+def _start(request: Request, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Noise with the prefix in place, and which frames that is."""
     C, T, H, W = request.latent_shape
-    generator = torch.Generator().manual_seed(request.seed)
     start = torch.randn((C, T, H, W), generator=generator)
     clean_T = torch.zeros(T, dtype=torch.bool)
     if request.prefix_CTHW is not None:

@@ -182,7 +182,7 @@ MAX_MEMORY = "256MiB"
 
 
 def bounded(dataset: Dataset) -> duckdb.DuckDBPyConnection:
-    """A connection to a data set that takes no more memory for a large release than for a small one."""
+    """A connection to a data set for queries over a release, with a limit on DuckDB's own memory."""
     connection = connect(dataset)
     connection.execute(f"set memory_limit = '{MAX_MEMORY}'; set preserve_insertion_order = false")
     return connection

@@ -53,6 +53,13 @@ def test_a_run_goes_on_predicting_what_it_did(tmp_path):
     write_run_config(tmp_path, replace(config, train=weighted))
 
 
+def test_a_run_goes_on_with_its_optimizer(tmp_path):
+    config = run_config()
+    write_run_config(tmp_path, config)
+    with pytest.raises(UsageError, match="started with optimizer = adamw, not muon"):
+        write_run_config(tmp_path, replace(config, train=config.train | {"optimizer": "muon"}))
+
+
 def test_other_settings_may_change_when_a_run_is_resumed(tmp_path):
     config = run_config()
     write_run_config(tmp_path, config)

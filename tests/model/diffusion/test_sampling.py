@@ -7,10 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from model.diffusion.objectives import Objective
-from model.diffusion.samplers import SAMPLERS
+from model.diffusion.samplers import SAMPLERS, Course, ddpm
 from model.diffusion.sampling import Request, load_transformer, sample_latent
+from model.diffusion.timesteps import timesteps
 from model.packing.packs import Pack
+from model.packing.patches import patchify
 from model.training.checkpoints import RunFolder
+from model.training.examples import latent_shift
 from model.transformer.transformer import Transformer, TransformerConfig
 
 CONFIG = TransformerConfig(width=24, depth=1, num_heads=2, latent_channels=4, text_dim=3)
@@ -102,6 +105,16 @@ def test_a_sample_starts_from_the_noise_of_its_seed():
         noise = torch.randn(SHAPE, generator=torch.Generator().manual_seed(seed))
         assert torch.equal(sample_latent(NoFlow(), Request(TEXT, SHAPE, 2.0, seed=seed), Objective()), noise)
     assert Request(TEXT, SHAPE, 2.0).seed == 0
+
+
+def test_noise_that_a_sampler_adds_goes_on_from_that_of_the_start():
+    objective, request = Objective("ddpm_cosine", "v"), Request(TEXT, SHAPE, 2.0, seed=3)
+    found = sample_latent(NoFlow(), request, objective, sampler="ddpm", num_steps=2, guidance=1.0)
+    generator = torch.Generator().manual_seed(3)
+    x = patchify(torch.randn(SHAPE, generator=generator), CONFIG.patch)
+    times = timesteps(2, latent_shift(SHAPE, CONFIG.patch))
+    course = Course(lambda x, t: objective.solve(0 * x, x, torch.tensor(t)), objective.path, times, generator)
+    torch.testing.assert_close(patchify(found, CONFIG.patch), ddpm(x, course), rtol=1e-4, atol=1e-4)
 
 
 def test_a_prefix_is_seen_clean_and_stays_as_given():
