@@ -14,6 +14,7 @@ from jobs.cli import run_job
 from jobs.console.options import NO_CHANGES, AtLeast1, Json, RecipeOptions
 from jobs.console.summary import print_json
 from jobs.expand import captions_of, expanded, tell_rejected
+from model.builtin import run_folder
 from pipeline.caption.expand import Expansion
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
@@ -43,10 +44,12 @@ def sample(
     """Make a video or an image from a prompt, with a model that `reelmill train` has fitted.
 
     With --image or --video the clip starts from that picture, or continues that video from its end. The recipe is that
-    of the data set which the run was trained on; it says how --expand expands the prompt.
+    of the data set which the run was trained on, or the recipe `default` for `builtin`; it says how --expand expands
+    the prompt.
 
     Args:
-        run: Folder of the run.
+        run: Folder of the run, or `builtin` for the model that comes with the program, which knows one plain object
+            on a plain ground.
         prompt: What to show, as "a red circle moves left".
         output: Where it goes: a name in .mp4, or in .png for an image.
         expand: Expand the prompt first, as `reelmill expand` does.
@@ -66,7 +69,8 @@ def sample(
     from jobs.training.run_config import read_run_config
 
     start_s = time.perf_counter()
-    config = read_run_config(run)
+    folder = run_folder(run)
+    config = read_run_config(folder)
     if image and video:
         raise UsageError("--image and --video: give one of them")
     source = open_source(image or video or "") if image or video else None
@@ -74,7 +78,7 @@ def sample(
     check_target(output, plan.valid[0])
     expansion = _expanded(prompt, config, options, seed) if expand and prompt else None
     text = expansion.text if expansion else prompt
-    frames = sample_frames(run, text, config, plan, source, Settings(sampler, steps, guidance, seed))
+    frames = sample_frames(folder, text, config, plan, source, Settings(sampler, steps, guidance, seed))
     write_frames(output, frames, config.fps)
     num_frames, height, width = frames.shape[:3]
     if json:
@@ -90,6 +94,8 @@ def sample(
 
 def _expanded(prompt: str, config: RunConfig, options: RecipeOptions, seed: int) -> Expansion:
     """The prompt in the words of the captions that the run was trained on."""
+    if not config.dataset:
+        return expanded(prompt, options.over(None), [], seed)
     dataset = Dataset(config.dataset).require()
     return expanded(prompt, options.over(dataset), captions_of(dataset, config.release), seed)
 

@@ -22,8 +22,9 @@ from model.codec.padding import cropped, padded
 from model.codec.spec import CodecPlan, num_frames
 from model.codec.video_codec import VideoCodec, encode_frames, unwhiten, whiten
 from model.diffusion.objectives import Objective
-from model.diffusion.sampling import Request, load_transformer, sample_latent
+from model.diffusion.sampling import Request, sample_latent
 from model.readers.text_encoder import load_text_encoder
+from model.training.exported import load_transformer
 from pipeline.encode.latents import TooManyTokens, largest_plan
 from schemas.errors import UsageError
 

@@ -28,12 +28,17 @@ class Course:
     path: Path
     times: Sequence[float]
     """Falling timesteps, the first one that of the start."""
-    generator: torch.Generator | None = None
-    """For samplers that add noise."""
+    generators: Sequence[torch.Generator] = ()
+    """For samplers that add noise: one for each of equal parts of a point, which are of different clips."""
 
     def at(self, timestep: float) -> tuple[float, float]:
         alpha, sigma = self.path.at(torch.tensor(timestep, dtype=torch.float64))
         return float(alpha), float(sigma)
+
+    def noise(self, x: Tensor) -> Tensor:
+        """New noise of the form of a point, drawn on the CPU."""
+        parts = zip(x.chunk(len(self.generators)), self.generators, strict=True)
+        return torch.cat([torch.randn(part.shape, generator=one, dtype=x.dtype) for part, one in parts]).to(x.device)
 
     def velocity(self, x: Tensor, timestep: float) -> Tensor:
         """dx/dt along the path."""
@@ -67,7 +72,7 @@ def ddim(x: Tensor, course: Course, eta: float = 0.0) -> Tensor:
         fresh = eta * next_sigma * max(0.0, 1 - kept**2) ** 0.5
         x = next_alpha * data + max(0.0, next_sigma**2 - fresh**2) ** 0.5 * noise
         if fresh > 0:
-            x = x + fresh * torch.randn(x.shape, generator=course.generator, dtype=x.dtype).to(x.device)
+            x = x + fresh * course.noise(x)
     return x
 
 

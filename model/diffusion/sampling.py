@@ -1,29 +1,27 @@
 """Sampling: from texts, and clean first frames if any, to latents of any size and length.
 
-A request goes through the transformer as one pack, with and without its text side by side when guidance asks for both.
+Requests go through the transformer as one pack, with and without their texts side by side when guidance asks for both.
 
-Shapes: C T H W a latent, L text tokens, E width of the text encoder, N tokens.
+Shapes: C T H W a latent, L text tokens, E width of the text encoder, N tokens of all requests, M those with noise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from model.checkpoint import with_tuples
 from model.diffusion.guidance import guide
 from model.diffusion.objectives import Objective
 from model.diffusion.samplers import SAMPLERS, Course
 from model.diffusion.timesteps import timesteps
 from model.packing.packs import Document, Pack, pack_documents
 from model.packing.patches import patchify, unpatchify
-from model.training.checkpoints import RunFolder
 from model.training.examples import latent_shift
-from model.transformer.transformer import Transformer, TransformerConfig
+from model.transformer.transformer import Transformer
 
 
 @dataclass(frozen=True)
@@ -38,47 +36,45 @@ class Request:
     """Latent frames that the clip starts with."""
 
 
-def load_transformer(run_dir: Path | str) -> Transformer:
-    """The averaged weights of a run's newest checkpoint, for inference.
-
-    Raises:
-        ValueError: the run has no checkpoint.
-    """
-    checkpoint = RunFolder(run_dir).newest()
-    if checkpoint is None:
-        raise ValueError(f"{run_dir} has no checkpoint: train it first")
-    transformer = Transformer(TransformerConfig(**with_tuples(checkpoint.state()["transformer"])))
-    transformer.load_state_dict(checkpoint.tensors("ema"))
-    return transformer.eval().requires_grad_(False)
+def sample_latent(transformer: Transformer, request: Request, objective: Objective, **settings: Any) -> Tensor:
+    """Sample one clip's whitened latent, (C, T, H, W), with the settings of `sample_latents`."""
+    return sample_latents(transformer, [request], objective, **settings)[0]
 
 
 @torch.no_grad()
-def sample_latent(
+def sample_latents(
     transformer: Transformer,
-    request: Request,
+    requests: Sequence[Request],
     objective: Objective,
     *,
     sampler: str = "euler",
     num_steps: int = 30,
     guidance: float = 4.0,
-) -> Tensor:
-    """Sample one clip's whitened latent, (C, T, H, W), on the transformer's device.
+) -> list[Tensor]:
+    """Sample the whitened latents of some clips, each (C, T, H, W), on the transformer's device.
+
+    What is sampled of a request does not depend on the others.
 
     Args:
+        requests: of one shape, with as many frames given.
         objective: that the transformer was trained for.
         sampler: one of `SAMPLERS`.
         num_steps: steps of the sampler; the transformer runs once for each, or twice (`heun`).
-        guidance: classifier-free guidance scale; 1 turns it off, and so does a request without text.
+        guidance: classifier-free guidance scale; 1 turns it off, and so it is for a request without text.
     Raises:
-        ValueError: the latent does not divide into patches, or the prefix does not fit it.
+        ValueError: the latent does not divide into patches, a prefix does not fit it, or requests are not alike.
     """
     patch = transformer.config.patch
     device = transformer.final.weight.device
-    generator = torch.Generator().manual_seed(request.seed)
-    start, clean_T = _start(request, generator)
-    texts = [request.text_LE] if request.text_LE is None or guidance == 1.0 else [request.text_LE, None]
-    pack = _pack(transformer, request, start, clean_T, texts).to(device)
-    tokens_NP = patchify(start, patch).to(device)
+    generators = [torch.Generator().manual_seed(request.seed) for request in requests]
+    starts = [_start(request, generator) for request, generator in zip(requests, generators, strict=True)]
+    if len({(start.shape, int(clean_T.sum())) for start, clean_T in starts}) > 1:
+        raise ValueError("requests that are sampled together must have one shape and as many frames given")
+    texts = [[request.text_LE for request in requests]]
+    if guidance != 1.0 and any(text is not None for text in texts[0]):
+        texts.append([None] * len(requests))
+    pack = _pack(transformer, requests, starts, texts).to(device)
+    tokens_NP = torch.cat([patchify(start, patch) for start, _ in starts]).to(device)
     noisy_N = ~pack.clean_N[: len(tokens_NP)]
 
     def denoise(x_MP: Tensor, timestep: float) -> tuple[Tensor, Tensor]:
@@ -89,9 +85,9 @@ def sample_latent(
         answer = answers[0] if len(texts) == 1 else guide(answers[0], answers[1], guidance)
         return objective.solve(answer[noisy_N].float(), x_MP, level[0])
 
-    times = timesteps(num_steps, latent_shift(request.latent_shape, patch))
-    tokens_NP[noisy_N] = SAMPLERS[sampler](tokens_NP[noisy_N], Course(denoise, objective.path, times, generator))
-    return unpatchify(tokens_NP, request.latent_shape, patch)
+    times = timesteps(num_steps, latent_shift(requests[0].latent_shape, patch))
+    tokens_NP[noisy_N] = SAMPLERS[sampler](tokens_NP[noisy_N], Course(denoise, objective.path, times, generators))
+    return [unpatchify(part, requests[0].latent_shape, patch) for part in tokens_NP.chunk(len(requests))]
 
 
 def _start(request: Request, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -111,7 +107,15 @@ def _start(request: Request, generator: torch.Generator) -> tuple[Tensor, Tensor
 
 
 def _pack(
-    transformer: Transformer, request: Request, start: Tensor, clean_T: Tensor, texts: Sequence[Tensor | None]
+    transformer: Transformer,
+    requests: Sequence[Request],
+    starts: Sequence[tuple[Tensor, Tensor]],
+    texts: Sequence[Sequence[Tensor | None]],
 ) -> Pack:
-    documents = [Document(start, clean_T, 1.0, request.latent_fps, text) for text in texts]
+    """All requests with the first of their texts, then with the second."""
+    documents = [
+        Document(start, clean_T, 1.0, request.latent_fps, text)
+        for of_all in texts
+        for request, (start, clean_T), text in zip(requests, starts, of_all, strict=True)
+    ]
     return pack_documents(documents, transformer.config.patch, transformer.config.text_dim)

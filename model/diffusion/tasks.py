@@ -6,14 +6,15 @@ image-to-video and extension need no other data than text-to-video.
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import torch
 from torch import Tensor
 
-TASK_SHARES = {"text": 0.50, "first_frame": 0.25, "prefix": 0.15, "scattered": 0.10}
-"""Nothing given; the first latent frame; the first few; any few (first and last among them)."""
+from schemas.recipe.train import TaskMix
 
 
-def draw_clean_frames(num_frames: int, generator: torch.Generator) -> Tensor:
+def draw_clean_frames(num_frames: int, generator: torch.Generator, tasks: TaskMix) -> Tensor:
     """Choose a task and its clean frames; at least one frame is left to denoise.
 
     Returns:
@@ -21,7 +22,7 @@ def draw_clean_frames(num_frames: int, generator: torch.Generator) -> Tensor:
     """
     clean = torch.zeros(num_frames, dtype=torch.bool)
     choice = torch.rand((), generator=generator, dtype=torch.float64).item()
-    task = _pick(choice)
+    task = _pick(choice, tasks)
     if num_frames == 1 or task == "text":
         return clean
     count = 1 if task == "first_frame" else int(torch.randint(1, num_frames, (), generator=generator))
@@ -30,9 +31,12 @@ def draw_clean_frames(num_frames: int, generator: torch.Generator) -> Tensor:
     return clean
 
 
-def _pick(choice: float) -> str:
-    for task, share in TASK_SHARES.items():
-        if choice < share:
+def _pick(choice: float, tasks: TaskMix) -> str:
+    """A task by a number in [0, 1)."""
+    shares = asdict(tasks)
+    left = choice * sum(shares.values())
+    for task, share in shares.items():
+        if left < share:
             return task
-        choice -= share
+        left -= share
     return "text"

@@ -21,6 +21,9 @@ from model.diffusion.timesteps import Density, size_shift
 from model.packing.packs import Document, Pack, pack_documents, packing_order
 from model.packing.patches import Patch, grid_shape, patchify
 from schemas.identity import digest
+from schemas.recipe.train import TaskMix
+
+USUAL_TASKS = TaskMix()
 
 
 @dataclass(frozen=True)
@@ -81,13 +84,14 @@ def draw_example(
     seed: int,
     epoch: int,
     text_drop: float,
+    tasks: TaskMix = USUAL_TASKS,
 ) -> Example:
     """Noise a sample for one epoch."""
     generator = torch.Generator().manual_seed(int(digest(seed, sample.sample_id, epoch), 16) >> 1)
     data = statistics.whiten(sample.latent_CTHW)
     choice, drop = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
     text = None if drop < text_drop else choose_text(sample, choice)
-    clean_T = draw_clean_frames(data.shape[1], generator)
+    clean_T = draw_clean_frames(data.shape[1], generator, tasks)
     timestep = density.draw(generator, latent_shift(data.shape, patch))
     return noised_example(objective, data, sample.latent_fps, text, clean_T, timestep, generator)
 

@@ -188,7 +188,8 @@ class TrainState:
 
     def _noised(self, ids: Sequence[str], epoch: int) -> tuple[Pack, Targets]:
         patch = self.model.config.patch
-        settings = {"patch": patch, "seed": self.config.seed, "epoch": epoch, "text_drop": self.config.text_drop}
+        settings = {"patch": patch, "seed": self.config.seed, "epoch": epoch}
+        settings |= {"text_drop": self.config.text_drop, "tasks": self.config.tasks}
         examples = [
             draw_example(sample, self.statistics, self.objective, self.density, **settings)
             for sample in self.samples.read(ids)

@@ -58,6 +58,11 @@ class Dataset:
         if not is_uri(self.location):
             object.__setattr__(self, "location", os.path.abspath(os.path.expanduser(self.location)))
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the data set is a folder of this machine, rather than on an object store."""
+        return isinstance(self._resolve("")[0], fs.LocalFileSystem)
+
     def _resolve(self, name: str) -> tuple[fs.FileSystem, str]:
         try:
             filesystem, root = resolve(self.location)

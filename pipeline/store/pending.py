@@ -183,9 +183,7 @@ MAX_MEMORY = "256MiB"
 
 def bounded(dataset: Dataset) -> duckdb.DuckDBPyConnection:
     """A connection to a data set for queries over a release, with a limit on DuckDB's own memory."""
-    connection = connect(dataset)
-    connection.execute(f"set memory_limit = '{MAX_MEMORY}'; set preserve_insertion_order = false")
-    return connection
+    return connect(dataset, MAX_MEMORY)
 
 
 def take(connection: duckdb.DuckDBPyConnection, name: str, rows: Released) -> None:

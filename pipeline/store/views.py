@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from pipeline.store.dataset import Dataset
 from pipeline.store.newest import FIRST, OF_ROW, STAMPS, STANDING_CAPTIONS, newest, newest_measured
@@ -55,22 +56,60 @@ DERIVED = frozenset({"clips", "captions", "duplicates"})
 """Names of views that are more than the newest rows."""
 
 
-def connect(dataset: Dataset) -> duckdb.DuckDBPyConnection:
-    """A connection in which every table of the data set, each release (`release_NAME`) and every view can be named."""
+MAX_MEMORY = "1GiB"
+"""Of DuckDB's own, whatever the size of the data set; what it does not hold lies in temporary files. A choice: of a
+million clips a manifest is written in it, and not in half of it."""
+
+
+def connect(dataset: Dataset, max_memory: str = MAX_MEMORY) -> duckdb.DuckDBPyConnection:
+    """A connection in which every table of the data set, each release (`release_NAME`) and every view can be named.
+
+    The order of rows is not kept where a query does not say one.
+    """
     connection = duckdb.connect(config={"temp_directory": tempfile.gettempdir()})
-    connection.execute("set enable_progress_bar = false")
+    connection.execute(
+        f"set enable_progress_bar = false; set preserve_insertion_order = false; set memory_limit = '{max_memory}'"
+    )
     for name, table in QUERY_NAMES.items():
-        connection.register(f"{name}_parts", dataset.scanner(table))
+        _name_parts(connection, f"{name}_parts", dataset, table, dataset.part_files(table.folder))
     _name_raw_tables(connection)
     for path in dataset.part_files(RELEASES.folder):
-        connection.register(_view_of_release(connection, path), dataset.scanner(RELEASES, [path]))
+        _name_parts(connection, _view_of_release(connection, path), dataset, RELEASES, [path])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "views.duckdb")
         path.write_bytes(_derived_catalogue())
-        quoted = str(path).replace("'", "''")
-        connection.execute(f"attach '{quoted}' as {DERIVED_CATALOGUE} (read_only)")
+        connection.execute(f"attach {_quoted(str(path))} as {DERIVED_CATALOGUE} (read_only)")
     connection.execute(f"set search_path = 'memory.main,{DERIVED_CATALOGUE}.main'")
     return connection
+
+
+def _name_parts(
+    connection: duckdb.DuckDBPyConnection, name: str, dataset: Dataset, table: Table, paths: Sequence[str]
+) -> None:
+    """Name the rows of part files, in the columns that parts of the table may have.
+
+    DuckDB reads local files itself, within its limit of memory. What lies on an object store comes through Arrow, which
+    has the credentials, and reads ahead in memory that no limit knows of.
+    """
+    if not dataset.is_local:
+        connection.register(name, dataset.scanner(table, paths))
+        return
+    if not paths:
+        connection.execute(f"create temp view {name} as {_no_rows(table)}")
+        return
+    columns = (
+        f"{_quoted(column)}: {{name: {_quoted(column)}, type: {_quoted(kind)}, default_value: null}}"
+        for column, kind in column_types(table).items()
+    )
+    files = ", ".join(_quoted(re.sub(r"([*?[])", r"[\1]", path)) for path in paths)
+    connection.execute(
+        f"create temp view {name} as "
+        f"select * from read_parquet([{files}], schema = map {{{', '.join(columns)}}}, hive_partitioning = false)"
+    )
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 @functools.cache
@@ -229,10 +268,20 @@ def portable_views(dataset: Dataset) -> str:
 
 def _no_rows(table: Table) -> str:
     """A query for all columns that parts may have, with their types, and no rows."""
-    connection = duckdb.connect()
-    connection.register("parts", table.stored_schema.empty_table())
-    columns = connection.execute("describe parts").fetchall()
-    return f"select {', '.join(f'null::{kind} as {name}' for name, kind, *_ in columns)} where false"
+    columns = (f"null::{kind} as {name}" for name, kind in column_types(table).items())
+    return f"select {', '.join(columns)} where false"
+
+
+def column_types(table: Table) -> dict[str, str]:
+    """DuckDB's types of the columns that parts of a table may have."""
+    return _types_of(table.stored_schema.serialize().to_pybytes())
+
+
+@functools.cache
+def _types_of(schema: bytes) -> dict[str, str]:
+    with duckdb.connect() as connection:
+        connection.register("parts", pa.ipc.read_schema(pa.py_buffer(schema)).empty_table())
+        return {name: kind for name, kind, *_ in connection.execute("describe parts").fetchall()}
 
 
 def write_portable_views(dataset: Dataset) -> None:

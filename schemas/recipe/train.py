@@ -76,6 +76,24 @@ class TextMix:
 
 
 @dataclass(frozen=True, config=STRICT)
+class TaskMix:
+    """How often each task is trained: which latent frames are given clean, as a condition. Shares of their sum."""
+
+    text: NonNegativeFloat = 0.5
+    """Share with no frame given."""
+    first_frame: NonNegativeFloat = 0.25
+    """Share with the first one given."""
+    prefix: NonNegativeFloat = 0.15
+    """Share with the first few given."""
+    scattered: NonNegativeFloat = 0.1
+    """Share with any few given, first and last among them."""
+
+    def __post_init__(self) -> None:
+        if not self.text + self.first_frame + self.prefix + self.scattered:
+            raise ValueError("all tasks have a share of 0: give one of them more")
+
+
+@dataclass(frozen=True, config=STRICT)
 class TrainConfig:
     """The training run."""
 
@@ -104,6 +122,7 @@ class TrainConfig:
     text_drop: Fraction = 0.1
     """Share of samples whose text is dropped, for classifier-free guidance (Ho & Salimans 2022)."""
     text_mix: TextMix = field(default_factory=TextMix)
+    tasks: TaskMix = field(default_factory=TaskMix)
     seed: int = 0
     """Seed of initial weights, order of samples, noise, timesteps and texts."""
     validate_every: PositiveInt = 50

@@ -79,7 +79,7 @@ def test_the_error_falls_with_the_order_of_the_sampler(sampler: str, path: str) 
 @pytest.mark.parametrize("path", PATHS)
 def test_noise_becomes_the_distribution_of_the_data(sampler: str, path: str) -> None:
     generator = torch.Generator().manual_seed(1)
-    course = Course(of_gaussian(PATHS[path]), PATHS[path], timesteps(400, shift=1.0), generator)
+    course = Course(of_gaussian(PATHS[path]), PATHS[path], timesteps(400, shift=1.0), [generator])
     found = SAMPLERS[sampler](start(4000), course)
     assert float(found.mean()) == pytest.approx(MEAN, abs=0.03)
     assert float(found.std()) == pytest.approx(STD, abs=0.03)
@@ -168,7 +168,7 @@ def test_new_noise_is_drawn_from_the_generator() -> None:
             of_gaussian(PATHS["ddpm_linear"]),
             PATHS["ddpm_linear"],
             timesteps(5, 1.0),
-            torch.Generator().manual_seed(seed),
+            [torch.Generator().manual_seed(seed)],
         )
         for seed in (0, 0, 1)
     ]

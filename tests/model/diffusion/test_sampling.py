@@ -8,11 +8,10 @@ from torch import Tensor, nn
 
 from model.diffusion.objectives import Objective
 from model.diffusion.samplers import SAMPLERS, Course, ddpm
-from model.diffusion.sampling import Request, load_transformer, sample_latent
+from model.diffusion.sampling import Request, sample_latent, sample_latents
 from model.diffusion.timesteps import timesteps
 from model.packing.packs import Pack
 from model.packing.patches import patchify
-from model.training.checkpoints import RunFolder
 from model.training.examples import latent_shift
 from model.transformer.transformer import Transformer, TransformerConfig
 
@@ -113,8 +112,31 @@ def test_noise_that_a_sampler_adds_goes_on_from_that_of_the_start():
     generator = torch.Generator().manual_seed(3)
     x = patchify(torch.randn(SHAPE, generator=generator), CONFIG.patch)
     times = timesteps(2, latent_shift(SHAPE, CONFIG.patch))
-    course = Course(lambda x, t: objective.solve(0 * x, x, torch.tensor(t)), objective.path, times, generator)
+    course = Course(lambda x, t: objective.solve(0 * x, x, torch.tensor(t)), objective.path, times, [generator])
     torch.testing.assert_close(patchify(found, CONFIG.patch), ddpm(x, course), rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_sampled_does_not_depend_on_the_other_requests() -> None:
+    objective = Objective("ddpm_cosine", "v")
+    torch.manual_seed(0)
+    transformer = Transformer(CONFIG)
+    for parameter in transformer.parameters():  # of which some start as zero
+        torch.nn.init.normal_(parameter, std=0.1)
+    texts = (TEXT, TEXT[:1] - 4, None)
+    requests = [Request(text, SHAPE, 2.0, seed=i, prefix_CTHW=torch.randn(4, 1, 4, 6)) for i, text in enumerate(texts)]
+    together = sample_latents(transformer, requests, objective, sampler="ddpm", num_steps=3)
+    for request, latent in zip(requests, together, strict=True):
+        alone = sample_latent(transformer, request, objective, sampler="ddpm", num_steps=3)
+        torch.testing.assert_close(latent, alone, rtol=1e-4, atol=1e-4)
+
+
+def test_requests_that_are_not_alike_are_refused() -> None:
+    requests = [Request(TEXT, SHAPE, 2.0), Request(TEXT, (4, 3, 6, 4), 2.0)]
+    with pytest.raises(ValueError, match="must have one shape"):
+        sample_latents(FlowToPoint(), requests, Objective())
+    requests = [Request(TEXT, SHAPE, 2.0), Request(TEXT, SHAPE, 2.0, prefix_CTHW=torch.zeros(4, 1, 4, 6))]
+    with pytest.raises(ValueError, match="as many frames given"):
+        sample_latents(FlowToPoint(), requests, Objective())
 
 
 def test_a_prefix_is_seen_clean_and_stays_as_given():
@@ -131,21 +153,3 @@ def test_a_prefix_is_seen_clean_and_stays_as_given():
 def test_a_prefix_that_does_not_fit_is_refused(shape):
     with pytest.raises(ValueError, match="does not start a latent"):
         sample_latent(FlowToPoint(), Request(TEXT, SHAPE, 2.0, prefix_CTHW=torch.zeros(shape)), Objective())
-
-
-def test_the_averaged_weights_of_the_newest_checkpoint_are_loaded(tmp_path):
-    torch.manual_seed(0)
-    raw, average = Transformer(CONFIG).state_dict(), Transformer(CONFIG).state_dict()
-    state = {"transformer": vars(CONFIG)}
-    RunFolder(tmp_path).save(3, {"model": raw, "ema": raw}, state, keep=2)
-    RunFolder(tmp_path).save(4, {"model": raw, "ema": average}, state, keep=2)
-    transformer = load_transformer(tmp_path)
-    assert transformer.config == CONFIG
-    assert all(torch.equal(value, average[name]) for name, value in transformer.state_dict().items())
-    assert not transformer.training
-    assert not any(parameter.requires_grad for parameter in transformer.parameters())
-
-
-def test_a_run_without_a_checkpoint_is_named(tmp_path):
-    with pytest.raises(ValueError, match="has no checkpoint"):
-        load_transformer(tmp_path)

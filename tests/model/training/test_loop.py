@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from model.diffusion.objectives import Objective
-from model.diffusion.sampling import Request, load_transformer, sample_latent
+from model.diffusion.sampling import Request, sample_latent
 from model.training import checkpoints
 from model.training.checkpoints import RunFolder
+from model.training.exported import load_transformer
 from model.training.loop import check_config
 from model.training.parallel import Worker
 from tests.model.training.drawn import CONFIG, changed, colour_samples, run_fit

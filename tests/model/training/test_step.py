@@ -19,7 +19,7 @@ from model.training.samples import HeldSamples
 from model.training.step import Progress, TrainingDiverged, TrainState, require_same_model, transformer_config
 from model.training.validation import hold_out
 from model.transformer.transformer import Transformer
-from schemas.recipe.train import ModelConfig, TrainConfig
+from schemas.recipe.train import ModelConfig, TaskMix, TrainConfig
 from tests.model.training.drawn import CONFIG, STATISTICS, TEXT_DIM, changed, colour_samples
 
 EVERY_SETTING = changed(
@@ -268,3 +268,12 @@ def test_a_worker_without_a_pack_sends_zeros(messages):
     assert not gradients.any()
     assert total.tolist() == [0.0, 0.0]
     assert (metrics["loss"], metrics["samples"]) == (0.0, 1)
+
+
+@pytest.mark.parametrize(("tasks", "num_clean"), [(TaskMix(1, 0, 0, 0), 0), (TaskMix(0, 1, 0, 0), 1)])
+def test_the_tasks_of_the_recipe_are_trained(tasks: TaskMix, num_clean: int) -> None:
+    state = new_state(changed(tasks=tasks))
+    progress, packs = next(state.steps_from(Progress(), "release"))
+    for pack, _ in state.batch(progress, packs).packs:
+        for (T, H, W), clean in zip(pack.geometry.grids, pack.clean_N.split(pack.geometry.lengths), strict=True):
+            assert clean.sum() == (num_clean * H * W if T > 1 else 0)

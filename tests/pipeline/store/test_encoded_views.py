@@ -68,5 +68,5 @@ def test_captions_that_were_written_since_texts_were_embedded(dataset: Dataset) 
 
 
 def test_arrays_are_destroyed_here(dataset: Dataset) -> None:
-    with pytest.raises(Exception, match=r"(?i)parquet|page|thrift|invalid"):
+    with pytest.raises(Exception, match=r"(?i)parquet|page|thrift|invalid|type"):
         connect(dataset).execute("select data from latents").fetchall()
