@@ -13,7 +13,8 @@ from pipeline.rules.decisions import write_decisions
 from pipeline.rules.effects import judge_dataset
 from pipeline.store.dataset import Dataset
 from pipeline.store.manifest import write_manifest
-from pipeline.store.views import connect, funnel, write_portable_views
+from pipeline.store.portions import bounded
+from pipeline.store.views import funnel, write_portable_views
 
 
 def rejudge(dataset: DatasetLocation, /, *, options: RecipeOptions = NO_CHANGES, json: Json = False) -> None:
@@ -28,7 +29,7 @@ def rejudge(dataset: DatasetLocation, /, *, options: RecipeOptions = NO_CHANGES,
         start_s = time.perf_counter()
         run_id = new_run_id("rejudge")
         write_run(tables, run_id, "rejudge", recipe, state="running")
-        verdicts = judge_dataset(connect(tables), recipe)
+        verdicts = judge_dataset(bounded(tables), recipe)
         num_changed = write_decisions(tables, verdicts.clips, recipe)
         num_captions = write_decisions(tables, verdicts.captions, recipe)
         write_portable_views(tables)

@@ -39,8 +39,9 @@ from pipeline.store.pending import (
 )
 from pipeline.store.pending_inputs import IDENTIFIED, InputStates
 from pipeline.store.plans import Plan
+from pipeline.store.portions import bounded
 from pipeline.store.retrying import Retrying
-from pipeline.store.views import connect, funnel, write_portable_views
+from pipeline.store.views import funnel, write_portable_views
 from schemas import CAPTIONS, CLIPS, EMBEDDINGS, MEASURES, VIDEOS
 from schemas.columns import Table
 from schemas.recipe import Recipe
@@ -153,7 +154,7 @@ class Curation:
             if self._must_group:
                 group_duplicates(self.dataset, self.recipe.duplicates)
                 self._must_group = False
-            if write_decisions(self.dataset, judge_clips(connect(self.dataset), self.recipe), self.recipe):
+            if write_decisions(self.dataset, judge_clips(bounded(self.dataset), self.recipe), self.recipe):
                 self._run.begin()
             if not self.measure_clips():
                 return
@@ -189,7 +190,7 @@ class Curation:
 
     def judge_captions(self) -> int:
         """Returns how many captions were judged otherwise than before."""
-        verdicts = judge_captions(connect(self.dataset), self.recipe)
+        verdicts = judge_captions(bounded(self.dataset), self.recipe)
         if write_decisions(self.dataset, verdicts, self.recipe):
             self._run.begin()
         return verdicts.num_judged_otherwise

@@ -9,7 +9,7 @@ from pipeline.dedup.near_search import make_near_pairs, search_copies
 from pipeline.dedup.search import ALL_PAIRS, grouping_of, pair_table
 from pipeline.dedup.semantic_search import make_semantic_pairs, search_meanings
 from pipeline.store.dataset import Dataset
-from pipeline.store.views import connect
+from pipeline.store.portions import bounded
 from schemas.recipe.duplicates import DuplicatesConfig
 from schemas.tables.duplicates import DUPLICATES, SEMANTIC
 
@@ -29,12 +29,12 @@ def group_duplicates(dataset: Dataset, config: DuplicatesConfig) -> None:
     Semantic duplicates are searched for only if they count.
     """
     grouping = grouping_of(config)
-    connection = connect(dataset)
+    connection = bounded(dataset)
     has_searched = search_copies(dataset, connection, config, grouping)
     if SEMANTIC in config.kinds:
         has_searched |= search_meanings(dataset, connection, config, grouping)
     if has_searched:
-        connection = connect(dataset)
+        connection = bounded(dataset)
     make_near_pairs(connection, grouping)
     if SEMANTIC in config.kinds:
         make_semantic_pairs(connection, grouping)

@@ -18,22 +18,24 @@ from pipeline.dedup.candidates import CandidateSearch
 from pipeline.dedup.hashes import FrameHashes, HashedClips
 from pipeline.dedup.search import matching_pairs
 from pipeline.store.dataset import ROWS_AT_A_TIME, Dataset
+from pipeline.store.portions import gather
 from schemas.recipe.duplicates import DuplicatesConfig
 from schemas.tables.duplicates import DUPLICATE_MATCHES, NEAR
 
-_STANDING = f"""
+_KNOWN = f"""
+select s.clip_id, s.has_fingerprint as searched_by, m.clip_id is not null as is_known
+from fingerprinted s left join duplicate_matches m
+    on m.clip_id = s.clip_id and m.match_id is null and m.kind = '{NEAR}' and m.grouping = '{{grouping}}'
+    and m.searched_by is not distinct from s.has_fingerprint
+"""
+_NUMBERED = """
 create or replace temp table standing as
-select *, row_number() over (order by is_known, clip_id) - 1 as number from (
-    select s.clip_id, s.has_fingerprint as searched_by, m.clip_id is not null as is_known
-    from scored s left join duplicate_matches m
-        on m.clip_id = s.clip_id and m.match_id is null and m.kind = '{NEAR}' and m.grouping = ?
-        and m.searched_by is not distinct from s.has_fingerprint
-)
+select *, row_number() over (order by is_known, clip_id) - 1 as number from known
 """
 _HASHED = """
 select number, searched_by, clip_id, video_id, shot_index, duration_s,
        video_hash, video_hash_contrasts, video_hash_times_us
-from clips join standing using (clip_id)
+from fingerprinted join standing using (clip_id)
 """
 _FRAME_HASHES = f"""
 select s.number, m.frame_hashes from duplicate_matches m join standing s using (clip_id, searched_by)
@@ -57,7 +59,7 @@ def search_copies(
     dataset: Dataset, connection: duckdb.DuckDBPyConnection, config: DuplicatesConfig, grouping: str
 ) -> bool:
     """Search for the clips that have not been searched for; returns whether there were any."""
-    connection.execute(_STANDING, [grouping])
+    _number(connection, grouping)
     num_new = connection.execute("select count(*) from standing where not is_known").fetchall()[0][0]
     if not num_new:
         return False
@@ -80,8 +82,15 @@ def search_copies(
 
 def make_near_pairs(connection: duckdb.DuckDBPyConnection, grouping: str) -> None:
     """Make the view `near_pairs` of what was found among the clips that stand."""
-    connection.execute(_STANDING, [grouping])
+    _number(connection, grouping)
     connection.execute(_NEAR_PAIRS.format(grouping=grouping))
+
+
+def _number(connection: duckdb.DuckDBPyConnection, grouping: str) -> None:
+    """Make the table `standing`: the clips that stand, numbered, those that have not been searched for first."""
+    gather(connection, "known", _KNOWN.format(grouping=grouping))
+    connection.execute(_NUMBERED)
+    connection.execute("drop table known")
 
 
 def _write_matches(

@@ -36,12 +36,13 @@ class Pair:
 
 CONTENT_PAIRS = f"""
 select '{CONTENT}' as kind, first, clip_id as second, 1.0 as similarity, false as mirrored, null::double as rate
-from (
-    select clip_id, min(clip_id) over (partition by content_digest) as first
-    from clips where content_digest is not null
-) where clip_id <> first
+from fingerprinted join (
+    select content_digest, min(clip_id) as first from fingerprinted
+    where content_digest is not null group by content_digest having count(*) > 1
+) using (content_digest)
+where clip_id <> first
 """
-"""Each clip of the view `clips` with the first one of the same digest."""
+"""Each clip of the view `fingerprinted` with the first one of the same digest."""
 ALL_PAIRS = f"""
 with content as ({CONTENT_PAIRS}), near as (
     select least(first, second) as first, greatest(first, second) as second, similarity, mirrored,
@@ -53,8 +54,8 @@ union all by name select '{NEAR}' as kind, * from near
 union all by name select * replace ('{NEAR}' as kind) from content anti join near using (first, second)
 union all by name select '{SEMANTIC}' as kind, * from semantic_pairs
 """
-"""The pairs of each kind, from `clips`, `near_pairs` and `semantic_pairs`. Equal pictures count as near even where
-there is nothing to hash."""
+"""The pairs of each kind, from `fingerprinted`, `near_pairs` and `semantic_pairs`. Equal pictures count as near even
+where there is nothing to hash."""
 
 
 def grouping_of(config: DuplicatesConfig) -> str:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 import duckdb
 
 from pipeline.rules.judging import Subject, Verdicts, rejections, verdicts
+from pipeline.store.portions import gather
 from schemas import CAPTION_DECISIONS, CAPTIONS
 from schemas.recipe import Recipe
 from schemas.tables.captions import FAILED, OK
@@ -35,4 +36,5 @@ def judge_captions(connection: duckdb.DuckDBPyConnection, recipe: Recipe) -> Ver
         select {", ".join([keys, *rejected])}, status as old_status, reasons as old_reasons,
                if(status = '{FAILED}', reasons, []) as failures, []::varchar[] as missing
         from captions"""
-    return verdicts(connection, CAPTION_SUBJECT, rules, judged)
+    gather(connection, "judged_captions", judged)
+    return verdicts(connection, CAPTION_SUBJECT, rules, "from judged_captions")

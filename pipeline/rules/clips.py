@@ -14,6 +14,7 @@ import duckdb
 from pipeline.dedup.groups import PREFERENCE_VALUES, rank_survivors
 from pipeline.measure.registry import clip_measure_fingerprints, stream_fingerprints
 from pipeline.rules.judging import Subject, Verdicts, rejections, some, verdicts
+from pipeline.store.portions import gather
 from pipeline.store.retrying import Retrying
 from schemas import CLIPS, DECISIONS
 from schemas.recipe import Recipe
@@ -42,14 +43,12 @@ def judge_clips(connection: duckdb.DuckDBPyConnection, recipe: Recipe) -> Verdic
     for (column, sql), name in zip(columns.items(), recipe.rules, strict=True):
         (last_columns if name in last else first_columns)[column] = sql
     first = [f"{sql} as {column}" for column, sql in (first_columns | PREFERENCE_VALUES).items()]
-    connection.execute(
-        f"""
-        create or replace temp table judged_first as
+    query = f"""
         select {", ".join(["clip_id", *first])}, status as old_status, reasons as old_reasons,
                {_gaps(recipe)}
         from scored
         """
-    )
+    gather(connection, "judged_first", query)
     out = " or ".join(["len(failures) > 0", *first_columns])
     ranks = rank_survivors(connection, f"select * from judged_first where not ({out})", recipe.duplicates)
     known = f"* exclude ({', '.join(PREFERENCE_VALUES)})"

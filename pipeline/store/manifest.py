@@ -2,7 +2,7 @@
 
 `manifest/clips.parquet` has the final status with every reason, all scores, the newest accepted caption and what came
 with the source; `manifest/videos.parquet` the newest row of each input. Both are written at the end of each job that
-changes something, in groups of rows, so that memory does not grow with the data set; each appears whole or not at all.
+changes something, with memory that does not grow with the data set; each appears whole or not at all.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from pipeline.store.dataset import Dataset
-from pipeline.store.views import connect
+from pipeline.store.portions import bounded, gather
 
 FOLDER = "manifest"
 ROWS_AT_A_TIME = 20_000
@@ -24,15 +24,16 @@ left join (
     select * from captions where status = 'ok'
     qualify row_number() over (partition by clip_id order by written_us desc, captioner) = 1
 ) t on t.clip_id = c.clip_id
-order by c.video_id, c.start_us, c.clip_id
 """
+ORDER = "order by video_id, start_us, clip_id"
 VIDEOS = "select * exclude (run_id, written_us) from videos order by uri"
 
 
 def write_manifest(dataset: Dataset) -> None:
     """Write both tables anew."""
-    connection = connect(dataset)
-    for name, query in (("videos", VIDEOS), ("clips", CLIPS)):
+    connection = bounded(dataset)
+    gather(connection, "standing_clips", CLIPS)
+    for name, query in (("videos", VIDEOS), ("clips", f"from standing_clips {ORDER}")):
         batches = connection.sql(query).to_arrow_reader(ROWS_AT_A_TIME)
         dataset.write_batches(f"{FOLDER}/{name}.parquet", _plain(batches.schema), batches)
 

@@ -7,7 +7,7 @@ may pass (`retrying.py`).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TypeAlias
 
 import duckdb
@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from pipeline.store.active_recipe import active_recipe, last_run_broke_off
 from pipeline.store.dataset import Dataset
-from pipeline.store.plans import Plan, Row, write_plan
+from pipeline.store.plans import Plan, Row, as_it_is, write_plan
+from pipeline.store.portions import bounded, gather
 from pipeline.store.retrying import Retrying
-from pipeline.store.views import connect
 from schemas.recipe import Recipe
 from schemas.recipe.caption import CaptionConfig
 from schemas.tables.clips import FAILED, KEPT, REJECTED
@@ -61,7 +61,14 @@ def _lacking(
             select {columns}, {listed} as needs from scored join video_locations using (video_id) where {condition}
         ) where len(needs) > 0
         """
-    return write_plan(dataset, connect(dataset), query, order=BY_TIME, decode=_with_needs)
+    return _plan_of_clips(dataset, query, _with_needs)
+
+
+def _plan_of_clips(dataset: Dataset, query: str, decode: Callable[[Row], Row] = as_it_is) -> Plan:
+    """The plan of a query that `gather` can ask."""
+    with bounded(dataset) as connection:
+        gather(connection, "gathered", query)
+        return write_plan(dataset, connection, "from gathered", order=BY_TIME, decode=decode)
 
 
 def _with_needs(row: Row) -> Row:
@@ -100,7 +107,7 @@ def pending_captions(dataset: Dataset, config: CaptionConfig, captioner: str, re
         lateral (select coalesce(o.shown_box <> c.content_box::int[] or o.given <> {given}, false) as is_other)
         where c.status = '{KEPT}' and (o.clip_id is null or is_other or {failed} and {retrying.condition("o")})
         """
-    return write_plan(dataset, connect(dataset), query, order=BY_TIME)
+    return _plan_of_clips(dataset, query)
 
 
 def pending_latents(
@@ -116,7 +123,7 @@ def pending_latents(
         released: columns of `ReleaseClip`, and `transform`.
         corrupt: clips whose latent does not count.
     """
-    with bounded(dataset) as connection:
+    with bounded(dataset, OF_A_RELEASE) as connection:
         query = latents_query(connection, released, autoencoder, retrying, corrupt)
         return write_plan(dataset, connection, query, order=BY_TIME)
 
@@ -157,7 +164,7 @@ def pending_texts(dataset: Dataset, texts: Released, text_encoder: str, corrupt:
         corrupt: ids of texts whose embedding does not count.
     """
     group = f"((row_number() over (order by length(text) desc, text_id) - 1) // {TEXTS_TOGETHER})"
-    with bounded(dataset) as connection:
+    with bounded(dataset, OF_A_RELEASE) as connection:
         missing = texts_query(connection, texts, text_encoder, corrupt)
         query = f"select *, printf('%012d', {group}) as uri from ({missing})"
         return write_plan(dataset, connection, query, order="text_id")
@@ -177,13 +184,8 @@ def texts_query(
         """
 
 
-MAX_MEMORY = "256MiB"
-"""Of DuckDB for what grows with a release; it keeps the rest in temporary files. A choice."""
-
-
-def bounded(dataset: Dataset) -> duckdb.DuckDBPyConnection:
-    """A connection to a data set for queries over a release, with a limit on DuckDB's own memory."""
-    return connect(dataset, MAX_MEMORY)
+OF_A_RELEASE = "256MiB"
+"""Of DuckDB's own memory for what grows with a release; it keeps the rest in temporary files. A choice."""
 
 
 def take(connection: duckdb.DuckDBPyConnection, name: str, rows: Released) -> None:

@@ -37,6 +37,7 @@ from pipeline.store.compaction import compact
 from pipeline.store.dataset import Dataset
 from pipeline.store.manifest import write_manifest
 from pipeline.store.pending_inputs import IDENTIFIED, InputStates
+from pipeline.store.portions import bounded
 from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
 from schemas import CLIPS, MEASURES, VIDEOS, columns
@@ -144,11 +145,11 @@ def plan(dataset: Dataset, num_videos: int) -> None:
 
 
 def judge(dataset: Dataset, num_videos: int) -> None:
-    assert write_decisions(dataset, judge_clips(connect(dataset), RECIPE), RECIPE) == num_videos * CLIPS_A_VIDEO
+    assert write_decisions(dataset, judge_clips(bounded(dataset), RECIPE), RECIPE) == num_videos * CLIPS_A_VIDEO
 
 
 def rejudge(dataset: Dataset, num_videos: int) -> None:
-    assert write_decisions(dataset, judge_clips(connect(dataset), STRICTER), STRICTER)
+    assert write_decisions(dataset, judge_clips(bounded(dataset), STRICTER), STRICTER)
 
 
 def group(dataset: Dataset, num_videos: int) -> None:
