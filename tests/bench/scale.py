@@ -1,6 +1,6 @@
 """How long the driver takes, and how much memory, over made-up tables of many videos with ten clips each.
 
-    python -m tests.bench.scale [--videos 1000,10000,100000]
+    python -m tests.bench.scale [--videos 1000,10000,100000] [--no-duplicates]
 
 Measured, each in a process of its own: planning a run of which a thousandth of the inputs is new; judging all clips by
 other rules and writing the decisions; grouping duplicates where a thousandth of the clips is new; writing the manifest;
@@ -199,11 +199,11 @@ def _timed(name: str, location: str, num_videos: int) -> tuple[float, float, flo
     return *seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def measured(num_videos: int) -> Iterator[tuple[str, float, float, float]]:
+def measured(num_videos: int, names: Sequence[str]) -> Iterator[tuple[str, float, float, float]]:
     with tempfile.TemporaryDirectory() as folder:
         dataset = Dataset(folder, run_id="bench")
         write_videos(dataset, 0, num_videos)
-        for name in STEPS:
+        for name in names:
             if name == "group duplicates, a thousandth new":
                 write_videos(dataset, num_videos, num_videos + max(round(num_videos * NEW_FRAC), 1))
             if name == "compact":
@@ -218,11 +218,12 @@ def _files(folder: str) -> str:
     return f"{len(files)} files, {sum(path.stat().st_size for path in files) / 2**20:.0f} MiB"
 
 
-def bench(console: Console, counts: Sequence[int]) -> None:
+def bench(console: Console, counts: Sequence[int], names: Sequence[str] = tuple(STEPS)) -> None:
     for num_videos in counts:
         columns = ("step", "s", "CPU s", "largest process, MiB")
         table = Table(*columns, title=f"{num_videos:,} videos", title_justify="left")
-        for name, seconds, cpu_s, mib in measured(num_videos):
+        for name, seconds, cpu_s, mib in measured(num_videos, names):
+            print(f"{num_videos:,} videos: {name}: {seconds:.1f} s, {mib:.0f} MiB", file=sys.stderr, flush=True)
             table.add_row(name, *((f"{seconds:.1f}", f"{cpu_s:.1f}", f"{mib:.0f}") if seconds else ()))
         console.print(table)
 
@@ -230,8 +231,10 @@ def bench(console: Console, counts: Sequence[int]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--videos", default="1000,10000")
+    parser.add_argument("--no-duplicates", action="store_true", help="leave out what takes longest")
     options = parser.parse_args()
-    bench(Console(highlight=False, width=100), [int(count) for count in options.videos.split(",")])
+    names = [name for name in STEPS if not (options.no_duplicates and "duplicates" in name)]
+    bench(Console(highlight=False, width=100), [int(count) for count in options.videos.split(",")], names)
     return 0
 
 

@@ -57,7 +57,7 @@ def find_duplicates(clips: pa.Table, config: DuplicatesConfig = CONFIG) -> list[
 def group_rows(clips: pa.Table, near: Iterable[Pair], grouping: str) -> list[dict[str, Any]]:
     """Rows of `duplicates` for pairs, sorted."""
     connection = duckdb.connect()
-    connection.register("clips", clips)
+    connection.register("fingerprinted", clips)
     connection.register("near_pairs", pair_table(near))
     connection.register("semantic_pairs", pair_table([]))
     found = find_groups(connection, ALL_PAIRS, grouping)

@@ -53,6 +53,7 @@ def judge(
     members = [(kinds.get(group, "near"), group, clip) for group, clips in (groups or {}).items() for clip in clips]
     connection = duckdb.connect()
     connection.register("scored", pa.table(columns))
+    connection.register("clips_raw", pa.table(columns))
     names = ("kind", "group_id", "clip_id")
     connection.register(
         "duplicates", pa.table({n: pa.array([m[i] for m in members], pa.string()) for i, n in enumerate(names)})
@@ -237,6 +238,7 @@ def judged_captions(rows: Sequence[Mapping[str, Any]], rules: Mapping[str, Rule]
     for name, kind in {"status": pa.string(), "reasons": pa.list_(pa.string())}.items():
         captions = captions.append_column(name, pa.array([fact[name] for fact in facts], kind))
     connection.register("captions", captions)
+    connection.register("clips_raw", captions)
     return judge_captions(connection, Recipe(caption_rules=dict(rules)))
 
 
