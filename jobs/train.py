@@ -14,6 +14,7 @@ from jobs.cli import run_job
 from jobs.console.options import NO_CHANGES, DatasetLocation, Json, RecipeOptions, ReleaseName
 from jobs.console.summary import print_json
 from jobs.steps.records import new_run_id, write_run
+from model.builtin import run_folder
 from pipeline.store.dataset import Dataset
 
 
@@ -23,6 +24,7 @@ def train(
     *,
     release: ReleaseName,
     out: Annotated[Path, Parameter(metavar="RUN")],
+    init: Annotated[Path | None, Parameter(metavar="RUN")] = None,
     options: RecipeOptions = NO_CHANGES,
     json: Json = False,
 ) -> None:
@@ -33,9 +35,18 @@ def train(
 
     Args:
         out: Folder of the run.
+        init: Start a new run from the averaged weights of one of the same model and encoders, or of `builtin`.
     """
     # PyTorch takes seconds to import, for which help should not wait.
-    from jobs.training.run import begin, machine_resources, prepare, require_resources, run_to_end, summarise
+    from jobs.training.run import (
+        begin,
+        machine_resources,
+        prepare,
+        require_init,
+        require_resources,
+        run_to_end,
+        summarise,
+    )
     from model.transformer.transformer import count_parameters
 
     tables = Dataset(dataset).require()
@@ -44,6 +55,7 @@ def train(
     if not os.environ.get("RAY_ADDRESS"):  # a cluster may yet grow, this machine will not
         require_resources(recipe.train, machine_resources())
     run_dir = out.resolve()
+    start = require_init(run_folder(init), config, transformer) if init else None
     begin(run_dir, config, transformer)
     print(
         f"release {config.release}: {config.num_clips} clips, {tokens} tokens an epoch; "
@@ -53,7 +65,7 @@ def train(
     run_id = new_run_id("train")
     write_run(tables, run_id, "train", recipe, state="running", facts={"out": str(run_dir)})
     start_s = time.perf_counter()
-    run_to_end(run_dir, recipe.train)
+    run_to_end(run_dir, recipe.train, start)
     summary = summarise(run_dir, time.perf_counter() - start_s)
     write_run(tables, run_id, "train", recipe, state="done", facts=summary | {"out": str(run_dir)})
     if json:

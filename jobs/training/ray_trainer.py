@@ -18,6 +18,7 @@ import torch
 from jobs.training.run_config import read_run_config
 from jobs.training.samples import ReleaseSamples
 from model.training.examples import LatentStatistics
+from model.training.exported import load_transformer
 from model.training.loop import fit
 from model.training.parallel import Worker
 from model.training.step import Metrics
@@ -33,7 +34,7 @@ WORKER_FAILURES = 2
 """How often Ray restarts the workers after one is lost."""
 
 
-def train_with_ray(run_dir: Path, train: TrainConfig) -> None:
+def train_with_ray(run_dir: Path, train: TrainConfig, init: Path | None = None) -> None:
     """Run the training of `run_dir`, which has its `config.json` already, to its last step.
 
     A worker asks Ray for one logical CPU and the coordinator for none, so that one worker fits on any machine.
@@ -42,7 +43,12 @@ def train_with_ray(run_dir: Path, train: TrainConfig) -> None:
     connect()
     trainer = ray.train.torch.TorchTrainer(
         train_worker,
-        train_loop_config={"run_dir": str(run_dir), "train": asdict(train), "num_threads": _threads_asked_for()},
+        train_loop_config={
+            "run_dir": str(run_dir),
+            "train": asdict(train),
+            "init": init and str(init),
+            "num_threads": _threads_asked_for(),
+        },
         # Which of its two versions' classes `ray.train` names is decided as it is imported.
         scaling_config=ray.train.ScalingConfig(  # pyrefly: ignore
             num_workers=train.num_workers, use_gpu=train.use_gpu, resources_per_worker=_worker_resources(train)
@@ -72,6 +78,7 @@ def train_worker(settings: dict[str, Any]) -> None:
         run_dir,
         text_dim=config.text_dim,
         release_hash=config.release_hash,
+        init=load_transformer(settings["init"]).state_dict() if settings["init"] else None,
         worker=Worker(context.get_world_rank(), context.get_world_size(), device),
         on_step=_report_to_ray(train.steps),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import torch
 
 from jobs.console.naming import naming
 from jobs.console.progress import live_progress
-from jobs.training.run_config import RunConfig, usual_clip, write_run_config
+from jobs.training.run_config import RunConfig, read_run_config, usual_clip, write_run_config
 from jobs.training.samples import Encoding, latents_of
 from model.codec.spec import codec_spec
 from model.packing.patches import num_tokens
 from model.readers.text_encoder_spec import text_encoder_spec
 from model.training.checkpoints import RunFolder
+from model.training.exported import load_transformer
 from model.training.loop import check_config
 from model.training.samples import Shape
 from model.training.step import require_same_model, transformer_config
@@ -92,6 +94,28 @@ def begin(run_dir: Path, config: RunConfig, transformer: TransformerConfig) -> N
         pass  # the worker of rank 0 takes the folder for the run itself
 
 
+def require_init(folder: Path, config: RunConfig, transformer: TransformerConfig) -> Path:
+    """The folder of a run that another can start from.
+
+    Raises:
+        UsageError: it holds no weights, or those of another model, or of one with other encoders or another objective.
+    """
+    with naming("--init"):
+        has = load_transformer(folder).config
+    if has != transformer:
+        both = asdict(has).items(), asdict(transformer).items()
+        others = [
+            f"{name} = {there}, not {here}" for (name, there), (_, here) in zip(*both, strict=True) if there != here
+        ]
+        raise UsageError(f"--init {folder}: its model has {'; '.join(others)}: set train.model to that")
+    of_init = read_run_config(folder)
+    for name in ("autoencoder_fingerprint", "text_encoder_fingerprint", "predicted"):
+        there, here = getattr(of_init, name), getattr(config, name)
+        if there != here:
+            raise UsageError(f"--init {folder}: was trained with {name} = {there}, not {here}")
+    return folder
+
+
 def machine_resources() -> dict[str, float]:
     """What Ray finds on this machine."""
     return {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()}
@@ -125,8 +149,9 @@ def summarise(run_dir: Path, seconds: float) -> dict[str, Any]:
     }
 
 
-def run_to_end(run_dir: Path, train: TrainConfig) -> None:
-    """Train from the newest checkpoint to the last step, with a live line on the console; nothing where it is there."""
+def run_to_end(run_dir: Path, train: TrainConfig, init: Path | None = None) -> None:
+    """Train from the newest checkpoint, or the weights of `init`, to the last step, with a live line on the console;
+    nothing where it is there."""
     newest = RunFolder(run_dir).newest()
     if newest is not None and newest.step >= train.steps:
         return
@@ -137,7 +162,7 @@ def run_to_end(run_dir: Path, train: TrainConfig) -> None:
         return {"train": lines[-1]} if lines else {}
 
     with live_progress(newest_metrics, lambda stages: progress_line(stages, train.steps)):
-        train_with_ray(run_dir, train)
+        train_with_ray(run_dir, train, init)
 
 
 def progress_line(stages: dict[str, dict[str, Any]], num_steps: int) -> str:

@@ -5,11 +5,12 @@ It does not know what started it: Ray, a cluster script or a test.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from model.packing.patches import num_tokens
 from model.training.checkpoints import RunFolder
@@ -28,6 +29,7 @@ def fit(
     *,
     text_dim: int,
     release_hash: str = "",
+    init: Mapping[str, Tensor] | None = None,
     worker: Worker = ALONE,
     on_step: Callable[[Metrics], None] | None = None,
 ) -> Metrics:
@@ -40,6 +42,7 @@ def fit(
         statistics: of the autoencoder's latents, for whitening.
         text_dim: width of the text embeddings.
         release_hash: names the release; part of the key of the pack plan.
+        init: weights to start from, by name, in place of random ones; not looked at once there is a checkpoint.
         on_step: called on every worker after every step with its metrics.
     Returns:
         The last step's metrics.
@@ -52,6 +55,8 @@ def fit(
     with run.exclusive() if worker.rank == 0 else nullcontext():
         worker.sum(torch.zeros(1, device=worker.device))  # all wait until rank 0 has the folder
         state = TrainState(samples, config, statistics, text_dim, worker)
+        if init is not None:
+            state.begin_from(init)
         return _fit_in(run, state, config, release_hash, on_step or (lambda metrics: None))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -170,6 +170,11 @@ class TrainState:
     def state(self, progress: Progress) -> dict[str, Any]:
         """A checkpoint's `state.json`."""
         return asdict(progress) | {"transformer": asdict(self.model.config)}
+
+    def begin_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Start from weights of the same model."""
+        self.model.load_state_dict(weights)
+        self.average.load(weights)
 
     def restore(self, checkpoint: Checkpoint | None) -> Progress:
         """Continue from a checkpoint, or start.

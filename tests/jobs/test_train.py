@@ -123,3 +123,40 @@ def test_a_cluster_may_yet_grow_so_what_it_has_is_not_checked(encoded_dataset, t
     monkeypatch.setenv("RAY_ADDRESS", "nowhere:6379")  # which a finished run does not ask
     many = ["--set", "train.num_workers=999", "--set", "train.packs_per_step=999"]
     assert run_job("train", [*write_finished_run(encoded_dataset, tmp_path), *many]) == 0
+
+
+def test_a_run_starts_from_another_one_of_the_same_model(encoded_dataset, tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr(run, "run_to_end", lambda *asked: started.append(asked[2]))
+    monkeypatch.setattr(run, "summarise", lambda *_: pytest.skip("there is no run to sum up"))
+    config, _, _ = prepare(encoded_dataset, "drawn", load_recipe("default", SETTINGS))
+    init = write_run(tmp_path / "init", **vars(config))
+    with pytest.raises(pytest.skip.Exception):
+        run_job("train", [*write_finished_run(encoded_dataset, tmp_path / "run"), "--init", str(init)])
+    assert started == [init]
+
+
+@pytest.mark.parametrize(
+    ("changes", "settings", "message"),
+    [
+        ({}, [], "its model has width = 32, not 192; depth = 1, not 6; num_heads = 2, not 6: set train.model to that"),
+        ({"autoencoder_fingerprint": "e"}, SETTINGS, "was trained with autoencoder_fingerprint = e, not "),
+        ({"text_encoder_fingerprint": "e"}, SETTINGS, "was trained with text_encoder_fingerprint = e, not "),
+        (
+            {},
+            [*SETTINGS, "train.objective.prediction=x0"],
+            "was trained with predicted = velocity on rectified_flow, not x0 on rectified_flow",
+        ),
+    ],
+)
+def test_a_run_that_another_cannot_start_from_is_refused(encoded_dataset, tmp_path, capsys, changes, settings, message):
+    init = write_run(tmp_path / "init", **changes)
+    words = [word for setting in settings for word in ("--set", setting)]
+    command = [encoded_dataset.location, "--release", "drawn", "--out", str(tmp_path / "run"), *words]
+    assert run_job("train", [*command, "--init", str(init)]) == 2
+    error = capsys.readouterr().err
+    assert f"--init {init}: {message}" in error
+    assert error.count("\n") == 1
+    assert run_job("train", [*command, "--init", str(tmp_path)]) == 2
+    assert f"--init: {tmp_path} has no checkpoint" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

@@ -1,26 +1,34 @@
 """Fit the built-in transformer to the plain world: `python -m jobs.fits.transformer --out FOLDER --steps 5000`.
 
-OUT/latents has the clips, OUT/run the run: its checkpoints and `metrics.jsonl`, one line a step. The same command goes
-on from the newest checkpoint. The loop, the packs and the objective are those of `reelmill train`; only the samples are
-drawn here, without the way through videos.
+OUT/latents-CODEC has the clips, OUT/run the run: its config, checkpoints and `metrics.jsonl`, a line a step. The same
+command goes on from the newest checkpoint. The loop, the packs and the objective are those of `reelmill train`; only
+the samples are drawn here, without the way through videos. `reelmill sample` and `reelmill export` take OUT/run.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from jobs.fits.transformer.clips import PlainClips, latents_of, scenes
-from model.builtin import WEIGHTS
+from jobs.fits.transformer.clips import FPS, SEEDS_APART, SHAPES_THW, PlainClips, latents_of, scenes
+from jobs.training.run_config import RunConfig, write_run_config
+from model.builtin import WEIGHTS, run_folder
 from model.codec.causal import load_autoencoder
-from model.codec.spec import codec_spec
-from model.readers.text_encoder import load_text_encoder
+from model.codec.spec import CodecSpec, codec_spec
+from model.readers.text_encoder import TextEncoder, load_text_encoder
 from model.training.examples import LatentStatistics
+from model.training.exported import load_transformer
 from model.training.loop import fit
 from model.training.step import Metrics
+from pipeline.synthetic.world import Scene
+from schemas.recipe import Recipe
+from schemas.recipe.encode import EncodeConfig
 from schemas.recipe.train import ModelConfig, ObjectiveConfig, TaskMix, TrainConfig
 
 BATCH_TOKENS = 3072
@@ -45,32 +53,79 @@ RECIPE = TrainConfig(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for latents, checkpoints and metrics")
     parser.add_argument("--steps", type=int, default=5000, help="of 64 clips each")
-    parser.add_argument("--clips", type=int, default=20_000, help="to train on")
+    parser.add_argument("--clips", type=int, default=20_000, help="of 9 frames, 64x64, to train on")
+    parser.add_argument("--other-clips", type=int, default=0, help="of each of the other shapes")
+    parser.add_argument("--init", help="run, or exported folder, or builtin, to start from")
+    parser.add_argument("--rate", type=float, default=1.0, help="factor on the learning rates")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="processors to use")
 
 
 def run(args: argparse.Namespace) -> int:
-    from dataclasses import replace
-
     torch.set_num_threads(args.threads)
-    drawn = scenes(held_out=False, number=args.clips)
-    codec = codec_spec("builtin")
-    folder = args.out / f"latents-{codec.fingerprint[:12]}"
-    latents = latents_of(drawn, load_autoencoder(WEIGHTS / "autoencoder"), folder, lambda n: print(f"{n} clips made"))
-    text_encoder = load_text_encoder("builtin")
-    config = replace(RECIPE, steps=args.steps, seed=args.seed)
+    codec, text_encoder = codec_spec("builtin"), load_text_encoder("builtin")
+    train = replace(RECIPE, steps=args.steps, seed=args.seed, learning_rate=RECIPE.learning_rate * args.rate)
+    train = replace(train, matrix_learning_rate=RECIPE.matrix_learning_rate * args.rate)
+    config = run_config(train, codec, text_encoder, args.clips, args.other_clips)
+    write_run_config(args.out / "run", config)
     last = fit(
-        PlainClips(drawn, latents, text_encoder),
-        config,
+        PlainClips(drawn_clips(args, codec), text_encoder),
+        train,
         LatentStatistics(codec.mean, codec.std),
         args.out / "run",
         text_dim=text_encoder.dim,
-        release_hash=f"plain world, {args.clips} clips",
+        release_hash=config.release_hash,
+        init=load_transformer(run_folder(args.init)).state_dict() if args.init else None,
         on_step=_teller(),
     )
     print(last)
     return 0
+
+
+def drawn_clips(args: argparse.Namespace, codec: CodecSpec) -> list[tuple[list[Scene], Tensor]]:
+    """Scenes and latents of each shape; of the first one `--clips`, of the others `--other-clips` each."""
+    autoencoder = load_autoencoder(WEIGHTS / "autoencoder")
+    drawn = []
+    for number, shape in enumerate(SHAPES_THW):
+        num_clips = args.other_clips if number else args.clips
+        folder = args.out / f"latents-{codec.fingerprint[:12]}" / "x".join(map(str, shape))
+        if num_clips:
+            of_shape = scenes(held_out=False, number=num_clips, first_seed=number * SEEDS_APART)
+            tell = partial(print, f"clips of {folder.name}:", flush=True)
+            drawn.append((of_shape, latents_of(of_shape, shape, autoencoder, folder, tell)))
+    return drawn
+
+
+def run_config(
+    train: TrainConfig, codec: CodecSpec, text_encoder: TextEncoder, num_clips: int, num_others: int
+) -> RunConfig:
+    """What sampling from the fit needs to know; there is no data set behind it."""
+    num_frames, height, width = SHAPES_THW[0]
+    encode = EncodeConfig(fps=FPS, max_pixels_px=max(H * W for _, H, W in SHAPES_THW))
+    return RunConfig(
+        dataset="",
+        release="plain world",
+        release_hash=f"plain world, {num_clips} and {num_others} clips",
+        autoencoder="builtin",
+        autoencoder_fingerprint=codec.fingerprint,
+        codec_dtype=encode.codec_dtype,
+        stride_thw=codec.stride_thw,
+        text_encoder="builtin",
+        text_dtype=encode.text_dtype,
+        text_encoder_fingerprint=text_encoder.fingerprint,
+        text_dim=text_encoder.dim,
+        latent_mean=codec.mean,
+        latent_std=codec.std,
+        transform=encode.transform,
+        fps=FPS,
+        max_pixels_px=encode.max_pixels_px,
+        seed=train.seed,
+        num_clips=num_clips + num_others * (len(SHAPES_THW) - 1),
+        usual_width_px=width,
+        usual_height_px=height,
+        usual_num_frames=num_frames,
+        train=Recipe(train=train).as_dict()["train"],
+    )
 
 
 def _teller():

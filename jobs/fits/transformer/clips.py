@@ -20,9 +20,15 @@ from pipeline.synthetic.world import Scene, short_caption, structured_caption
 from schemas.identity import digest
 from schemas.structured_caption import text_of
 
-NUM_FRAMES, SIDE_PX, FPS = 9, 64, 8.0
+FPS = 8.0
+SHAPES_THW = ((9, 64, 64), (9, 64, 96), (17, 64, 96), (9, 96, 64), (17, 96, 64))
+"""The first is that of most clips: the smallest, at which most can be learnt in a time."""
+SEEDS_APART = 1_000_000
+"""From the first seed of one shape to that of the next."""
 CLIPS_OF_A_PART = 500
 BATCH = 32
+STRIDE_T = 4
+"""Frames to a latent frame of the built-in codec."""
 HELD_OUT_SHARE = 0.1
 """Of the combinations of shape, colour, direction and background: no clip of them is trained on."""
 TEXT_SHARES = {"short": 0.5, "medium": 0.4, "detailed": 0.1}
@@ -36,9 +42,9 @@ def is_held_out(scene: Scene) -> bool:
     return int(name, 16) % 1000 < 1000 * HELD_OUT_SHARE
 
 
-def scenes(held_out: bool, number: int) -> list[Scene]:
-    """The first scenes, by seed, whose combination is held out or is not."""
-    found = (scene for scene in map(draw_plain_scene, count()) if is_held_out(scene) is held_out)
+def scenes(held_out: bool, number: int, first_seed: int = 0) -> list[Scene]:
+    """The first scenes from a seed on whose combination is held out or is not."""
+    found = (scene for scene in map(draw_plain_scene, count(first_seed)) if is_held_out(scene) is held_out)
     return list(islice(found, number))
 
 
@@ -51,36 +57,40 @@ def texts_of(scene: Scene) -> dict[str, str]:
 class PlainClips:
     """Clips of scenes as `model.training.samples.Samples`: latents in memory, each text once."""
 
-    def __init__(self, drawn: Sequence[Scene], latents_NCTHW: Tensor, text_encoder: TextEncoder) -> None:
-        self._latents = latents_NCTHW
-        self._texts = [texts_of(scene) for scene in drawn]
-        every = sorted({text for texts in self._texts for text in texts.values()})
+    def __init__(self, drawn: Sequence[tuple[Sequence[Scene], Tensor]], text_encoder: TextEncoder) -> None:
+        """Take clips of one shape after another: their scenes, and their latents, (N, C, T, H, W)."""
+        self._latents = {f"{k}-{i:06d}": one for k, (_, latents) in enumerate(drawn) for i, one in enumerate(latents)}
+        texts = [texts_of(scene) for of_shape, _ in drawn for scene in of_shape]
+        self._texts = dict(zip(self._latents, texts, strict=True))
+        every = sorted({text for of_clip in texts for text in of_clip.values()})
         self._states = dict(zip(every, text_encoder.encode(every), strict=True))
-        self.shapes: dict[str, Shape] = {f"{i:06d}": tuple(latents_NCTHW.shape[1:]) for i in range(len(drawn))}
+        self.shapes: dict[str, Shape] = {name: tuple(latent.shape) for name, latent in self._latents.items()}
 
     def read(self, ids: Sequence[str]) -> list[Sample]:
         """The samples of these ids, in their order."""
-        shares = tuple(TEXT_SHARES.values())
-        rate = FPS * (self._latents.shape[2] - 1) / (NUM_FRAMES - 1)
         return [
             Sample(
                 name,
-                self._latents[int(name)].numpy(),
-                [self._states[self._texts[int(name)][length]] for length in TEXT_SHARES],
-                rate,
-                shares,
+                self._latents[name].numpy(),
+                [self._states[self._texts[name][length]] for length in TEXT_SHARES],
+                FPS / STRIDE_T,
+                tuple(TEXT_SHARES.values()),
             )
             for name in ids
         ]
 
 
 def latents_of(
-    drawn: Sequence[Scene], codec: Autoencoder, folder: Path, on_part: Callable[[int], None] = lambda made: None
+    drawn: Sequence[Scene],
+    shape_thw: tuple[int, int, int],
+    codec: Autoencoder,
+    folder: Path,
+    on_part: Callable[[int], None] = lambda made: None,
 ) -> Tensor:
     """Raw latents of the clips of scenes, (N, C, T, H, W) float16, from files in `folder` that are made where missing.
 
     Args:
-        folder: for this codec and these scenes alone.
+        folder: for this codec, this shape and these scenes alone.
         on_part: called with the number of clips that are there.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,7 +100,7 @@ def latents_of(
         part = drawn[start : start + CLIPS_OF_A_PART]
         if not path.exists():
             partial = path.with_suffix(".partial")
-            save_file({"latents": torch.cat(list(_encoded(part, codec))).contiguous()}, partial)
+            save_file({"latents": torch.cat(list(_encoded(part, shape_thw, codec))).contiguous()}, partial)
             partial.replace(path)
         parts.append(load_file(path)["latents"])
         on_part(start + len(part))
@@ -98,7 +108,7 @@ def latents_of(
 
 
 @torch.no_grad()
-def _encoded(drawn: Sequence[Scene], codec: Autoencoder) -> Iterator[Tensor]:
+def _encoded(drawn: Sequence[Scene], shape_thw: tuple[int, int, int], codec: Autoencoder) -> Iterator[Tensor]:
+    T, H, W = shape_thw
     for start in range(0, len(drawn), BATCH):
-        planned = plan(drawn[start : start + BATCH], SIDE_PX, SIDE_PX, NUM_FRAMES)
-        yield codec.encode(draw(planned) / 127.5 - 1.0).half()
+        yield codec.encode(draw(plan(drawn[start : start + BATCH], W, H, T)) / 127.5 - 1.0).half()

@@ -70,7 +70,7 @@ def test_progress_is_a_line():
 
 
 @pytest.fixture
-def trained(monkeypatch) -> list[tuple[Path, TrainConfig]]:
+def trained(monkeypatch) -> list[tuple[Path, TrainConfig, Path | None]]:
     """The runs that are trained; Ray is not asked."""
     runs = []
     monkeypatch.setattr(ray_trainer, "train_with_ray", lambda *asked: runs.append(asked))
@@ -81,7 +81,7 @@ def trained(monkeypatch) -> list[tuple[Path, TrainConfig]]:
 def test_a_run_is_trained_until_its_last_step(tmp_path, trained, steps, is_trained):
     logged(tmp_path, 4)
     run_to_end(tmp_path, TrainConfig(steps=steps))
-    assert trained == ([(tmp_path, TrainConfig(steps=steps))] if is_trained else [])
+    assert trained == ([(tmp_path, TrainConfig(steps=steps), None)] if is_trained else [])
 
 
 def test_a_run_is_trained_from_nothing_and_says_where_it_is(tmp_path, trained, monkeypatch):

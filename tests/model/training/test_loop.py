@@ -146,6 +146,20 @@ def test_loss_falls_and_samples_follow_the_text(tmp_path):
         assert math.copysign(1.0, float(latent.mean())) == math.copysign(1.0, float(sample.latent_CTHW.mean() - 0.5))
 
 
+def test_a_run_starts_from_the_weights_that_it_is_given_and_goes_on_from_its_own(tmp_path):
+    run_fit(tmp_path / "first", changed(steps=4, learning_rate=1e-2))
+    weights = load_transformer(tmp_path / "first").state_dict()
+    still = changed(steps=2, learning_rate=1e-30, checkpoint_every=2)
+    run_fit(tmp_path / "second", still, init=weights)
+    for kind in ("ema", "model"):
+        for name, value in load_transformer(tmp_path / "second", kind).state_dict().items():
+            torch.testing.assert_close(value, weights[name], rtol=0, atol=1e-6)
+    other = {name: torch.zeros_like(value) for name, value in weights.items()}
+    run_fit(tmp_path / "second", changed(steps=4, learning_rate=1e-30, checkpoint_every=2), init=other)
+    for name, value in load_transformer(tmp_path / "second").state_dict().items():
+        torch.testing.assert_close(value, weights[name], rtol=0, atol=1e-6)
+
+
 SHAPES = [(4, 1, 4, 4), (4, 3, 4, 6)]
 
 

@@ -1,0 +1,173 @@
+"""How well a transformer follows prompts, as a program reads it: `python -m jobs.fits.transformer.scores RUN`.
+
+The prompts are the medium texts of held-out scenes of the plain world: their combinations of shape, colour, direction
+and background were never trained on. `jobs/fits/plain_world.py` reads each clip; what it reads rightly of true clips
+and of their reconstructions by the codec bounds what a sample can show. `--pictures FILE` draws the first samples with
+their prompts, none of them chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from jobs.fits.autoencoder.pictures import row, sheet
+from jobs.fits.plain_world import ATTRIBUTES, share_read
+from jobs.fits.transformer.clips import scenes, texts_of
+from jobs.training.run_config import RunConfig, read_run_config
+from model.builtin import WEIGHTS, run_folder
+from model.codec.causal import Autoencoder, load_autoencoder
+from model.diffusion.objectives import Objective
+from model.diffusion.sampling import Request, sample_latents
+from model.readers.text_encoder import TextEncoder, load_text_encoder
+from model.training.exported import load_transformer
+from model.transformer.transformer import Transformer
+from pipeline.synthetic.render import render
+from pipeline.synthetic.world import Scene
+
+BATCH = 32
+Shape = tuple[int, int, int]
+"""Frames, height, width."""
+LABEL_PX = 14
+WORDS_A_LINE = 5
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A run with its codec and text encoder, asked for many clips of a shape at a time."""
+
+    transformer: Transformer
+    config: RunConfig
+    autoencoder: Autoencoder
+    texts: TextEncoder
+    shape_thw: Shape
+
+    @torch.no_grad()
+    def clips(
+        self, prompts: Sequence[str], steps: int, guidance: float, first_frames: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Samples of prompts, (B, T, H, W, 3) uint8, each with its place for a seed.
+
+        Args:
+            first_frames: (B, H, W, 3) uint8, with which the clips start.
+        """
+        T, H, W = self.shape_thw
+        shape = self.config.codec.plan(T, W, H, self.transformer.config.patch).latent_shape
+        rate = self.config.fps / self.config.stride_thw[0]
+        prefixes = [None] * len(prompts) if first_frames is None else self._whitened(first_frames[:, None])
+        states = self.texts.encode(list(prompts))
+        requests = [
+            Request(torch.from_numpy(text), shape, rate, seed, prefix)
+            for seed, (text, prefix) in enumerate(zip(states, prefixes, strict=True))
+        ]
+        objective = Objective.of(self.config.objective)
+        parts = []
+        for start in range(0, len(requests), BATCH):
+            latents = sample_latents(
+                self.transformer, requests[start : start + BATCH], objective, num_steps=steps, guidance=guidance
+            )
+            parts.append(self._decoded(torch.stack(latents)))
+        return np.concatenate(parts)
+
+    @torch.no_grad()
+    def reconstructions(self, clips: np.ndarray) -> np.ndarray:
+        parts = np.split(clips, range(BATCH, len(clips), BATCH))
+        return np.concatenate([self._decoded(torch.stack(self._whitened(part))) for part in parts])
+
+    def _whitened(self, clips: np.ndarray) -> list[torch.Tensor]:
+        video = torch.from_numpy(clips).permute(0, 4, 1, 2, 3).float() / 127.5 - 1
+        return [*self.autoencoder.whiten(self.autoencoder.encode(video))]
+
+    def _decoded(self, whitened_BCTHW: torch.Tensor) -> np.ndarray:
+        video = self.autoencoder.decode(self.autoencoder.unwhiten(whitened_BCTHW)).clamp(-1, 1)
+        return ((video + 1) * 127.5).round().byte().permute(0, 2, 3, 4, 1).numpy()
+
+
+def load_sampler(run: str, shape_thw: Shape) -> Sampler:
+    folder = run_folder(run)
+    autoencoder = load_autoencoder(WEIGHTS / "autoencoder")
+    return Sampler(load_transformer(folder), read_run_config(folder), autoencoder, load_text_encoder(), shape_thw)
+
+
+def true_clips(drawn: Sequence[Scene], shape_thw: Shape) -> np.ndarray:
+    T, H, W = shape_thw
+    return np.stack([render(scene, W, H, T) for scene in drawn])
+
+
+def first_frame_psnr_db(clips: np.ndarray, truth: np.ndarray) -> float:
+    """Mean over clips of the PSNR of their first frames."""
+    errors = np.square(clips[:, 0].astype(float) - truth[:, 0]).mean(axis=(1, 2, 3))
+    return float(np.mean(10 * np.log10(255**2 / np.maximum(errors, 1e-9))))
+
+
+def labelled(clips: np.ndarray, prompts: Sequence[str], columns: int) -> np.ndarray:
+    """Three frames of each clip over its prompt, (H, W, 3) uint8."""
+    blocks = []
+    for clip, prompt in zip(clips, prompts, strict=True):
+        frames = row(torch.from_numpy(clip).permute(3, 0, 1, 2)[None] / 127.5 - 1)
+        words = prompt.split()
+        lines = [" ".join(words[i : i + WORDS_A_LINE]) for i in range(0, len(words), WORDS_A_LINE)]
+        blocks.append([frames, *(_line(text, frames.shape[1]) for text in lines)])
+    return sheet(blocks, columns)
+
+
+def _line(text: str, width: int) -> np.ndarray:
+    picture = np.full((LABEL_PX, width, 3), 255, np.uint8)
+    return cv2.putText(picture, text, (1, LABEL_PX - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (40, 40, 40), 1, cv2.LINE_AA)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", help="folder of a run, or builtin")
+    parser.add_argument("--prompts", type=int, default=300)
+    parser.add_argument("--steps", type=int, nargs="+", default=[25])
+    parser.add_argument("--guidance", type=float, nargs="+", default=[2.5])
+    parser.add_argument("--shape", type=int, nargs=3, default=(9, 64, 64), metavar=("FRAMES", "WIDTH", "HEIGHT"))
+    parser.add_argument("--image", action="store_true", help="start from the true first frame too")
+    parser.add_argument("--pictures", type=Path)
+    options = parser.parse_args()
+    T, W, H = options.shape
+    shape = T, H, W
+    sampler = load_sampler(options.run, shape)
+    drawn = scenes(held_out=True, number=options.prompts)
+    prompts = [texts_of(scene)["medium"] for scene in drawn]
+    truth = true_clips(drawn, shape)
+    rows = {
+        "true clips": share_read(truth, drawn),
+        "reconstructions": share_read(sampler.reconstructions(truth), drawn),
+    }
+    for steps in options.steps:
+        for guidance in options.guidance:
+            start_s = time.perf_counter()
+            clips = sampler.clips(prompts, steps, guidance)
+            name = f"{steps} steps, guidance {guidance:g}"
+            rows[name] = share_read(clips, drawn) | {"seconds": time.perf_counter() - start_s}
+            print(name, json.dumps(rows[name]), flush=True)
+            if options.pictures and steps == options.steps[0] and guidance == options.guidance[0]:
+                picture = labelled(clips[:24], prompts[:24], columns=4)
+                cv2.imwrite(str(options.pictures), picture[..., ::-1])
+    if options.image:
+        clips = sampler.clips(prompts, options.steps[0], options.guidance[0], truth[:, 0])
+        rows["from the first frame"] = share_read(clips, drawn)
+        print(f"first frames: PSNR {first_frame_psnr_db(clips, truth):.1f} dB")
+    print_table(rows)
+
+
+def print_table(rows: dict[str, dict[str, float]]) -> None:
+    """In Markdown, in per cent."""
+    names = [*ATTRIBUTES, "all"]
+    print(f"| | {' | '.join(names)} |\n{'|---' * (len(names) + 1)}|")
+    for what, shares in rows.items():
+        print(f"| {what} | " + " | ".join(f"{100 * shares[name]:.1f}" for name in names) + " |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The fit and its scores, with a network of one block: what they write, that they go on, and what they read."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from jobs.fits.transformer import __main__ as command
+from jobs.fits.transformer import clips, scores
+from jobs.fits.transformer.scores import first_frame_psnr_db, labelled, load_sampler
+from jobs.training.run_config import read_run_config
+from model.training.checkpoints import RunFolder
+from model.training.exported import load_transformer
+from schemas.recipe.train import ModelConfig
+
+SHAPES = ((5, 32, 32), (5, 32, 48))
+
+
+@pytest.fixture
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = ModelConfig(width=24, depth=1, num_heads=2, modulation="shared", text="in_context")
+    monkeypatch.setattr(command, "RECIPE", replace(command.RECIPE, model=model, tokens_per_pack=64, checkpoint_every=2))
+    for module in (command, clips):
+        monkeypatch.setattr(module, "SHAPES_THW", SHAPES)
+
+
+def fit(out: Path, *arguments: str) -> None:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    given = ["--out", str(out), "--clips", "4", "--other-clips", "2", *arguments]
+    assert command.run(parser.parse_args(given)) == 0
+
+
+@pytest.mark.usefixtures("_small")
+def test_a_fit_is_a_run_that_goes_on_and_can_start_another(tmp_path: Path) -> None:
+    fit(tmp_path, "--steps", "2")
+    assert [line["step"] for line in RunFolder(tmp_path / "run").metrics()] == [1, 2]
+    fit(tmp_path, "--steps", "4")
+    assert [line["step"] for line in RunFolder(tmp_path / "run").metrics()] == [1, 2, 3, 4]
+    config = read_run_config(tmp_path / "run")
+    assert (config.dataset, config.num_clips, config.usual_width_px, config.usual_num_frames) == ("", 6, 32, 5)
+    assert config.max_pixels_px == 32 * 48
+    fit(tmp_path / "next", "--steps", "1", "--init", str(tmp_path / "run"), "--rate", "1e-20")
+    before, after = (load_transformer(folder / "run").state_dict() for folder in (tmp_path, tmp_path / "next"))
+    assert all(torch.allclose(value, after[name], rtol=0, atol=1e-6) for name, value in before.items())
+
+
+@pytest.mark.usefixtures("_small")
+def test_scores_are_of_held_out_prompts_beside_what_the_codec_lets_through(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit(tmp_path, "--steps", "1")
+    capsys.readouterr()
+    asked = [str(tmp_path / "run"), "--prompts", "3", "--steps", "2", "--shape", "9", "64", "64", "--image"]
+    pictures = tmp_path / "sheet.png"
+    monkeypatch.setattr("sys.argv", ["scores", *asked, "--pictures", str(pictures)])
+    scores.main()
+    printed = capsys.readouterr().out.splitlines()
+    assert json.loads(printed[0].removeprefix("2 steps, guidance 2.5 ")).keys() >= {"shape", "all", "seconds"}
+    assert printed[1].startswith("first frames: PSNR ")
+    assert printed[2] == "| | shape | colour | direction | background | all |"
+    assert printed[4] == "| true clips | 100.0 | 100.0 | 100.0 | 100.0 | 100.0 |"
+    assert printed[5].startswith("| reconstructions | ")
+    assert cv2.imread(str(pictures)).shape[1] >= 3 * 3 * 64
+
+
+@pytest.mark.usefixtures("_small")
+def test_samples_start_with_the_frames_that_are_given(tmp_path: Path) -> None:
+    fit(tmp_path, "--steps", "1")
+    sampler = load_sampler(str(tmp_path / "run"), (9, 64, 64))
+    truth = scores.true_clips(clips.scenes(held_out=True, number=2), (9, 64, 64))
+    free = sampler.clips(["a red circle", "a blue star"], 2, 2.0)
+    given = sampler.clips(["a red circle", "a blue star"], 2, 2.0, truth[:, 0])
+    assert free.shape == given.shape == truth.shape
+    assert first_frame_psnr_db(given, truth) > 25 > first_frame_psnr_db(free, truth)
+    assert first_frame_psnr_db(truth, truth) > 90
+
+
+def test_prompts_stand_below_their_clips() -> None:
+    clip = np.full((3, 16, 32, 3), 200, np.uint8)
+    one = labelled(np.stack([clip]), ["a red circle"], columns=2)
+    two = labelled(np.stack([clip, clip]), ["a red circle", "one two three four five six"], columns=2)
+    assert two.shape[1] == 2 * one.shape[1]
+    assert two.shape[0] > one.shape[0] > 16
+    assert (one[:16, :96] == 200).all()
+    assert (one[16:] < 200).any()
