@@ -15,6 +15,7 @@ from rich.console import Console
 from jobs.cli import main, run_job
 from jobs.console.options import AtLeast1
 from jobs.console.summary import print_funnel
+from model.builtin import BUILTIN
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
 
@@ -27,12 +28,13 @@ def demo(
     input: Annotated[Path | None, Parameter(metavar="FOLDER")] = None,
     seed: int = 0,
     videos: Annotated[AtLeast1, Parameter(metavar="N")] = 12,
-    steps: Annotated[AtLeast1, Parameter(metavar="N")] = 600,
+    steps: Annotated[AtLeast1, Parameter(metavar="N")] = 100,
     prompt: str = "a red circle moves left",
 ) -> int:
     """Run the whole chain on a synthetic corpus, or on your own videos with --input.
 
-    Each step is a command that is printed as you would type it. Running the same demo again continues it.
+    It first samples from the model that comes with the program, and on the synthetic corpus training starts from that
+    one. Each step is a command that is printed as you would type it. Running the same demo again continues it.
 
     Args:
         out: Folder for everything that is made.
@@ -52,12 +54,16 @@ def demo(
     console = Console(highlight=False)
     source, recipe = (input, "default") if input else (_synthetic(out, seed, videos, console), "demo")
     dataset, training, clip, page = out / "dataset", out / "run", out / "sample.mp4", out / "report.html"
+    fit, size = [], ("--size", "96x64", "--seconds", "2")
+    if recipe == "demo":  # whose model is the built-in one
+        fit = ["--init", BUILTIN]
     lines: list[Sequence[object]] = [
+        ("sample", BUILTIN, prompt, *size, "-o", out / "before.mp4"),
         ("curate", source, "--out", dataset, "--recipe", recipe),
         ("release", dataset, RELEASE),
         ("encode", dataset, "--release", RELEASE),
-        ("train", dataset, "--release", RELEASE, "--out", training, "--set", f"train.steps={steps}"),
-        ("sample", training, prompt, "--expand", "--size", "96x64", "--seconds", "2", "-o", clip),
+        ("train", dataset, "--release", RELEASE, "--out", training, *fit, "--set", f"train.steps={steps}"),
+        ("sample", training, prompt, "--expand", *size, "-o", clip),
         ("report", dataset, "--train", training, "--sample", clip, "-o", page),
     ]
     for line in lines:
@@ -72,7 +78,7 @@ def demo(
     summary = summarise(training, time.perf_counter() - start_s)
     for text in (
         f"training loss: {summary['loss_start']:.3f} at the start, {summary['loss_end']:.3f} at the end",
-        f"sampled video: {clip}",
+        f"sampled video: {clip}, and before training: {out / 'before.mp4'}",
         f"report page:   {page}",
         f"time: {time.perf_counter() - start_s:.0f} s",
     ):

@@ -24,9 +24,11 @@ def test_the_demo_ends_with_a_funnel_a_sampled_video_and_a_page(demo_run: DemoRu
         assert any(name in line and f" {counts[name]} " in line for line in printed.splitlines()), name
     assert "training loss: " in printed
 
-    with av.open(str(demo_run.out / "sample.mp4")) as container:
-        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-    assert (len(frames), frames[0].shape) == (16, (64, 96, 3))
+    assert "--init builtin" in printed
+    for name in ("before.mp4", "sample.mp4"):
+        with av.open(str(demo_run.out / name)) as container:
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        assert (len(frames), frames[0].shape) == (16, (64, 96, 3))
     page = (demo_run.out / "report.html").read_text()
     assert "data:video/mp4;base64," in page
     assert "overlay_text" in page
@@ -40,11 +42,15 @@ def test_a_demo_draws_its_videos_first_and_ends_with_the_first_job_that_fails(
 
     def fail(words: list[str]) -> int:
         begun.append(words)
-        return 7
+        return 7 if words[0] == "curate" else 0
 
     monkeypatch.setattr("jobs.demo.main", fail)
     assert main(["demo", "--out", str(tmp_path), "--videos", "1"]) == 7
     inputs = tmp_path / "corpus" / "inputs.jsonl"
-    assert begun == [["curate", str(inputs), "--out", str(tmp_path / "dataset"), "--recipe", "demo"]]
+    size, before = ["--size", "96x64", "--seconds", "2"], ["-o", str(tmp_path / "before.mp4")]
+    assert begun == [
+        ["sample", "builtin", "a red circle moves left", *size, *before],
+        ["curate", str(inputs), "--out", str(tmp_path / "dataset"), "--recipe", "demo"],
+    ]
     drawn = Truth.load(tmp_path / "corpus" / "truth.json").videos
     assert sorted(path.name for path in (tmp_path / "corpus" / "videos").iterdir()) == sorted(v.file for v in drawn)

@@ -11,6 +11,8 @@ from PIL import Image
 
 from jobs import sample as command
 from jobs.cli import run_job
+from jobs.fits.plain_world import read_attributes, true_attributes
+from jobs.fits.transformer.clips import scenes, texts_of
 from jobs.sampling.condition import centre_box, last_frames, open_source
 from jobs.sampling.movie import write_frames
 from model.readers.text_encoder import load_text_encoder
@@ -176,3 +178,24 @@ def test_a_prompt_can_be_expanded_in_the_words_of_the_release(encoded_dataset, t
     assert printed.err.splitlines()[-1] == f"the prompt is used as it is; caption_repeats: {rejected}"
     assert sample(run_dir, "--expand", "--set", "nosuch=1", "-o", tmp_path / "clip.mp4") == 2
     assert "recipe drawn: unknown key nosuch" in capsys.readouterr().err
+
+
+def test_the_built_in_model_shows_what_it_is_asked_for(tmp_path):
+    """Of prompts with a combination of shape, colour, direction and ground that it was not trained on."""
+    for number, scene in enumerate(scenes(held_out=True, number=2)):
+        path = tmp_path / f"{number}.mp4"
+        words = [texts_of(scene)["medium"], "--steps", "8", "--guidance", "2.5", "-o", str(path)]
+        assert run_job("sample", ["builtin", *words]) == 0
+        with av.open(str(path)) as container:
+            clip = np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+        assert clip.shape == (9, 64, 64, 3)
+        assert read_attributes(clip) == true_attributes(scene)
+
+
+def test_a_prompt_for_the_built_in_model_is_expanded_by_the_default_recipe(tmp_path, monkeypatch, capsys):
+    def expanded(prompt: str, recipe: Recipe, captions: list[str], seed: int) -> Expansion:
+        return Expansion(prompt, Answer(f"{recipe.name}, {captions}", 9, cut=False), [])
+
+    monkeypatch.setattr(command, "expanded", expanded)
+    assert run_job("sample", ["builtin", "a star", "--expand", "--steps", "1", "-o", str(tmp_path / "a.png")]) == 0
+    assert capsys.readouterr().out.startswith("default, []\n")
