@@ -193,10 +193,18 @@ class TrainState:
 
     def _noised(self, ids: Sequence[str], epoch: int) -> tuple[Pack, Targets]:
         patch = self.model.config.patch
-        settings = {"patch": patch, "seed": self.config.seed, "epoch": epoch}
-        settings |= {"text_drop": self.config.text_drop, "tasks": self.config.tasks}
         examples = [
-            draw_example(sample, self.statistics, self.objective, self.density, **settings)
+            draw_example(
+                sample,
+                self.statistics,
+                self.objective,
+                self.density,
+                patch=patch,
+                seed=self.config.seed,
+                epoch=epoch,
+                text_drop=self.config.text_drop,
+                tasks=self.config.tasks,
+            )
             for sample in self.samples.read(ids)
         ]
         return pack_examples(examples, patch, self.text_dim)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from jobs.fits.transformer.clips import FPS, SEEDS_APART, SHAPES_THW, PlainClips, latents_of, scenes
 from jobs.training.run_config import RunConfig, write_run_config
-from model.builtin import WEIGHTS, run_folder
+from model.builtin import BUILTIN, run_folder
 from model.codec.causal import load_autoencoder
 from model.codec.spec import CodecSpec, codec_spec
 from model.readers.text_encoder import TextEncoder, load_text_encoder
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
 
 def drawn_clips(args: argparse.Namespace, codec: CodecSpec) -> list[tuple[list[Scene], Tensor]]:
     """Scenes and latents of each shape; of the first one `--clips`, of the others `--other-clips` each."""
-    autoencoder = load_autoencoder(WEIGHTS / "autoencoder")
+    autoencoder = load_autoencoder(BUILTIN)
     drawn = []
     for number, shape in enumerate(SHAPES_THW):
         num_clips = args.other_clips if number else args.clips

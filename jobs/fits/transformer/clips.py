@@ -64,7 +64,10 @@ class PlainClips:
         self._texts = dict(zip(self._latents, texts, strict=True))
         every = sorted({text for of_clip in texts for text in of_clip.values()})
         self._states = dict(zip(every, text_encoder.encode(every), strict=True))
-        self.shapes: dict[str, Shape] = {name: tuple(latent.shape) for name, latent in self._latents.items()}
+        self.shapes: dict[str, Shape] = {}
+        for name, latent in self._latents.items():
+            C, T, H, W = latent.shape
+            self.shapes[name] = C, T, H, W
 
     def read(self, ids: Sequence[str]) -> list[Sample]:
         """The samples of these ids, in their order."""

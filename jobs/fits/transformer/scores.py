@@ -23,7 +23,7 @@ from jobs.fits.autoencoder.pictures import row, sheet
 from jobs.fits.plain_world import ATTRIBUTES, share_read
 from jobs.fits.transformer.clips import scenes, texts_of
 from jobs.training.run_config import RunConfig, read_run_config
-from model.builtin import WEIGHTS, run_folder
+from model.builtin import BUILTIN, run_folder
 from model.codec.causal import Autoencoder, load_autoencoder
 from model.diffusion.objectives import Objective
 from model.diffusion.sampling import Request, sample_latents
@@ -93,7 +93,7 @@ class Sampler:
 
 def load_sampler(run: str, shape_thw: Shape) -> Sampler:
     folder = run_folder(run)
-    autoencoder = load_autoencoder(WEIGHTS / "autoencoder")
+    autoencoder = load_autoencoder(BUILTIN)
     return Sampler(load_transformer(folder), read_run_config(folder), autoencoder, load_text_encoder(), shape_thw)
 
 

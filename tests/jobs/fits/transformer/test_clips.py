@@ -10,7 +10,7 @@ import torch
 
 from jobs.fits.transformer import clips
 from jobs.fits.transformer.clips import FPS, TEXT_SHARES, PlainClips, is_held_out, latents_of, scenes, texts_of
-from model.builtin import WEIGHTS
+from model.builtin import BUILTIN
 from model.codec.causal import load_autoencoder
 from model.readers.text_encoder import load_text_encoder
 from pipeline.synthetic.render import render
@@ -51,7 +51,7 @@ def test_texts_are_true_of_a_scene() -> None:
 
 def test_latents_are_made_once_and_are_those_of_the_clips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clips, "CLIPS_OF_A_PART", 2)
-    autoencoder, drawn, made = load_autoencoder(WEIGHTS / "autoencoder"), scenes(False, 5), []
+    autoencoder, drawn, made = load_autoencoder(BUILTIN), scenes(False, 5), []
     latents = latents_of(drawn, SHAPE_THW, autoencoder, tmp_path, made.append)
     assert made == [2, 4, 5]
     assert latents.shape == (5, 8, 2, 4, 6)
