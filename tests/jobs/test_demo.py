@@ -24,7 +24,6 @@ def test_the_demo_ends_with_a_funnel_a_sampled_video_and_a_page(demo_run: DemoRu
         assert any(name in line and f" {counts[name]} " in line for line in printed.splitlines()), name
     assert "training loss: " in printed
 
-    assert "--init builtin" in printed
     for name in ("before.mp4", "sample.mp4"):
         with av.open(str(demo_run.out / name)) as container:
             frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
@@ -33,6 +32,24 @@ def test_the_demo_ends_with_a_funnel_a_sampled_video_and_a_page(demo_run: DemoRu
     assert "data:video/mp4;base64," in page
     assert "overlay_text" in page
     assert page.rstrip().endswith("</html>")
+
+
+@pytest.mark.parametrize("own_videos", [False, True])
+def test_only_the_demo_of_the_synthetic_corpus_trains_the_built_in_model_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn_corpus: Path, own_videos: bool
+) -> None:
+    begun: list[list[str]] = []
+
+    def run(words: list[str]) -> int:
+        begun.append(words)
+        return 7 if words[0] == "train" else 0
+
+    monkeypatch.setattr("jobs.demo.main", run)
+    (tmp_path / "corpus").symlink_to(drawn_corpus)
+    own = ["--input", str(drawn_corpus)] if own_videos else []
+    assert main(["demo", "--out", str(tmp_path), *own]) == 7
+    assert ("--init" in begun[-1]) is not own_videos
+    assert begun[0][:3] == ["sample", "builtin", "a red circle moves left"]
 
 
 def test_a_demo_draws_its_videos_first_and_ends_with_the_first_job_that_fails(
