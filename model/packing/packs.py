@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,11 @@ class Geometry:
     """Tokens of each document along time, height and width."""
     text_lengths: tuple[int, ...]
     """Text tokens of each document; 0 for none."""
+
+    @cached_property
+    def prepared(self) -> dict[Any, Any]:
+        """What a network has worked out of this geometry, by names of its own: once for all that have it."""
+        return {}
 
     @cached_property
     def lengths(self) -> list[int]:

@@ -207,7 +207,9 @@ class TrainState:
             )
             for sample in self.samples.read(ids)
         ]
-        return pack_examples(examples, patch, self.text_dim)
+        pack, targets = pack_examples(examples, patch, self.text_dim)
+        self.model.prepare(pack.geometry, self.worker.device)
+        return pack, targets
 
     def _on_device(self, batch: Batch) -> Iterator[tuple[Pack, Targets]]:
         for pack, targets in batch.packs:

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.packing.packs import Pack
+from model.packing.packs import Geometry, Pack
 from model.packing.patches import Patch
 from model.transformer.attention import AttentionPlan, CrossAttention, SelfAttention
 from model.transformer.conditioning import TextConditioning, TimestepEmbedding, modulate
@@ -118,6 +118,20 @@ class PackState:
     """None if the text is in the sequence."""
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What the transformer works out of a geometry, on a device."""
+
+    where_N4: Tensor
+    """Coordinates of the sequence's tokens."""
+    plans: dict[str, AttentionPlan]
+    """By layout."""
+    text_plan: AttentionPlan | None
+    """None if the text is in the sequence."""
+    text_rows: Tensor | None
+    """The rows of the texts that are in the sequence, or None."""
+
+
 class Transformer(nn.Module):
     """Answers every video token of a pack with as many values as it has: what they are is the objective's choice."""
 
@@ -138,11 +152,12 @@ class Transformer(nn.Module):
         geometry = pack.geometry
         text_MD, pooled_BD = self.text(pack.text_ME, geometry.text_lengths)
         condition_RD = self._condition(pack, pooled_BD)
-        state = self._state(pack, text_MD, condition_RD)
+        prepared = self.prepare(geometry, pack.tokens_NP.device)
+        state = self._state(pack, prepared, text_MD, condition_RD)
         x_ND = self.embed(pack.tokens_NP)
         num_video = len(x_ND)
-        if self.config.text == "in_context":
-            x_ND = torch.cat([x_ND, text_MD.index_select(0, _indices(geometry.text_rows, x_ND.device))])
+        if prepared.text_rows is not None:
+            x_ND = torch.cat([x_ND, text_MD.index_select(0, prepared.text_rows)])
         for i, block in enumerate(self.blocks):
             x_ND = block(x_ND, state, self.config.layouts[i % len(self.config.layouts)])
         shift, scale = self.final_modulation(condition_RD).chunk(2, dim=1)
@@ -154,24 +169,39 @@ class Transformer(nn.Module):
         levels_R = torch.stack([torch.zeros_like(pack.timestep_B), pack.timestep_B], dim=1).flatten()
         return F.silu(self.timestep(levels_R) + pooled_BD.repeat_interleave(2, dim=0))
 
-    def _state(self, pack: Pack, text_MD: Tensor, condition_RD: Tensor) -> PackState:
-        device, geometry = pack.tokens_NP.device, pack.geometry
+    def prepare(self, geometry: Geometry, device: torch.device) -> Prepared:
+        """What depends on nothing but a pack's geometry: worked out once, then found there, by any transformer of the
+        same layouts. A loader calls it ahead of the network."""
+        key = self.config.layouts, self.config.text, device
+        if key not in geometry.prepared:
+            geometry.prepared[key] = self._prepared(geometry, device)
+        return geometry.prepared[key]
+
+    def _prepared(self, geometry: Geometry, device: torch.device) -> Prepared:
         in_context = self.config.text == "in_context"
         coordinates_N4 = geometry.with_text if in_context else geometry.coordinates_N4
-        num_text = len(coordinates_N4) - len(pack.tokens_NP)
-        where_N4 = _indices(coordinates_N4, device)
+        return Prepared(
+            where_N4=_indices(coordinates_N4, device),
+            plans={
+                name: AttentionPlan(self_attention_buckets(LAYOUTS[name](coordinates_N4)), device)
+                for name in set(self.config.layouts)
+            },
+            text_plan=None if in_context else AttentionPlan(geometry.text_buckets(), device),
+            text_rows=_indices(geometry.text_rows, device) if in_context else None,
+        )
+
+    def _state(self, pack: Pack, prepared: Prepared, text_MD: Tensor, condition_RD: Tensor) -> PackState:
+        where_N4 = prepared.where_N4
+        num_text = len(where_N4) - len(pack.tokens_NP)
         seconds_N = F.pad(pack.seconds_N, (0, num_text))
         is_noisy_N = F.pad(~pack.clean_N, (0, num_text), value=True)
         return PackState(
             condition_R=self.modulation(condition_RD),
             row_N=2 * where_N4[:, 0] + is_noisy_N.long(),
             angles_Nr=rotary_angles(seconds_N, where_N4[:, 1:], self.config.width // self.config.num_heads),
-            plans={
-                name: AttentionPlan(self_attention_buckets(LAYOUTS[name](coordinates_N4)), device)
-                for name in set(self.config.layouts)
-            },
+            plans=prepared.plans,
             text_MD=text_MD,
-            text_plan=None if in_context else AttentionPlan(geometry.text_buckets(), device),
+            text_plan=prepared.text_plan,
         )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from model.packing.packs import Document, pack_documents
 from model.packing.patches import patchify
+from model.transformer import transformer as transformer_module
 from model.transformer.conditioning import timestep_features
 from model.transformer.transformer import Transformer, TransformerConfig, count_parameters
 from tests.model.transformer.test_transformer import WrittenOut, layer_norm, random_documents, rms_norm, turned
@@ -164,3 +165,36 @@ def test_new_blocks_are_the_identity(config: TransformerConfig) -> None:
     fresh.final.weight.normal_()
     tokens = torch.cat([patchify(document.latent_CTHW, config.patch) for document in documents])
     torch.testing.assert_close(answer(fresh, *documents), fresh.final(layer_norm(fresh.embed(tokens))))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_what_follows_from_the_geometry_of_a_pack_is_worked_out_once(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: list[int] = []
+    of_groups = transformer_module.self_attention_buckets
+    monkeypatch.setattr(
+        transformer_module, "self_attention_buckets", lambda groups: planned.append(len(groups)) or of_groups(groups)
+    )
+    transformer = randomised(CONFIGS[name])
+    pack = pack_documents(random_documents(), transformer.config.patch, transformer.config.text_dim)
+    transformer.prepare(pack.geometry, torch.device("cpu"))
+    assert len(planned) == 1
+    first = transformer(pack)
+    noisier = transformer(replace(pack, tokens_NP=pack.tokens_NP + 1, timestep_B=pack.timestep_B / 2))
+    assert len(planned) == 1
+    assert not torch.equal(first, noisier)
+    again = pack_documents(random_documents(), transformer.config.patch, transformer.config.text_dim)
+    assert torch.equal(transformer(again), first)
+    assert len(planned) == 2
+
+
+def test_transformers_of_other_layouts_do_not_share_what_they_worked_out() -> None:
+    joint, spatial = (randomised(TransformerConfig(**SIZES, layouts=(layout,))) for layout in ("joint", "spatial"))
+    documents = random_documents()
+    pack = pack_documents(documents, joint.config.patch, joint.config.text_dim)
+    of_joint, of_spatial = joint(pack), spatial(pack)
+    torch.testing.assert_close(of_joint, answer(joint, *documents))
+    torch.testing.assert_close(of_spatial, answer(spatial, *documents))
+    in_context = randomised(CONFIGS["block in_context"])
+    torch.testing.assert_close(in_context(pack), answer(in_context, *documents))
