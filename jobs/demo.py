@@ -54,16 +54,14 @@ def demo(
     console = Console(highlight=False)
     source, recipe = (input, "default") if input else (_synthetic(out, seed, videos, console), "demo")
     dataset, training, clip, page = out / "dataset", out / "run", out / "sample.mp4", out / "report.html"
-    fit, size = [], ("--size", "96x64", "--seconds", "2")
-    if recipe == "demo":  # whose model is the built-in one
-        fit = ["--init", BUILTIN]
+    fit = ("--init", BUILTIN) if recipe == "demo" else ()  # whose model is the built-in one
     lines: list[Sequence[object]] = [
-        ("sample", BUILTIN, prompt, *size, "-o", out / "before.mp4"),
+        ("sample", BUILTIN, prompt, "-o", out / "before.mp4"),
         ("curate", source, "--out", dataset, "--recipe", recipe),
         ("release", dataset, RELEASE),
         ("encode", dataset, "--release", RELEASE),
         ("train", dataset, "--release", RELEASE, "--out", training, *fit, "--set", f"train.steps={steps}"),
-        ("sample", training, prompt, "--expand", *size, "-o", clip),
+        ("sample", training, prompt, "--expand", "--size", "96x64", "--seconds", "2", "-o", clip),
         ("report", dataset, "--train", training, "--sample", clip, "-o", page),
     ]
     for line in lines:

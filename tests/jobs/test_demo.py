@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from jobs.cli import main
@@ -24,10 +25,10 @@ def test_the_demo_ends_with_a_funnel_a_sampled_video_and_a_page(demo_run: DemoRu
         assert any(name in line and f" {counts[name]} " in line for line in printed.splitlines()), name
     assert "training loss: " in printed
 
-    for name in ("before.mp4", "sample.mp4"):
+    for name, shape in (("before.mp4", (9, 64, 64)), ("sample.mp4", (16, 64, 96))):
         with av.open(str(demo_run.out / name)) as container:
             frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
-        assert (len(frames), frames[0].shape) == (16, (64, 96, 3))
+        assert np.stack(frames).shape == (*shape, 3)
     page = (demo_run.out / "report.html").read_text()
     assert "data:video/mp4;base64," in page
     assert "overlay_text" in page
@@ -64,9 +65,8 @@ def test_a_demo_draws_its_videos_first_and_ends_with_the_first_job_that_fails(
     monkeypatch.setattr("jobs.demo.main", fail)
     assert main(["demo", "--out", str(tmp_path), "--videos", "1"]) == 7
     inputs = tmp_path / "corpus" / "inputs.jsonl"
-    size, before = ["--size", "96x64", "--seconds", "2"], ["-o", str(tmp_path / "before.mp4")]
     assert begun == [
-        ["sample", "builtin", "a red circle moves left", *size, *before],
+        ["sample", "builtin", "a red circle moves left", "-o", str(tmp_path / "before.mp4")],
         ["curate", str(inputs), "--out", str(tmp_path / "dataset"), "--recipe", "demo"],
     ]
     drawn = Truth.load(tmp_path / "corpus" / "truth.json").videos
