@@ -36,7 +36,7 @@ weights: $(READY)
 	cp out/fit-captioner/captioner/* model/weights/captioner/
 	$(BIN)/python -m jobs.fits.coca.fit --out out/fit-coca --cache out/fit-captioner/clips
 	mkdir -p model/weights/coca && cp out/fit-coca/coca/* model/weights/coca/
-	$(BIN)/python -m jobs.fits.transformer --out out/fit-transformer --steps 2500 --threads 2
+	$(BIN)/python -m jobs.fits.transformer --out out/fit-transformer --threads 2
 	$(BIN)/reelmill export out/fit-transformer/run -o model/weights/transformer --dtype float16
 
 # Compiled as they are installed: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each of Ray's processes

@@ -38,14 +38,13 @@ def export(
     import torch
 
     from jobs.training.run_config import read_run_config, write_run_config
-    from model.training.exported import export_transformer
+    from model.training.exported import load_transformer, save_transformer
 
     config = read_run_config(run)
     with naming(f"run {run}"):
-        transformer = export_transformer(
-            run, out, weights="ema" if weights == "averaged" else "model", dtype=getattr(torch, dtype)
-        )
+        transformer = load_transformer(run, "ema" if weights == "averaged" else "model")
     write_run_config(out, config)
+    save_transformer(out, transformer, dtype=getattr(torch, dtype))
     num_parameters = sum(parameter.numel() for parameter in transformer.parameters())
     if json:
         print_json({"output": str(out), "parameters": num_parameters, "weights": weights, "dtype": dtype})

@@ -21,7 +21,7 @@ Weights = Literal["ema", "model"]
 
 
 def load_transformer(folder: Path | str, weights: Weights = "ema") -> Transformer:
-    """The transformer of a run, or of a folder that `export_transformer` wrote, for inference.
+    """The transformer of a run, or of a folder that `save_transformer` wrote, for inference.
 
     Raises:
         ValueError: there is neither.
@@ -39,12 +39,6 @@ def load_transformer(folder: Path | str, weights: Weights = "ema") -> Transforme
     return transformer.eval().requires_grad_(False)
 
 
-def export_transformer(run_dir: Path | str, folder: Path | str, *, weights: Weights, dtype: torch.dtype) -> Transformer:
-    """Put the weights of a run's newest checkpoint, in a precision, into a folder; returns the transformer.
-
-    Raises:
-        ValueError: the run has no checkpoint.
-    """
-    transformer = load_transformer(run_dir, weights)
+def save_transformer(folder: Path | str, transformer: Transformer, *, dtype: torch.dtype) -> None:
+    """Put a transformer's weights, in a precision, into a folder."""
     save_model(Path(folder) / EXPORTED, transformer, asdict(transformer.config), dtype=dtype)
-    return transformer

@@ -17,19 +17,21 @@ import pyarrow as pa
 
 from pipeline.dedup.semantic import close_pairs
 from pipeline.store.dataset import ROWS_AT_A_TIME, Dataset
+from pipeline.store.portions import gather
 from schemas.recipe.duplicates import DuplicatesConfig
 from schemas.tables.duplicates import DUPLICATE_MATCHES, SEMANTIC
 
 _EMBEDDED = f"""
+select s.clip_id, s.encoder, coalesce(e.written_us, 0) as embedded_us,
+       coalesce(m.written_us >= e.written_us, false) as is_known
+from shown_clips s join embeddings e using (clip_id, encoder)
+left join duplicate_matches m
+    on m.clip_id = s.clip_id and m.match_id is null and m.kind = '{SEMANTIC}' and m.grouping = '{{grouping}}'
+    and m.searched_by = s.encoder
+"""
+_NUMBERED = """
 create or replace temp table embedded as
-select *, row_number() over (partition by encoder order by is_known, clip_id) - 1 as number from (
-    select s.clip_id, s.encoder, coalesce(e.written_us, 0) as embedded_us,
-           coalesce(m.written_us >= e.written_us, false) as is_known
-    from clips s join embeddings e using (clip_id, encoder)
-    left join duplicate_matches m
-        on m.clip_id = s.clip_id and m.match_id is null and m.kind = '{SEMANTIC}' and m.grouping = ?
-        and m.searched_by = s.encoder
-)
+select *, row_number() over (partition by encoder order by is_known, clip_id) - 1 as number from unnumbered
 """
 _NEW = """
 select encoder, count(*) filter (not is_known), count(*) from embedded
@@ -63,7 +65,7 @@ def search_meanings(
     dataset: Dataset, connection: duckdb.DuckDBPyConnection, config: DuplicatesConfig, grouping: str
 ) -> bool:
     """Search for the embeddings that have not been searched for; returns whether there were any."""
-    connection.execute(_EMBEDDED, [grouping])
+    _number(connection, grouping)
     searches = connection.execute(_NEW).fetchall()
     for encoder, num_new, num_clips in searches:
         now = {"run_id": dataset.run_id, "now_us": time.time_ns() // 1000, "grouping": grouping, "encoder": encoder}
@@ -81,8 +83,15 @@ def search_meanings(
 
 def make_semantic_pairs(connection: duckdb.DuckDBPyConnection, grouping: str) -> None:
     """Make the view `semantic_pairs` of what was found among the clips that stand."""
-    connection.execute(_EMBEDDED, [grouping])
+    _number(connection, grouping)
     connection.execute(_SEMANTIC_PAIRS.format(grouping=grouping))
+
+
+def _number(connection: duckdb.DuckDBPyConnection, grouping: str) -> None:
+    """Make the table `embedded`: the embeddings of clips that stand, those that have not been searched for first."""
+    gather(connection, "unnumbered", _EMBEDDED.format(grouping=grouping))
+    connection.execute(_NUMBERED)
+    connection.execute("drop table unnumbered")
 
 
 @contextmanager

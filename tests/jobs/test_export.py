@@ -12,6 +12,7 @@ from PIL import Image
 from jobs.cli import run_job
 from model.training.checkpoints import RunFolder
 from model.training.exported import load_transformer
+from tests.jobs.training.runs import write_run
 
 
 def sampled(run_dir: Path, path: Path) -> np.ndarray:
@@ -56,3 +57,11 @@ def test_a_folder_without_a_run_is_named(tmp_path: Path, run_dir: Path, capsys: 
     assert run_job("export", [str(tmp_path), "-o", str(tmp_path / "model")]) == 2
     assert f"run {tmp_path}: {tmp_path} has no checkpoint" in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
+
+
+def test_a_folder_with_another_run_is_left_as_it_is(run_dir: Path, tmp_path: Path, capsys) -> None:
+    other = write_run(tmp_path / "other", release_hash="of other clips")
+    before = {path: path.read_bytes() for path in other.rglob("*") if path.is_file()}
+    assert run_job("export", [str(run_dir), "-o", str(other)]) == 2
+    assert "started with release_hash = of other clips, not hash" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in other.rglob("*") if path.is_file()} == before

@@ -1,4 +1,4 @@
-"""Fit the built-in transformer to the plain world: `python -m jobs.fits.transformer --out FOLDER --steps 5000`.
+"""Fit the built-in transformer to the plain world: `python -m jobs.fits.transformer --out FOLDER`.
 
 OUT/latents-CODEC has the clips, OUT/run the run: its config, checkpoints and `metrics.jsonl`, a line a step. The same
 command goes on from the newest checkpoint. The loop, the packs and the objective are those of `reelmill train`; only
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -52,7 +53,7 @@ RECIPE = TrainConfig(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for latents, checkpoints and metrics")
-    parser.add_argument("--steps", type=int, default=5000, help="of 64 clips each")
+    parser.add_argument("--steps", type=int, default=2500, help="of 64 clips each")
     parser.add_argument("--clips", type=int, default=20_000, help="of 9 frames, 64x64, to train on")
     parser.add_argument("--other-clips", type=int, default=0, help="of each of the other shapes")
     parser.add_argument("--init", help="run, or exported folder, or builtin, to start from")
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     config = run_config(train, codec, text_encoder, args.clips, args.other_clips)
     write_run_config(args.out / "run", config)
     last = fit(
-        PlainClips(drawn_clips(args, codec), text_encoder),
+        PlainClips(drawn_clips(args, codec), text_encoder, FPS / codec.stride_thw[0]),
         train,
         LatentStatistics(codec.mean, codec.std),
         args.out / "run",
@@ -128,7 +129,7 @@ def run_config(
     )
 
 
-def _teller():
+def _teller() -> Callable[[Metrics], None]:
     start_s = time.monotonic()
 
     def tell(metrics: Metrics) -> None:

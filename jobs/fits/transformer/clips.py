@@ -27,8 +27,6 @@ SEEDS_APART = 1_000_000
 """From the first seed of one shape to that of the next."""
 CLIPS_OF_A_PART = 500
 BATCH = 32
-STRIDE_T = 4
-"""Frames to a latent frame of the built-in codec."""
 HELD_OUT_SHARE = 0.1
 """Of the combinations of shape, colour, direction and background: no clip of them is trained on."""
 TEXT_SHARES = {"short": 0.5, "medium": 0.4, "detailed": 0.1}
@@ -57,8 +55,11 @@ def texts_of(scene: Scene) -> dict[str, str]:
 class PlainClips:
     """Clips of scenes as `model.training.samples.Samples`: latents in memory, each text once."""
 
-    def __init__(self, drawn: Sequence[tuple[Sequence[Scene], Tensor]], text_encoder: TextEncoder) -> None:
+    def __init__(
+        self, drawn: Sequence[tuple[Sequence[Scene], Tensor]], text_encoder: TextEncoder, latent_fps: float
+    ) -> None:
         """Take clips of one shape after another: their scenes, and their latents, (N, C, T, H, W)."""
+        self._latent_fps = latent_fps
         self._latents = {f"{k}-{i:06d}": one for k, (_, latents) in enumerate(drawn) for i, one in enumerate(latents)}
         texts = [texts_of(scene) for of_shape, _ in drawn for scene in of_shape]
         self._texts = dict(zip(self._latents, texts, strict=True))
@@ -76,7 +77,7 @@ class PlainClips:
                 name,
                 self._latents[name].numpy(),
                 [self._states[self._texts[name][length]] for length in TEXT_SHARES],
-                FPS / STRIDE_T,
+                self._latent_fps,
                 tuple(TEXT_SHARES.values()),
             )
             for name in ids
@@ -99,8 +100,8 @@ def latents_of(
     folder.mkdir(parents=True, exist_ok=True)
     parts = []
     for start in range(0, len(drawn), CLIPS_OF_A_PART):
-        path = folder / f"{start:06d}.safetensors"
         part = drawn[start : start + CLIPS_OF_A_PART]
+        path = folder / f"{start:06d}-{len(part)}.safetensors"
         if not path.exists():
             partial = path.with_suffix(".partial")
             save_file({"latents": torch.cat(list(_encoded(part, shape_thw, codec))).contiguous()}, partial)

@@ -25,6 +25,7 @@ from jobs.fits.transformer.clips import scenes, texts_of
 from jobs.training.run_config import RunConfig, read_run_config
 from model.builtin import BUILTIN, run_folder
 from model.codec.causal import Autoencoder, load_autoencoder
+from model.codec.quality import psnr_db
 from model.diffusion.objectives import Objective
 from model.diffusion.sampling import Request, sample_latents
 from model.readers.text_encoder import TextEncoder, load_text_encoder
@@ -104,8 +105,8 @@ def true_clips(drawn: Sequence[Scene], shape_thw: Shape) -> np.ndarray:
 
 def first_frame_psnr_db(clips: np.ndarray, truth: np.ndarray) -> float:
     """Mean over clips of the PSNR of their first frames."""
-    errors = np.square(clips[:, 0].astype(float) - truth[:, 0]).mean(axis=(1, 2, 3))
-    return float(np.mean(10 * np.log10(255**2 / np.maximum(errors, 1e-9))))
+    first, true = (torch.from_numpy(frames[:, 0]) / 127.5 - 1 for frames in (clips, truth))
+    return sum(map(psnr_db, first, true)) / len(clips)
 
 
 def labelled(clips: np.ndarray, prompts: Sequence[str], columns: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model.training.checkpoints import RunFolder
-from model.training.exported import export_transformer, load_transformer
+from model.training.exported import load_transformer, save_transformer
 from model.transformer.transformer import Transformer, TransformerConfig
 
 CONFIG = TransformerConfig(width=24, depth=1, num_heads=2, latent_channels=4, text_dim=3)
@@ -37,7 +37,7 @@ def test_exported_weights_are_those_of_the_run(tmp_path: Path, weights, wanted: 
     other = {name: torch.zeros_like(value) for name, value in given.items()}
     tensors = {"ema": other, "model": other} | {weights: given}
     RunFolder(tmp_path / "run").save(1, tensors, {"transformer": vars(CONFIG)}, keep=1)
-    export_transformer(tmp_path / "run", tmp_path / "out", weights=weights, dtype=dtype)
+    save_transformer(tmp_path / "out", load_transformer(tmp_path / "run", weights), dtype=dtype)
     transformer = load_transformer(tmp_path / "out")
     assert transformer.config == CONFIG
     assert all((value == wanted).all() for value in transformer.state_dict().values())

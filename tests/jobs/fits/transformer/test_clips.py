@@ -61,19 +61,23 @@ def test_latents_are_made_once_and_are_those_of_the_clips(tmp_path: Path, monkey
         with torch.no_grad():
             expected = autoencoder.encode(frames)[0]
         assert (latent.float() - expected).abs().mean() < 0.05  # drawn in another way, and in half precision
-    (tmp_path / "000002.safetensors").unlink()
+    (tmp_path / "000002-2.safetensors").unlink()
     monkeypatch.setattr(clips, "draw", lambda planned: torch.zeros(2, 3, T, H, W))
     again = latents_of(drawn, SHAPE_THW, autoencoder, tmp_path)
     assert torch.equal(again[[0, 1, 4]], latents[[0, 1, 4]])
     assert not torch.equal(again[2:4], latents[2:4])
     assert not list(tmp_path.glob("*.partial"))
+    monkeypatch.setattr(clips, "draw", lambda planned: torch.zeros(1, 3, T, H, W))
+    fewer = latents_of(drawn[:1], SHAPE_THW, autoencoder, tmp_path)
+    assert len(fewer) == 1
+    assert torch.equal(latents_of(drawn, SHAPE_THW, autoencoder, tmp_path), again)
 
 
 def test_samples_have_the_latents_and_texts_of_their_scenes() -> None:
     first, second = scenes(False, 2), scenes(False, 3, first_seed=100)
     of_first, of_second = torch.randn(2, 8, 3, 4, 4).half(), torch.randn(3, 8, 2, 4, 6).half()
     encoder = load_text_encoder()
-    samples = PlainClips([(first, of_first), (second, of_second)], encoder)
+    samples = PlainClips([(first, of_first), (second, of_second)], encoder, FPS / 4)
     assert Counter(samples.shapes.values()) == {(8, 3, 4, 4): 2, (8, 2, 4, 6): 3}
     names = list(samples.shapes)
     read = samples.read([names[3], names[0]])
