@@ -132,6 +132,12 @@ class Table:
         except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise SchemaError(f"table {self.folder}: {error}") from error
 
+    @property
+    def unstamped_names(self) -> list[str]:
+        """The columns but for the stamps."""
+        stamps = {field.name for field in arrow_fields(Stamp)}
+        return [name for name in self.schema.names if name not in stamps]
+
     def unstamped(self, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
         """The same without the stamps, which are given as rows are written."""
         return self.encode(rows).drop_columns([field.name for field in arrow_fields(Stamp)])

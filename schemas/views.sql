@@ -15,7 +15,7 @@ select * from newest_duplicates where group_size > 0;
 -- again. Whether it contradicts the camera follows from what it claims and from how the clip's camera is measured now.
 create or replace view captions as
 select c.* exclude (shown_box, given, similarity_encoder, text_embedding, batch_id, batch_place, failure, transient,
-                    num_failures, contradicted_when_written) replace (
+                    num_failures, was_cut, checks_version, contradicted_when_written) replace (
     if(c.similarity_encoder is null or c.similarity_encoder = s.encoder, c.text_video_similarity, null)
         as text_video_similarity
 ),

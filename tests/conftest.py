@@ -19,6 +19,7 @@ import ray
 from filelock import FileLock
 from xdist.scheduler import LoadScopeScheduling
 
+from pipeline.caption.checks.measure import VERSION as CHECKS_VERSION
 from pipeline.ingest.inputs import list_inputs
 from pipeline.ray_graphs.cluster import connect
 from pipeline.scan.scan import ScanConfig, ScannedVideo, scan
@@ -193,6 +194,7 @@ def caption_row() -> MakeRow:
             "short": f"short of {clip_id}",
             "detailed": f"a detailed text of {clip_id}",
             "num_words": 5,
+            "checks_version": CHECKS_VERSION,
             "status": "ok",
             "reasons": [],
         }

@@ -28,6 +28,7 @@ from model.codec.causal import load_autoencoder
 from model.readers.text_encoder_spec import text_encoder_spec
 from pipeline import decode
 from pipeline.caption import fingerprint as captioning
+from pipeline.caption.checks import measure as checks
 from pipeline.caption.prompts.templates import PromptTemplate
 from pipeline.dedup import search
 from pipeline.encode import latents
@@ -54,6 +55,7 @@ PRODUCTS = (
     *SHOWN,
     "duplicates",
     "captions",
+    "caption checks",
     "latents",
     "texts",
     "decisions",
@@ -70,6 +72,7 @@ def keys_of(recipe: Recipe) -> dict[str, str]:
     keys["duplicates"] = search.grouping_of(recipe.duplicates)
     if recipe.caption.backend != "none":
         keys["captions"] = captioning.fingerprint(recipe.caption)
+    keys["caption checks"] = str(checks.VERSION)
     autoencoder = load_autoencoder(recipe.encode.autoencoder).fingerprint
     keys["latents"] = digest(autoencoder, clip_transform(CLIP, recipe.encode.transform))
     texts = recipe.encode.text_encoder, recipe.encode.text_dtype
@@ -277,6 +280,7 @@ VERSIONS: dict[str, tuple[Callable[[], Any], set[str]]] = {
     "version of the detector": (lambda: kind_raised(catalogue, "DETECTORS", "cascade"), {"clips"}),
     "version of another detector": (lambda: kind_raised(catalogue, "DETECTORS", "content"), NONE),
     "version of captioning": (lambda: raised(captioning, "VERSION"), {"captions"}),
+    "version of the checks of captions": (lambda: raised(checks, "VERSION"), {"caption checks"}),
     "version of latents": (lambda: raised(latents, "VERSION"), {"latents"}),
     "version of grouping": (lambda: raised(search, "VERSION"), {"duplicates"}),
     **{

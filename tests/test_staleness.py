@@ -10,18 +10,26 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from pipeline.caption.checks.measure import VERSION as CHECKS_VERSION
 from pipeline.caption.fingerprint import fingerprint
+from pipeline.caption.stage import CheckingAgain
 from pipeline.encode.latents import clip_transform
 from pipeline.ingest.inputs import as_table
 from pipeline.measure.registry import clip_measure_fingerprints, stream_fingerprints
 from pipeline.rules.captions import judge_captions
 from pipeline.split.fingerprint import split_fingerprint
 from pipeline.store.dataset import Dataset
-from pipeline.store.pending import pending_captions, pending_clip_measures, pending_latents, pending_stream_measures
+from pipeline.store.pending import (
+    pending_caption_checks,
+    pending_captions,
+    pending_clip_measures,
+    pending_latents,
+    pending_stream_measures,
+)
 from pipeline.store.pending_inputs import IDENTIFIED, InputStates
 from pipeline.store.retrying import Retrying
 from pipeline.store.views import connect
-from schemas import LATENTS, MEASURES, VIDEOS
+from schemas import CAPTIONS, LATENTS, MEASURES, VIDEOS
 from schemas.recipe import Recipe, change_recipe
 from schemas.rules import Rule
 from schemas.tables.measures import columns_of
@@ -91,6 +99,8 @@ class Fresh:
             found |= set(clip["needs"])
         if pending_captions(dataset, recipe.caption, self.captioner, NOW):
             found.add("captions")
+        if pending_caption_checks(dataset, CHECKS_VERSION):
+            found.add("caption checks")
         ((box,),) = connect(dataset).execute("select content_box from clips").fetchall()
         released = [{"clip_id": "c0", "uri": "a", "start_us": 0, "transform": self._transform(box)}]
         if pending_latents(dataset, pa.Table.from_pylist(released), "vae", NOW):
@@ -160,6 +170,29 @@ def test_another_camera_makes_no_caption_stale_and_is_held_against_what_it_claim
         fresh.measure("camera", None, camera_motion=motion, camera_strength=9.0, camera_confidence=0.9)
         assert verdict() == [expected]
         assert fresh.stale() == ({"captions"} if hints else set())
+
+
+def test_captions_that_other_code_has_checked_are_checked_again_and_keep_all_else(
+    fresh: Fresh, caption_row: MakeRow
+) -> None:
+    """Whether or not the caption could be made again since; one that failed or does not stand has nothing to check."""
+    given, box = connect(fresh.dataset).execute("select given, shown_box from newest_captions").fetchall()[0]
+    shown = {"given": given, "shown_box": box}
+    old = caption_row("c0", fresh.captioner, **shown, refusal=0.5, text_embedding=[1.0], checks_version=None)
+    write_captions(Dataset(fresh.dataset.location, "old"), [old, caption_row("gone", checks_version=None)])
+    assert fresh.stale() == {"caption checks"}
+    failed = caption_row("c0", fresh.captioner, **shown, detailed=None, failure="gone", transient=True, num_failures=2)
+    write_captions(Dataset(fresh.dataset.location, "failed"), [failed])
+    (row,) = pending_caption_checks(fresh.dataset, CHECKS_VERSION)
+    (again,) = CheckingAgain({}, lambda *told: None)([row])
+    assert {name for name, value in again.items() if value != old[name]} == {
+        *("refusal", "repetition_frac", "truncated", "wrong_language", "padding_frac", "camera_claims"),
+        *("transient", "num_failures", "checks_version"),
+    } - {name for name in again if again[name] is None}
+    assert (again["refusal"], again["transient"], again["num_failures"]) == (0.0, True, 2)
+    fresh.dataset.write_part(CAPTIONS, [again])
+    assert "caption checks" not in fresh.stale()
+    assert connect(fresh.dataset).execute("select clip_id, refusal from captions").fetchall() == [("c0", 0.0)]
 
 
 def test_another_title_makes_captions_stale_where_they_are_merged_with_it(fresh: Fresh, video_row: MakeRow) -> None:

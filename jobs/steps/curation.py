@@ -4,7 +4,8 @@ scan             inputs without a row: videos, clips, stream measures
 remeasure        clips whose stream measures were taken with other code or settings
 judge_clips      duplicates are grouped and clips judged; those still in get the clip measures, and are judged again
 caption          kept clips without a caption
-check_captions   all captions of a captioner against each other, where one was added or changed
+check_captions   captions that other code has checked; all captions of a captioner against each other, where one was
+                 added or changed
 judge_captions   all captions, old ones too, by the rules of this recipe
 """
 
@@ -18,8 +19,16 @@ from typing import Any
 import pyarrow as pa
 
 from jobs.steps.captioning import tell_of_unchecked
-from jobs.steps.progress_lines import caption_line, clip_measure_line, identify_line, remeasure_line, scan_line
+from jobs.steps.progress_lines import (
+    caption_check_line,
+    caption_line,
+    clip_measure_line,
+    identify_line,
+    remeasure_line,
+    scan_line,
+)
 from jobs.steps.run import Run, Stages
+from pipeline.caption.checks.measure import VERSION
 from pipeline.caption.fingerprint import fingerprint
 from pipeline.caption.identity.check import check_captions, pending_checks
 from pipeline.dedup.dataset import group_duplicates
@@ -33,6 +42,7 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.manifest import write_manifest
 from pipeline.store.pending import (
     groups_are_pending,
+    pending_caption_checks,
     pending_captions,
     pending_clip_measures,
     pending_stream_measures,
@@ -184,6 +194,13 @@ class Curation:
         return len(clips)
 
     def check_captions(self) -> None:
+        captions = pending_caption_checks(self.dataset, VERSION)
+        if captions:
+            from pipeline.ray_graphs.caption import caption_check_graph
+
+            make = partial(caption_check_graph, captions, self.recipe)
+            self._run.write(make, caption_check_line(len(captions)), [CAPTIONS])
+            captions.delete()
         if pending := pending_checks(self.dataset):
             self._run.begin()
             tell_of_unchecked(check_captions(self.dataset, pending))

@@ -36,6 +36,10 @@ def caption_line(num_clips: int) -> Callable[[Stages], str]:
     return lambda stages: f"captions {_count(stages, 'captions ')}/{num_clips}"
 
 
+def caption_check_line(num_captions: int) -> Callable[[Stages], str]:
+    return lambda stages: f"captions checked again {_rows(stages, 'checks of captions')}/{num_captions}"
+
+
 def text_line(num_texts: int) -> Callable[[Stages], str]:
     return lambda stages: f"texts {_rows(stages, 'text')}/{num_texts}"
 

@@ -64,3 +64,11 @@ def fingerprint(config: CaptionConfig) -> str:
     options = {key: value for key, value in config.engine_options.items() if key not in SPEED_OPTIONS}
     counted = [json.dumps(options, sort_keys=True, default=str)] if options else []
     return digest("captioner", decode.VERSION, VERSION, weights, templates, *settings, *counted)
+
+
+def known_prompts(config: CaptionConfig) -> dict[str, str]:
+    """The prompt of the captioner of these settings, by its fingerprint; empty for one that takes none."""
+    if config.backend == "none":
+        return {}
+    takes_prompt = BACKENDS[config.backend].takes_prompt
+    return {fingerprint(config): load_prompt(config.prompt, PROMPT_NAMES).shown if takes_prompt else ""}

@@ -19,7 +19,7 @@ import pyarrow as pa
 from model.builtin import BUILTIN, BUILTIN_CAPTIONER
 from pipeline.caption.backends.catalogue import load_captioner
 from pipeline.caption.captioner import Caption, ClipFrames, Rewrite
-from pipeline.caption.checks.measure import check
+from pipeline.caption.checks.measure import VERSION, check, check_again
 from pipeline.caption.engine import Answer, Sampling
 from pipeline.caption.fingerprint import fingerprint
 from pipeline.caption.source_text import hint_of, invented_words, title_of
@@ -83,6 +83,24 @@ class Try:
     @property
     def outcome(self) -> str:
         return FAILED if self.row["failure"] is not None else REJECTED if self.reasons else OK
+
+
+@dataclass(frozen=True)
+class CheckingAgain:
+    """From rows of `captions` whose checks were made by other code to the same rows with those of now."""
+
+    prompts: Mapping[str, str]
+    """By captioner, of those whose prompt is known."""
+    report: Reporter
+
+    def __call__(self, rows: Sequence[Row]) -> list[Row]:
+        with timed(self.report, "checks of captions") as work:
+            work.rows = len(rows)
+            names = CAPTIONS.unstamped_names
+            return [
+                {name: row[name] for name in names} | check_again(row, self.prompts.get(row["captioner"]))
+                for row in rows
+            ]
 
 
 class Captioning:
@@ -201,6 +219,7 @@ class Captioning:
             other=other.structured if other else None,
         )
         facts = {"num_words": round(num_words(words(texts["detailed"]))), **NOT_FAILED}
+        facts |= {"was_cut": caption.was_cut, "checks_version": VERSION}
         return row | asdict(caption.structured) | texts | scores | facts
 
     def _failed(self, clip: Mapping[str, Any], why: str, *, transient: bool) -> Row:

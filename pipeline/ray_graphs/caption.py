@@ -22,9 +22,18 @@ import ray.data
 
 from pipeline.caption.backends.catalogue import BACKENDS
 from pipeline.caption.engine import EngineLost
-from pipeline.caption.stage import HEADROOM, Captioning, FrameSampling, Row, clips_of
-from pipeline.ray_graphs.cluster import SMALL_CPU, ActorReporter, decode_cpus, output_batch, planned, video_rows
-from pipeline.ray_graphs.memory import READING, caption_frames_bytes, captioner_need, fitted, frames_need
+from pipeline.caption.fingerprint import known_prompts
+from pipeline.caption.stage import HEADROOM, Captioning, CheckingAgain, FrameSampling, Row, clips_of
+from pipeline.ray_graphs.cluster import (
+    SMALL_CPU,
+    ActorReporter,
+    decode_cpus,
+    output,
+    output_batch,
+    planned,
+    video_rows,
+)
+from pipeline.ray_graphs.memory import CHECKING, READING, caption_frames_bytes, captioner_need, fitted, frames_need
 from pipeline.store.plans import Plan
 from schemas import CAPTIONS
 from schemas.recipe import Recipe
@@ -110,6 +119,15 @@ class Gate:
 def calls_at_once(recipe: Recipe) -> int:
     """Batches that a captioner actor works on side by side."""
     return BACKENDS[recipe.caption.backend].calls_at_once
+
+
+def caption_check_graph(captions: Plan, recipe: Recipe, report: ActorReporter) -> ray.data.Dataset:
+    """Captions -> the same with the checks of now: rows of `captions`."""
+    check = CheckingAgain(known_prompts(recipe.caption), report)
+    reading, checking = fitted(READING, CHECKING)
+    return planned(captions, reading).map(
+        lambda row: output({CAPTIONS: CAPTIONS.unstamped(check(video_rows(row)))}), num_cpus=SMALL_CPU, memory=checking
+    )
 
 
 def caption_graph(clips: Plan, recipe: Recipe, report: ActorReporter) -> ray.data.Dataset:

@@ -71,6 +71,8 @@ class Need:
 
 READING = Need(WORKER_MIB * MIB)
 """The worker that reads a plan: pieces of at most 128 videos."""
+CHECKING = Need(WORKER_MIB * MIB)
+"""The worker that checks texts, those of one video at a time."""
 IDENTIFYING = Need(WORKER_MIB * MIB)
 """The worker that hashes files, a mebibyte at a time."""
 

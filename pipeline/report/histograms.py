@@ -20,7 +20,7 @@ NUM_BINS = 36
 NOT_SCORES = frozenset(
     (
         *("shot_index", "start_frame", "start_us", "end_us", "written_us"),
-        *("num_failures", "batch_place", "contradicted_when_written"),
+        *("num_failures", "batch_place", "contradicted_when_written", "checks_version"),
     )
 )
 """Numeric columns that identify a row or its time, or that views do not have."""

@@ -18,6 +18,7 @@ from pipeline.store.dataset import Dataset
 from pipeline.store.plans import Plan, Row, as_it_is, write_plan
 from pipeline.store.portions import bounded, gather
 from pipeline.store.retrying import Retrying
+from schemas import CAPTIONS
 from schemas.recipe import Recipe
 from schemas.recipe.caption import CaptionConfig
 from schemas.tables.clips import FAILED, KEPT, REJECTED
@@ -106,6 +107,20 @@ def pending_captions(dataset: Dataset, config: CaptionConfig, captioner: str, re
         left join newest_captions o using (clip_id, captioner),
         lateral (select coalesce(o.shown_box <> c.content_box::int[] or o.given <> {given}, false) as is_other)
         where c.status = '{KEPT}' and (o.clip_id is null or is_other or {failed} and {retrying.condition("o")})
+        """
+    return _plan_of_clips(dataset, query)
+
+
+def pending_caption_checks(dataset: Dataset, version: int) -> Plan:
+    """Captions of clips that stand whose checks were made by code of another version: rows of `captions`.
+
+    A caption that could not be made again for now keeps its count of failures, which is that of its newest row.
+    """
+    kept = ", ".join(f"s.{name}" for name in CAPTIONS.unstamped_names if name not in ("transient", "num_failures"))
+    query = f"""
+        select {kept}, n.transient, n.num_failures, c.uri, c.start_us
+        from standing_captions s join newest_captions n using (clip_id, captioner) join clip_statuses c using (clip_id)
+        where s.failure is null and s.checks_version is distinct from {version}
         """
     return _plan_of_clips(dataset, query)
 

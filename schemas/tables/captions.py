@@ -64,6 +64,12 @@ class Caption:
     batch_place: int | None = column(pa.int32(), "place of the clip among those")
     transient: bool | None = column(pa.bool_(), FAILED_FOR_NOW)
     num_failures: int | None = column(pa.int32(), FAILED_SO_OFTEN)
+    was_cut: bool | None = column(
+        pa.bool_(), "whether the limit of tokens ended the answer; null without one, and in rows of earlier versions"
+    )
+    checks_version: int | None = column(
+        pa.int32(), "version of the code of its checks: the run after a change checks it again, and writes it anew"
+    )
     contradicted_when_written: float | None = column(
         pa.float64(), "what earlier versions had instead of `camera_claims`: `contradicts_camera` by the scores of then"
     )

@@ -91,6 +91,40 @@ def test_what_has_changed_is_captioned_and_nothing_else(
     assert standing(dataset) == second
 
 
+def test_captions_that_earlier_code_has_checked_are_checked_again_and_judged_by_that(
+    captioned: Captioned, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = captioned.dataset
+    checked = {row["clip_id"]: row for row in dataset.read(CAPTIONS).to_pylist()}
+    facts = ("refusal", "truncated", "prompt_leak", "camera_claims", "was_cut", "checks_version")
+    assert {row["was_cut"] for row in checked.values()} == {False}
+    rest = (*facts, "run_id", "written_us")
+    earlier = {"refusal": 1.0, "prompt_leak": 9.0, "camera_claims": None, "checks_version": None}
+    write_captions(
+        dataset,
+        [
+            row | earlier | {"written_us": None, "status": "rejected", "reasons": ["caption_refusal"]}
+            for row in checked.values()
+        ],
+    )
+    assert standing(dataset) == {}
+    before = parts(dataset)
+    assert main(["recaption", dataset.location, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["captioned"], summary["captions"]) == (0, {"ok": len(checked)})
+    assert summary["stages"]["checks of captions"]["rows"] == len(checked)
+    again = {row["clip_id"]: row for row in added(before, dataset, CAPTIONS)["captions"]}
+    for name in facts:
+        assert {clip: row[name] for clip, row in again.items()} == {clip: row[name] for clip, row in checked.items()}
+    for clip, row in checked.items():
+        assert {name: again[clip][name] for name in row if name not in rest} == {
+            name: value for name, value in row.items() if name not in rest
+        }
+    before = parts(dataset)
+    assert main(["recaption", dataset.location, "--json"]) == 0
+    assert parts(dataset) == before
+
+
 def _lose_captions(dataset: Dataset, clip_ids: set[str]) -> dict[str, bytes]:
     """Take the captions of some clips out of the table; returns the part files that are left."""
     rows = dataset.read(CAPTIONS).to_pylist()

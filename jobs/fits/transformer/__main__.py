@@ -1,4 +1,4 @@
-"""Fit the built-in transformer to the plain world: `python -m jobs.fits.transformer --out FOLDER`.
+"""Fit the built-in transformer to the synthetic world: `python -m jobs.fits.transformer --out FOLDER`.
 
 OUT/latents-CODEC has the clips, OUT/run the run: its config, checkpoints and `metrics.jsonl`, a line a step. The same
 command goes on from the newest checkpoint. The loop, the packs and the objective are those of `reelmill train`; only
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from jobs.fits.transformer.clips import FPS, SEEDS_APART, SHAPES_THW, PlainClips, latents_of, scenes
+from jobs.fits.transformer.clips import FPS, SEEDS_APART, ClipSet, SceneClips, latents_of, scenes
 from jobs.training.run_config import RunConfig, write_run_config
 from model.builtin import BUILTIN, run_folder
 from model.codec.causal import load_autoencoder
@@ -32,6 +32,7 @@ from schemas.recipe import Recipe
 from schemas.recipe.encode import EncodeConfig
 from schemas.recipe.train import ModelConfig, ObjectiveConfig, TaskMix, TrainConfig
 
+CLIPS = (ClipSet("plain", (9, 64, 64), 20_000),)
 BATCH_TOKENS = 3072
 """64 clips of 48 tokens."""
 RECIPE = TrainConfig(
@@ -54,8 +55,9 @@ RECIPE = TrainConfig(
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for latents, checkpoints and metrics")
     parser.add_argument("--steps", type=int, default=2500, help="of 64 clips each")
-    parser.add_argument("--clips", type=int, default=20_000, help="of 9 frames, 64x64, to train on")
-    parser.add_argument("--other-clips", type=int, default=0, help="of each of the other shapes")
+    parser.add_argument(
+        "--clips", type=ClipSet.parse, nargs="+", default=CLIPS, metavar="WORLD:FRAMESxWIDTHxHEIGHT:NUMBER"
+    )
     parser.add_argument("--init", help="run, or exported folder, or builtin, to start from")
     parser.add_argument("--rate", type=float, default=1.0, help="factor on the learning rates")
     parser.add_argument("--seed", type=int, default=0)
@@ -67,10 +69,10 @@ def run(args: argparse.Namespace) -> int:
     codec, text_encoder = codec_spec("builtin"), load_text_encoder("builtin")
     train = replace(RECIPE, steps=args.steps, seed=args.seed, learning_rate=RECIPE.learning_rate * args.rate)
     train = replace(train, matrix_learning_rate=RECIPE.matrix_learning_rate * args.rate)
-    config = run_config(train, codec, text_encoder, args.clips, args.other_clips)
+    config = run_config(train, codec, text_encoder, args.clips)
     write_run_config(args.out / "run", config)
     last = fit(
-        PlainClips(drawn_clips(args, codec), text_encoder, FPS / codec.stride_thw[0]),
+        SceneClips(drawn_clips(args.out, args.clips, codec), text_encoder, FPS / codec.stride_thw[0]),
         train,
         LatentStatistics(codec.mean, codec.std),
         args.out / "run",
@@ -83,30 +85,27 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def drawn_clips(args: argparse.Namespace, codec: CodecSpec) -> list[tuple[list[Scene], Tensor]]:
-    """Scenes and latents of each shape; of the first one `--clips`, of the others `--other-clips` each."""
+def drawn_clips(out: Path, sets: Sequence[ClipSet], codec: CodecSpec) -> list[tuple[list[Scene], Tensor]]:
+    """Scenes and latents of each set of clips."""
     autoencoder = load_autoencoder(BUILTIN)
     drawn = []
-    for number, shape in enumerate(SHAPES_THW):
-        num_clips = args.other_clips if number else args.clips
-        folder = args.out / f"latents-{codec.fingerprint[:12]}" / "x".join(map(str, shape))
-        if num_clips:
-            of_shape = scenes(held_out=False, number=num_clips, first_seed=number * SEEDS_APART)
-            tell = partial(print, f"clips of {folder.name}:", flush=True)
-            drawn.append((of_shape, latents_of(of_shape, shape, autoencoder, folder, tell)))
+    for number, of_set in enumerate(sets):
+        found = scenes(of_set.world, held_out=False, number=of_set.number, first_seed=number * SEEDS_APART)
+        name = str(of_set).rpartition(":")[0].replace(":", "-")
+        tell = partial(print, f"clips of {name}:", flush=True)
+        folder = out / f"latents-{codec.fingerprint[:12]}" / name
+        drawn.append((found, latents_of(found, of_set.shape_thw, autoencoder, folder, tell)))
     return drawn
 
 
-def run_config(
-    train: TrainConfig, codec: CodecSpec, text_encoder: TextEncoder, num_clips: int, num_others: int
-) -> RunConfig:
+def run_config(train: TrainConfig, codec: CodecSpec, text_encoder: TextEncoder, sets: Sequence[ClipSet]) -> RunConfig:
     """What sampling from the fit needs to know; there is no data set behind it."""
-    num_frames, height, width = SHAPES_THW[0]
-    encode = EncodeConfig(fps=FPS, max_pixels_px=max(H * W for _, H, W in SHAPES_THW))
+    num_frames, height, width = sets[0].shape_thw
+    encode = EncodeConfig(fps=FPS, max_pixels_px=max(H * W for _, H, W in (of_set.shape_thw for of_set in sets)))
     return RunConfig(
         dataset="",
-        release="plain world",
-        release_hash=f"plain world, {num_clips} and {num_others} clips",
+        release="synthetic world",
+        release_hash=" ".join(map(str, sets)),
         autoencoder="builtin",
         autoencoder_fingerprint=codec.fingerprint,
         codec_dtype=encode.codec_dtype,
@@ -121,7 +120,7 @@ def run_config(
         fps=FPS,
         max_pixels_px=encode.max_pixels_px,
         seed=train.seed,
-        num_clips=num_clips + num_others * (len(SHAPES_THW) - 1),
+        num_clips=sum(of_set.number for of_set in sets),
         usual_width_px=width,
         usual_height_px=height,
         usual_num_frames=num_frames,

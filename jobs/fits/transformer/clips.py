@@ -1,10 +1,12 @@
-"""Synthetic clips of the plain world as training samples: latents of the built-in codec, made once, in files."""
+"""Synthetic clips as training samples: latents of the built-in codec, made once, in files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
+from typing import Self
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -16,33 +18,58 @@ from model.codec.causal import Autoencoder
 from model.readers.text_encoder import TextEncoder
 from model.training.examples import Sample
 from model.training.samples import Shape
-from pipeline.synthetic.world import Scene, short_caption, structured_caption
+from pipeline.synthetic.world import Scene, draw_scene, short_caption, structured_caption
 from schemas.identity import digest
 from schemas.structured_caption import text_of
 
 FPS = 8.0
-SHAPES_THW = ((9, 64, 64), (9, 64, 96), (17, 64, 96), (9, 96, 64), (17, 96, 64))
-"""The first is that of most clips: the smallest, at which most can be learnt in a time."""
+WORLDS: dict[str, Callable[[int], Scene]] = {"plain": draw_plain_scene, "whole": draw_scene}
+"""A scene of a seed: of one large plain object on a plain ground, or of all that the synthetic world has."""
 SEEDS_APART = 1_000_000
-"""From the first seed of one shape to that of the next."""
+"""From the first seed of one set of clips to that of the next."""
 CLIPS_OF_A_PART = 500
 BATCH = 32
 HELD_OUT_SHARE = 0.1
-"""Of the combinations of shape, colour, direction and background: no clip of them is trained on."""
-TEXT_SHARES = {"short": 0.5, "medium": 0.4, "detailed": 0.1}
+"""Of the combinations of shape, colour, direction and background: no clip with one of them is trained on."""
+TEXT_SHARES = {"short": 0.4, "medium": 0.3, "detailed": 0.3}
 """How often each of a clip's texts is drawn; only the two longer ones name the background."""
 
 
+@dataclass(frozen=True)
+class ClipSet:
+    """So many clips of a world and a shape, written WORLD:FRAMESxWIDTHxHEIGHT:NUMBER."""
+
+    world: str
+    shape_thw: tuple[int, int, int]
+    number: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read one as it is written.
+
+        Raises:
+            ValueError: it is written otherwise, or the world is not one of `WORLDS`.
+        """
+        world, size, number = text.split(":")
+        frames, width, height = map(int, size.split("x"))
+        if world not in WORLDS:
+            raise ValueError(f"no world {world!r}: there are {', '.join(WORLDS)}")
+        return cls(world, (frames, height, width), int(number))
+
+    def __str__(self) -> str:
+        T, H, W = self.shape_thw
+        return f"{self.world}:{T}x{W}x{H}:{self.number}"
+
+
 def is_held_out(scene: Scene) -> bool:
-    """Whether a scene's combination of shape, colour, direction and background is kept from training."""
-    (thing,) = scene.things
-    name = digest("held-out combination", thing.shape, thing.colour, thing.direction, scene.background)
-    return int(name, 16) % 1000 < 1000 * HELD_OUT_SHARE
+    """Whether the combination of shape, colour, direction and background of an object is kept from training."""
+    names = (digest("held-out combination", t.shape, t.colour, t.direction, scene.background) for t in scene.things)
+    return any(int(name, 16) % 1000 < 1000 * HELD_OUT_SHARE for name in names)
 
 
-def scenes(held_out: bool, number: int, first_seed: int = 0) -> list[Scene]:
-    """The first scenes from a seed on whose combination is held out or is not."""
-    found = (scene for scene in map(draw_plain_scene, count(first_seed)) if is_held_out(scene) is held_out)
+def scenes(world: str, held_out: bool, number: int, first_seed: int = 0) -> list[Scene]:
+    """The first scenes of a world from a seed on that have a combination that is held out, or have none."""
+    found = (scene for scene in map(WORLDS[world], count(first_seed)) if is_held_out(scene) is held_out)
     return list(islice(found, number))
 
 
@@ -52,7 +79,7 @@ def texts_of(scene: Scene) -> dict[str, str]:
     return {"short": short_caption(scene)} | {length: text_of(caption, length) for length in ("medium", "detailed")}
 
 
-class PlainClips:
+class SceneClips:
     """Clips of scenes as `model.training.samples.Samples`: latents in memory, each text once."""
 
     def __init__(
@@ -94,14 +121,14 @@ def latents_of(
     """Raw latents of the clips of scenes, (N, C, T, H, W) float16, from files in `folder` that are made where missing.
 
     Args:
-        folder: for this codec, this shape and these scenes alone.
+        folder: for this codec, this world and this shape alone.
         on_part: called with the number of clips that are there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     parts = []
     for start in range(0, len(drawn), CLIPS_OF_A_PART):
         part = drawn[start : start + CLIPS_OF_A_PART]
-        path = folder / f"{start:06d}-{len(part)}.safetensors"
+        path = folder / f"{part[0].seed:08d}-{len(part)}.safetensors"
         if not path.exists():
             partial = path.with_suffix(".partial")
             save_file({"latents": torch.cat(list(_encoded(part, shape_thw, codec))).contiguous()}, partial)

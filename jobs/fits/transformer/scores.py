@@ -138,7 +138,7 @@ def main() -> None:
     T, W, H = options.shape
     shape = T, H, W
     sampler = load_sampler(options.run, shape)
-    drawn = scenes(held_out=True, number=options.prompts)
+    drawn = scenes("plain", held_out=True, number=options.prompts)
     prompts = [texts_of(scene)["medium"] for scene in drawn]
     truth = true_clips(drawn, shape)
     rows = {

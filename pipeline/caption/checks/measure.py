@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.caption.checks.agreement import sample_agreement
@@ -13,7 +14,10 @@ from pipeline.caption.checks.prompt_leak import prompt_leak
 from pipeline.caption.checks.refusal import refusal
 from pipeline.caption.checks.repetition import repetition_frac
 from pipeline.caption.checks.truncation import truncated
-from schemas.structured_caption import StructuredCaption
+from schemas.structured_caption import FIELDS, StructuredCaption
+
+VERSION = 1
+"""Raised when the code of a check changes what is written of the same caption."""
 
 
 def check(
@@ -47,3 +51,21 @@ def check(
         "camera_claims": camera_claims(fields, language),
         "sample_agreement": sample_agreement(caption, other),
     }
+
+
+def check_again(row: Mapping[str, Any], prompt: str | None) -> dict[str, Any]:
+    """What the checks of now make of a row of `captions` that has a caption: the columns that they change.
+
+    What needs an answer that is not kept stays as it is: how two samples agree, and in rows that do not say whether the
+    answer was cut, that it was.
+
+    Args:
+        prompt: the captioner's; None if it is not known, which leaves what leaked of it as it is.
+    """
+    caption = StructuredCaption(**{name: row[name] or "" for name in FIELDS})
+    was_cut = row["truncated"] == 1 if row["was_cut"] is None else row["was_cut"]
+    found = check(caption, answer="", was_cut=was_cut, language=row["language"], prompt=prompt or "", other=None)
+    del found["sample_agreement"]
+    if prompt is None:
+        del found["prompt_leak"]
+    return found | {"checks_version": VERSION}

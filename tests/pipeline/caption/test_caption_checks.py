@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections.abc import Mapping
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +15,7 @@ from pipeline.caption.checks import check
 from pipeline.caption.checks.agreement import sample_agreement
 from pipeline.caption.checks.camera_claims import PATTERNS, claims
 from pipeline.caption.checks.language import wrong_language
+from pipeline.caption.checks.measure import VERSION, check_again
 from pipeline.caption.prompts.templates import load_prompt
 from pipeline.synthetic.world import draw_scene, structured_caption
 from schemas.contradiction import CONTRADICTS_CAMERA, contradicts_camera
@@ -493,3 +495,24 @@ def test_any_text_has_scores_in_range(language: str) -> None:
             for name, value in row.items():
                 most = float("inf") if name == "prompt_leak" else 1
                 assert value is None or 0 <= value <= most, (name, text[:40])
+
+
+@pytest.mark.parametrize("was_cut", [False, True])
+def test_a_stored_caption_is_checked_again_as_it_was_checked_first(was_cut: bool) -> None:
+    caption = StructuredCaption(
+        "A dog", "runs", "In the kind of park that", "The camera pans left.", on_screen_text="EXIT"
+    )
+    prompt = "Describe the clip in the kind of park that you see."
+    asked = {"language": "en", "prompt": prompt, "other": caption}
+    first = check(caption, answer=to_json(caption), was_cut=was_cut, **asked)
+    row = {**asdict(caption), **dict.fromkeys(first), "language": "en", "was_cut": was_cut}
+    again = check_again(row, prompt)
+    assert again == {name: first[name] for name in first if name != "sample_agreement"} | {"checks_version": VERSION}
+    assert first["prompt_leak"] > 4
+    assert "prompt_leak" not in check_again(row, None)
+
+
+@pytest.mark.parametrize("truncated", [0.0, 1.0, None])
+def test_of_an_answer_that_is_not_known_to_be_whole_what_was_found_stays(truncated: float | None) -> None:
+    row = {**asdict(StructuredCaption("A dog", "runs.")), "language": "en", "was_cut": None, "truncated": truncated}
+    assert check_again(row, None)["truncated"] == (truncated or 0.0)
