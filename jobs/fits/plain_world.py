@@ -72,17 +72,6 @@ def read_attributes(clip: np.ndarray) -> dict[str, str]:
     } | background
 
 
-def share_read(clips: np.ndarray, scenes: list[Scene]) -> dict[str, float]:
-    """Share of clips, (B, T, H, W, 3) uint8, of which each attribute, and all at once, is read as it is true."""
-    right = []
-    for clip, scene in zip(clips, scenes, strict=True):
-        read, true = read_attributes(clip), true_attributes(scene)
-        right.append([read[name] == true[name] for name in ATTRIBUTES])
-    table = np.array(right)
-    shares = {name: float(column.mean()) for name, column in zip(ATTRIBUTES, table.T, strict=True)}
-    return shares | {"all": float(table.all(axis=1).mean())}
-
-
 def plain_clips(first_seed: int, number: int) -> tuple[np.ndarray, list[Scene]]:
     """True clips of 9 frames, 64 x 64, as (B, T, H, W, 3) uint8, and their scenes."""
     scenes = [draw_plain_scene(first_seed + i) for i in range(number)]

@@ -182,7 +182,7 @@ def test_a_prompt_can_be_expanded_in_the_words_of_the_release(encoded_dataset, t
 
 def test_the_built_in_model_shows_what_it_is_asked_for(tmp_path):
     """Of prompts with a combination of shape, colour, direction and ground that it was not trained on."""
-    for number, scene in enumerate(scenes(held_out=True, number=2)):
+    for number, scene in enumerate(scenes("plain", held_out=True, number=2)):
         path = tmp_path / f"{number}.mp4"
         words = [texts_of(scene)["medium"], "--steps", "8", "--guidance", "2.5", "-o", str(path)]
         assert run_job("sample", ["builtin", *words]) == 0

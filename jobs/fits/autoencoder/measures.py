@@ -11,7 +11,8 @@ from torch import Tensor
 
 from jobs.fits.autoencoder import clips
 from jobs.fits.autoencoder.losses import moving_pixels
-from jobs.fits.plain_world import plain_clips, share_read
+from jobs.fits.plain_world import plain_clips
+from jobs.fits.worlds import WORLDS
 from model.codec.bottlenecks.bottleneck import DiscreteBottleneck, code_use
 from model.codec.causal import Autoencoder
 from model.codec.quality import SSIM_WINDOW_PX, inside_windows, psnr_db, ssim
@@ -81,8 +82,8 @@ def read_of_plain_clips(autoencoder: Autoencoder, num_clips: int) -> dict[str, d
     parts = [autoencoder.decode(autoencoder.encode(part)) for part in video.split(16)]
     levels = ((torch.cat(parts).clamp(-1, 1) + 1) * 127.5).round().byte()
     return {
-        "true clips": share_read(pictures, scenes),
-        "reconstructions": share_read(levels.permute(0, 2, 3, 4, 1).cpu().numpy(), scenes),
+        "true clips": WORLDS["plain"].shares_right(pictures, scenes),
+        "reconstructions": WORLDS["plain"].shares_right(levels.permute(0, 2, 3, 4, 1).cpu().numpy(), scenes),
     }
 
 

@@ -13,18 +13,16 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from jobs.fits.batched_render import draw, plan
-from jobs.fits.plain_world import draw_plain_scene
+from jobs.fits.worlds import WORLDS
 from model.codec.causal import Autoencoder
 from model.readers.text_encoder import TextEncoder
 from model.training.examples import Sample
 from model.training.samples import Shape
-from pipeline.synthetic.world import Scene, draw_scene, short_caption, structured_caption
+from pipeline.synthetic.world import Scene, short_caption, structured_caption
 from schemas.identity import digest
 from schemas.structured_caption import text_of
 
 FPS = 8.0
-WORLDS: dict[str, Callable[[int], Scene]] = {"plain": draw_plain_scene, "whole": draw_scene}
-"""A scene of a seed: of one large plain object on a plain ground, or of all that the synthetic world has."""
 SEEDS_APART = 1_000_000
 """From the first seed of one set of clips to that of the next."""
 CLIPS_OF_A_PART = 500
@@ -69,7 +67,7 @@ def is_held_out(scene: Scene) -> bool:
 
 def scenes(world: str, held_out: bool, number: int, first_seed: int = 0) -> list[Scene]:
     """The first scenes of a world from a seed on that have a combination that is held out, or have none."""
-    found = (scene for scene in map(WORLDS[world], count(first_seed)) if is_held_out(scene) is held_out)
+    found = (scene for scene in map(WORLDS[world].draw, count(first_seed)) if is_held_out(scene) is held_out)
     return list(islice(found, number))
 
 

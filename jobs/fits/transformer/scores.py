@@ -1,9 +1,9 @@
 """How well a transformer follows prompts, as a program reads it: `python -m jobs.fits.transformer.scores RUN`.
 
-The prompts are the medium texts of held-out scenes of the plain world: their combinations of shape, colour, direction
-and background were never trained on. `jobs/fits/plain_world.py` reads each clip; what it reads rightly of true clips
-and of their reconstructions by the codec bounds what a sample can show. `--pictures FILE` draws the first samples with
-their prompts, none of them chosen.
+The prompts are texts of held-out scenes: their combinations of shape, colour, direction and background were never
+trained on. `jobs/fits/worlds.py` says who reads clips of the plain world (default) and of the whole one; what is read
+rightly of true clips and of their reconstructions by the codec bounds what a sample can show. `--pictures FILE` draws
+the first samples with their prompts, none of them chosen.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from jobs.fits.autoencoder.pictures import row, sheet
-from jobs.fits.plain_world import ATTRIBUTES, share_read
 from jobs.fits.transformer.clips import scenes, texts_of
+from jobs.fits.worlds import WORLDS
 from jobs.training.run_config import RunConfig, read_run_config
 from model.builtin import BUILTIN, run_folder
 from model.codec.causal import Autoencoder, load_autoencoder
@@ -128,6 +128,7 @@ def _line(text: str, width: int) -> np.ndarray:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="folder of a run, or builtin")
+    parser.add_argument("--world", choices=WORLDS, default="plain")
     parser.add_argument("--prompts", type=int, default=300)
     parser.add_argument("--steps", type=int, nargs="+", default=[25])
     parser.add_argument("--guidance", type=float, nargs="+", default=[2.5])
@@ -138,33 +139,33 @@ def main() -> None:
     T, W, H = options.shape
     shape = T, H, W
     sampler = load_sampler(options.run, shape)
-    drawn = scenes("plain", held_out=True, number=options.prompts)
-    prompts = [texts_of(scene)["medium"] for scene in drawn]
+    world = WORLDS[options.world]
+    drawn = scenes(options.world, held_out=True, number=options.prompts)
+    prompts = [texts_of(scene)[world.prompt] for scene in drawn]
     truth = true_clips(drawn, shape)
     rows = {
-        "true clips": share_read(truth, drawn),
-        "reconstructions": share_read(sampler.reconstructions(truth), drawn),
+        "true clips": world.shares_right(truth, drawn),
+        "reconstructions": world.shares_right(sampler.reconstructions(truth), drawn),
     }
     for steps in options.steps:
         for guidance in options.guidance:
             start_s = time.perf_counter()
             clips = sampler.clips(prompts, steps, guidance)
             name = f"{steps} steps, guidance {guidance:g}"
-            rows[name] = share_read(clips, drawn) | {"seconds": time.perf_counter() - start_s}
+            rows[name] = world.shares_right(clips, drawn) | {"seconds": time.perf_counter() - start_s}
             print(name, json.dumps(rows[name]), flush=True)
             if options.pictures and steps == options.steps[0] and guidance == options.guidance[0]:
                 picture = labelled(clips[:24], prompts[:24], columns=4)
                 cv2.imwrite(str(options.pictures), picture[..., ::-1])
     if options.image:
         clips = sampler.clips(prompts, options.steps[0], options.guidance[0], truth[:, 0])
-        rows["from the first frame"] = share_read(clips, drawn)
+        rows["from the first frame"] = world.shares_right(clips, drawn)
         print(f"first frames: PSNR {first_frame_psnr_db(clips, truth):.1f} dB")
-    print_table(rows)
+    print_table([*world.names, "all"], rows)
 
 
-def print_table(rows: dict[str, dict[str, float]]) -> None:
+def print_table(names: Sequence[str], rows: dict[str, dict[str, float]]) -> None:
     """In Markdown, in per cent."""
-    names = [*ATTRIBUTES, "all"]
     print(f"| | {' | '.join(names)} |\n{'|---' * (len(names) + 1)}|")
     for what, shares in rows.items():
         print(f"| {what} | " + " | ".join(f"{100 * shares[name]:.1f}" for name in names) + " |")

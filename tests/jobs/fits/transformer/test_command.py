@@ -15,26 +15,25 @@ import torch
 from jobs.fits.transformer import __main__ as command
 from jobs.fits.transformer import clips, scores
 from jobs.fits.transformer.scores import first_frame_psnr_db, labelled, load_sampler
+from jobs.fits.worlds import WORLDS
 from jobs.training.run_config import read_run_config
 from model.training.checkpoints import RunFolder
 from model.training.exported import load_transformer
 from schemas.recipe.train import ModelConfig
 
-SHAPES = ((5, 32, 32), (5, 32, 48))
+SETS = ["plain:5x32x32:4", "whole:5x48x32:2"]
 
 
 @pytest.fixture
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     model = ModelConfig(width=24, depth=1, num_heads=2, modulation="shared", text="in_context")
     monkeypatch.setattr(command, "RECIPE", replace(command.RECIPE, model=model, tokens_per_pack=64, checkpoint_every=2))
-    for module in (command, clips):
-        monkeypatch.setattr(module, "SHAPES_THW", SHAPES)
 
 
 def fit(out: Path, *arguments: str) -> None:
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    given = ["--out", str(out), "--clips", "4", "--other-clips", "2", *arguments]
+    given = ["--out", str(out), "--clips", *SETS, *arguments]
     assert command.run(parser.parse_args(given)) == 0
 
 
@@ -47,26 +46,30 @@ def test_a_fit_is_a_run_that_goes_on_and_can_start_another(tmp_path: Path) -> No
     config = read_run_config(tmp_path / "run")
     assert (config.dataset, config.num_clips, config.usual_width_px, config.usual_num_frames) == ("", 6, 32, 5)
     assert config.max_pixels_px == 32 * 48
+    assert config.release_hash == " ".join(SETS)
     fit(tmp_path / "next", "--steps", "1", "--init", str(tmp_path / "run"), "--rate", "1e-20")
     before, after = (load_transformer(folder / "run").state_dict() for folder in (tmp_path, tmp_path / "next"))
     assert all(torch.allclose(value, after[name], rtol=0, atol=1e-6) for name, value in before.items())
 
 
 @pytest.mark.usefixtures("_small")
+@pytest.mark.parametrize("world", WORLDS)
 def test_scores_are_of_held_out_prompts_beside_what_the_codec_lets_through(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, world: str
 ) -> None:
     fit(tmp_path, "--steps", "1")
     capsys.readouterr()
-    asked = [str(tmp_path / "run"), "--prompts", "3", "--steps", "2", "--shape", "9", "64", "64", "--image"]
+    asked = [str(tmp_path / "run"), "--world", world, "--prompts", "3", "--steps", "2", "--image"]
+    asked += ["--shape", "9", "64", "64"]
     pictures = tmp_path / "sheet.png"
     monkeypatch.setattr("sys.argv", ["scores", *asked, "--pictures", str(pictures)])
     scores.main()
     printed = capsys.readouterr().out.splitlines()
     assert json.loads(printed[0].removeprefix("2 steps, guidance 2.5 ")).keys() >= {"shape", "all", "seconds"}
     assert printed[1].startswith("first frames: PSNR ")
-    assert printed[2] == "| | shape | colour | direction | background | all |"
-    assert printed[4] == "| true clips | 100.0 | 100.0 | 100.0 | 100.0 | 100.0 |"
+    assert printed[2] == f"| | {' | '.join(WORLDS[world].names)} | all |"
+    true = [float(share) for share in printed[4].removeprefix("| true clips |").strip(" |").split("|")]
+    assert np.mean(true) > (99 if world == "plain" else 70)
     assert printed[5].startswith("| reconstructions | ")
     assert cv2.imread(str(pictures)).shape[1] >= 3 * 3 * 64
 
@@ -75,7 +78,7 @@ def test_scores_are_of_held_out_prompts_beside_what_the_codec_lets_through(
 def test_samples_start_with_the_frames_that_are_given(tmp_path: Path) -> None:
     fit(tmp_path, "--steps", "1")
     sampler = load_sampler(str(tmp_path / "run"), (9, 64, 64))
-    truth = scores.true_clips(clips.scenes(held_out=True, number=2), (9, 64, 64))
+    truth = scores.true_clips(clips.scenes("plain", held_out=True, number=2), (9, 64, 64))
     free = sampler.clips(["a red circle", "a blue star"], 2, 2.0)
     given = sampler.clips(["a red circle", "a blue star"], 2, 2.0, truth[:, 0])
     assert free.shape == given.shape == truth.shape
