@@ -22,7 +22,7 @@ from model.training.exported import load_transformer
 from model.training.loop import check_config
 from model.training.samples import Shape
 from model.training.step import require_same_model, transformer_config
-from model.transformer.transformer import TransformerConfig
+from model.transformer.config import TransformerConfig
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError

@@ -2,7 +2,7 @@
 
 Requests go through the transformer as one pack, with and without their texts side by side when guidance asks for both.
 
-Shapes: C T H W a latent, L text tokens, E width of the text encoder, N tokens of all requests, M those with noise.
+Shapes: C T H W a latent, L text tokens, E width of the text encoder, N tokens of all requests.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from model.diffusion.objectives import Objective
 from model.diffusion.samplers import SAMPLERS, Course
 from model.diffusion.timesteps import timesteps
 from model.packing.packs import Document, Pack, pack_documents
-from model.packing.patches import patchify, unpatchify
+from model.packing.patches import unpatchify
 from model.training.examples import latent_shift
 from model.transformer.transformer import Transformer
 
@@ -56,7 +56,7 @@ def sample_latents(
     What is sampled of a request does not depend on the others.
 
     Args:
-        requests: of one shape, with as many frames given.
+        requests: of one shape.
         objective: that the transformer was trained for.
         sampler: one of `SAMPLERS`.
         num_steps: steps of the sampler; the transformer runs once for each, or twice (`heun`).
@@ -68,33 +68,33 @@ def sample_latents(
     device = transformer.final.weight.device
     generators = [torch.Generator().manual_seed(request.seed) for request in requests]
     starts = [_start(request, generator) for request, generator in zip(requests, generators, strict=True)]
-    if len({(start.shape, int(clean_T.sum())) for start, clean_T in starts}) > 1:
-        raise ValueError("requests that are sampled together must have one shape and as many frames given")
+    if len({start.shape for start, _ in starts}) > 1:
+        raise ValueError("requests that are sampled together must have one shape")
     texts = [[request.text_LE for request in requests]]
     if guidance != 1.0 and any(text is not None for text in texts[0]):
         texts.append([None] * len(requests))
     pack = _pack(transformer, requests, starts, texts).to(device)
-    tokens_NP = torch.cat([patchify(start, patch) for start, _ in starts]).to(device)
-    noisy_N = ~pack.clean_N[: len(tokens_NP)]
+    num_tokens = len(pack.tokens_NP) // len(texts)
+    start_NP, given_NP = pack.tokens_NP[:num_tokens], pack.given_NP[:num_tokens]
 
-    def denoise(x_MP: Tensor, timestep: float) -> tuple[Tensor, Tensor]:
+    def denoise(x_NP: Tensor, timestep: float) -> tuple[Tensor, Tensor]:
         level = torch.full_like(pack.timestep_B, timestep)
-        x_NP = tokens_NP.clone()
-        x_NP[noisy_N] = x_MP
+        x_NP = torch.where(given_NP, start_NP, x_NP)
         answers = transformer(replace(pack, tokens_NP=x_NP.repeat(len(texts), 1), timestep_B=level)).chunk(len(texts))
         answer = answers[0] if len(texts) == 1 else guide(answers[0], answers[1], guidance)
-        return objective.solve(answer[noisy_N].float(), x_MP, level[0])
+        return objective.solve(answer.float(), x_NP, level[0])
 
     times = timesteps(num_steps, latent_shift(requests[0].latent_shape, patch))
-    tokens_NP[noisy_N] = SAMPLERS[sampler](tokens_NP[noisy_N], Course(denoise, objective.path, times, generators))
-    return [unpatchify(part, requests[0].latent_shape, patch) for part in tokens_NP.chunk(len(requests))]
+    x_NP = SAMPLERS[sampler](start_NP, Course(denoise, objective.path, times, generators))
+    x_NP = torch.where(given_NP, start_NP, x_NP)
+    return [unpatchify(part, requests[0].latent_shape, patch) for part in x_NP.chunk(len(requests))]
 
 
 def _start(request: Request, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Noise with the prefix in place, and which frames that is."""
+    """Noise with the prefix in place, and what of it is given."""
     C, T, H, W = request.latent_shape
     start = torch.randn((C, T, H, W), generator=generator)
-    clean_T = torch.zeros(T, dtype=torch.bool)
+    given_THW = torch.zeros(T, 1, 1, dtype=torch.bool)
     if request.prefix_CTHW is not None:
         given = request.prefix_CTHW.shape[1]
         if given >= T or request.prefix_CTHW.shape != (C, given, H, W):
@@ -102,8 +102,8 @@ def _start(request: Request, generator: torch.Generator) -> tuple[Tensor, Tensor
                 f"a prefix of {tuple(request.prefix_CTHW.shape)} does not start a latent of {(C, T, H, W)}"
             )
         start[:, :given] = request.prefix_CTHW
-        clean_T[:given] = True
-    return start, clean_T
+        given_THW[:given] = True
+    return start, given_THW
 
 
 def _pack(
@@ -114,8 +114,8 @@ def _pack(
 ) -> Pack:
     """All requests with the first of their texts, then with the second."""
     documents = [
-        Document(start, clean_T, 1.0, request.latent_fps, text)
+        Document(start, given_THW, 1.0, request.latent_fps, text)
         for of_all in texts
-        for request, (start, clean_T), text in zip(requests, starts, of_all, strict=True)
+        for request, (start, given_THW), text in zip(requests, starts, of_all, strict=True)
     ]
     return pack_documents(documents, transformer.config.patch, transformer.config.text_dim)

@@ -7,10 +7,9 @@ Shapes: N tokens, P values of a patch, C T H W a latent, B documents, M text tok
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from functools import cached_property
-from itertools import pairwise
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -18,115 +17,145 @@ import torch
 from torch import Tensor
 
 from model.packing.patches import Patch, grid_shape, patchify
-from model.transformer.layouts import Bucket, cross_attention_buckets
+from model.packing.tokens import Kind, TokenTable, grid_tokens
 
-
-@dataclass(frozen=True)
-class Geometry:
-    """Where the tokens of a pack are; the same for every step of a sampling run."""
-
-    grids: tuple[tuple[int, int, int], ...]
-    """Tokens of each document along time, height and width."""
-    text_lengths: tuple[int, ...]
-    """Text tokens of each document; 0 for none."""
-
-    @cached_property
-    def prepared(self) -> dict[Any, Any]:
-        """What a network has worked out of this geometry, by names of its own: once for all that have it."""
-        return {}
-
-    @cached_property
-    def lengths(self) -> list[int]:
-        return [t * h * w for t, h, w in self.grids]
-
-    @cached_property
-    def coordinates_N4(self) -> np.ndarray:
-        """(N, 4) int64: document, frame, row, column."""
-        parts = [np.insert(np.indices(g).reshape(3, -1).T, 0, i, axis=1) for i, g in enumerate(self.grids)]
-        return np.concatenate(parts)
-
-    @cached_property
-    def text_rows(self) -> np.ndarray:
-        """Where the text tokens of the sequence are among the texts, one document after another: a document without
-        text has the row after the last."""
-        ends = np.cumsum(self.text_lengths)
-        rows = [
-            np.arange(end - length, end) if length else ends[-1:]
-            for end, length in zip(ends, self.text_lengths, strict=True)
-        ]
-        return np.concatenate(rows)
-
-    @cached_property
-    def with_text(self) -> np.ndarray:
-        """`coordinates_N4`, and behind them those of `text_rows`, which are nowhere in their documents."""
-        documents = np.repeat(np.arange(len(self.grids)), np.maximum(self.text_lengths, 1))
-        return np.concatenate(
-            [self.coordinates_N4, np.insert(np.zeros((len(documents), 3), np.int64), 0, documents, axis=1)]
-        )
-
-    def text_buckets(self) -> list[Bucket]:
-        """Every document's tokens over its own text, or over the row after the last text if it has none."""
-        starts = np.concatenate([[0], np.cumsum(self.lengths)])
-        text_starts = np.concatenate([[0], np.cumsum(self.text_lengths)])
-        queries = [np.arange(a, b) for a, b in pairwise(starts)]
-        keys = [np.arange(a, b) for a, b in pairwise(text_starts)]
-        null = np.array([text_starts[-1]])
-        return cross_attention_buckets(queries, [k if len(k) else null for k in keys])
+CONDITIONS = ("height", "width", "frame_rate", "duration", "motion", "label")
+"""What may be told of a document beside its text. The first four follow from its latent: rows and columns of patches,
+latent frames a second, seconds."""
 
 
 @dataclass(frozen=True)
 class Pack:
-    """Tokens of several documents with all that the transformer reads beside them."""
+    """Tokens of several documents with all that a network reads beside them."""
 
-    geometry: Geometry
+    table: TokenTable
     tokens_NP: Tensor
-    seconds_N: Tensor
-    """Time of each token's frame."""
-    clean_N: Tensor
-    """Bool: given as a condition, at timestep 0."""
+    given_NP: Tensor
+    """Bool: values that are given as a condition. A token of which only some are is as noisy as its document."""
     timestep_B: Tensor
-    """Timestep of each document's other tokens."""
+    """Timestep of each document's tokens that are not clean."""
     text_ME: Tensor
     """Text embeddings, one document after another."""
+    conditions_BK: Tensor
+    """Of `CONDITIONS`; NaN for what is not told."""
+
+    @property
+    def clean_N(self) -> Tensor:
+        """Bool: tokens of which all is given, at timestep 0."""
+        return self.given_NP.all(dim=1)
 
     def to(self, device: torch.device | str) -> Pack:
-        tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "geometry"}
+        tensors = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "table"}
         return replace(self, **tensors)
 
 
 @dataclass(frozen=True)
+class LoneFrame:
+    """A frame that was encoded on its own, and is given as a condition: its latent, (C, H, W), and its time."""
+
+    latent_CHW: Tensor
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Document:
-    """One sample as the transformer sees it: a latent with noise, of which some frames may be clean."""
+    """One sample as the transformer sees it: a latent with noise, of which parts may be given."""
 
     latent_CTHW: Tensor
-    clean_T: Tensor
-    """Bool for each latent frame."""
+    given_THW: Tensor
+    """Bool, (T, H, W) or what is repeated to that, as (T, 1, 1) for whole frames."""
     timestep: float
     latent_fps: float
     text_LE: Tensor | None
+    frames: tuple[LoneFrame, ...] = ()
+    told: Mapping[str, float] = field(default_factory=dict)
+    """Conditions that do not follow from the latent."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Tokens of one latent of a document, all of one kind."""
+
+    tokens_NP: Tensor
+    given_NP: Tensor
+    place_N3: np.ndarray
+    seconds_N: np.ndarray
+    kind: Kind
 
 
 def pack_documents(documents: Sequence[Document], patch: Patch, text_dim: int) -> Pack:
     """Put documents one after another, in the order given.
 
     Attention copies least where documents of equal shape are neighbours; `packing_order` brings them together.
+
+    Raises:
+        ValueError: a latent does not divide into patches, or a frame on its own is not one of its clip.
     """
-    grids = [grid_shape(d.latent_CTHW.shape, patch) for d in documents]
-    tokens, seconds, clean = [], [], []
-    for document, (T, H, W) in zip(documents, grids, strict=True):
-        tokens.append(patchify(document.latent_CTHW, patch))
-        frame = torch.arange(T).repeat_interleave(H * W)
-        seconds.append(frame * (patch[0] / document.latent_fps))
-        clean.append(document.clean_T.view(T, -1).all(dim=1)[frame])
+    parts = [
+        [_clip(document, patch), *(_frame(document, one, patch) for one in document.frames)] for document in documents
+    ]
+    every = [part for of_document in parts for part in of_document]
     texts = [torch.zeros(0, text_dim) if d.text_LE is None else d.text_LE for d in documents]
+    given_NP = torch.cat([part.given_NP for part in every])
+    table = TokenTable(
+        np.repeat(np.arange(len(documents)), [sum(len(p.place_N3) for p in of_document) for of_document in parts]),
+        np.concatenate([part.place_N3 for part in every]),
+        np.concatenate([part.seconds_N for part in every]),
+        np.concatenate([np.full(len(part.place_N3), part.kind, np.int8) for part in every]),
+        given_NP.all(dim=1).numpy(),
+        tuple(len(text) for text in texts),
+    )
     return Pack(
-        geometry=Geometry(tuple(grids), tuple(len(t) for t in texts)),
-        tokens_NP=torch.cat(tokens),
-        seconds_N=torch.cat(seconds).float(),
-        clean_N=torch.cat(clean),
+        table=table,
+        tokens_NP=torch.cat([part.tokens_NP for part in every]),
+        given_NP=given_NP,
         timestep_B=torch.tensor([d.timestep for d in documents], dtype=torch.float32),
         text_ME=torch.cat(texts),
+        conditions_BK=torch.tensor([_conditions(d, patch) for d in documents], dtype=torch.float32),
     )
+
+
+def clip_tokens(pack: Pack) -> Tensor:
+    """Rows of the pack's tokens that are patches of clips, in order, (V,) int64."""
+    return torch.from_numpy(np.flatnonzero(pack.table.kind_N == Kind.CLIP))
+
+
+def _clip(document: Document, patch: Patch) -> _Part:
+    latent = document.latent_CTHW
+    grid = grid_shape(latent.shape, patch)
+    place_N3 = grid_tokens(grid)
+    return _Part(
+        patchify(latent, patch),
+        patchify(document.given_THW.expand(latent.shape), patch),
+        place_N3,
+        (place_N3[:, 0] * (patch[0] / document.latent_fps)).astype(np.float32),
+        Kind.CLIP,
+    )
+
+
+def _frame(document: Document, frame: LoneFrame, patch: Patch) -> _Part:
+    """The frame fills a patch in time, repeated; it stands at the patch of its moment."""
+    C, T, H, W = document.latent_CTHW.shape
+    if frame.latent_CHW.shape != (C, H, W) or frame.seconds < 0:
+        raise ValueError(f"a frame of {tuple(frame.latent_CHW.shape)} is none of a latent of {(C, T, H, W)}")
+    tokens_NP = patchify(frame.latent_CHW[:, None].expand(C, patch[0], H, W), patch)
+    place_N3 = grid_tokens((1, H // patch[1], W // patch[2]))
+    last = T // patch[0] - 1
+    place_N3[:, 0] = min(math.floor(frame.seconds * document.latent_fps / patch[0] + 0.5), last)
+    return _Part(
+        tokens_NP,
+        torch.ones_like(tokens_NP, dtype=torch.bool),
+        place_N3,
+        np.full(len(place_N3), frame.seconds, np.float32),
+        Kind.FRAME,
+    )
+
+
+def _conditions(document: Document, patch: Patch) -> list[float]:
+    T, H, W = grid_shape(document.latent_CTHW.shape, patch)
+    known: dict[str, Any] = {"height": H, "width": W, "frame_rate": document.latent_fps}
+    known |= {"duration": T * patch[0] / document.latent_fps} | dict(document.told)
+    return [float(known.get(name, math.nan)) for name in CONDITIONS]
 
 
 def packing_order(latent_shapes: Sequence[tuple[int, ...]]) -> list[int]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from model.diffusion.objectives import Objective
 from model.diffusion.tasks import draw_clean_frames
 from model.diffusion.timesteps import Density, size_shift
-from model.packing.packs import Document, Pack, pack_documents, packing_order
+from model.packing.packs import Document, Pack, clip_tokens, pack_documents, packing_order
 from model.packing.patches import Patch, grid_shape, patchify
 from schemas.identity import digest
 from schemas.recipe.train import TaskMix
@@ -91,9 +91,9 @@ def draw_example(
     data = statistics.whiten(sample.latent_CTHW)
     choice, drop = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
     text = None if drop < text_drop else choose_text(sample, choice)
-    clean_T = draw_clean_frames(data.shape[1], generator, tasks)
+    given_THW = draw_clean_frames(data.shape[1], generator, tasks).view(-1, 1, 1)
     timestep = density.draw(generator, latent_shift(data.shape, patch))
-    return noised_example(objective, data, sample.latent_fps, text, clean_T, timestep, generator)
+    return noised_example(objective, data, sample.latent_fps, text, given_THW, timestep, generator)
 
 
 def noised_example(
@@ -101,15 +101,15 @@ def noised_example(
     data_CTHW: Tensor,
     latent_fps: float,
     text_LE: Tensor | None,
-    clean_T: Tensor,
+    given_THW: Tensor,
     timestep: float,
     generator: torch.Generator,
 ) -> Example:
-    """Move the frames that are not clean along the path to `timestep`."""
+    """Move what is not given along the path to `timestep`."""
     noise = torch.randn(data_CTHW.shape, generator=generator)
     level = torch.tensor(timestep, dtype=torch.float32)
-    noisy = torch.where(clean_T.view(1, -1, 1, 1), data_CTHW, objective.path.interpolate(data_CTHW, noise, level))
-    document = Document(noisy, clean_T, timestep, latent_fps, text_LE)
+    noisy = torch.where(given_THW, data_CTHW, objective.path.interpolate(data_CTHW, noise, level))
+    document = Document(noisy, given_THW, timestep, latent_fps, text_LE)
     return Example(document, objective.target(data_CTHW, noise, level), float(objective.weight(level)))
 
 
@@ -132,16 +132,17 @@ def pack_examples(examples: Sequence[Example], patch: Patch, text_dim: int) -> t
     """A pack, and what should be answered to it."""
     order = packing_order([tuple(e.target_CTHW.shape) for e in examples])
     examples = [examples[i] for i in order]
-    answer_NP = torch.cat([patchify(e.target_CTHW, patch) for e in examples])
-    targets = Targets(answer_NP, torch.tensor([e.weight for e in examples], dtype=torch.float32))
-    return pack_documents([e.document for e in examples], patch, text_dim), targets
+    pack = pack_documents([e.document for e in examples], patch, text_dim)
+    answer_NP = torch.zeros_like(pack.tokens_NP)
+    answer_NP[clip_tokens(pack)] = torch.cat([patchify(e.target_CTHW, patch) for e in examples])
+    return pack, Targets(answer_NP, torch.tensor([e.weight for e in examples], dtype=torch.float32))
 
 
 def document_losses(answer_NP: Tensor, targets: Targets, pack: Pack) -> Tensor:
-    """Weighted mean squared error of each document over its noisy tokens, (B,) float32; clean tokens do not count."""
-    error_N = (answer_NP.float() - targets.answer_NP.float()).square().mean(dim=1)
-    weight_N = (~pack.clean_N).float()
-    lengths = pack.geometry.lengths
-    sums = torch.stack([part.sum() for part in (error_N * weight_N).split(lengths)])
-    counts = torch.stack([part.sum() for part in weight_N.split(lengths)])
+    """Weighted mean squared error of each document over its values that are not given, (B,) float32."""
+    wanted_NP = (~pack.given_NP).float()
+    error_NP = (answer_NP.float() - targets.answer_NP.float()).square() * wanted_NP
+    lengths = pack.table.lengths
+    sums = torch.stack([part.sum() for part in error_NP.split(lengths)])
+    counts = torch.stack([part.sum() for part in wanted_NP.split(lengths)])
     return targets.weight_B * sums / counts

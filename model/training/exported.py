@@ -13,7 +13,8 @@ import torch
 
 from model.checkpoint import load_weights, read_config, save_model, with_tuples
 from model.training.checkpoints import RunFolder
-from model.transformer.transformer import Transformer, TransformerConfig
+from model.transformer.config import TransformerConfig
+from model.transformer.transformer import Transformer
 
 EXPORTED = "transformer"
 Weights = Literal["ema", "model"]

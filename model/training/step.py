@@ -30,7 +30,8 @@ from model.training.optimizers import Optimizers, rate_share
 from model.training.parallel import Worker
 from model.training.samples import Samples
 from model.training.validation import Validation, hold_out
-from model.transformer.transformer import Transformer, TransformerConfig
+from model.transformer.config import TransformerConfig
+from model.transformer.transformer import Transformer
 from schemas.identity import digest
 from schemas.recipe.train import ModelConfig, TrainConfig
 
@@ -208,7 +209,7 @@ class TrainState:
             for sample in self.samples.read(ids)
         ]
         pack, targets = pack_examples(examples, patch, self.text_dim)
-        self.model.prepare(pack.geometry, self.worker.device)
+        self.model.prepare(pack.table, self.worker.device)
         return pack, targets
 
     def _on_device(self, batch: Batch) -> Iterator[tuple[Pack, Targets]]:

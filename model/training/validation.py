@@ -63,10 +63,10 @@ class Validation:
     def _example(sample: Sample, statistics: LatentStatistics, objective: Objective, level: int) -> Example:
         data = statistics.whiten(sample.latent_CTHW)
         generator = torch.Generator().manual_seed(int(digest("validation", sample.sample_id), 16) >> 1)
-        clean_T = torch.zeros(data.shape[1], dtype=torch.bool)
+        nothing_given = torch.zeros(1, 1, 1, dtype=torch.bool)
         timestep = (level + 0.5) / NUM_LEVELS
         return noised_example(
-            objective, data, sample.latent_fps, choose_text(sample, 0.0), clean_T, timestep, generator
+            objective, data, sample.latent_fps, choose_text(sample, 0.0), nothing_given, timestep, generator
         )
 
     @torch.no_grad()
@@ -76,7 +76,7 @@ class Validation:
         by_shape: dict[str, list[float]] = defaultdict(list)
         for pack, targets in self.packs:
             losses = document_losses(answer_of(pack), targets, pack).tolist()
-            for loss, timestep, (T, H, W) in zip(losses, pack.timestep_B.tolist(), pack.geometry.grids, strict=True):
+            for loss, timestep, (T, H, W) in zip(losses, pack.timestep_B.tolist(), pack.table.extents, strict=True):
                 by_timestep[f"{timestep:.4f}"].append(loss)
                 by_shape[f"{T}x{W}x{H}"].append(loss)
         every = [loss for losses in by_timestep.values() for loss in losses]

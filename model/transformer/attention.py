@@ -62,49 +62,77 @@ class AttentionPlan:
         return out_NHd if self.restore is None else out_NHd.index_select(0, self.restore)
 
 
-class HeadNorm(nn.Module):
-    """Root-mean-square norm over the channels of a head, in float32; keeps dtype."""
+@dataclass(frozen=True)
+class HeadPlans:
+    """Plans of equal shares of the heads, in order."""
 
-    def __init__(self, head_dim: int) -> None:
+    plans: tuple[AttentionPlan, ...]
+
+    def attend(self, q_NHd: Tensor, k_NHd: Tensor, v_NHd: Tensor) -> Tensor:
+        """Each share of the heads by its own plan, (N, H, d)."""
+        shares = zip(*(x.chunk(len(self.plans), dim=1) for x in (q_NHd, k_NHd, v_NHd)), strict=True)
+        return torch.cat([plan.attend(*share) for plan, share in zip(self.plans, shares, strict=True)], dim=1)
+
+
+Plan = AttentionPlan | HeadPlans
+
+
+class Heads(nn.Module):
+    """Channels divided into heads, with a root-mean-square norm in float32 over those of each head, over all together
+    (`width`), or none; keeps dtype."""
+
+    def __init__(self, width: int, num_heads: int, norm: str) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.ones(head_dim))
+        self.num_heads, self.norm = num_heads, norm
+        if norm != "none":
+            self.weight = nn.Parameter(torch.ones(width if norm == "width" else width // num_heads))
 
-    def forward(self, x_NHd: Tensor) -> Tensor:
-        return F.rms_norm(x_NHd.float(), self.weight.shape, self.weight, eps=1e-6).to(x_NHd.dtype)
+    def forward(self, x_ND: Tensor) -> Tensor:
+        """(N, D) to (N, H, d)."""
+        if self.norm == "width":
+            x_ND = self._normed(x_ND)
+        x_NHd = x_ND.unflatten(-1, (self.num_heads, -1))
+        return self._normed(x_NHd) if self.norm == "head" else x_NHd
+
+    def _normed(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x.float(), self.weight.shape, self.weight, eps=1e-6).to(x.dtype)
 
 
 class SelfAttention(nn.Module):
-    """Multi-head attention with normalised queries and keys (Dehghani et al. 2023) and rotary positions."""
+    """Multi-head attention with rotary positions."""
 
-    def __init__(self, width: int, num_heads: int) -> None:
+    def __init__(self, width: int, num_heads: int, qk_norm: str = "head") -> None:
         super().__init__()
-        self.num_heads = num_heads
-        head_dim = width // num_heads
         self.to_qkv = nn.Linear(width, 3 * width)
-        self.query_norm, self.key_norm = HeadNorm(head_dim), HeadNorm(head_dim)
+        self.query_norm, self.key_norm = Heads(width, num_heads, qk_norm), Heads(width, num_heads, qk_norm)
         self.to_out = nn.Linear(width, width)
 
-    def forward(self, x_ND: Tensor, angles_Nr: Tensor, plan: AttentionPlan) -> Tensor:
-        q, k, v = self.to_qkv(x_ND).unflatten(-1, (3, self.num_heads, -1)).unbind(1)
-        q, k = rotate(self.query_norm(q), angles_Nr), rotate(self.key_norm(k), angles_Nr)
-        return self.to_out(plan.attend(q, k, v).flatten(1))
+    def forward(self, x_ND: Tensor, angles_Nr: Tensor | None, plan: Plan) -> Tensor:
+        return self.joined(plan.attend(*self.projected(x_ND, angles_Nr)))
+
+    def projected(self, x_ND: Tensor, angles_Nr: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each (N, H, d)."""
+        q_ND, k_ND, v_ND = self.to_qkv(x_ND).chunk(3, dim=-1)
+        q_NHd, k_NHd = self.query_norm(q_ND), self.key_norm(k_ND)
+        return rotate(q_NHd, angles_Nr), rotate(k_NHd, angles_Nr), v_ND.unflatten(-1, q_NHd.shape[1:])
+
+    def joined(self, attended_NHd: Tensor) -> Tensor:
+        return self.to_out(attended_NHd.flatten(1))
 
 
 class CrossAttention(nn.Module):
     """Attention of video tokens over the text tokens of their own document; starts as zero."""
 
-    def __init__(self, width: int, num_heads: int) -> None:
+    def __init__(self, width: int, num_heads: int, qk_norm: str = "head") -> None:
         super().__init__()
-        self.num_heads = num_heads
-        head_dim = width // num_heads
         self.to_q = nn.Linear(width, width)
         self.to_kv = nn.Linear(width, 2 * width)
-        self.query_norm, self.key_norm = HeadNorm(head_dim), HeadNorm(head_dim)
+        self.query_norm, self.key_norm = Heads(width, num_heads, qk_norm), Heads(width, num_heads, qk_norm)
         self.to_out = nn.Linear(width, width)
         nn.init.zeros_(self.to_out.weight)
         nn.init.zeros_(self.to_out.bias)
 
     def forward(self, x_ND: Tensor, text_MD: Tensor, plan: AttentionPlan) -> Tensor:
-        q = self.to_q(x_ND).unflatten(-1, (self.num_heads, -1))
-        k, v = self.to_kv(text_MD).unflatten(-1, (2, self.num_heads, -1)).unbind(1)
-        return self.to_out(plan.attend(self.query_norm(q), self.key_norm(k), v).flatten(1))
+        k_MD, v_MD = self.to_kv(text_MD).chunk(2, dim=-1)
+        q_NHd, k_MHd = self.query_norm(self.to_q(x_ND)), self.key_norm(k_MD)
+        return self.to_out(plan.attend(q_NHd, k_MHd, v_MD.unflatten(-1, k_MHd.shape[1:])).flatten(1))

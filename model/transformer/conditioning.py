@@ -1,9 +1,9 @@
-"""What the transformer is told besides the tokens: the noise level and the text.
+"""What the transformer is told besides the tokens: the noise level, the text, and facts of the whole document.
 
-Each document has two rows of conditioning, one for its noisy frames and one for its clean ones (timestep 0), and each
+Each document has two rows of conditioning, one for its noisy tokens and one for its clean ones (timestep 0), and each
 token picks a row, so frames given as a condition are seen as what they are (diffusion forcing, Chen et al. 2024).
 
-Shapes: R rows of conditioning, B documents, M text tokens, D model width, E width of the text encoder.
+Shapes: R rows of conditioning, B documents, K conditions, M text tokens, D model width, E width of the text encoder.
 """
 
 from __future__ import annotations
@@ -14,18 +14,27 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from model.packing.packs import CONDITIONS
+from model.transformer.config import TransformerConfig
+
 FREQUENCIES = 128
 MAX_PERIOD = 10_000.0
 """As in DiT (Peebles & Xie 2023)."""
 TIMESTEP_SCALE = 1000.0
 """Timesteps in [0, 1] are spread over the range for which the frequencies were made."""
+SPREAD = 100.0
+"""Logarithms of conditions are spread so far for the same frequencies: twice the value is 69 apart."""
 
 
 def timestep_features(timestep_R: Tensor) -> Tensor:
     """Cosines and sines of timesteps in [0, 1], (R, 2 * FREQUENCIES) float32."""
-    steps = torch.arange(FREQUENCIES, dtype=torch.float32, device=timestep_R.device)
+    return _features(timestep_R.float() * TIMESTEP_SCALE)
+
+
+def _features(value_R: Tensor) -> Tensor:
+    steps = torch.arange(FREQUENCIES, dtype=torch.float32, device=value_R.device)
     frequencies = torch.exp(-math.log(MAX_PERIOD) * steps / FREQUENCIES)
-    angles = timestep_R.float()[:, None] * TIMESTEP_SCALE * frequencies
+    angles = value_R[:, None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
 
@@ -43,27 +52,57 @@ class TimestepEmbedding(nn.Module):
 class TextConditioning(nn.Module):
     """Unpadded text embeddings to the model's width; a document without text has one learned token instead."""
 
-    def __init__(self, text_dim: int, width: int) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.norm = nn.RMSNorm(text_dim, eps=1e-6)
-        self.project = nn.Linear(text_dim, width)
-        self.null = nn.Parameter(torch.randn(1, width) * 0.02)
-        self.pool = nn.Linear(width, width)
+        E, D = config.text_dim, config.width
+        if config.text_projection == "linear":
+            self.norm = nn.RMSNorm(E, eps=1e-6)
+            self.project: nn.Module = nn.Linear(E, D)
+        else:
+            self.norm = nn.Identity()
+            self.project = nn.Sequential(nn.Linear(E, D), nn.GELU("tanh"), nn.Linear(D, D))
+        self.null = nn.Parameter(torch.randn(1, D) * 0.02)
+        self.pool = nn.Linear(D, D) if config.pooled_text else None
 
-    def forward(self, text_ME: Tensor, lengths: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Embed the texts of a pack.
+    def forward(self, text_ME: Tensor) -> Tensor:
+        """Tokens, (M + 1, D), of the texts one after another; the last one stands for no text."""
+        return torch.cat([self.project(self.norm(text_ME)), self.null.to(text_ME.dtype)])
+
+    def pooled(self, tokens_MD: Tensor, lengths: Sequence[int]) -> Tensor | float:
+        """One vector a document, (B, D), from the means of their tokens; 0 if that is no part of the conditioning.
 
         Args:
-            text_ME: (M, E) the texts one after another; M is the sum of `lengths`.
+            tokens_MD: as `forward` gives them.
             lengths: tokens of each document's text, 0 for none.
-        Returns:
-            Tokens (M + 1, D), the last one standing for no text; and one vector a document, (B, D), from their means.
         """
-        tokens = torch.cat([self.project(self.norm(text_ME)), self.null])
-        means = [t.mean(dim=0) if len(t) else self.null[0] for t in tokens[:-1].split(list(lengths))]
-        return tokens, self.pool(torch.stack(means))
+        if self.pool is None:
+            return 0.0
+        *texts, null = tokens_MD.split([*lengths, 1])
+        return self.pool(torch.stack([t.mean(dim=0) if len(t) else null[0] for t in texts]))
 
 
-def modulate(x_ND: Tensor, shift_ND: Tensor, scale_ND: Tensor) -> Tensor:
-    """Adaptive layer norm's affine part (adaLN, Peebles & Xie 2023)."""
-    return torch.addcmul(x_ND + shift_ND, x_ND, scale_ND)
+class FactsEmbedding(nn.Module):
+    """Conditions of whole documents to one vector each: numbers by their logarithm, and a class."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        D = config.width
+        self.columns = [CONDITIONS.index(name) for name in config.conditions]
+        self.numbers = nn.ModuleList(
+            nn.Sequential(nn.Linear(2 * FREQUENCIES, D), nn.SiLU(), nn.Linear(D, D)) for _ in self.columns
+        )
+        self.unknown = nn.Parameter(torch.zeros(len(self.columns), D)) if self.columns else None
+        self.labels = nn.Embedding(config.num_labels + 1, D) if config.num_labels else None
+
+    def forward(self, conditions_BK: Tensor) -> Tensor | float:
+        """(B, D), or 0 if nothing is told."""
+        parts = []
+        for place, (column, layers) in enumerate(zip(self.columns, self.numbers, strict=True)):
+            value_B = conditions_BK[:, column]
+            told = layers(_features(value_B.nan_to_num().log1p() * SPREAD))
+            assert self.unknown is not None
+            parts.append(torch.where(value_B.isnan()[:, None], self.unknown[place].to(told.dtype), told))
+        if self.labels is not None:
+            label_B = conditions_BK[:, CONDITIONS.index("label")]
+            parts.append(self.labels(label_B.nan_to_num(nan=self.labels.num_embeddings - 1).long()))
+        return sum(parts) if parts else 0.0

@@ -2,15 +2,20 @@
 
 `manifest/clips.parquet` has the final status with every reason, all scores, the newest accepted caption and what came
 with the source; `manifest/videos.parquet` the newest row of each input. Both are written at the end of each job that
-changes something, with memory that does not grow with the data set; each appears whole or not at all.
+changes something, with memory that does not grow with the data set; each appears whole or not at all. Clips are in the
+order of their videos and of time, half a million of them at a time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
+from contextlib import closing
+
+import duckdb
 import pyarrow as pa
 
 from pipeline.store.dataset import Dataset
-from pipeline.store.portions import bounded, gather
+from pipeline.store.portions import bounded, portions
 
 FOLDER = "manifest"
 ROWS_AT_A_TIME = 20_000
@@ -24,18 +29,29 @@ left join (
     select * from captions where status = 'ok'
     qualify row_number() over (partition by clip_id order by written_us desc, captioner) = 1
 ) t on t.clip_id = c.clip_id
+order by c.video_id, c.start_us, c.clip_id
 """
-ORDER = "order by video_id, start_us, clip_id"
 VIDEOS = "select * exclude (run_id, written_us) from videos order by uri"
 
 
 def write_manifest(dataset: Dataset) -> None:
     """Write both tables anew."""
     connection = bounded(dataset)
-    gather(connection, "standing_clips", CLIPS)
-    for name, query in (("videos", VIDEOS), ("clips", f"from standing_clips {ORDER}")):
-        batches = connection.sql(query).to_arrow_reader(ROWS_AT_A_TIME)
-        dataset.write_batches(f"{FOLDER}/{name}.parquet", _plain(batches.schema), batches)
+    for name, query, turns in (("videos", VIDEOS, iter([0])), ("clips", CLIPS, portions(connection))):
+        with closing(_batches(connection, query, turns)) as batches:
+            columns = _plain(next(batches).schema)
+            dataset.write_batches(f"{FOLDER}/{name}.parquet", columns, batches)
+
+
+def _batches(
+    connection: duckdb.DuckDBPyConnection, query: str, turns: Iterator[int]
+) -> Generator[pa.RecordBatch, None, None]:
+    """A batch without rows, then what the query gives at each turn."""
+    for number in turns:
+        reader = connection.sql(query).to_arrow_reader(ROWS_AT_A_TIME)
+        if number == 0:
+            yield pa.RecordBatch.from_pylist([], schema=reader.schema)
+        yield from reader
 
 
 def _plain(schema: pa.Schema) -> pa.Schema:

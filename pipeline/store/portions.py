@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import duckdb
 
@@ -31,15 +32,25 @@ def gather(connection: duckdb.DuckDBPyConnection, name: str, query: str) -> None
         connection: sees all rows of the data set, and does so afterwards.
         query: over views of clips; no window and no aggregate goes over several of them.
     """
+    connection.execute(f"drop table if exists {name}")
+    for number in portions(connection):
+        connection.execute(f"insert into {name} {query}" if number else f"create temp table {name} as {query}")
+
+
+def portions(connection: duckdb.DuckDBPyConnection) -> Iterator[int]:
+    """The number of each portion of the clips, by a hash of their ids, while the rows of other clips are hidden.
+
+    Args:
+        connection: sees all rows of the data set, and does so afterwards.
+    """
     ((num_rows,),) = connection.execute("select count(*) from clips_raw").fetchall()
     num_portions = max(math.ceil(num_rows / CLIPS_AT_A_TIME), 1)
-    connection.execute(f"drop table if exists {name}")
     if num_portions == 1:
-        connection.execute(f"create temp table {name} as {query}")
+        yield 0
         return
     try:
         for number in range(num_portions):
             see_rows(connection, of_clips=f"hash(clip_id) % {num_portions} = {number}")
-            connection.execute(f"insert into {name} {query}" if number else f"create temp table {name} as {query}")
+            yield number
     finally:
         see_rows(connection)

@@ -13,7 +13,8 @@ from model.codec.causal import Autoencoder, load_autoencoder
 from model.codec.spec import codec_spec
 from model.readers.text_encoder import TextEncoder, load_text_encoder
 from model.training.checkpoints import RunFolder
-from model.transformer.transformer import Transformer, TransformerConfig
+from model.transformer.config import TransformerConfig
+from model.transformer.transformer import Transformer
 from schemas.recipe import Recipe
 
 SMALL = TransformerConfig(width=32, depth=1, num_heads=2, latent_channels=8, text_dim=128)

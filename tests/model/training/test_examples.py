@@ -88,7 +88,7 @@ def test_timesteps_are_shifted_by_the_size_of_the_latent():
 
 def test_some_examples_have_clean_frames():
     sample = colour_samples(2)[1]  # of three latent frames
-    given = [drawn(sample, epoch=epoch).document.clean_T for epoch in range(400)]
+    given = [drawn(sample, epoch=epoch).document.given_THW for epoch in range(400)]
     assert sum(bool(clean.any()) for clean in given) / 400 == pytest.approx(0.5, abs=0.08)
     assert {int(clean.sum()) for clean in given} == {0, 1, 2}
 
@@ -97,7 +97,7 @@ def test_clean_frames_carry_data_and_the_others_are_on_the_path():
     data = torch.randn(4, 3, 4, 4)
     noise = torch.randn(data.shape, generator=torch.Generator().manual_seed(0))
     text = torch.randn(2, TEXT_DIM)
-    clean = torch.tensor([True, False, False])
+    clean = torch.tensor([True, False, False]).view(3, 1, 1)
     example = noised_example(Objective(), data, 2.5, text, clean, 0.3, torch.Generator().manual_seed(0))
     document = example.document
     assert torch.equal(document.latent_CTHW[:, 0], data[:, 0])
@@ -105,7 +105,7 @@ def test_clean_frames_carry_data_and_the_others_are_on_the_path():
     torch.testing.assert_close(example.target_CTHW, noise - data)
     assert (document.latent_fps, document.timestep) == (2.5, 0.3)
     assert document.text_LE is text
-    assert document.clean_T is clean
+    assert document.given_THW is clean
 
 
 def test_targets_follow_the_tokens_of_their_documents():
@@ -113,20 +113,18 @@ def test_targets_follow_the_tokens_of_their_documents():
     generator = torch.Generator().manual_seed(0)
     latents = [torch.randn(4, *shape) for shape in ((3, 4, 4), (1, 4, 4), (3, 4, 4), (1, 6, 2))]
     examples = [
-        noised_example(
-            Objective(), data, 2.0, None, torch.zeros(data.shape[1], dtype=torch.bool), 0.2 * (i + 1), generator
-        )
+        noised_example(Objective(), data, 2.0, None, torch.zeros(1, 1, 1, dtype=torch.bool), 0.2 * (i + 1), generator)
         for i, data in enumerate(latents)
     ]
     pack, targets = pack_examples(examples, PATCH, TEXT_DIM)
-    timestep_N1 = pack.timestep_B.repeat_interleave(torch.tensor(pack.geometry.lengths))[:, None]
+    timestep_N1 = pack.timestep_B.repeat_interleave(torch.tensor(pack.table.lengths))[:, None]
     expected = torch.cat([patchify(latents[i], PATCH) for i in (1, 3, 0, 2)])  # equal shapes together
     torch.testing.assert_close(pack.tokens_NP - timestep_N1 * targets.answer_NP, expected)
 
 
 def test_the_loss_of_a_document_is_the_mean_over_its_noisy_tokens():
     generator = torch.Generator().manual_seed(0)
-    clean = [torch.tensor([False]), torch.tensor([True, False, False])]
+    clean = [torch.tensor(given).view(-1, 1, 1) for given in ([False], [True, False, False])]
     examples = [noised_example(Objective(), torch.randn(4, len(c), 4, 4), 2.0, None, c, 0.5, generator) for c in clean]
     pack, targets = pack_examples(examples, PATCH, TEXT_DIM)
     answer = targets.answer_NP.clone()
@@ -139,7 +137,7 @@ def test_the_loss_of_a_document_is_the_mean_over_its_noisy_tokens():
 
 
 def test_what_is_predicted_and_its_weight_are_those_of_the_objective():
-    data, clean = torch.randn(4, 2, 4, 4), torch.zeros(2, dtype=torch.bool)
+    data, clean = torch.randn(4, 2, 4, 4), torch.zeros(2, 1, 1, dtype=torch.bool)
     objective = Objective("rectified_flow", "x0", "velocity", weight_floor=0.1)
     examples = [
         noised_example(objective, data, 2.0, None, clean, timestep, torch.Generator().manual_seed(0))

@@ -7,7 +7,8 @@ import torch
 
 from model.training.checkpoints import RunFolder
 from model.training.exported import load_transformer, save_transformer
-from model.transformer.transformer import Transformer, TransformerConfig
+from model.transformer.config import TransformerConfig
+from model.transformer.transformer import Transformer
 
 CONFIG = TransformerConfig(width=24, depth=1, num_heads=2, latent_channels=4, text_dim=3)
 

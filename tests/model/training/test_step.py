@@ -115,7 +115,7 @@ def test_held_out_samples_are_validated_on_and_never_trained_on():
         for s in colour_samples()
         if s.sample_id in held_out
     }
-    assert {grid for pack, _ in state.validation.packs for grid in pack.geometry.grids} == grids
+    assert {grid for pack, _ in state.validation.packs for grid in pack.table.extents} == grids
     assert sum(len(pack.timestep_B) for pack, _ in state.validation.packs) == 2 * 8
 
 
@@ -184,7 +184,7 @@ def test_validation_is_of_the_averaged_weights():
     squares = [
         part.square().mean().item()
         for pack, targets in state.validation.packs
-        for part in targets.answer_NP.split(pack.geometry.lengths)
+        for part in targets.answer_NP.split(pack.table.lengths)
     ]
     before = state.model.state_dict()["embed.weight"].clone()
     assert state.validate()["val_loss"] == pytest.approx(np.mean(squares), rel=1e-5)
@@ -275,5 +275,5 @@ def test_the_tasks_of_the_recipe_are_trained(tasks: TaskMix, num_clean: int) -> 
     state = new_state(changed(tasks=tasks))
     progress, packs = next(state.steps_from(Progress(), "release"))
     for pack, _ in state.batch(progress, packs).packs:
-        for (T, H, W), clean in zip(pack.geometry.grids, pack.clean_N.split(pack.geometry.lengths), strict=True):
+        for (T, H, W), clean in zip(pack.table.extents, pack.clean_N.split(pack.table.lengths), strict=True):
             assert clean.sum() == (num_clean * H * W if T > 1 else 0)

@@ -40,7 +40,7 @@ def test_every_sample_is_seen_at_the_midpoints_of_eight_ranges_without_a_conditi
     documents = [
         (f"{timestep:.4f}", grid)
         for pack, _ in packs
-        for timestep, grid in zip(pack.timestep_B.tolist(), pack.geometry.grids, strict=True)
+        for timestep, grid in zip(pack.timestep_B.tolist(), pack.table.extents, strict=True)
     ]
     grids = [(1, 2, 2), (3, 2, 3), (2, 3, 2), (1, 2, 2)]
     assert Counter(documents) == Counter((level, grid) for grid in grids for level in LEVELS)
@@ -79,7 +79,7 @@ def test_the_noise_of_a_sample_is_its_own_and_the_same_at_every_level():
 def test_the_text_is_always_the_first():
     texts = [np.zeros((length, TEXT_DIM), np.float32) for length in (5, 2)]
     packs = validation([replace(SAMPLES[0], texts_LE=texts)]).packs
-    assert {length for pack, _ in packs for length in pack.geometry.text_lengths} == {5}
+    assert {length for pack, _ in packs for length in pack.table.text_lengths} == {5}
 
 
 def test_losses_are_means_over_all_over_a_level_and_over_a_shape():
@@ -88,7 +88,7 @@ def test_losses_are_means_over_all_over_a_level_and_over_a_shape():
     targets = {id(pack): targets.answer_NP for pack, targets in fixed.packs}
 
     def answer_of(pack):
-        lengths = torch.tensor(pack.geometry.lengths)
+        lengths = torch.tensor(pack.table.lengths)
         wrong_by = torch.where(lengths == 18, 3.0, 2.0) * pack.timestep_B
         return targets[id(pack)] + wrong_by.repeat_interleave(lengths)[:, None]
 

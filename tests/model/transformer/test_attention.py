@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.transformer.attention import AttentionPlan, CrossAttention, HeadNorm, IndexedRows
+from model.transformer.attention import AttentionPlan, CrossAttention, HeadPlans, Heads, IndexedRows
 from model.transformer.layouts import Bucket, cross_attention_buckets, self_attention_buckets
 
 SCATTERED = np.array([[0], [1], [0], [2], [1], [2], [2], [0]])
@@ -69,12 +69,31 @@ def test_a_token_left_out_or_asked_twice_is_an_error(queries):
 
 
 def test_heads_are_normed_over_their_own_channels_in_float32():
-    norm = HeadNorm(8).requires_grad_(False)
-    norm.weight.copy_(torch.arange(8.0))
+    heads = Heads(16, 2, "head").requires_grad_(False)
+    heads.weight.copy_(torch.arange(8.0))
     x = random_heads(3, 0) * 1e-3  # small enough to show the epsilon
     expected = x / (x.square().mean(dim=2, keepdim=True) + 1e-6).sqrt() * torch.arange(8.0)
-    torch.testing.assert_close(norm(x), expected)
-    assert torch.equal(norm(x.bfloat16()), norm(x.bfloat16().float()).bfloat16())
+    x = x.flatten(1)
+    torch.testing.assert_close(heads(x), expected)
+    assert torch.equal(heads(x.bfloat16()), heads(x.bfloat16().float()).bfloat16())
+
+
+def test_norms_may_be_over_all_channels_or_none():
+    x = random_heads(3, 0).flatten(1)
+    heads = Heads(16, 2, "width").requires_grad_(False)
+    heads.weight.copy_(torch.arange(16.0))
+    expected = x / (x.square().mean(dim=1, keepdim=True) + 1e-6).sqrt() * torch.arange(16.0)
+    torch.testing.assert_close(heads(x), expected.view(3, 2, 8))
+    assert torch.equal(Heads(16, 2, "none")(x), x.view(3, 2, 8))
+
+
+def test_shares_of_the_heads_attend_by_plans_of_their_own():
+    q, k, v = (random_heads(8, seed) for seed in (1, 2, 3))
+    plans = [AttentionPlan(self_attention_buckets(groups), CPU) for groups in (SCATTERED, NEIGHBOURS)]
+    found = HeadPlans(tuple(plans)).attend(q, k, v)
+    for head, plan in enumerate(plans):
+        of_head = [x[:, head : head + 1] for x in (q, k, v)]
+        torch.testing.assert_close(found[:, head : head + 1], plan.attend(*of_head))
 
 
 def test_text_attention_starts_as_zero():

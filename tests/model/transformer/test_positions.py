@@ -1,15 +1,16 @@
-"""Rotary positions keep lengths, depend on differences only, and measure time in seconds."""
+"""Rotary positions keep lengths and depend on differences only; added ones are those of DiT."""
 
 import cmath
+import math
 
 import pytest
 import torch
 
-from model.transformer.positions import axis_dims, rotary_angles, rotate
+from model.transformer.positions import axis_dims, rotary_angles, rotate, sine_cosine
 
 
 def at(seconds: float, row: int, column: int, head_dim: int = 32) -> torch.Tensor:
-    return rotary_angles(torch.tensor([seconds]), torch.tensor([[0, row, column]]), head_dim)
+    return rotary_angles(torch.tensor([[4 * seconds, row, column]]), axis_dims(head_dim))
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ def test_impossible_heads_are_refused(head_dim):
 
 
 def test_angles_are_positions_over_geometric_wavelengths():
-    """16 channels: 2 pairs for time, which counts quarters of a second, 3 for the row and 3 for the column."""
+    """16 channels: 2 pairs for time, 3 for the row and 3 for the column."""
     time = [4 * 1.5, 4 * 1.5 / 10_000 ** (1 / 2)]
     row, column = ([place / 10_000 ** (i / 3) for i in range(3)] for place in (5, 7))
     angles = at(1.5, 5, 7, head_dim=16)
@@ -60,5 +61,12 @@ def test_scores_depend_on_differences_of_position():
     assert abs(here - score((0.5, 2, 3), (2.25, 5, 1))) > 1e-3
 
 
-def test_frame_rate_does_not_change_the_position_of_a_moment():
-    assert torch.equal(at(4 * (1 / 8.0), 0, 0), at(8 * (1 / 16.0), 0, 0))
+def test_added_positions_are_those_of_dit_with_a_frame_added_where_there_is_time():
+    """Column, then row; sines, then cosines; wavelengths from 2 pi to 10,000 times that."""
+    place = torch.tensor([[5, 2, 3]])
+    waves = [10_000 ** -(i / 3) for i in range(3)]
+    expected = [f(x * wave) for x in (3, 2) for f in (math.sin, math.cos) for wave in waves]
+    torch.testing.assert_close(sine_cosine(place, 12, with_time=False), torch.tensor([expected]))
+    in_time = [f(5 * 10_000 ** -(i / 6)) for f in (math.sin, math.cos) for i in range(6)]
+    with_time = [a + b for a, b in zip(expected, in_time, strict=True)]
+    torch.testing.assert_close(sine_cosine(place, 12, with_time=True), torch.tensor([with_time]))

@@ -12,7 +12,8 @@ from torch import Tensor
 from model.packing.packs import Document, pack_documents
 from model.packing.patches import patchify
 from model.transformer.conditioning import timestep_features
-from model.transformer.transformer import Transformer, TransformerConfig, count_parameters
+from model.transformer.config import TransformerConfig
+from model.transformer.transformer import Transformer, count_parameters
 
 CONFIG = TransformerConfig(width=48, depth=3, num_heads=4, text_dim=10, layouts=("joint", "spatial", "temporal"))
 
@@ -34,7 +35,7 @@ def random_documents() -> list[Document]:
     return [
         Document(
             torch.randn((8, *shape), generator=generator),
-            torch.arange(shape[0]) < i % 2,
+            (torch.arange(shape[0]) < i % 2).view(-1, 1, 1),
             timestep=0.2 * (i + 1),
             latent_fps=1.5 + i,
             text_LE=None if length is None else torch.randn((length, 10), generator=generator),
@@ -91,7 +92,7 @@ class WrittenOut:
             normed = text_LE / (text_LE.square().mean(dim=1, keepdim=True) + 1e-6).sqrt()
             text = self.linear("text.project", normed * self.weights["text.norm.weight"])
             mean = text.mean(dim=0)
-        level = torch.where(document.clean_T, 0.0, document.timestep)[places[:, 0]]
+        level = torch.where(document.given_THW.view(-1), 0.0, document.timestep)[places[:, 0]]
         hidden = F.silu(self.linear("timestep.layers.0", timestep_features(level)))
         condition = F.silu(self.linear("timestep.layers.2", hidden) + self.linear("text.pool", mean))
         seconds = places[:, 0] / document.latent_fps
@@ -144,7 +145,7 @@ def test_every_input_matters_to_its_own_document_only(transformer):
         {"timestep": 0.9},
         {"latent_fps": 30.0},
         {"text_LE": torch.ones(3, 10)},
-        {"clean_T": torch.tensor([False, False, True])},
+        {"given_THW": torch.tensor([False, False, True]).view(3, 1, 1)},
         {"latent_CTHW": document.latent_CTHW + 1},
     ):
         after = answers(replace(document, **change))
@@ -156,8 +157,8 @@ def test_every_input_matters_to_its_own_document_only(transformer):
 def test_clean_frames_are_seen_at_timestep_zero(transformer):
     """A document whose frames are all clean is answered alike whatever its timestep."""
     document = random_documents()[1]
-    clean = replace(document, clean_T=torch.ones(3, dtype=torch.bool))
-    noisy_at_zero = replace(document, clean_T=torch.zeros(3, dtype=torch.bool), timestep=0.0)
+    clean = replace(document, given_THW=torch.ones(3, 1, 1, dtype=torch.bool))
+    noisy_at_zero = replace(document, given_THW=torch.zeros(3, 1, 1, dtype=torch.bool), timestep=0.0)
     assert torch.equal(answer(transformer, clean), answer(transformer, replace(clean, timestep=0.1)))
     torch.testing.assert_close(answer(transformer, clean), answer(transformer, noisy_at_zero))
 

@@ -10,7 +10,7 @@ import duckdb
 import pyarrow.parquet
 import pytest
 
-from pipeline.store import manifest
+from pipeline.store import manifest, portions
 from pipeline.store.dataset import TEMPORARY, Dataset
 from pipeline.store.manifest import write_manifest
 from pipeline.store.views import funnel
@@ -73,3 +73,25 @@ def test_no_clips_are_a_table_without_rows(tmp_path: Path) -> None:
     empty = Dataset(str(tmp_path))
     write_manifest(empty)
     assert pyarrow.parquet.read_table(f"{tmp_path}/manifest/clips.parquet").num_rows == 0
+
+
+def test_clips_are_the_same_whatever_is_taken_at_a_time(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = f"{dataset.location}/manifest/clips.parquet"
+    before = pyarrow.parquet.read_table(path)
+    for at_a_time in (1, 3):
+        monkeypatch.setattr(portions, "CLIPS_AT_A_TIME", at_a_time)
+        write_manifest(dataset)
+        after = pyarrow.parquet.read_table(path)
+        assert after.schema.equals(before.schema)
+        assert sorted(after.to_pylist(), key=lambda row: row["clip_id"]) == sorted(
+            before.to_pylist(), key=lambda row: row["clip_id"]
+        )
+
+
+def test_a_data_set_without_clips_has_a_manifest_without_rows(tmp_path: Path, video_row: MakeRow) -> None:
+    dataset = Dataset(str(tmp_path / "none"))
+    dataset.write_part(VIDEOS, [video_row("bad", status="failed", video_id=None)])
+    write_manifest(dataset)
+    clips = pyarrow.parquet.read_table(f"{dataset.location}/manifest/clips.parquet")
+    assert (clips.num_rows, "brightness" in clips.column_names) == (0, True)
+    assert pyarrow.parquet.read_table(f"{dataset.location}/manifest/videos.parquet").num_rows == 1
