@@ -47,7 +47,7 @@ class Block(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        D, hidden = config.width, int(config.width * config.mlp_ratio)
+        D, hidden = config.width, config.hidden
         if config.time_attention:
             self.time_norm = nn.LayerNorm(D, eps=1e-6)
             self.time_attention = SelfAttention(D, config.num_heads, config.qk_norm)

@@ -123,6 +123,11 @@ class TransformerConfig:
         return self.width // self.num_heads
 
     @property
+    def hidden(self) -> int:
+        """Channels inside an MLP."""
+        return round(self.width * self.mlp_ratio)
+
+    @property
     def is_modulated(self) -> bool:
         return self.conditioning in ("adaln_zero", "adaln")
 

@@ -31,7 +31,7 @@ class RefinerBlock(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        D, hidden = config.width, int(config.width * config.mlp_ratio)
+        D, hidden = config.width, config.hidden
         self.norms = nn.ModuleList(nn.LayerNorm(D, eps=1e-6) for _ in range(2))
         self.attention = SelfAttention(D, config.num_heads, config.qk_norm)
         self.mlp = nn.Sequential(nn.Linear(D, hidden), nn.GELU("tanh"), zero_linear(hidden, D))
