@@ -22,7 +22,7 @@ from model.codec.padding import cropped, padded
 from model.codec.spec import CodecPlan, num_frames
 from model.codec.video_codec import VideoCodec, encode_frames, unwhiten, whiten
 from model.diffusion.objectives import Objective
-from model.diffusion.sampling import Request, sample_latent
+from model.diffusion.sampling import Given, Request, sample_latent
 from model.readers.text_encoder import load_text_encoder
 from model.training.exported import load_transformer
 from pipeline.encode.latents import TooManyTokens, largest_plan
@@ -112,7 +112,7 @@ def sample_frames(
         latent_shape=plan.latent_shape,
         latent_fps=config.fps / config.stride_thw[0],
         seed=settings.seed,
-        prefix_CTHW=None if source is None else encoded_prefix(codec, source, plan, config),
+        given=() if source is None else (Given(encoded_prefix(codec, source, plan, config)),),
     )
     latent = sample_latent(
         transformer.to(device),

@@ -1,14 +1,17 @@
-"""Sampling: from texts, and clean first frames if any, to latents of any size and length.
+"""Sampling: from texts, and parts that are given if any, to latents of any size and length.
 
 Requests go through the transformer as one pack, with and without their texts side by side when guidance asks for both.
+What is given decides the task: nothing, text to video; the first latent frames, image to video or extension; frames
+that were encoded on their own, interpolation; all but a region, inpainting. From a source that is noised in part, the
+clip is an edit of it (SDEdit, Meng et al. 2022).
 
 Shapes: C T H W a latent, L text tokens, E width of the text encoder, N tokens of all requests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,10 +21,22 @@ from model.diffusion.guidance import guide
 from model.diffusion.objectives import Objective
 from model.diffusion.samplers import SAMPLERS, Course
 from model.diffusion.timesteps import timesteps
-from model.packing.packs import Document, Pack, pack_documents
+from model.packing.packs import Document, LoneFrame, Pack, clip_tokens, pack_documents
 from model.packing.patches import unpatchify
 from model.training.examples import latent_shift
 from model.transformer.transformer import Transformer
+
+
+@dataclass(frozen=True)
+class Given:
+    """A part of a clip that is given. Latents are whitened."""
+
+    latent_CTHW: Tensor
+    """Of the clip's size, and as many frames as are given."""
+    start: int = 0
+    """Its first latent frame in the clip."""
+    mask_THW: Tensor | None = None
+    """Bool, True for what of it is given; all, without one."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +47,14 @@ class Request:
     latent_shape: tuple[int, int, int, int]
     latent_fps: float
     seed: int = 0
-    prefix_CTHW: Tensor | None = None
-    """Latent frames that the clip starts with."""
+    given: tuple[Given, ...] = ()
+    """Of several that give one place, the last counts."""
+    frames: tuple[LoneFrame, ...] = ()
+    """Frames that were encoded on their own, each at its time."""
+    source_CTHW: Tensor | None = None
+    """The clip that is edited."""
+    told: Mapping[str, float] = field(default_factory=dict)
+    """Conditions that do not follow from the latent: of `model.packing.packs.CONDITIONS`."""
 
 
 def sample_latent(transformer: Transformer, request: Request, objective: Objective, **settings: Any) -> Tensor:
@@ -50,26 +71,33 @@ def sample_latents(
     sampler: str = "euler",
     num_steps: int = 30,
     guidance: float = 4.0,
+    strength: float = 1.0,
 ) -> list[Tensor]:
     """Sample the whitened latents of some clips, each (C, T, H, W), on the transformer's device.
 
     What is sampled of a request does not depend on the others.
 
     Args:
-        requests: of one shape.
+        requests: of one shape, with as many frames on their own.
         objective: that the transformer was trained for.
         sampler: one of `SAMPLERS`.
-        num_steps: steps of the sampler; the transformer runs once for each, or twice (`heun`).
+        num_steps: steps of the sampler from pure noise; the transformer runs once for each, or twice (`heun`).
         guidance: classifier-free guidance scale; 1 turns it off, and so it is for a request without text.
+        strength: timestep up to which sources are noised, 0 to 1: at 0 they come back as they are, at 1 nothing of them
+            is left. Steps at higher timesteps are left out.
     Raises:
-        ValueError: the latent does not divide into patches, a prefix does not fit it, or requests are not alike.
+        ValueError: the latent does not divide into patches, what is given does not fit it, requests are not alike, or a
+            strength below 1 without a source.
     """
     patch = transformer.config.patch
     device = transformer.final.weight.device
+    times = _times(num_steps, latent_shift(requests[0].latent_shape, patch), strength)
+    if strength < 1 and any(request.source_CTHW is None for request in requests):
+        raise ValueError(f"a strength of {strength:g} is of an edit, and there is nothing to edit")
     generators = [torch.Generator().manual_seed(request.seed) for request in requests]
-    starts = [_start(request, generator) for request, generator in zip(requests, generators, strict=True)]
-    if len({start.shape for start, _ in starts}) > 1:
-        raise ValueError("requests that are sampled together must have one shape")
+    starts = [_start(request, objective, times[0], one) for request, one in zip(requests, generators, strict=True)]
+    if len({(start.shape, len(r.frames)) for (start, _), r in zip(starts, requests, strict=True)}) > 1:
+        raise ValueError("requests that are sampled together must have one shape and as many frames on their own")
     texts = [[request.text_LE for request in requests]]
     if guidance != 1.0 and any(text is not None for text in texts[0]):
         texts.append([None] * len(requests))
@@ -84,26 +112,58 @@ def sample_latents(
         answer = answers[0] if len(texts) == 1 else guide(answers[0], answers[1], guidance)
         return objective.solve(answer.float(), x_NP, level[0])
 
-    times = timesteps(num_steps, latent_shift(requests[0].latent_shape, patch))
     x_NP = SAMPLERS[sampler](start_NP, Course(denoise, objective.path, times, generators))
-    x_NP = torch.where(given_NP, start_NP, x_NP)
+    rows = clip_tokens(pack)
+    rows = rows[rows < num_tokens].to(device)
+    x_NP = torch.where(given_NP, start_NP, x_NP)[rows]
     return [unpatchify(part, requests[0].latent_shape, patch) for part in x_NP.chunk(len(requests))]
 
 
-def _start(request: Request, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Noise with the prefix in place, and what of it is given."""
+def crossfaded(first_CTHW: Tensor, second_CTHW: Tensor) -> Tensor:
+    """One latent that goes over into another from its first frame to its last, (C, T, H, W): as the source of an edit,
+    two videos blended into one."""
+    T = first_CTHW.shape[1]
+    share_T = torch.linspace(0, 1, T, dtype=first_CTHW.dtype).view(1, T, 1, 1)
+    return (1 - share_T) * first_CTHW + share_T * second_CTHW
+
+
+def _times(num_steps: int, shift: float, strength: float) -> list[float]:
+    """Falling timesteps from `strength` on; that one alone for 0.
+
+    Raises:
+        ValueError: a strength outside 0 to 1, or fewer than one step.
+    """
+    if not 0 <= strength <= 1:
+        raise ValueError(f"a strength is from 0 to 1, not {strength:g}")
+    return [strength, *(time for time in timesteps(num_steps, shift) if time < strength)]
+
+
+def _start(
+    request: Request, objective: Objective, timestep: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Where sampling starts with what is given in place, and which values that is, (T, 1, 1) or (T, H, W)."""
     C, T, H, W = request.latent_shape
     start = torch.randn((C, T, H, W), generator=generator)
-    given_THW = torch.zeros(T, 1, 1, dtype=torch.bool)
-    if request.prefix_CTHW is not None:
-        given = request.prefix_CTHW.shape[1]
-        if given >= T or request.prefix_CTHW.shape != (C, given, H, W):
-            raise ValueError(
-                f"a prefix of {tuple(request.prefix_CTHW.shape)} does not start a latent of {(C, T, H, W)}"
-            )
-        start[:, :given] = request.prefix_CTHW
-        given_THW[:given] = True
+    if request.source_CTHW is not None:
+        _require_shape("a source", request.source_CTHW, (C, T, H, W))
+        start = objective.path.interpolate(request.source_CTHW, start, torch.tensor(timestep))
+    given_THW = torch.zeros(T, H, W, dtype=torch.bool)
+    for part in request.given:
+        end = part.start + part.latent_CTHW.shape[1]
+        _require_shape("what is given", part.latent_CTHW, (C, end - part.start, H, W))
+        if not 0 <= part.start < end <= T:
+            raise ValueError(f"latent frames {part.start} to {end} are given of a clip that has {T}")
+        mask_THW = torch.ones(1, 1, 1, dtype=torch.bool) if part.mask_THW is None else part.mask_THW
+        start[:, part.start : end] = torch.where(mask_THW, part.latent_CTHW, start[:, part.start : end])
+        given_THW[part.start : end] |= mask_THW
+    if given_THW.all():
+        raise ValueError("all of the clip is given: nothing is left to sample")
     return start, given_THW
+
+
+def _require_shape(what: str, latent_CTHW: Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(latent_CTHW.shape) != shape:
+        raise ValueError(f"{what} is a latent of {tuple(latent_CTHW.shape)}, not of {shape}")
 
 
 def _pack(
@@ -114,7 +174,7 @@ def _pack(
 ) -> Pack:
     """All requests with the first of their texts, then with the second."""
     documents = [
-        Document(start, given_THW, 1.0, request.latent_fps, text)
+        Document(start, given_THW, 1.0, request.latent_fps, text, request.frames, request.told)
         for of_all in texts
         for request, (start, given_THW), text in zip(requests, starts, of_all, strict=True)
     ]

@@ -1,34 +1,67 @@
-"""Training tasks: which latent frames of a sample are given clean, as a condition, and which are to be denoised.
+"""Training tasks: what of a sample is given, as a condition, and what is to be denoised.
 
-Since the autoencoder is causal, the clean first frames of a cached latent are exactly the latents of that prefix, so
-image-to-video and extension need no other data than text-to-video.
+Only what a sampler can give is given. Since the autoencoder is causal, the clean first frames of a cached latent are
+exactly the latents of that prefix, so image-to-video and extension need no other data than text-to-video. A last frame
+is a latent of its own, and stands beside the tokens of the clip.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
 
 from schemas.recipe.train import TaskMix
 
+LEAST_REGION = 0.25
+"""Side of a region that is to be filled, in shares of the frame's, at least."""
 
-def draw_clean_frames(num_frames: int, generator: torch.Generator, tasks: TaskMix) -> Tensor:
-    """Choose a task and its clean frames; at least one frame is left to denoise.
 
-    Returns:
-        (num_frames,) bool, True where the frame is given.
+@dataclass(frozen=True)
+class Drawn:
+    """What is given of a sample."""
+
+    given_THW: Tensor
+    """Bool, (T, 1, 1) or (T, H, W)."""
+    last_frame: bool = False
+    """Whether the last frame is given too, encoded on its own."""
+
+
+def draw_task(latent_shape: tuple[int, ...], generator: torch.Generator, tasks: TaskMix, *, has_last: bool) -> Drawn:
+    """Choose a task and what it gives; something is left to denoise.
+
+    Args:
+        latent_shape: (C, T, H, W).
+        has_last: whether the sample has a latent of its last frame; without one it is given the text, or the first
+            frame, alone.
     """
-    clean = torch.zeros(num_frames, dtype=torch.bool)
+    _, T, H, W = latent_shape
     choice = torch.rand((), generator=generator, dtype=torch.float64).item()
     task = _pick(choice, tasks)
-    if num_frames == 1 or task == "text":
-        return clean
-    count = 1 if task == "first_frame" else int(torch.randint(1, num_frames, (), generator=generator))
-    frames = torch.randperm(num_frames, generator=generator)[:count] if task == "scattered" else torch.arange(count)
-    clean[frames] = True
-    return clean
+    if task == "region":
+        return Drawn(_around_region(T, H, W, generator))
+    given_T = torch.zeros(T, dtype=torch.bool)
+    if T > 1 and task in ("first_frame", "first_last"):
+        given_T[0] = True
+    elif T > 1 and task == "prefix":
+        given_T[: int(torch.randint(1, T, (), generator=generator))] = True
+    return Drawn(given_T.view(T, 1, 1), last_frame=has_last and T > 1 and task in ("last_frame", "first_last"))
+
+
+def _around_region(T: int, H: int, W: int, generator: torch.Generator) -> Tensor:
+    """All but a box that stays in place, (T, H, W)."""
+    given = torch.ones(T, H, W, dtype=torch.bool)
+    rows, columns = (_span(side, generator) for side in (H, W))
+    given[:, rows, columns] = False
+    return given
+
+
+def _span(side: int, generator: torch.Generator) -> slice:
+    share, place = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
+    length = max(round(side * (LEAST_REGION + (1 - LEAST_REGION) * share)), 1)
+    start = round(place * (side - length))
+    return slice(start, start + length)
 
 
 def _pick(choice: float, tasks: TaskMix) -> str:

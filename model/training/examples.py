@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from model.diffusion.objectives import Objective
-from model.diffusion.tasks import draw_clean_frames
+from model.diffusion.tasks import draw_task
 from model.diffusion.timesteps import Density, size_shift
 from model.packing.packs import Document, Pack, clip_tokens, pack_documents, packing_order
 from model.packing.patches import Patch, grid_shape, patchify
@@ -91,7 +91,7 @@ def draw_example(
     data = statistics.whiten(sample.latent_CTHW)
     choice, drop = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
     text = None if drop < text_drop else choose_text(sample, choice)
-    given_THW = draw_clean_frames(data.shape[1], generator, tasks).view(-1, 1, 1)
+    given_THW = draw_task(tuple(data.shape), generator, tasks, has_last=False).given_THW
     timestep = density.draw(generator, latent_shift(data.shape, patch))
     return noised_example(objective, data, sample.latent_fps, text, given_THW, timestep, generator)
 

@@ -6,6 +6,7 @@ keep as a table and ours works out (`tests/model/transformer/test_presets.py`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 SIZES: dict[str, dict[str, int]] = {
@@ -45,12 +46,12 @@ UVIT_SIZES = {
 }
 
 
-def _preset(base: dict[str, Any], size: dict[str, int]) -> dict[str, Any]:
-    settings = base | size
-    halves = settings.pop("halves", None)
-    if halves:
+def _preset(base: Mapping[str, Any], size: Mapping[str, int]) -> dict[str, Any]:
+    settings = {**base, **size}
+    if "halves" in settings:
+        first, second = settings.pop("halves")
         half = size["depth"] // 2
-        settings["layouts"] = (halves[0],) * half + (halves[1],) * (size["depth"] - half)
+        settings["layouts"] = (first,) * half + (second,) * (size["depth"] - half)
     return settings
 
 

@@ -25,11 +25,38 @@ class ModelConfig:
     """Latent frames, rows and columns that make one token (DiT's p = 2, Peebles & Xie 2023)."""
     mlp_ratio: PositiveFloat = 4.0
     """Channels of the hidden layer of a block's MLP, in units of `width`."""
+    layouts: tuple[str, ...] = ("joint",)
+    """Who attends to whom in each block, repeated over the depth: `joint`, `spatial`, `temporal`, `window`,
+    `shifted_window`, `neighbourhood`; `spatial+temporal` for half of the heads each; `frames` for means of frames."""
+    time_attention: bool = False
+    """Each block begins with attention over time at each place (VDT)."""
+    conditioning: Literal["adaln_zero", "adaln", "cross", "in_context"] = "adaln_zero"
+    """How blocks are told the noise level: DiT's four ways (Peebles & Xie 2023)."""
     modulation: Literal["block", "shared"] = "block"
     """Whether each block makes its own shifts, scales and gates of noise level and text, or adds a vector of its own to
     those that are made once (PixArt-alpha), which saves a quarter of the parameters."""
-    text: Literal["cross", "in_context"] = "cross"
-    """How blocks read the text: by cross-attention, or with its tokens in the sequence."""
+    text: Literal["cross", "in_context", "joint", "none"] = "cross"
+    """How blocks read the text: by cross-attention, with its tokens in the sequence, or there with weights of their own
+    (MM-DiT); or not at all."""
+    text_projection: Literal["linear", "mlp"] = "linear"
+    """How text embeddings come to the model's width: normalised and projected, or by two layers."""
+    pooled_text: bool = True
+    """Whether the mean of the text is told with the noise level."""
+    text_refiner: NonNegativeInt = 0
+    """Blocks in which the tokens of a text attend to each other first (HunyuanVideo)."""
+    conditions: tuple[Literal["height", "width", "frame_rate", "duration"], ...] = ()
+    """What else is told with the noise level: rows and columns of patches, latent frames a second, seconds."""
+    qk_norm: Literal["head", "width", "none"] = "head"
+    """Norm of queries and keys, over the channels of a head or over all."""
+    positions: Literal["seconds", "frames", "sincos", "sincos_time", "none"] = "seconds"
+    """Rotary, with time in seconds or in latent frames; or sines and cosines of row and column, and of the frame too,
+    added to the tokens (DiT, Latte)."""
+    registers: NonNegativeInt = 0
+    """Learned tokens without content of each clip."""
+    lone_frames: bool = False
+    """Whether frames that were encoded on their own may be given: a last frame, to interpolate."""
+    long_skips: bool = False
+    """The second half of the blocks also reads what went into the first (U-ViT)."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -77,7 +104,7 @@ class TextMix:
 
 @dataclass(frozen=True, config=STRICT)
 class TaskMix:
-    """How often each task is trained: which latent frames are given clean, as a condition. Shares of their sum."""
+    """How often each task is trained: what of a clip is given clean, as a condition. Shares of their sum."""
 
     text: NonNegativeFloat = 0.5
     """Share with no frame given."""
@@ -85,11 +112,15 @@ class TaskMix:
     """Share with the first one given."""
     prefix: NonNegativeFloat = 0.15
     """Share with the first few given."""
-    scattered: NonNegativeFloat = 0.1
-    """Share with any few given, first and last among them."""
+    region: NonNegativeFloat = 0.1
+    """Share with all given but a region of the frames, which stays in place: inpainting."""
+    last_frame: NonNegativeFloat = 0.0
+    """Share with the last frame given, encoded on its own; needs `model.lone_frames` and `encode.single_frames`."""
+    first_last: NonNegativeFloat = 0.0
+    """Share with the first and the last frame given: interpolation; needs the same."""
 
     def __post_init__(self) -> None:
-        if not self.text + self.first_frame + self.prefix + self.scattered:
+        if not any(vars(self).values()):
             raise ValueError("all tasks have a share of 0: give one of them more")
 
 

@@ -44,7 +44,7 @@ RECIPE = TrainConfig(
     decay_share=0.3,
     ema_decay=0.998,
     text_drop=0.1,
-    tasks=TaskMix(text=0.7, first_frame=0.15, prefix=0.1, scattered=0.05),
+    tasks=TaskMix(text=0.7, first_frame=0.15, prefix=0.1, region=0.05),
     validate_every=250,
     checkpoint_every=100,
     model=ModelConfig(width=192, depth=6, num_heads=6, modulation="shared", text="in_context"),

@@ -27,7 +27,7 @@ from model.builtin import BUILTIN, run_folder
 from model.codec.causal import Autoencoder, load_autoencoder
 from model.codec.quality import psnr_db
 from model.diffusion.objectives import Objective
-from model.diffusion.sampling import Request, sample_latents
+from model.diffusion.sampling import Given, Request, sample_latents
 from model.readers.text_encoder import TextEncoder, load_text_encoder
 from model.training.exported import load_transformer
 from model.transformer.transformer import Transformer
@@ -63,11 +63,13 @@ class Sampler:
         T, H, W = self.shape_thw
         shape = self.config.codec.plan(T, W, H, self.transformer.config.patch).latent_shape
         rate = self.config.fps / self.config.stride_thw[0]
-        prefixes = [None] * len(prompts) if first_frames is None else self._whitened(first_frames[:, None])
+        given: list[tuple[Given, ...]] = [()] * len(prompts)
+        if first_frames is not None:
+            given = [(Given(latent),) for latent in self._whitened(first_frames[:, None])]
         states = self.texts.encode(list(prompts))
         requests = [
-            Request(torch.from_numpy(text), shape, rate, seed, prefix)
-            for seed, (text, prefix) in enumerate(zip(states, prefixes, strict=True))
+            Request(torch.from_numpy(text), shape, rate, seed, parts)
+            for seed, (text, parts) in enumerate(zip(states, given, strict=True))
         ]
         objective = Objective.of(self.config.objective)
         parts = []

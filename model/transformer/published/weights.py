@@ -50,7 +50,7 @@ def fused(ours: str, *theirs: str) -> list[Entry]:
         Entry(
             f"{ours}.{part}",
             tuple(f"{name}.{part}" for name in theirs),
-            torch.cat,
+            lambda tensors: torch.cat(list(tensors)),
             lambda tensor: tensor.chunk(len(theirs)),
         )
         for part in ("weight", "bias")

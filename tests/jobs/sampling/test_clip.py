@@ -121,7 +121,7 @@ def test_the_transformer_is_asked_for_the_prompt_the_shape_and_the_settings(run_
     assert request.text_LE is not None
     torch.testing.assert_close(request.text_LE, expected)
     assert (request.latent_shape, request.latent_fps, request.seed) == ((8, 2, 8, 10), 2.0, 5)
-    assert request.prefix_CTHW is None
+    assert request.given == ()
     assert settings == {"sampler": "heun", "num_steps": 3, "guidance": 2.5}
     autoencoder = load_autoencoder()
     raw = torch.tensor(autoencoder.config.latent_std) + torch.tensor(autoencoder.config.latent_mean)

@@ -1,6 +1,7 @@
 """Sampling with a stand-in for the transformer whose flow ends where the text says."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,9 @@ from torch import Tensor, nn
 
 from model.diffusion.objectives import Objective
 from model.diffusion.samplers import SAMPLERS, Course, ddpm
-from model.diffusion.sampling import Request, sample_latent, sample_latents
+from model.diffusion.sampling import Given, Request, crossfaded, sample_latent, sample_latents
 from model.diffusion.timesteps import timesteps
-from model.packing.packs import Pack
+from model.packing.packs import LoneFrame, Pack
 from model.packing.patches import patchify
 from model.training.examples import latent_shift
 from model.transformer.config import TransformerConfig
@@ -95,7 +96,7 @@ class SeesPoint(nn.Module):
 def test_what_is_predicted_by_whichever_sampler_ends_at_the_data(path: str, prediction: str, sampler: str) -> None:
     objective = Objective(path, prediction)
     prefix = torch.randn(4, 1, 4, 6)
-    request = Request(TEXT, SHAPE, 2.0, prefix_CTHW=prefix)
+    request = Request(TEXT, SHAPE, 2.0, given=(Given(prefix),))
     latent = sample_latent(SeesPoint(objective), request, objective, sampler=sampler, num_steps=40, guidance=1.0)
     assert torch.equal(latent[:, :1], prefix)
     torch.testing.assert_close(latent[:, 1:], torch.full((4, 2, 4, 6), 5.0), rtol=0, atol=0.05)
@@ -125,7 +126,9 @@ def test_what_is_sampled_does_not_depend_on_the_other_requests() -> None:
     for parameter in transformer.parameters():  # of which some start as zero
         torch.nn.init.normal_(parameter, std=0.1)
     texts = (TEXT, TEXT[:1] - 4, None)
-    requests = [Request(text, SHAPE, 2.0, seed=i, prefix_CTHW=torch.randn(4, 1, 4, 6)) for i, text in enumerate(texts)]
+    requests = [
+        Request(text, SHAPE, 2.0, seed=i, given=(Given(torch.randn(4, 1, 4, 6)),)) for i, text in enumerate(texts)
+    ]
     together = sample_latents(transformer, requests, objective, sampler="ddpm", num_steps=3)
     for request, latent in zip(requests, together, strict=True):
         alone = sample_latent(transformer, request, objective, sampler="ddpm", num_steps=3)
@@ -140,7 +143,9 @@ def test_requests_that_are_not_alike_are_refused() -> None:
 
 def test_a_prefix_is_seen_clean_and_stays_as_given():
     flow, prefix = FlowToPoint(), torch.randn(4, 2, 4, 6)
-    latent = sample_latent(flow, Request(TEXT, SHAPE, 2.5, prefix_CTHW=prefix), Objective(), num_steps=2, guidance=2.0)
+    latent = sample_latent(
+        flow, Request(TEXT, SHAPE, 2.5, given=(Given(prefix),)), Objective(), num_steps=2, guidance=2.0
+    )
     assert torch.equal(latent[:, :2], prefix)
     torch.testing.assert_close(latent[:, 2:], torch.full((4, 1, 4, 6), -1.0 + 2 * 6), rtol=1e-4, atol=1e-4)
     for pack in flow.packs:
@@ -148,7 +153,85 @@ def test_a_prefix_is_seen_clean_and_stays_as_given():
         assert np.unique(pack.table.seconds_N).tolist() == pytest.approx([0.0, 1 / 2.5, 2 / 2.5])
 
 
-@pytest.mark.parametrize("shape", [(4, 3, 4, 6), (4, 4, 4, 6), (4, 1, 4, 4), (3, 1, 4, 6)])
-def test_a_prefix_that_does_not_fit_is_refused(shape):
-    with pytest.raises(ValueError, match="does not start a latent"):
-        sample_latent(FlowToPoint(), Request(TEXT, SHAPE, 2.0, prefix_CTHW=torch.zeros(shape)), Objective())
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        (Given(torch.zeros(4, 3, 4, 6)), "all of the clip is given"),
+        (Given(torch.zeros(4, 4, 4, 6)), "latent frames 0 to 4 are given of a clip that has 3"),
+        (Given(torch.zeros(4, 1, 4, 6), start=3), "latent frames 3 to 4"),
+        (Given(torch.zeros(4, 1, 4, 6), start=-1), "latent frames -1 to 0"),
+        (Given(torch.zeros(4, 1, 4, 4)), "what is given is a latent of"),
+        (Given(torch.zeros(3, 1, 4, 6)), "what is given is a latent of"),
+    ],
+)
+def test_what_does_not_fit_the_clip_is_refused(part: Given, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        sample_latent(FlowToPoint(), Request(TEXT, SHAPE, 2.0, given=(part,)), Objective())
+
+
+def test_any_part_may_be_given_and_stays_as_it_is() -> None:
+    """The end, and of one frame a region that is finer than a patch: its tokens are as noisy as the rest."""
+    flow, end, frame = FlowToPoint(), torch.randn(4, 1, 4, 6), torch.randn(4, 1, 4, 6)
+    mask = torch.zeros(1, 4, 6, dtype=torch.bool)
+    mask[:, :3] = True
+    given = (Given(end, start=2), Given(frame, start=1, mask_THW=mask))
+    latent = sample_latent(flow, Request(TEXT, SHAPE, 2.0, given=given), Objective(), num_steps=4, guidance=1.0)
+    assert torch.equal(latent[:, 2:], end)
+    assert torch.equal(latent[:, 1:2, :3], frame[:, :, :3])
+    for part in (latent[:, :1], latent[:, 1:2, 3:]):
+        torch.testing.assert_close(part, torch.full_like(part, 5.0), rtol=1e-4, atol=1e-4)
+    for pack in flow.packs:
+        assert pack.clean_N.tolist() == [False] * 6 + [True] * 3 + [False] * 3 + [True] * 6
+        assert torch.equal(pack.tokens_NP[pack.given_NP], flow.packs[0].tokens_NP[pack.given_NP])
+
+
+def test_frames_on_their_own_are_tokens_of_each_request() -> None:
+    config = replace(CONFIG, lone_frames=True)
+    torch.manual_seed(0)
+    transformer = Transformer(config)
+    for parameter in transformer.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    last = [(LoneFrame(torch.randn(4, 4, 6), 1.0),) for _ in range(2)]
+    requests = [Request(TEXT, SHAPE, 2.0, seed=i, frames=frames) for i, frames in enumerate(last)]
+    together = sample_latents(transformer, requests, Objective(), num_steps=2)
+    for request, latent in zip(requests, together, strict=True):
+        assert latent.shape == SHAPE
+        alone = sample_latent(transformer, request, Objective(), num_steps=2)
+        torch.testing.assert_close(latent, alone, rtol=1e-4, atol=1e-4)
+        without = sample_latent(transformer, replace(request, frames=()), Objective(), num_steps=2)
+        assert not torch.allclose(latent, without, atol=1e-3)
+    with pytest.raises(ValueError, match="as many frames on their own"):
+        sample_latents(transformer, [requests[0], replace(requests[1], frames=())], Objective(), num_steps=2)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_an_edit_of_no_strength_is_the_source_and_of_full_strength_has_nothing_of_it(sampler: str) -> None:
+    source = torch.randn(SHAPE)
+    request = Request(TEXT, SHAPE, 2.0, source_CTHW=source)
+    objective = Objective("rectified_flow", "velocity")
+    same = sample_latent(SeesPoint(objective), request, objective, sampler=sampler, strength=0.0)
+    assert torch.equal(same, source)
+    settings = {"sampler": sampler, "num_steps": 5, "guidance": 1.0}
+    full = sample_latent(SeesPoint(objective), request, objective, strength=1.0, **settings)
+    free = sample_latent(SeesPoint(objective), replace(request, source_CTHW=None), objective, **settings)
+    torch.testing.assert_close(full, free)
+
+
+def test_an_edit_starts_from_the_source_noised_to_its_strength() -> None:
+    flow, source = FlowToPoint(), torch.randn(SHAPE)
+    request = Request(None, SHAPE, 2.0, seed=3, source_CTHW=source)
+    sample_latent(flow, request, Objective(), num_steps=4, strength=0.5)
+    noise = torch.randn(SHAPE, generator=torch.Generator().manual_seed(3))
+    torch.testing.assert_close(flow.packs[0].tokens_NP, patchify(0.5 * source + 0.5 * noise, CONFIG.patch))
+    free = FlowToPoint()
+    sample_latent(free, replace(request, source_CTHW=None), Objective(), num_steps=4)
+    assert levels(flow.packs) == pytest.approx([0.5, *(level for level in levels(free.packs) if level < 0.5)])
+    with pytest.raises(ValueError, match="there is nothing to edit"):
+        sample_latent(flow, replace(request, source_CTHW=None), Objective(), strength=0.5)
+    with pytest.raises(ValueError, match="from 0 to 1, not 2"):
+        sample_latent(flow, request, Objective(), strength=2.0)
+
+
+def test_one_video_goes_over_into_another() -> None:
+    first, second = torch.zeros(4, 5, 2, 2), torch.ones(4, 5, 2, 2)
+    assert crossfaded(first, second)[0, :, 0, 0].tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]

@@ -51,7 +51,7 @@ def mean_loss(model: Transformer, config: TrainConfig, ids: list[str], epoch: in
         settings = {"seed": config.seed, "epoch": epoch, "text_drop": config.text_drop}
         example = draw_example(samples[i], STATISTICS, Objective(), Density(), patch=(1, 2, 2), **settings)
         pack, targets = pack_examples([example], (1, 2, 2), TEXT_DIM)
-        losses.append((model(pack) - targets.answer_NP).square()[~pack.clean_N].mean())
+        losses.append((model(pack) - targets.answer_NP).square()[~pack.given_NP].mean())
         tokens += len(targets.answer_NP)
     return torch.stack(losses).mean(), tokens
 
