@@ -34,7 +34,7 @@ def sample(
     seconds: Annotated[float | None, Parameter(metavar="S", validator=Number(gt=0))] = None,
     image: Annotated[str | None, Parameter(metavar="FILE")] = None,
     video: Annotated[str | None, Parameter(metavar="FILE")] = None,
-    sampler: Literal["euler", "heun", "ddim", "ddpm", "dpm_solver_2m"] = "euler",
+    sampler: Literal["euler", "heun", "ddim", "ddpm", "dpm_solver_2m", "unipc"] = "euler",
     steps: Annotated[AtLeast1, Parameter(metavar="N")] = 30,
     guidance: float = 4.0,
     seed: int = 0,
@@ -57,7 +57,7 @@ def sample(
         seconds: Length; without it that of the longest training clip.
         image: Picture that the clip starts with.
         video: Video whose end the clip starts with.
-        sampler: How noise becomes a video: `dpm_solver_2m` needs the fewest steps, `ddpm` the most.
+        sampler: How noise becomes a video: `unipc` and `dpm_solver_2m` need the fewest steps, `ddpm` the most.
         steps: Steps of the sampler.
         guidance: Guidance scale; 1 for none.
         seed: Seed of the noise.

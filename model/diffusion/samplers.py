@@ -105,7 +105,74 @@ def dpm_solver_2m(x: Tensor, course: Course) -> Tensor:
     return x
 
 
+def unipc(x: Tensor, course: Course) -> Tensor:
+    """UniPC-2 with B(h) = e^h - 1 and one answer a step (Zhao et al. 2023, algorithms 5 to 8).
+
+    The answer at the point that a step has predicted also corrects that point. The first and the last step are of
+    first order; what the last one predicts stays, as nothing is asked there.
+    """
+    steps = list(pairwise(course.times))
+    taken: _UniStep | None = None
+    for i, (now, after) in enumerate(steps):
+        data, _ = course.denoise(x, now)
+        if taken is not None:
+            x = taken.corrected(data)
+        earlier = None if taken is None or i + 1 == len(steps) else (taken.level, taken.data)
+        taken = _UniStep.of(course, now, after, x, data, earlier)
+        x = taken.predicted()
+    return x
+
+
+@dataclass(frozen=True)
+class _UniStep:
+    """A step of UniPC, with the data seen where it starts."""
+
+    level: float
+    """log alpha / sigma where it starts."""
+    data: Tensor
+    first_order: Tensor
+    """Where it leads if the data stay as they are."""
+    lead: float
+    """h: by how much log alpha / sigma rises, which is infinite from pure noise and to pure data."""
+    gain: float
+    """alpha (1 - e^-h): what a change of the data counts for where the step ends."""
+    ratio: float | None
+    """Place of the step before, in units of h and so below 0; None if this step is of first order."""
+    slope: Tensor | None
+    """Change of the data by that unit, as the step before saw it."""
+
+    @classmethod
+    def of(
+        cls, course: Course, now: float, after: float, x: Tensor, data: Tensor, earlier: tuple[float, Tensor] | None
+    ) -> _UniStep:
+        (alpha, sigma), (next_alpha, next_sigma) = course.at(now), course.at(after)
+        level = _log_ratio(alpha, sigma)
+        lead = _log_ratio(next_alpha, next_sigma) - level
+        gain = -next_alpha * math.expm1(-lead)
+        first_order = next_sigma / sigma * x + gain * data
+        if earlier is None:
+            return cls(level, data, first_order, lead, gain, None, None)
+        ratio = (earlier[0] - level) / lead
+        return cls(level, data, first_order, lead, gain, ratio, (earlier[1] - data) / ratio)
+
+    def predicted(self) -> Tensor:
+        return self.first_order if self.slope is None else self.first_order + self.gain / 2 * self.slope
+
+    def corrected(self, data: Tensor) -> Tensor:
+        """Where the step leads, now that the data are known that are seen there."""
+        change = data - self.data
+        if self.slope is None or self.ratio is None:
+            return self.first_order + self.gain / 2 * change
+        mean = -1 / self.lead - 1 / math.expm1(-self.lead)
+        moment = -2 / self.lead * mean - 1 / math.expm1(-self.lead)
+        of_slope = (mean - moment) / (1 - self.ratio)
+        return self.first_order + self.gain * (of_slope * self.slope + (mean - of_slope) * change)
+
+
 def _log_ratio(alpha: float, sigma: float) -> float:
+    """log alpha / sigma, infinite at the ends of a path."""
+    if alpha == 0 or sigma == 0:
+        return math.inf if sigma == 0 else -math.inf
     return math.log(alpha / sigma)
 
 
@@ -116,4 +183,5 @@ SAMPLERS: dict[str, Sampler] = {
     "ddim": ddim,
     "ddpm": ddpm,
     "dpm_solver_2m": dpm_solver_2m,
+    "unipc": unipc,
 }
