@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.diffusion.guidance import guide
+from model.diffusion.guidance import Guidance
 from model.diffusion.objectives import Objective
 from model.diffusion.samplers import SAMPLERS, Course
 from model.diffusion.timesteps import timesteps
@@ -49,7 +49,7 @@ def sample_latents(
     *,
     sampler: str = "euler",
     num_steps: int = 30,
-    guidance: float = 4.0,
+    guidance: Guidance | float = 4.0,
 ) -> list[Tensor]:
     """Sample the whitened latents of some clips, each (C, T, H, W), on the transformer's device.
 
@@ -60,7 +60,7 @@ def sample_latents(
         objective: that the transformer was trained for.
         sampler: one of `SAMPLERS`.
         num_steps: steps of the sampler; the transformer runs once for each, or twice (`heun`).
-        guidance: classifier-free guidance scale; 1 turns it off, and so it is for a request without text.
+        guidance: classifier-free guidance, or its scale alone; none without any text.
     Raises:
         ValueError: the latent does not divide into patches, a prefix does not fit it, or requests are not alike.
     """
@@ -70,24 +70,35 @@ def sample_latents(
     starts = [_start(request, generator) for request, generator in zip(requests, generators, strict=True)]
     if len({(start.shape, int(clean_T.sum())) for start, clean_T in starts}) > 1:
         raise ValueError("requests that are sampled together must have one shape and as many frames given")
+    if not isinstance(guidance, Guidance):
+        guidance = Guidance(guidance)
     texts = [[request.text_LE for request in requests]]
-    if guidance != 1.0 and any(text is not None for text in texts[0]):
-        texts.append([None] * len(requests))
-    pack = _pack(transformer, requests, starts, texts).to(device)
+    conditional = _pack(transformer, requests, starts, texts).to(device)
+    has_text = any(text is not None for text in texts[0])
+    texts.append([None] * len(requests))
+    both = _pack(transformer, requests, starts, texts).to(device)
     tokens_NP = torch.cat([patchify(start, patch) for start, _ in starts]).to(device)
-    noisy_N = ~pack.clean_N[: len(tokens_NP)]
+    noisy_N = ~conditional.clean_N
 
     def denoise(x_MP: Tensor, timestep: float) -> tuple[Tensor, Tensor]:
+        is_guided = has_text and guidance.is_used_at(timestep)
+        pack = both if is_guided else conditional
         level = torch.full_like(pack.timestep_B, timestep)
         x_NP = tokens_NP.clone()
         x_NP[noisy_N] = x_MP
-        answers = transformer(replace(pack, tokens_NP=x_NP.repeat(len(texts), 1), timestep_B=level)).chunk(len(texts))
-        answer = answers[0] if len(texts) == 1 else guide(answers[0], answers[1], guidance)
-        return objective.solve(answer[noisy_N].float(), x_MP, level[0])
+        seen = replace(pack, tokens_NP=x_NP.repeat(2, 1) if is_guided else x_NP, timestep_B=level)
+        answers = [answer[noisy_N].float() for answer in transformer(seen).split(len(x_NP))]
+        answer = guidance.guide(*answers, _lengths(x_MP, requests)) if is_guided else answers[0]
+        return objective.solve(answer, x_MP, level[0])
 
     times = timesteps(num_steps, latent_shift(requests[0].latent_shape, patch))
     tokens_NP[noisy_N] = SAMPLERS[sampler](tokens_NP[noisy_N], Course(denoise, objective.path, times, generators))
     return [unpatchify(part, requests[0].latent_shape, patch) for part in tokens_NP.chunk(len(requests))]
+
+
+def _lengths(x_MP: Tensor, requests: Sequence[Request]) -> list[int]:
+    """Noisy tokens of each request, which are alike."""
+    return [len(x_MP) // len(requests)] * len(requests)
 
 
 def _start(request: Request, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from model.diffusion.guidance import Guidance
 from model.diffusion.objectives import Objective
 from model.diffusion.samplers import SAMPLERS, Course, ddpm
 from model.diffusion.sampling import Request, sample_latent, sample_latents
@@ -55,6 +56,54 @@ def test_samples_end_where_the_guided_flow_ends(text, guidance, end, documents):
     latent = sample_latent(flow, Request(text, SHAPE, 2.0), Objective(), num_steps=3, guidance=guidance)
     torch.testing.assert_close(latent, torch.full(SHAPE, float(end)), rtol=1e-4, atol=1e-4)
     assert {len(pack.timestep_B) for pack in flow.packs} == {documents}
+
+
+def test_a_scale_of_one_is_the_model_with_text_whatever_else_is_set() -> None:
+    plain = sample_latent(FlowToPoint(), Request(TEXT, SHAPE, 2.0), Objective(), num_steps=3, guidance=1.0)
+    flow = FlowToPoint()
+    guidance = Guidance(1.0, interval=(0.2, 0.9), rescale=1.0)
+    assert torch.equal(
+        sample_latent(flow, Request(TEXT, SHAPE, 2.0), Objective(), num_steps=3, guidance=guidance), plain
+    )
+    assert {len(pack.timestep_B) for pack in flow.packs} == {1}
+
+
+def test_outside_the_interval_only_the_answer_with_text_is_asked_for() -> None:
+    times = timesteps(6, latent_shift(SHAPE, CONFIG.patch))
+    flow = FlowToPoint()
+    guidance = Guidance(3.0, interval=(times[3], times[1]))
+    latent = sample_latent(flow, Request(TEXT, SHAPE, 2.0), Objective(), num_steps=6, guidance=guidance)
+    assert levels(flow.packs) == pytest.approx(times[:-1])
+    assert [len(pack.timestep_B) for pack in flow.packs] == [1, 2, 2, 2, 1, 1]
+    x = patchify(torch.randn(SHAPE, generator=torch.Generator().manual_seed(0)), CONFIG.patch)
+    for now, after, end in zip(times, times[1:], (5.0, 17.0, 17.0, 17.0, 5.0, 5.0), strict=False):
+        x = x + (after - now) * (x - end) / now
+    torch.testing.assert_close(patchify(latent, CONFIG.patch), x, rtol=1e-4, atol=1e-4)
+
+
+def test_each_request_is_rescaled_over_its_own_noisy_tokens() -> None:
+    """The prefixes, of which answers mean nothing, do not count; nor does what else is sampled."""
+    torch.manual_seed(0)
+    transformer = Transformer(CONFIG)
+    for parameter in transformer.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    requests = [
+        Request(text, SHAPE, 2.0, seed=i, prefix_CTHW=10 * torch.randn(4, 1, 4, 6))
+        for i, text in enumerate((TEXT, TEXT[:1] - 4))
+    ]
+    settings = {"num_steps": 2, "guidance": Guidance(6.0, rescale=0.9)}
+    together = sample_latents(transformer, requests, Objective(), **settings)
+    for request, latent in zip(requests, together, strict=True):
+        torch.testing.assert_close(
+            latent, sample_latent(transformer, request, Objective(), **settings), rtol=1e-4, atol=1e-4
+        )
+    seen: list[Tensor] = []
+    transformer.register_forward_hook(lambda module, given, answer: seen.append(answer))
+    latent = sample_latent(transformer, requests[0], Objective(), num_steps=1, guidance=settings["guidance"])
+    conditional, unconditional = (answer[6:] for answer in seen[0].chunk(2))  # six tokens are of the prefix
+    expected = settings["guidance"].guide(conditional, unconditional, [12])
+    start = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(patchify(latent, CONFIG.patch)[6:], patchify(start, CONFIG.patch)[6:] - expected)
 
 
 def test_the_default_is_thirty_steps_with_guidance_four():
