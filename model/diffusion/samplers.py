@@ -15,9 +15,12 @@ import torch
 from torch import Tensor
 
 from model.diffusion.paths import Path
+from model.diffusion.variance import log_range, log_variance
 
 Denoise = Callable[[Tensor, float], tuple[Tensor, Tensor]]
 """A point and its timestep to the data and the noise that it is made of."""
+DenoiseWithVariance = Callable[[Tensor, float], tuple[Tensor, Tensor, Tensor]]
+"""As `Denoise`, and v of the variance that the network has learned."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Course:
     """Falling timesteps, the first one that of the start."""
     generators: Sequence[torch.Generator] = ()
     """For samplers that add noise: one for each of equal parts of a point, which are of different clips."""
+    denoise_with_variance: DenoiseWithVariance | None = None
+    """For `ddpm`, where the network has learned the variance."""
 
     def at(self, timestep: float) -> tuple[float, float]:
         alpha, sigma = self.path.at(torch.tensor(timestep, dtype=torch.float64))
@@ -77,8 +82,18 @@ def ddim(x: Tensor, course: Course, eta: float = 0.0) -> Tensor:
 
 
 def ddpm(x: Tensor, course: Course) -> Tensor:
-    """Ancestral sampling (Ho et al. 2020): every step forgets as much of the noise as it can."""
-    return ddim(x, course, eta=1.0)
+    """Ancestral sampling (Ho et al. 2020): every step forgets as much of the noise as it can, and adds as much again,
+    or what the network has learned to add."""
+    if course.denoise_with_variance is None:
+        return ddim(x, course, eta=1.0)
+    for now, after in pairwise(course.times):
+        data, noise, v = course.denoise_with_variance(x, now)
+        low, high = log_range(course.path, *torch.tensor([now, after], dtype=torch.float64))
+        next_alpha, next_sigma = course.at(after)
+        x = next_alpha * data + max(0.0, next_sigma**2 - math.exp(low)) ** 0.5 * noise
+        if next_sigma > 0:
+            x = x + (log_variance(v, low, high) / 2).exp() * course.noise(x)
+    return x
 
 
 def dpm_solver_2m(x: Tensor, course: Course) -> Tensor:

@@ -80,19 +80,32 @@ def sample_latents(
     tokens_NP = torch.cat([patchify(start, patch) for start, _ in starts]).to(device)
     noisy_N = ~conditional.clean_N
 
-    def denoise(x_MP: Tensor, timestep: float) -> tuple[Tensor, Tensor]:
+    def answered(x_MP: Tensor, timestep: float) -> tuple[Tensor, Tensor | None]:
+        """What is predicted of a point, guided, and v where the variance is learned."""
         is_guided = has_text and guidance.is_used_at(timestep)
         pack = both if is_guided else conditional
-        level = torch.full_like(pack.timestep_B, timestep)
+        level_B = torch.full_like(pack.timestep_B, timestep)
         x_NP = tokens_NP.clone()
         x_NP[noisy_N] = x_MP
-        seen = replace(pack, tokens_NP=x_NP.repeat(2, 1) if is_guided else x_NP, timestep_B=level)
-        answers = [answer[noisy_N].float() for answer in transformer(seen).split(len(x_NP))]
-        answer = guidance.guide(*answers, _lengths(x_MP, requests)) if is_guided else answers[0]
-        return objective.solve(answer, x_MP, level[0])
+        seen = replace(pack, tokens_NP=x_NP.repeat(2, 1) if is_guided else x_NP, timestep_B=level_B)
+        answers = [objective.split(answer[noisy_N].float()) for answer in transformer(seen).split(len(x_NP))]
+        prediction_MP, v_MP = answers[0]
+        if is_guided:
+            prediction_MP = guidance.guide(prediction_MP, answers[1][0], _lengths(x_MP, requests))
+        return prediction_MP, v_MP
+
+    def denoise(x_MP: Tensor, timestep: float) -> tuple[Tensor, Tensor]:
+        return objective.solve(answered(x_MP, timestep)[0], x_MP, x_MP.new_tensor(timestep))
+
+    def denoise_with_variance(x_MP: Tensor, timestep: float) -> tuple[Tensor, Tensor, Tensor]:
+        prediction_MP, v_MP = answered(x_MP, timestep)
+        assert v_MP is not None
+        return *objective.solve(prediction_MP, x_MP, x_MP.new_tensor(timestep)), v_MP
 
     times = timesteps(num_steps, latent_shift(requests[0].latent_shape, patch))
-    tokens_NP[noisy_N] = SAMPLERS[sampler](tokens_NP[noisy_N], Course(denoise, objective.path, times, generators))
+    learned = denoise_with_variance if objective.variance == "learned" else None
+    course = Course(denoise, objective.path, times, generators, learned)
+    tokens_NP[noisy_N] = SAMPLERS[sampler](tokens_NP[noisy_N], course)
     return [unpatchify(part, requests[0].latent_shape, patch) for part in tokens_NP.chunk(len(requests))]
 
 

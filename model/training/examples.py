@@ -18,12 +18,14 @@ from torch import Tensor
 from model.diffusion.objectives import Objective
 from model.diffusion.tasks import draw_clean_frames
 from model.diffusion.timesteps import Density, size_shift
+from model.diffusion.variance import bound_loss
 from model.packing.packs import Document, Pack, pack_documents, packing_order
 from model.packing.patches import Patch, grid_shape, patchify
 from schemas.identity import digest
 from schemas.recipe.train import TaskMix
 
 USUAL_TASKS = TaskMix()
+VELOCITY = Objective()
 
 
 @dataclass(frozen=True)
@@ -137,11 +139,25 @@ def pack_examples(examples: Sequence[Example], patch: Patch, text_dim: int) -> t
     return pack_documents([e.document for e in examples], patch, text_dim), targets
 
 
-def document_losses(answer_NP: Tensor, targets: Targets, pack: Pack) -> Tensor:
-    """Weighted mean squared error of each document over its noisy tokens, (B,) float32; clean tokens do not count."""
-    error_N = (answer_NP.float() - targets.answer_NP.float()).square().mean(dim=1)
+def document_losses(answer_NA: Tensor, targets: Targets, pack: Pack, objective: Objective = VELOCITY) -> Tensor:
+    """Weighted mean squared error of each document over its noisy tokens, (B,) float32; clean tokens do not count.
+
+    Where the objective learns the variance, answers have 2 P values a token, and the bound of v is added.
+    """
+    prediction_NP, v_NP = objective.split(answer_NA.float())
+    squared_NP = (prediction_NP - targets.answer_NP.float()).square()
+    losses_B = targets.weight_B * _noisy_means(squared_NP, pack)
+    if v_NP is None:
+        return losses_B
+    lengths_B = torch.tensor(pack.geometry.lengths, device=v_NP.device)
+    timestep_N1 = pack.timestep_B.repeat_interleave(lengths_B)[:, None]
+    return losses_B + _noisy_means(bound_loss(objective, squared_NP, v_NP, timestep_N1), pack)
+
+
+def _noisy_means(values_NP: Tensor, pack: Pack) -> Tensor:
+    """The mean of each document over its noisy tokens, (B,)."""
     weight_N = (~pack.clean_N).float()
     lengths = pack.geometry.lengths
-    sums = torch.stack([part.sum() for part in (error_N * weight_N).split(lengths)])
+    sums = torch.stack([part.sum() for part in (values_NP.mean(dim=1) * weight_N).split(lengths)])
     counts = torch.stack([part.sum() for part in weight_N.split(lengths)])
-    return targets.weight_B * sums / counts
+    return sums / counts

@@ -50,6 +50,8 @@ class TransformerConfig:
     blocks, each of which adds a vector of its own (adaLN-single, PixArt-alpha)."""
     text: str = "cross"
     """`cross`: cross-attention; `in_context`: in the sequence."""
+    answer_factor: int = 1
+    """Values that are answered for each of a patch."""
 
     def __post_init__(self) -> None:
         for name, known in (("modulation", ("block", "shared")), ("text", ("cross", "in_context"))):
@@ -145,10 +147,11 @@ class Transformer(nn.Module):
         self.modulation = zero_linear(D, 6 * D) if config.modulation == "shared" else nn.Identity()
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.final_modulation = zero_linear(D, 2 * D)
-        self.final = zero_linear(D, config.patch_values)
+        self.final = zero_linear(D, config.answer_factor * config.patch_values)
 
     def forward(self, pack: Pack) -> Tensor:
-        """The answer to each token's patch, (V, P); what it says of clean tokens is meaningless."""
+        """The answer to each token's patch, (V, P), or P times `answer_factor`; what it says of clean tokens is
+        meaningless."""
         geometry = pack.geometry
         text_MD, pooled_BD = self.text(pack.text_ME, geometry.text_lengths)
         condition_RD = self._condition(pack, pooled_BD)
@@ -236,6 +239,6 @@ def count_parameters(config: TransformerConfig) -> int:
     block += attention + 2 * D if config.text == "cross" else 0
     block += linear(D, 6 * D) if config.modulation == "block" else 6 * D
     text = config.text_dim + linear(config.text_dim, D) + D + linear(D, D)
-    ends = linear(config.patch_values, D) + linear(D, 2 * D) + linear(D, config.patch_values)
+    ends = linear(config.patch_values, D) + linear(D, 2 * D) + linear(D, config.answer_factor * config.patch_values)
     shared = linear(D, 6 * D) if config.modulation == "shared" else 0
     return config.depth * block + text + ends + shared + mlp(256, D, D)

@@ -165,6 +165,46 @@ def test_noise_that_a_sampler_adds_goes_on_from_that_of_the_start():
     torch.testing.assert_close(patchify(found, CONFIG.patch), ddpm(x, course), rtol=1e-4, atol=1e-4)
 
 
+class Halves(FlowToPoint):
+    """Sees half of what it is shown as data."""
+
+    def forward(self, pack: Pack) -> Tensor:
+        return pack.tokens_NP / 2
+
+
+class SaysVariance(Halves):
+    """Says, besides, v = 0.5 with text and -1 without."""
+
+    def forward(self, pack: Pack) -> Tensor:
+        v_B = torch.tensor([0.5 if length else -1.0 for length in pack.geometry.text_lengths])
+        v_N1 = v_B.repeat_interleave(torch.tensor(pack.geometry.lengths))[:, None]
+        return torch.cat([super().forward(pack), v_N1.expand_as(pack.tokens_NP)], dim=1)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_the_learned_variance_is_that_of_the_answer_with_text(guidance: float) -> None:
+    objective = Objective("ddpm_linear", "x0", variance="learned")
+    request = Request(TEXT, SHAPE, 2.0, seed=3)
+    found = sample_latent(SaysVariance(), request, objective, sampler="ddpm", num_steps=3, guidance=guidance)
+
+    def with_variance(x: Tensor, timestep: float) -> tuple[Tensor, Tensor, Tensor]:
+        return *objective.solve(x / 2, x, torch.tensor(timestep)), torch.full_like(x, 0.5)
+
+    generator = torch.Generator().manual_seed(3)
+    x = patchify(torch.randn(SHAPE, generator=generator), CONFIG.patch)
+    times = timesteps(3, latent_shift(SHAPE, CONFIG.patch))
+    course = Course(lambda x, t: with_variance(x, t)[:2], objective.path, times, [generator], with_variance)
+    torch.testing.assert_close(patchify(found, CONFIG.patch), ddpm(x, course), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("sampler", sorted(SAMPLERS.keys() - {"ddpm"}))
+def test_other_samplers_leave_a_learned_variance_aside(sampler: str) -> None:
+    learned, fixed = (Objective("ddpm_linear", "x0", variance=variance) for variance in ("learned", "fixed"))
+    settings = {"sampler": sampler, "num_steps": 3, "guidance": 1.0}
+    found = sample_latent(SaysVariance(), Request(TEXT, SHAPE, 2.0), learned, **settings)
+    assert torch.equal(found, sample_latent(Halves(), Request(TEXT, SHAPE, 2.0), fixed, **settings))
+
+
 def test_what_is_sampled_does_not_depend_on_the_other_requests() -> None:
     objective = Objective("ddpm_cosine", "v")
     torch.manual_seed(0)
