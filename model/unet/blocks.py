@@ -41,6 +41,21 @@ class ResidualBlock(nn.Module):
         return self.skip(x_bCTHW) + h
 
 
+class TextEmbedding(nn.Module):
+    """Text embeddings to the width of the conditioning; a document without text has one learned token instead."""
+
+    def __init__(self, text_dim: int, width: int) -> None:
+        super().__init__()
+        self.norm = nn.RMSNorm(text_dim, eps=1e-6)
+        self.project = nn.Linear(text_dim, width)
+        self.none = nn.Parameter(torch.randn(1, width) * 0.02)
+
+    def forward(self, text_ME: Tensor, lengths: Sequence[int]) -> list[Tensor]:
+        """The tokens of each document's text, (L, D), out of (M, E) of all one after another."""
+        texts = self.project(self.norm(text_ME)).split(list(lengths))
+        return [text_LD if len(text_LD) else self.none for text_LD in texts]
+
+
 class TextAttention(nn.Module):
     """Every place of a document attends to the tokens of its own text, of whatever length."""
 

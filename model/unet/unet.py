@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from model.packing.packs import Geometry, Pack
 from model.packing.patches import Patch
-from model.transformer.conditioning import TextConditioning, TimestepEmbedding
-from model.unet.blocks import NORM_GROUPS, Growing, ResidualBlock, Shrinking, TextAttention, norm
+from model.transformer.conditioning import TimestepEmbedding
+from model.unet.blocks import NORM_GROUPS, Growing, ResidualBlock, Shrinking, TextAttention, TextEmbedding, norm
 
 BESIDE_VALUES = 2
 """Channels beside those of the patch: whether it is given clean, and the time of its frame."""
@@ -75,7 +75,8 @@ class UNet(nn.Module):
         self.config = config
         D = config.channels[-1]
         self.timestep = TimestepEmbedding(D)
-        self.text = TextConditioning(config.text_dim, D)
+        self.text = TextEmbedding(config.text_dim, D)
+        self.pool = nn.Linear(D, D)
         self.embed = nn.Conv3d(config.patch_values + BESIDE_VALUES, config.channels[0], 1)
         steps = list(pairwise(config.channels))
         self.down = nn.ModuleList(ResidualBlock(count, count, D) for count in config.channels[:-1])
@@ -92,9 +93,8 @@ class UNet(nn.Module):
     def forward(self, pack: Pack) -> Tensor:
         """The answer to each token's patch, (V, P), or P times `answer_factor`; what it says of clean tokens is
         meaningless."""
-        lengths = pack.geometry.text_lengths
-        text_MD, pooled_BD = self.text(pack.text_ME, lengths)
-        texts = [text if len(text) else text_MD[-1:] for text in text_MD[:-1].split(list(lengths))]
+        texts = self.text(pack.text_ME, pack.geometry.text_lengths)
+        pooled_BD = self.pool(torch.stack([text_LD.mean(dim=0) for text_LD in texts]))
         condition_BD = F.silu(self.timestep(pack.timestep_B) + pooled_BD)
         beside = torch.stack([pack.clean_N.to(pack.tokens_NP), pack.seconds_N.to(pack.tokens_NP).log1p()], dim=1)
         values_NC = torch.cat([pack.tokens_NP, beside], dim=1)
