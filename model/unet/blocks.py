@@ -30,8 +30,8 @@ class ResidualBlock(nn.Module):
         self.condition = nn.Linear(width, 2 * outputs)
         self.second_norm = norm(outputs)
         self.time = nn.Conv3d(outputs, outputs, (3, 1, 1), padding=(1, 0, 0))
-        nn.init.zeros_(self.time.weight)
-        nn.init.zeros_(self.time.bias)
+        for parameter in self.time.parameters():
+            nn.init.zeros_(parameter)
         self.skip = nn.Conv3d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x_bCTHW: Tensor, condition_bD: Tensor) -> Tensor:

@@ -87,8 +87,8 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(ResidualBlock(2 * fine, fine, D) for fine, _ in steps)
         self.final_norm = norm(config.channels[0])
         self.final = nn.Conv3d(config.channels[0], config.answer_factor * config.patch_values, 1)
-        nn.init.zeros_(self.final.weight)
-        nn.init.zeros_(self.final.bias)
+        for parameter in self.final.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, pack: Pack) -> Tensor:
         """The answer to each token's patch, (V, P), or P times `answer_factor`; what it says of clean tokens is
