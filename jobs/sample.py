@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from jobs.cli import run_job
+from jobs.console.naming import naming
 from jobs.console.options import NO_CHANGES, AtLeast1, Json, RecipeOptions
 from jobs.console.summary import print_json
 from jobs.expand import captions_of, expanded, tell_rejected
@@ -34,9 +35,11 @@ def sample(
     seconds: Annotated[float | None, Parameter(metavar="S", validator=Number(gt=0))] = None,
     image: Annotated[str | None, Parameter(metavar="FILE")] = None,
     video: Annotated[str | None, Parameter(metavar="FILE")] = None,
-    sampler: Literal["euler", "heun", "ddim", "ddpm", "dpm_solver_2m"] = "euler",
+    sampler: Literal["euler", "heun", "ddim", "ddpm", "dpm_solver_2m", "unipc"] = "euler",
     steps: Annotated[AtLeast1, Parameter(metavar="N")] = 30,
     guidance: float = 4.0,
+    guidance_interval: Annotated[tuple[float, float], Parameter(metavar="LOW HIGH")] = (0.0, 1.0),
+    guidance_rescale: Annotated[float, Parameter(metavar="SHARE", validator=Number(gte=0, lte=1))] = 0.0,
     seed: int = 0,
     options: RecipeOptions = NO_CHANGES,
     json: Json = False,
@@ -57,9 +60,13 @@ def sample(
         seconds: Length; without it that of the longest training clip.
         image: Picture that the clip starts with.
         video: Video whose end the clip starts with.
-        sampler: How noise becomes a video: `dpm_solver_2m` needs the fewest steps, `ddpm` the most.
+        sampler: How noise becomes a video: `unipc` and `dpm_solver_2m` need the fewest steps, `ddpm` the most.
         steps: Steps of the sampler.
         guidance: Guidance scale; 1 for none.
+        guidance_interval: Noise levels, from 0 for none to 1 for nothing else, between which guidance is used; steps at
+            others take half the time.
+        guidance_rescale: How far guided steps are brought back to the contrast of those without guidance; 0.7 where
+            colours are too strong.
         seed: Seed of the noise.
     """
     # PyTorch takes seconds to import, for which help should not wait.
@@ -67,8 +74,11 @@ def sample(
     from jobs.sampling.condition import open_source
     from jobs.sampling.movie import check_target, write_frames
     from jobs.training.run_config import read_run_config
+    from model.diffusion.guidance import Guidance
 
     start_s = time.perf_counter()
+    with naming("--guidance-interval"):
+        guided = Guidance(guidance, guidance_interval, guidance_rescale)
     folder = run_folder(run)
     config = read_run_config(folder)
     if image and video:
@@ -78,7 +88,7 @@ def sample(
     check_target(output, plan.valid[0])
     expansion = _expanded(prompt, config, options, seed) if expand and prompt else None
     text = expansion.text if expansion else prompt
-    frames = sample_frames(folder, text, config, plan, source, Settings(sampler, steps, guidance, seed))
+    frames = sample_frames(folder, text, config, plan, source, Settings(sampler, steps, guided, seed))
     write_frames(output, frames, config.fps)
     num_frames, height, width = frames.shape[:3]
     if json:

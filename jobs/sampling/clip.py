@@ -21,6 +21,7 @@ from model.codec.loading import load_codec
 from model.codec.padding import cropped, padded
 from model.codec.spec import CodecPlan, num_frames
 from model.codec.video_codec import VideoCodec, encode_frames, unwhiten, whiten
+from model.diffusion.guidance import Guidance
 from model.diffusion.objectives import Objective
 from model.diffusion.sampling import Given, Request, sample_latent
 from model.readers.text_encoder import load_text_encoder
@@ -37,8 +38,8 @@ class Settings:
     """How noise becomes data: one of `model.diffusion.samplers.SAMPLERS`."""
     steps: int
     """Steps of the sampler."""
-    guidance: float
-    """Guidance scale; 1 for none (Ho & Salimans 2022)."""
+    guidance: Guidance
+    """How far what is sampled follows the text."""
     seed: int
     """Seed of the noise."""
 

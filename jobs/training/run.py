@@ -15,6 +15,7 @@ from jobs.console.progress import live_progress
 from jobs.training.run_config import RunConfig, read_run_config, usual_clip, write_run_config
 from jobs.training.samples import Encoding, latents_of
 from model.codec.spec import codec_spec
+from model.diffusion.objectives import Objective
 from model.packing.patches import num_tokens
 from model.readers.text_encoder_spec import text_encoder_spec
 from model.training.checkpoints import RunFolder
@@ -47,8 +48,10 @@ def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunCon
     release = releases.read(dataset, release_name)
     latents = latents_of(dataset, release, encoding).index
     shapes: list[Shape] = [tuple(shape) for shape in latents["shape"].to_pylist()]
+    with naming("train.objective"):
+        answer_factor = Objective.of(recipe.train.objective).answer_factor
     with naming("train.model"):
-        transformer = transformer_config(recipe.train.model, shapes[0][0], text_encoder.width)
+        transformer = transformer_config(recipe.train.model, shapes[0][0], text_encoder.width, answer_factor)
     try:
         check_config(shapes, recipe.train, recipe.train.num_workers)
     except ValueError as error:  # which names the key within the section
@@ -102,17 +105,17 @@ def require_init(folder: Path, config: RunConfig, transformer: TransformerConfig
     """
     with naming("--init"):
         has = load_transformer(folder).config
+    of_init = read_run_config(folder)
+    for name in ("autoencoder_fingerprint", "text_encoder_fingerprint", "predicted"):
+        there, here = getattr(of_init, name), getattr(config, name)
+        if there != here:
+            raise UsageError(f"--init {folder}: was trained with {name} = {there}, not {here}")
     if has != transformer:
         both = asdict(has).items(), asdict(transformer).items()
         others = [
             f"{name} = {there}, not {here}" for (name, there), (_, here) in zip(*both, strict=True) if there != here
         ]
         raise UsageError(f"--init {folder}: its model has {'; '.join(others)}: set train.model to that")
-    of_init = read_run_config(folder)
-    for name in ("autoencoder_fingerprint", "text_encoder_fingerprint", "predicted"):
-        there, here = getattr(of_init, name), getattr(config, name)
-        if there != here:
-            raise UsageError(f"--init {folder}: was trained with {name} = {there}, not {here}")
     return folder
 
 

@@ -71,7 +71,8 @@ class RunConfig:
     @property
     def predicted(self) -> str:
         """What must not change of it: weights of one answer are of no use for another."""
-        return f"{self.objective.prediction} on {self.objective.path}"
+        of_variance = " with a learned variance" if self.objective.variance == "learned" else ""
+        return f"{self.objective.prediction} on {self.objective.path}{of_variance}"
 
     @property
     def optimizer(self) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.diffusion.paths import PATHS, Path
+from model.diffusion.paths import PATHS, Discrete, Path
 from schemas.recipe.train import ObjectiveConfig
 
 LEAST_SIGMA = 1e-4
@@ -52,7 +52,7 @@ class Objective:
     """A path, what is predicted on it, and the weight of its error.
 
     Raises:
-        ValueError: a name that is not known.
+        ValueError: a name that is not known, or a variance that cannot be learned on the path.
     """
 
     path_name: str = "rectified_flow"
@@ -65,25 +65,45 @@ class Objective:
     weight_floor: float = 0.1
     min_snr_gamma: float = 5.0
     sigmoid_bias: float = -1.0
+    variance: str = "fixed"
+    """`learned`: the network answers also v, which says the variances of the steps (`model.diffusion.variance`)."""
 
     def __post_init__(self) -> None:
         for what, name, known in (
             ("path", self.path_name, PATHS),
             ("prediction", self.prediction, PREDICTIONS),
             ("weighting", self.weighting, WEIGHTINGS),
+            ("variance", self.variance, ("fixed", "learned")),
         ):
             if name not in known:
                 raise ValueError(f"{what} = {name!r}: none of {', '.join(known)}")
+        if self.variance == "learned" and not isinstance(self.path, Discrete):
+            of_steps = " or ".join(repr(name) for name, path in PATHS.items() if isinstance(path, Discrete))
+            raise ValueError(
+                f"variance = 'learned' needs path = {of_steps}: {self.path_name!r} has no steps to learn it of"
+            )
 
     @classmethod
     def of(cls, config: ObjectiveConfig) -> Objective:
         """That of a recipe."""
         weights = {name: getattr(config, name) for name in ("weight_floor", "min_snr_gamma", "sigmoid_bias")}
-        return cls(config.path, config.prediction, config.weighting, **weights)
+        return cls(config.path, config.prediction, config.weighting, **weights, variance=config.variance)
 
     @property
     def path(self) -> Path:
         return PATHS[self.path_name]
+
+    @property
+    def answer_factor(self) -> int:
+        """Values that the network answers for each that it is given."""
+        return 2 if self.variance == "learned" else 1
+
+    def split(self, answer: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The prediction in an answer, and behind it v if the variance is learned, along the last axis."""
+        if self.variance == "fixed":
+            return answer, None
+        prediction, v = answer.chunk(2, dim=-1)
+        return prediction, v
 
     def target(self, data: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
         """What the network should answer."""
@@ -94,7 +114,7 @@ class Objective:
         """Data and noise, as the network sees them.
 
         Args:
-            answer: of the network.
+            answer: of the network, without v.
             point: of the path that it was shown.
             timestep: above 0 where noise is asked for, below 1 where data is; each can be had at either end from some
                 predictions only.
@@ -108,8 +128,12 @@ class Objective:
         """Factor on the mean squared error of the network's answer."""
         if self.weighting == "own":
             return torch.ones_like(timestep)
+        return WEIGHTINGS[self.weighting](self, timestep) * self.of_data_error(timestep)
+
+    def of_data_error(self, timestep: Tensor) -> Tensor:
+        """The squared error of x_0 for a squared error of 1 of what is predicted."""
         _, sigma, _, _, determinant = self._system(timestep)
-        return WEIGHTINGS[self.weighting](self, timestep) * (sigma / determinant).square()
+        return (sigma / determinant).square()
 
     def _system(self, timestep: Tensor) -> tuple[Tensor, ...]:
         alpha, sigma = self.path.at(timestep)

@@ -102,6 +102,10 @@ class Discrete(VariancePreserving):
     def betas(self) -> Tensor:
         """(N,) float64, variance of the noise that each step adds."""
 
+    @property
+    def num_steps(self) -> int:
+        return len(self._log_alpha) - 1
+
     @cached_property
     def _log_alpha(self) -> Tensor:
         """(N + 1,) float64, of timesteps 0 to 1."""

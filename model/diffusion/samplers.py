@@ -15,9 +15,12 @@ import torch
 from torch import Tensor
 
 from model.diffusion.paths import Path
+from model.diffusion.variance import log_range, log_variance
 
 Denoise = Callable[[Tensor, float], tuple[Tensor, Tensor]]
 """A point and its timestep to the data and the noise that it is made of."""
+DenoiseWithVariance = Callable[[Tensor, float], tuple[Tensor, Tensor, Tensor]]
+"""As `Denoise`, and v of the variance that the network has learned."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Course:
     """Falling timesteps, the first one that of the start."""
     generators: Sequence[torch.Generator] = ()
     """For samplers that add noise: one for each of equal parts of a point, which are of different clips."""
+    denoise_with_variance: DenoiseWithVariance | None = None
+    """For `ddpm`, where the network has learned the variance."""
 
     def at(self, timestep: float) -> tuple[float, float]:
         alpha, sigma = self.path.at(torch.tensor(timestep, dtype=torch.float64))
@@ -77,8 +82,18 @@ def ddim(x: Tensor, course: Course, eta: float = 0.0) -> Tensor:
 
 
 def ddpm(x: Tensor, course: Course) -> Tensor:
-    """Ancestral sampling (Ho et al. 2020): every step forgets as much of the noise as it can."""
-    return ddim(x, course, eta=1.0)
+    """Ancestral sampling (Ho et al. 2020): every step forgets as much of the noise as it can, and adds as much again,
+    or what the network has learned to add."""
+    if course.denoise_with_variance is None:
+        return ddim(x, course, eta=1.0)
+    for now, after in pairwise(course.times):
+        data, noise, v = course.denoise_with_variance(x, now)
+        low, high = log_range(course.path, *torch.tensor([now, after], dtype=torch.float64))
+        next_alpha, next_sigma = course.at(after)
+        x = next_alpha * data + max(0.0, next_sigma**2 - math.exp(low)) ** 0.5 * noise
+        if next_sigma > 0:
+            x = x + (log_variance(v, low, high) / 2).exp() * course.noise(x)
+    return x
 
 
 def dpm_solver_2m(x: Tensor, course: Course) -> Tensor:
@@ -105,7 +120,74 @@ def dpm_solver_2m(x: Tensor, course: Course) -> Tensor:
     return x
 
 
+def unipc(x: Tensor, course: Course) -> Tensor:
+    """UniPC-2 with B(h) = e^h - 1 and one answer a step (Zhao et al. 2023, algorithms 5 to 8).
+
+    The answer at the point that a step has predicted also corrects that point. The first and the last step are of
+    first order; what the last one predicts stays, as nothing is asked there.
+    """
+    steps = list(pairwise(course.times))
+    taken: _UniStep | None = None
+    for i, (now, after) in enumerate(steps):
+        data, _ = course.denoise(x, now)
+        if taken is not None:
+            x = taken.corrected(data)
+        earlier = None if taken is None or i + 1 == len(steps) else (taken.level, taken.data)
+        taken = _UniStep.of(course, now, after, x, data, earlier)
+        x = taken.predicted()
+    return x
+
+
+@dataclass(frozen=True)
+class _UniStep:
+    """A step of UniPC, with the data seen where it starts."""
+
+    level: float
+    """log alpha / sigma where it starts."""
+    data: Tensor
+    first_order: Tensor
+    """Where it leads if the data stay as they are."""
+    lead: float
+    """h: by how much log alpha / sigma rises, which is infinite from pure noise and to pure data."""
+    gain: float
+    """alpha (1 - e^-h): what a change of the data counts for where the step ends."""
+    ratio: float | None
+    """Place of the step before, in units of h and so below 0; None if this step is of first order."""
+    slope: Tensor | None
+    """Change of the data by that unit, as the step before saw it."""
+
+    @classmethod
+    def of(
+        cls, course: Course, now: float, after: float, x: Tensor, data: Tensor, earlier: tuple[float, Tensor] | None
+    ) -> _UniStep:
+        (alpha, sigma), (next_alpha, next_sigma) = course.at(now), course.at(after)
+        level = _log_ratio(alpha, sigma)
+        lead = _log_ratio(next_alpha, next_sigma) - level
+        gain = -next_alpha * math.expm1(-lead)
+        first_order = next_sigma / sigma * x + gain * data
+        if earlier is None:
+            return cls(level, data, first_order, lead, gain, None, None)
+        ratio = (earlier[0] - level) / lead
+        return cls(level, data, first_order, lead, gain, ratio, (earlier[1] - data) / ratio)
+
+    def predicted(self) -> Tensor:
+        return self.first_order if self.slope is None else self.first_order + self.gain / 2 * self.slope
+
+    def corrected(self, data: Tensor) -> Tensor:
+        """Where the step leads, now that the data are known that are seen there."""
+        change = data - self.data
+        if self.slope is None or self.ratio is None:
+            return self.first_order + self.gain / 2 * change
+        mean = -1 / self.lead - 1 / math.expm1(-self.lead)
+        moment = -2 / self.lead * mean - 1 / math.expm1(-self.lead)
+        of_slope = (mean - moment) / (1 - self.ratio)
+        return self.first_order + self.gain * (of_slope * self.slope + (mean - of_slope) * change)
+
+
 def _log_ratio(alpha: float, sigma: float) -> float:
+    """log alpha / sigma, infinite at the ends of a path."""
+    if alpha == 0 or sigma == 0:
+        return math.inf if sigma == 0 else -math.inf
     return math.log(alpha / sigma)
 
 
@@ -116,4 +198,5 @@ SAMPLERS: dict[str, Sampler] = {
     "ddim": ddim,
     "ddpm": ddpm,
     "dpm_solver_2m": dpm_solver_2m,
+    "unipc": unipc,
 }

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.diffusion.guidance import guide
+from model.diffusion.guidance import Guidance
 from model.diffusion.objectives import Objective
 from model.diffusion.samplers import SAMPLERS, Course
 from model.diffusion.timesteps import timesteps
@@ -70,7 +70,7 @@ def sample_latents(
     *,
     sampler: str = "euler",
     num_steps: int = 30,
-    guidance: float = 4.0,
+    guidance: Guidance | float = 4.0,
     strength: float = 1.0,
 ) -> list[Tensor]:
     """Sample the whitened latents of some clips, each (C, T, H, W), on the transformer's device.
@@ -82,7 +82,7 @@ def sample_latents(
         objective: that the transformer was trained for.
         sampler: one of `SAMPLERS`.
         num_steps: steps of the sampler from pure noise; the transformer runs once for each, or twice (`heun`).
-        guidance: classifier-free guidance scale; 1 turns it off, and so it is for a request without text.
+        guidance: classifier-free guidance, or its scale alone; none without any text.
         strength: timestep up to which sources are noised, 0 to 1: at 0 they come back as they are, at 1 nothing of them
             is left. Steps at higher timesteps are left out.
     Raises:
@@ -98,24 +98,42 @@ def sample_latents(
     starts = [_start(request, objective, times[0], one) for request, one in zip(requests, generators, strict=True)]
     if len({(start.shape, len(r.frames)) for (start, _), r in zip(starts, requests, strict=True)}) > 1:
         raise ValueError("requests that are sampled together must have one shape and as many frames on their own")
+    if not isinstance(guidance, Guidance):
+        guidance = Guidance(guidance)
     texts = [[request.text_LE for request in requests]]
-    if guidance != 1.0 and any(text is not None for text in texts[0]):
-        texts.append([None] * len(requests))
-    pack = _pack(transformer, requests, starts, texts).to(device)
-    num_tokens = len(pack.tokens_NP) // len(texts)
-    start_NP, given_NP = pack.tokens_NP[:num_tokens], pack.given_NP[:num_tokens]
+    has_text = any(text is not None for text in texts[0])
+    conditional = _pack(transformer, requests, starts, texts).to(device)
+    both = _pack(transformer, requests, starts, [*texts, [None] * len(requests)]).to(device)
+    start_NP, given_NP = conditional.tokens_NP, conditional.given_NP
+    noisy_N = ~conditional.clean_N
+    noisy_lengths = noisy_N.view(len(requests), -1).sum(dim=1).tolist()
+
+    def answered(x_NP: Tensor, timestep: float) -> tuple[Tensor, Tensor | None]:
+        """What is predicted of a point, guided, and v where the variance is learned."""
+        is_guided = has_text and guidance.is_used_at(timestep)
+        pack = both if is_guided else conditional
+        level_B = torch.full_like(pack.timestep_B, timestep)
+        seen = replace(pack, tokens_NP=x_NP.repeat(2, 1) if is_guided else x_NP, timestep_B=level_B)
+        answers = [objective.split(answer.float()) for answer in transformer(seen).split(len(x_NP))]
+        prediction_NP, v_NP = answers[0]
+        if is_guided:
+            parts = (prediction_NP[noisy_N], answers[1][0][noisy_N])
+            prediction_NP = prediction_NP.index_put((noisy_N,), guidance.guide(*parts, noisy_lengths))
+        return prediction_NP, v_NP
 
     def denoise(x_NP: Tensor, timestep: float) -> tuple[Tensor, Tensor]:
-        level = torch.full_like(pack.timestep_B, timestep)
         x_NP = torch.where(given_NP, start_NP, x_NP)
-        answers = transformer(replace(pack, tokens_NP=x_NP.repeat(len(texts), 1), timestep_B=level)).chunk(len(texts))
-        answer = answers[0] if len(texts) == 1 else guide(answers[0], answers[1], guidance)
-        return objective.solve(answer.float(), x_NP, level[0])
+        return objective.solve(answered(x_NP, timestep)[0], x_NP, x_NP.new_tensor(timestep))
 
-    x_NP = SAMPLERS[sampler](start_NP, Course(denoise, objective.path, times, generators))
-    rows = clip_tokens(pack)
-    rows = rows[rows < num_tokens].to(device)
-    x_NP = torch.where(given_NP, start_NP, x_NP)[rows]
+    def denoise_with_variance(x_NP: Tensor, timestep: float) -> tuple[Tensor, Tensor, Tensor]:
+        x_NP = torch.where(given_NP, start_NP, x_NP)
+        prediction_NP, v_NP = answered(x_NP, timestep)
+        assert v_NP is not None
+        return *objective.solve(prediction_NP, x_NP, x_NP.new_tensor(timestep)), v_NP
+
+    learned = denoise_with_variance if objective.variance == "learned" else None
+    x_NP = SAMPLERS[sampler](start_NP, Course(denoise, objective.path, times, generators, learned))
+    x_NP = torch.where(given_NP, start_NP, x_NP)[clip_tokens(conditional).to(device)]
     return [unpatchify(part, requests[0].latent_shape, patch) for part in x_NP.chunk(len(requests))]
 
 
@@ -141,7 +159,7 @@ def _times(num_steps: int, shift: float, strength: float) -> list[float]:
 def _start(
     request: Request, objective: Objective, timestep: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Where sampling starts with what is given in place, and which values that is, (T, 1, 1) or (T, H, W)."""
+    """Where sampling starts with what is given in place, and which values that is, (T, H, W)."""
     C, T, H, W = request.latent_shape
     start = torch.randn((C, T, H, W), generator=generator)
     if request.source_CTHW is not None:

@@ -18,12 +18,14 @@ from torch import Tensor
 from model.diffusion.objectives import Objective
 from model.diffusion.tasks import draw_task
 from model.diffusion.timesteps import Density, size_shift
+from model.diffusion.variance import bound_loss
 from model.packing.packs import Document, Pack, clip_tokens, pack_documents, packing_order
 from model.packing.patches import Patch, grid_shape, patchify
 from schemas.identity import digest
 from schemas.recipe.train import TaskMix
 
 USUAL_TASKS = TaskMix()
+VELOCITY = Objective()
 
 
 @dataclass(frozen=True)
@@ -138,11 +140,24 @@ def pack_examples(examples: Sequence[Example], patch: Patch, text_dim: int) -> t
     return pack, Targets(answer_NP, torch.tensor([e.weight for e in examples], dtype=torch.float32))
 
 
-def document_losses(answer_NP: Tensor, targets: Targets, pack: Pack) -> Tensor:
-    """Weighted mean squared error of each document over its values that are not given, (B,) float32."""
-    wanted_NP = (~pack.given_NP).float()
-    error_NP = (answer_NP.float() - targets.answer_NP.float()).square() * wanted_NP
-    lengths = pack.table.lengths
-    sums = torch.stack([part.sum() for part in error_NP.split(lengths)])
+def document_losses(answer_NA: Tensor, targets: Targets, pack: Pack, objective: Objective = VELOCITY) -> Tensor:
+    """Weighted mean squared error of each document over its values that are not given, (B,) float32.
+
+    Where the objective learns the variance, answers have 2 P values a token, and the bound of v is added.
+    """
+    prediction_NP, v_NP = objective.split(answer_NA.float())
+    squared_NP = (prediction_NP - targets.answer_NP.float()).square()
+    losses_B = targets.weight_B * _means_of_wanted(squared_NP, pack)
+    if v_NP is None:
+        return losses_B
+    lengths_B = torch.tensor(pack.table.lengths, device=v_NP.device)
+    timestep_N1 = pack.timestep_B.repeat_interleave(lengths_B)[:, None]
+    return losses_B + _means_of_wanted(bound_loss(objective, squared_NP, v_NP, timestep_N1), pack)
+
+
+def _means_of_wanted(values_NP: Tensor, pack: Pack) -> Tensor:
+    """The mean of each document over its values that are not given, (B,)."""
+    wanted_NP, lengths = (~pack.given_NP).float(), pack.table.lengths
+    sums = torch.stack([part.sum() for part in (values_NP * wanted_NP).split(lengths)])
     counts = torch.stack([part.sum() for part in wanted_NP.split(lengths)])
-    return targets.weight_B * sums / counts
+    return sums / counts

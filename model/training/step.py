@@ -62,13 +62,16 @@ class Batch:
     """Samples in the packs of all workers."""
 
 
-def transformer_config(model: ModelConfig, latent_channels: int, text_dim: int) -> TransformerConfig:
-    """The recipe's model for these latents and texts.
+def transformer_config(
+    model: ModelConfig, latent_channels: int, text_dim: int, answer_factor: int = 1
+) -> TransformerConfig:
+    """The recipe's model for these latents and texts, with as many answers as the objective asks for.
 
     Raises:
         ValueError: sizes that do not fit together.
     """
-    return TransformerConfig(**asdict(model), latent_channels=latent_channels, text_dim=text_dim)
+    sizes = {"latent_channels": latent_channels, "text_dim": text_dim, "answer_factor": answer_factor}
+    return TransformerConfig(**asdict(model), **sizes)
 
 
 def require_same_model(checkpoint: Checkpoint, config: TransformerConfig) -> None:
@@ -95,12 +98,13 @@ class TrainState:
         self.shapes = {name: shape for name, shape in shapes.items() if name not in held_out}
         self.config, self.statistics, self.text_dim, self.worker = config, statistics, text_dim, worker
         torch.manual_seed(config.seed)
-        shape = transformer_config(config.model, next(iter(shapes.values()))[0], text_dim)
+        self.objective, self.density = Objective.of(config.objective), Density.of(config.objective)
+        channels = next(iter(shapes.values()))[0]
+        shape = transformer_config(config.model, channels, text_dim, self.objective.answer_factor)
         self.model = Transformer(shape).to(worker.device)
         for parameter in self.model.parameters():  # so that a worker without a pack has gradients to add
             parameter.grad = torch.zeros_like(parameter)
         self.average = WeightAverage(self.model, config.ema_decay)
-        self.objective, self.density = Objective.of(config.objective), Density.of(config.objective)
         self.optimizers = Optimizers.of(self.model, config)
         self.validation = Validation(
             samples.read([name for name in shapes if name in held_out] or list(shapes)),
@@ -136,7 +140,8 @@ class TrainState:
         totals = torch.zeros(2, device=self.worker.device)
         self.optimizers.zero_grad()
         for pack, targets in self._on_device(batch):
-            loss = document_losses(self._answer(pack), targets, pack).sum() / batch.num_samples
+            losses = document_losses(self._answer(pack), targets, pack, self.objective)
+            loss = losses.sum() / batch.num_samples
             loss.backward()
             totals += torch.stack([loss.detach(), torch.tensor(float(len(targets.answer_NP)), device=loss.device)])
         share = rate_share(progress.step, self.config)

@@ -55,6 +55,7 @@ class Validation:
         capacity: int,
         device: torch.device,
     ) -> None:
+        self.objective = objective
         examples = [self._example(s, statistics, objective, level) for s in samples for level in range(NUM_LEVELS)]
         packs = [pack_examples(group, patch, text_dim) for group in _in_packs(examples, patch, capacity)]
         self.packs = [(pack.to(device), targets.to(device)) for pack, targets in packs]
@@ -75,7 +76,7 @@ class Validation:
         by_timestep: dict[str, list[float]] = defaultdict(list)
         by_shape: dict[str, list[float]] = defaultdict(list)
         for pack, targets in self.packs:
-            losses = document_losses(answer_of(pack), targets, pack).tolist()
+            losses = document_losses(answer_of(pack), targets, pack, self.objective).tolist()
             for loss, timestep, (T, H, W) in zip(losses, pack.timestep_B.tolist(), pack.table.extents, strict=True):
                 by_timestep[f"{timestep:.4f}"].append(loss)
                 by_shape[f"{T}x{W}x{H}"].append(loss)

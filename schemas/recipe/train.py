@@ -75,6 +75,9 @@ class ObjectiveConfig:
     """For `min_snr` (Hang et al. 2023)."""
     sigmoid_bias: float = -1.0
     """For `sigmoid` (Hoogeboom et al. 2024)."""
+    variance: Literal["fixed", "learned"] = "fixed"
+    """`learned`: the transformer also answers the variances of the steps, for the sampler `ddpm` with few steps (Nichol
+    & Dhariwal 2021); for paths of a thousand steps."""
     timesteps: Literal["uniform", "logit_normal", "mode"] = "logit_normal"
     """How noise levels are drawn, before they are shifted by size (SD3, Esser et al. 2024)."""
     logit_mean: float = 0.0

@@ -15,6 +15,7 @@ from jobs.fits.plain_world import read_attributes, true_attributes
 from jobs.fits.transformer.clips import scenes, texts_of
 from jobs.sampling.condition import centre_box, last_frames, open_source
 from jobs.sampling.movie import write_frames
+from model.diffusion.guidance import Guidance
 from model.readers.text_encoder import load_text_encoder
 from pipeline.caption.engine import Answer
 from pipeline.caption.expand import Expansion
@@ -103,6 +104,8 @@ def test_a_source_is_cut_to_the_shape_and_timed_at_the_rate(tmp_path):
         (["--image", "nowhere.png", "-o", "clip.mp4"], "nowhere.png"),
         (["--image", "a", "--video", "b", "-o", "clip.mp4"], "give one of them"),
         (["--steps", "0", "-o", "clip.mp4"], "--steps 0"),
+        (["--guidance-interval", "0.8", "0.2", "-o", "clip.mp4"], "--guidance-interval: from 0.8 to 0.2: not two"),
+        (["--guidance-rescale", "2", "-o", "clip.mp4"], "--guidance-rescale 2"),
     ],
 )
 def test_bad_usage_is_one_line_and_writes_nothing(run_dir, tmp_path, monkeypatch, capsys, arguments, message):
@@ -146,7 +149,13 @@ def test_a_run_without_a_checkpoint_is_named(run_dir, tmp_path, capsys):
 def test_without_options_a_clip_takes_thirty_steps_guidance_of_four_and_the_first_seed(run_dir, tmp_path, asked):
     assert run_job("sample", [str(run_dir), "a red circle", "-o", str(tmp_path / "still.png")]) == 0
     ((request, settings),) = asked
-    assert (settings, request.seed) == ({"sampler": "euler", "num_steps": 30, "guidance": 4.0}, 0)
+    assert (settings, request.seed) == ({"sampler": "euler", "num_steps": 30, "guidance": Guidance(4.0)}, 0)
+
+
+def test_guidance_is_the_one_asked_for(run_dir, tmp_path, asked):
+    options = ["--guidance", "3", "--guidance-interval", "0.2", "0.8", "--guidance-rescale", "0.7"]
+    assert sample(run_dir, *options, "-o", tmp_path / "still.png") == 0
+    assert asked[0][1]["guidance"] == Guidance(3.0, (0.2, 0.8), 0.7)
 
 
 def test_the_summary_says_what_was_made(run_dir, tmp_path, capsys):

@@ -58,6 +58,10 @@ def test_two_runs_do_not_train_in_one_folder(encoded_dataset, tmp_path, capsys, 
         (["--release", "other"], "release other"),
         (["--release", "drawn", "--set", "train.stepz=1"], "recipe drawn: unknown key train.stepz"),
         (["--release", "drawn", "--set", "train.model.num_heads=5"], "train.model: num_heads = 5 does not divide"),
+        (
+            ["--release", "drawn", "--set", "train.objective.variance=learned"],
+            "train.objective: variance = 'learned' needs path = 'ddpm_linear' or 'ddpm_cosine': 'rectified_flow'",
+        ),
         (["--release", "drawn", "--set", "train.tokens_per_pack=1"], "train.tokens_per_pack = 1"),
         (["--release", "drawn", "--set", "encode.autoencoder=/nosuch"], "encode.autoencoder = '/nosuch'"),
         (["--release", "drawn", "--set", "encode.text_encoder=/nosuch"], "encode.text_encoder = '/nosuch'"),
@@ -146,6 +150,11 @@ def test_a_run_starts_from_another_one_of_the_same_model(encoded_dataset, tmp_pa
             {},
             [*SETTINGS, "train.objective.prediction=x0"],
             "was trained with predicted = velocity on rectified_flow, not x0 on rectified_flow",
+        ),
+        (
+            {},
+            [*SETTINGS, "train.objective.path=ddpm_cosine", "train.objective.variance=learned"],
+            "was trained with predicted = velocity on rectified_flow, not velocity on ddpm_cosine with a learned",
         ),
     ],
 )

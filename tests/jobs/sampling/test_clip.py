@@ -13,6 +13,7 @@ from jobs.sampling.condition import Source
 from model.codec.causal import load_autoencoder
 from model.codec.loading import load_codec
 from model.codec.spec import CodecPlan
+from model.diffusion.guidance import Guidance
 from model.readers.text_encoder import load_text_encoder
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import Scene, Thing
@@ -110,7 +111,7 @@ def test_at_most_half_of_a_clip_is_given(monkeypatch, latent_frames, given):
 
 
 def frames_of(run_dir: Path, prompt: str = "a red circle", **settings: Any) -> np.ndarray:
-    chosen = Settings(**{"sampler": "heun", "steps": 3, "guidance": 2.5, "seed": 5} | settings)
+    chosen = Settings(**{"sampler": "heun", "steps": 3, "guidance": Guidance(2.5), "seed": 5} | settings)
     return clip.sample_frames(run_dir, prompt, run_config(), plan("75x50", 5 / 8), None, chosen)
 
 
@@ -122,7 +123,7 @@ def test_the_transformer_is_asked_for_the_prompt_the_shape_and_the_settings(run_
     torch.testing.assert_close(request.text_LE, expected)
     assert (request.latent_shape, request.latent_fps, request.seed) == ((8, 2, 8, 10), 2.0, 5)
     assert request.given == ()
-    assert settings == {"sampler": "heun", "num_steps": 3, "guidance": 2.5}
+    assert settings == {"sampler": "heun", "num_steps": 3, "guidance": Guidance(2.5)}
     autoencoder = load_autoencoder()
     raw = torch.tensor(autoencoder.config.latent_std) + torch.tensor(autoencoder.config.latent_mean)
     video = autoencoder.decode(raw.view(1, 8, 1, 1, 1).expand(1, 8, 2, 8, 10))
@@ -142,7 +143,9 @@ def test_an_empty_prompt_is_no_text(run_dir, asked):
 def test_encoders_other_than_those_of_the_run_are_refused(run_dir, asked, name, role):
     config = run_config(**{name: "0" * 16})
     with pytest.raises(UsageError, match=f"{role} 'builtin' is .*, but the run was trained with {'0' * 16}"):
-        clip.sample_frames(run_dir, "", config, plan("64x64", is_image=True), None, Settings("euler", 1, 1.0, 0))
+        clip.sample_frames(
+            run_dir, "", config, plan("64x64", is_image=True), None, Settings("euler", 1, Guidance(1.0), 0)
+        )
     assert not asked
 
 
@@ -156,7 +159,7 @@ def test_the_same_settings_give_the_same_sample(run_dir, usual_frames):
 
 
 @pytest.mark.parametrize(
-    "given", [{"steps": 2}, {"guidance": 6.0}, {"seed": 6}, {"prompt": "a blue square moves left"}]
+    "given", [{"steps": 2}, {"guidance": Guidance(6.0)}, {"seed": 6}, {"prompt": "a blue square moves left"}]
 )
 def test_the_prompt_and_every_setting_change_the_sample(run_dir, usual_frames, given):
     assert not np.array_equal(frames_of(run_dir, **given), usual_frames)
@@ -168,6 +171,8 @@ def test_the_codec_runs_in_the_precision_of_the_latents(tmp_path: Path) -> None:
         run = write_run(tmp_path / dtype, codec_dtype=dtype)
         config = run_config(codec_dtype=dtype)
         asked_for = plan_of("32x32", 4 / 8, config, source(32, 32), is_image=False)
-        frames[dtype] = clip.sample_frames(run, "", config, asked_for, None, Settings("euler", 2, 1.0, 0)).astype(int)
+        frames[dtype] = clip.sample_frames(
+            run, "", config, asked_for, None, Settings("euler", 2, Guidance(1.0), 0)
+        ).astype(int)
     difference = np.abs(frames["float32"] - frames["bfloat16"])
     assert 0 < difference.mean() < 5

@@ -49,6 +49,9 @@ def test_a_run_goes_on_predicting_what_it_did(tmp_path):
         UsageError, match="started with predicted = velocity on rectified_flow, not x0 on rectified_flow"
     ):
         write_run_config(tmp_path, other)
+    learned = config.train | {"objective": {"path": "ddpm_linear", "variance": "learned"}}
+    with pytest.raises(UsageError, match="not velocity on ddpm_linear with a learned variance"):
+        write_run_config(tmp_path, replace(config, train=learned))
     weighted = config.train | {"objective": {"weighting": "velocity", "logit_mean": 1.0}}
     write_run_config(tmp_path, replace(config, train=weighted))
 

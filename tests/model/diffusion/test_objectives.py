@@ -7,6 +7,7 @@ import torch
 
 from model.diffusion.objectives import PREDICTIONS, Objective
 from model.diffusion.paths import PATHS
+from schemas.recipe.train import ObjectiveConfig
 
 TIMES = torch.linspace(0.05, 0.95, 7, dtype=torch.float64)[:, None]
 
@@ -101,7 +102,31 @@ def test_nothing_overflows_at_the_ends(path: str, prediction: str, weighting: st
     assert all(value.isfinite().all() for value in values)
 
 
-@pytest.mark.parametrize("changed", [{"path_name": "x"}, {"prediction": "x"}, {"weighting": "x"}])
+def test_a_learned_variance_is_answered_behind_the_prediction() -> None:
+    answer = torch.randn(5, 8)
+    fixed, learned = Objective("ddpm_linear"), Objective("ddpm_linear", variance="learned")
+    assert (fixed.answer_factor, learned.answer_factor) == (1, 2)
+    assert fixed.split(answer) == (answer, None)
+    prediction, v = learned.split(answer)
+    assert torch.equal(prediction, answer[:, :4])
+    assert torch.equal(v, answer[:, 4:])
+
+
+@pytest.mark.parametrize("path", ["rectified_flow", "trigonometric"])
+def test_the_variance_of_a_path_without_steps_is_not_learned(path: str) -> None:
+    message = f"variance = 'learned' needs path = 'ddpm_linear' or 'ddpm_cosine': '{path}' has no steps"
+    with pytest.raises(ValueError, match=message):
+        Objective(path, variance="learned")
+
+
+def test_all_of_a_recipe_s_objective_is_used() -> None:
+    config = ObjectiveConfig(
+        "ddpm_cosine", "v", "min_snr", weight_floor=0.2, min_snr_gamma=3.0, sigmoid_bias=-2.0, variance="learned"
+    )
+    assert Objective.of(config) == Objective("ddpm_cosine", "v", "min_snr", 0.2, 3.0, -2.0, "learned")
+
+
+@pytest.mark.parametrize("changed", [{"path_name": "x"}, {"prediction": "x"}, {"weighting": "x"}, {"variance": "x"}])
 def test_unknown_names_are_refused(changed: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="= 'x': none of "):
         Objective(**changed)

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from model.diffusion.paths import PATHS, Path
-from model.diffusion.samplers import SAMPLERS, Course, Denoise, ddim, ddpm, euler
+from model.diffusion.samplers import SAMPLERS, Course, Denoise, ddim, ddpm, euler, unipc
 from model.diffusion.timesteps import timesteps
 
 diffusers = pytest.importorskip("diffusers")
 MEAN, STD = 0.7, 0.4
-ORDERS = {"euler": 1, "heun": 2, "ddim": 1, "dpm_solver_2m": 2}
+ORDERS = {"euler": 1, "heun": 2, "ddim": 1, "dpm_solver_2m": 2, "unipc": 2}
 
 
 def of_gaussian(path: Path, mean: float = MEAN, std: float = STD) -> Denoise:
@@ -46,7 +46,7 @@ def test_a_straight_path_is_followed_exactly(sampler: str, num_steps: int) -> No
     torch.testing.assert_close(SAMPLERS[sampler](noise, course), data)
 
 
-@pytest.mark.parametrize("sampler", ["ddim", "dpm_solver_2m"])
+@pytest.mark.parametrize("sampler", ["ddim", "dpm_solver_2m", "unipc"])
 @pytest.mark.parametrize("path", PATHS)
 def test_known_data_and_noise_are_a_straight_line_on_any_path(sampler: str, path: str) -> None:
     data, noise = torch.randn(2, 50, dtype=torch.float64)
@@ -71,7 +71,7 @@ def error(sampler: str, path: str, num_steps: int) -> float:
 @pytest.mark.parametrize("path", ["rectified_flow", "trigonometric"])
 @pytest.mark.parametrize("sampler", ORDERS)
 def test_the_error_falls_with_the_order_of_the_sampler(sampler: str, path: str) -> None:
-    coarse, fine = error(sampler, path, 40), error(sampler, path, 80)
+    coarse, fine = error(sampler, path, 160), error(sampler, path, 320)
     assert math.log2(coarse / fine) == pytest.approx(ORDERS[sampler], abs=0.25)
 
 
@@ -160,6 +160,55 @@ def test_dpm_solver_is_that_of_diffusers() -> None:
         expected = scheduler.step(velocity(expected, float(step)), step, expected).prev_sample
     found = SAMPLERS["dpm_solver_2m"](start(), Course(denoise, path, times))
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3)
+
+
+UNIPC = {"solver_order": 2, "solver_type": "bh2", "lower_order_final": True, "final_sigmas_type": "zero"}
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("num_steps", [1, 2, 3, 15])
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_unipc_is_that_of_diffusers_on_the_rectified_flow(shift: float, num_steps: int) -> None:
+    scheduler = diffusers.UniPCMultistepScheduler(
+        **UNIPC, prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=shift
+    )
+    scheduler.set_timesteps(num_steps)
+    scheduler.sigmas = scheduler.sigmas.double()
+    times = [float(sigma) for sigma in scheduler.sigmas]
+    denoise = of_gaussian(PATHS["rectified_flow"])
+    expected = start().view(20, 20)
+    for time, step in zip(times, scheduler.timesteps, strict=False):
+        data, noise = denoise(expected, time)
+        expected = scheduler.step(noise - data, step, expected).prev_sample
+    found = unipc(start().view(20, 20), Course(denoise, PATHS["rectified_flow"], times))
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("path", ["ddpm_linear", "ddpm_cosine"])
+def test_unipc_is_that_of_diffusers_on_discrete_paths(path: str) -> None:
+    schedule = {"ddpm_linear": "linear", "ddpm_cosine": "squaredcos_cap_v2"}[path]
+    scheduler = diffusers.UniPCMultistepScheduler(
+        **UNIPC, prediction_type="epsilon", beta_schedule=schedule, timestep_spacing="trailing"
+    )
+    scheduler.set_timesteps(20)
+    times = timesteps(20, 1.0)
+    course = Course(of_gaussian(PATHS[path]), PATHS[path], times)
+    ratios = [sigma / alpha for alpha, sigma in map(course.at, times)]
+    torch.testing.assert_close(scheduler.sigmas, torch.tensor(ratios), rtol=1e-3, atol=0)  # from betas in float32
+    scheduler.sigmas = torch.tensor(ratios, dtype=torch.float64)
+    expected = start().view(20, 20)
+    for time, step in zip(times, scheduler.timesteps, strict=False):
+        expected = scheduler.step(course.denoise(expected, time)[1], step, expected).prev_sample
+    torch.testing.assert_close(unipc(start().view(20, 20), course), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_unipc_starts_from_pure_noise_as_from_almost_pure_noise() -> None:
+    path = PATHS["rectified_flow"]
+    pure, almost = (
+        unipc(start(), Course(of_gaussian(path), path, [first, 0.8, 0.5, 0.2, 0.0])) for first in (1.0, 1 - 1e-15)
+    )
+    torch.testing.assert_close(pure, almost, rtol=0.02, atol=0.02)
 
 
 def test_new_noise_is_drawn_from_the_generator() -> None:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from model.diffusion.guidance import Guidance
 from model.diffusion.objectives import Objective
 from model.diffusion.samplers import SAMPLERS, Course, ddpm
 from model.diffusion.sampling import Given, Request, crossfaded, sample_latent, sample_latents
@@ -58,6 +59,54 @@ def test_samples_end_where_the_guided_flow_ends(text, guidance, end, documents):
     latent = sample_latent(flow, Request(text, SHAPE, 2.0), Objective(), num_steps=3, guidance=guidance)
     torch.testing.assert_close(latent, torch.full(SHAPE, float(end)), rtol=1e-4, atol=1e-4)
     assert {len(pack.timestep_B) for pack in flow.packs} == {documents}
+
+
+def test_a_scale_of_one_is_the_model_with_text_whatever_else_is_set() -> None:
+    plain = sample_latent(FlowToPoint(), Request(TEXT, SHAPE, 2.0), Objective(), num_steps=3, guidance=1.0)
+    flow = FlowToPoint()
+    guidance = Guidance(1.0, interval=(0.2, 0.9), rescale=1.0)
+    assert torch.equal(
+        sample_latent(flow, Request(TEXT, SHAPE, 2.0), Objective(), num_steps=3, guidance=guidance), plain
+    )
+    assert {len(pack.timestep_B) for pack in flow.packs} == {1}
+
+
+def test_outside_the_interval_only_the_answer_with_text_is_asked_for() -> None:
+    times = timesteps(6, latent_shift(SHAPE, CONFIG.patch))
+    flow = FlowToPoint()
+    guidance = Guidance(3.0, interval=(times[3], times[1]))
+    latent = sample_latent(flow, Request(TEXT, SHAPE, 2.0), Objective(), num_steps=6, guidance=guidance)
+    assert levels(flow.packs) == pytest.approx(times[:-1])
+    assert [len(pack.timestep_B) for pack in flow.packs] == [1, 2, 2, 2, 1, 1]
+    x = patchify(torch.randn(SHAPE, generator=torch.Generator().manual_seed(0)), CONFIG.patch)
+    for now, after, end in zip(times, times[1:], (5.0, 17.0, 17.0, 17.0, 5.0, 5.0), strict=False):
+        x = x + (after - now) * (x - end) / now
+    torch.testing.assert_close(patchify(latent, CONFIG.patch), x, rtol=1e-4, atol=1e-4)
+
+
+def test_each_request_is_rescaled_over_its_own_noisy_tokens() -> None:
+    """The prefixes, of which answers mean nothing, do not count; nor does what else is sampled."""
+    torch.manual_seed(0)
+    transformer = Transformer(CONFIG)
+    for parameter in transformer.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    requests = [
+        Request(text, SHAPE, 2.0, seed=i, given=(Given(10 * torch.randn(4, 1, 4, 6)),))
+        for i, text in enumerate((TEXT, TEXT[:1] - 4))
+    ]
+    settings = {"num_steps": 2, "guidance": Guidance(6.0, rescale=0.9)}
+    together = sample_latents(transformer, requests, Objective(), **settings)
+    for request, latent in zip(requests, together, strict=True):
+        torch.testing.assert_close(
+            latent, sample_latent(transformer, request, Objective(), **settings), rtol=1e-4, atol=1e-4
+        )
+    seen: list[Tensor] = []
+    transformer.register_forward_hook(lambda module, given, answer: seen.append(answer))
+    latent = sample_latent(transformer, requests[0], Objective(), num_steps=1, guidance=settings["guidance"])
+    conditional, unconditional = (answer[6:] for answer in seen[0].chunk(2))  # six tokens are of the prefix
+    expected = settings["guidance"].guide(conditional, unconditional, [12])
+    start = torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(patchify(latent, CONFIG.patch)[6:], patchify(start, CONFIG.patch)[6:] - expected)
 
 
 def test_the_default_is_thirty_steps_with_guidance_four():
@@ -117,6 +166,46 @@ def test_noise_that_a_sampler_adds_goes_on_from_that_of_the_start():
     times = timesteps(2, latent_shift(SHAPE, CONFIG.patch))
     course = Course(lambda x, t: objective.solve(0 * x, x, torch.tensor(t)), objective.path, times, [generator])
     torch.testing.assert_close(patchify(found, CONFIG.patch), ddpm(x, course), rtol=1e-4, atol=1e-4)
+
+
+class Halves(FlowToPoint):
+    """Sees half of what it is shown as data."""
+
+    def forward(self, pack: Pack) -> Tensor:
+        return pack.tokens_NP / 2
+
+
+class SaysVariance(Halves):
+    """Says, besides, v = 0.5 with text and -1 without."""
+
+    def forward(self, pack: Pack) -> Tensor:
+        v_B = torch.tensor([0.5 if length else -1.0 for length in pack.table.text_lengths])
+        v_N1 = v_B.repeat_interleave(torch.tensor(pack.table.lengths))[:, None]
+        return torch.cat([super().forward(pack), v_N1.expand_as(pack.tokens_NP)], dim=1)
+
+
+@pytest.mark.parametrize("guidance", [1.0, 3.0])
+def test_the_learned_variance_is_that_of_the_answer_with_text(guidance: float) -> None:
+    objective = Objective("ddpm_linear", "x0", variance="learned")
+    request = Request(TEXT, SHAPE, 2.0, seed=3)
+    found = sample_latent(SaysVariance(), request, objective, sampler="ddpm", num_steps=3, guidance=guidance)
+
+    def with_variance(x: Tensor, timestep: float) -> tuple[Tensor, Tensor, Tensor]:
+        return *objective.solve(x / 2, x, torch.tensor(timestep)), torch.full_like(x, 0.5)
+
+    generator = torch.Generator().manual_seed(3)
+    x = patchify(torch.randn(SHAPE, generator=generator), CONFIG.patch)
+    times = timesteps(3, latent_shift(SHAPE, CONFIG.patch))
+    course = Course(lambda x, t: with_variance(x, t)[:2], objective.path, times, [generator], with_variance)
+    torch.testing.assert_close(patchify(found, CONFIG.patch), ddpm(x, course), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("sampler", sorted(SAMPLERS.keys() - {"ddpm"}))
+def test_other_samplers_leave_a_learned_variance_aside(sampler: str) -> None:
+    learned, fixed = (Objective("ddpm_linear", "x0", variance=variance) for variance in ("learned", "fixed"))
+    settings = {"sampler": sampler, "num_steps": 3, "guidance": 1.0}
+    found = sample_latent(SaysVariance(), Request(TEXT, SHAPE, 2.0), learned, **settings)
+    assert torch.equal(found, sample_latent(Halves(), Request(TEXT, SHAPE, 2.0), fixed, **settings))
 
 
 def test_what_is_sampled_does_not_depend_on_the_other_requests() -> None:

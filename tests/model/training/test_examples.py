@@ -9,6 +9,7 @@ import torch
 
 from model.diffusion.objectives import Objective
 from model.diffusion.timesteps import Density
+from model.diffusion.variance import bound_loss
 from model.packing.patches import patchify
 from model.training.examples import (
     Example,
@@ -148,6 +149,33 @@ def test_what_is_predicted_and_its_weight_are_those_of_the_objective():
     assert [example.weight for example in examples] == pytest.approx([100.0, 4.0])
     pack, targets = pack_examples(examples, PATCH, TEXT_DIM)
     assert document_losses(targets.answer_NP + 1.0, targets, pack).tolist() == pytest.approx([100.0, 4.0])
+
+
+def test_the_bound_of_a_learned_variance_is_added_over_the_noisy_tokens_of_each_document() -> None:
+    objective = Objective("ddpm_cosine", "v", "min_snr", variance="learned")
+    generator = torch.Generator().manual_seed(0)
+    clean = [torch.tensor(given).view(-1, 1, 1) for given in ([False], [True, False, False])]
+    examples = [
+        noised_example(objective, torch.randn(4, len(c), 4, 4), 2.0, None, c, timestep, generator)
+        for c, timestep in zip(clean, (0.3, 0.8), strict=True)
+    ]
+    pack, targets = pack_examples(examples, PATCH, TEXT_DIM)
+    error = torch.randn(targets.answer_NP.shape, generator=generator)
+    v = torch.randn(error.shape, generator=generator)
+    answer = torch.cat([targets.answer_NP + error, v], dim=1).requires_grad_()
+    losses = document_losses(answer, targets, pack, objective)
+    for i, noisy in enumerate((slice(0, 4), slice(8, 16))):
+        level = torch.tensor(examples[i].document.timestep)
+        of_error = examples[i].weight * error[noisy].square().mean()
+        bound = bound_loss(objective, error[noisy].square(), v[noisy], level).mean()
+        assert losses[i].item() == pytest.approx(float(of_error + bound), rel=1e-4)
+    losses.sum().backward()
+    assert answer.grad is not None
+    of_prediction, of_v = answer.grad.chunk(2, dim=1)
+    weight_N = torch.tensor([examples[0].weight / 4] * 4 + [0.0] * 4 + [examples[1].weight / 8] * 8)
+    torch.testing.assert_close(of_prediction, 2 * error * weight_N[:, None] / error.shape[1])  # by its error alone
+    assert not of_v[4:8].any()
+    assert (of_v[8:] != 0).all()
 
 
 def test_timesteps_are_drawn_from_the_density():

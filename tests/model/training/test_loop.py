@@ -16,6 +16,7 @@ from model.training.checkpoints import RunFolder
 from model.training.exported import load_transformer
 from model.training.loop import check_config
 from model.training.parallel import Worker
+from schemas.recipe.train import ObjectiveConfig
 from tests.model.training.drawn import CONFIG, changed, colour_samples, run_fit
 
 
@@ -143,6 +144,22 @@ def test_loss_falls_and_samples_follow_the_text(tmp_path):
     for sample in colour_samples(2):
         text = torch.from_numpy(sample.texts_LE[0])
         latent = sample_latent(transformer, Request(text, (4, 2, 4, 4), 2.0), Objective(), num_steps=12, guidance=2.0)
+        assert math.copysign(1.0, float(latent.mean())) == math.copysign(1.0, float(sample.latent_CTHW.mean() - 0.5))
+
+
+def test_a_learned_variance_is_fitted_and_sampled_with(tmp_path):
+    objective = ObjectiveConfig(path="ddpm_cosine", prediction="v", variance="learned")
+    settings = {"steps": 60, "tokens_per_pack": 512, "packs_per_step": 1, "learning_rate": 1e-2, "ema_decay": 0.9}
+    run_fit(tmp_path, changed(**settings, objective=objective))
+    lines = RunFolder(tmp_path).metrics()
+    assert np.mean([line["loss"] for line in lines[-10:]]) < 0.4 * lines[0]["loss"]
+    transformer = load_transformer(tmp_path)
+    assert transformer.config.answer_factor == 2
+    assert transformer.final.weight[transformer.config.patch_values :].abs().max() > 1e-3  # which began as zero
+    for sample in colour_samples(2):
+        request = Request(torch.from_numpy(sample.texts_LE[0]), (4, 2, 4, 4), 2.0)
+        settings = {"sampler": "ddpm", "num_steps": 12, "guidance": 1.0}
+        latent = sample_latent(transformer, request, Objective.of(objective), **settings)
         assert math.copysign(1.0, float(latent.mean())) == math.copysign(1.0, float(sample.latent_CTHW.mean() - 0.5))
 
 

@@ -225,7 +225,8 @@ def test_another_model_does_not_go_on_from_a_checkpoint(tmp_path):
 def test_the_model_is_the_recipes_for_these_latents_and_texts():
     config = transformer_config(ModelConfig(width=24, depth=1, num_heads=2, patch=(2, 2, 2)), 5, 7)
     assert (config.width, config.depth, config.num_heads, config.patch) == (24, 1, 2, (2, 2, 2))
-    assert (config.latent_channels, config.text_dim) == (5, 7)
+    assert (config.latent_channels, config.text_dim, config.answer_factor) == (5, 7, 1)
+    assert transformer_config(ModelConfig(), 5, 7, answer_factor=2).answer_factor == 2
     with pytest.raises(ValueError, match="num_heads = 5"):
         transformer_config(ModelConfig(width=24, num_heads=5), 4, 6)
 

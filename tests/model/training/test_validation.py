@@ -104,6 +104,19 @@ def test_losses_are_means_over_all_over_a_level_and_over_a_shape():
     assert losses["val_loss"] == pytest.approx(mean * (9 + 3 * 4) / 4, rel=1e-4)
 
 
+def test_the_bound_of_a_learned_variance_counts() -> None:
+    objective = Objective("ddpm_cosine", "v", variance="learned")
+    settings = {"patch": (1, 2, 2), "text_dim": TEXT_DIM, "capacity": 48, "device": torch.device("cpu")}
+    fixed = Validation(SAMPLES, STATISTICS, objective, **settings)
+    targets = {id(pack): targets.answer_NP for pack, targets in fixed.packs}
+    answered = {
+        v: fixed.losses(lambda pack, v=v: torch.cat([targets[id(pack)], torch.full_like(pack.tokens_NP, v)], dim=1))
+        for v in (-1.0, 9.0)
+    }
+    assert answered[-1.0]["val_loss"] == pytest.approx(0.0, abs=1e-5)  # a right prediction, and its least variance
+    assert answered[9.0]["val_loss"] > 1e-3
+
+
 def test_losses_take_no_gradients():
     weight = torch.ones((), requires_grad=True)
     tracked = []

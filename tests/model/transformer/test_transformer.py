@@ -197,6 +197,7 @@ def test_the_default_is_a_small_transformer_for_the_built_in_encoders():
         CONFIG,
         TransformerConfig(),
         TransformerConfig(width=128, depth=4, num_heads=2, patch=(2, 4, 3), mlp_ratio=2.5, latent_channels=5),
+        TransformerConfig(answer_factor=2),
     ],
 )
 def test_parameters_are_counted_by_formula(config):

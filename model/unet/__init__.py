@@ -1,0 +1,1 @@
+"""A convolutional denoiser in the transformer's place, as a baseline."""
