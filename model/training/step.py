@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,9 +21,10 @@ from torch.func import functional_call
 from model.checkpoint import with_tuples
 from model.diffusion.objectives import Objective
 from model.diffusion.timesteps import Density
+from model.packing.cost import document_costs
 from model.packing.packs import Pack
 from model.packing.patches import num_tokens
-from model.packing.plan import plan_packs
+from model.packing.plan import Plan, PlannedPack
 from model.training.averages import WeightAverage
 from model.training.checkpoints import Checkpoint
 from model.training.examples import LatentStatistics, Targets, document_losses, draw_example, pack_examples
@@ -43,12 +45,12 @@ class TrainingDiverged(ArithmeticError):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come: steps done, and where in which epoch the next step starts."""
+    """How far a run has come: steps done, and the one place at which the next step starts."""
 
     step: int = 0
     epoch: int = 0
     cursor: int = 0
-    """Packs of the epoch that are used up."""
+    """Packs of the epoch that are used up, by steps that may have started in an epoch before."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,14 @@ def require_same_model(checkpoint: Checkpoint, config: TransformerConfig) -> Non
         raise ValueError(f"{checkpoint.folder} was trained with another model")
 
 
+def require_same_plan(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> None:
+    """Raise ValueError, with the setting at fault, if the checkpoint's place is one in a plan of other packs."""
+    planned = checkpoint.state().get("plan", {})
+    for name, now in settings.items():
+        if planned.get(name) != now:
+            raise ValueError(f"{name} = {now}: {checkpoint.folder} was trained with {planned.get(name)}")
+
+
 class TrainState:
     """Model, optimizer and weight average of one run."""
 
@@ -87,12 +97,14 @@ class TrainState:
         statistics: LatentStatistics,
         text_dim: int,
         worker: Worker,
+        release_hash: str = "",
     ) -> None:
         shapes = samples.shapes
         held_out = hold_out(list(shapes))
         self.samples = samples
         self.shapes = {name: shape for name, shape in shapes.items() if name not in held_out}
         self.config, self.statistics, self.text_dim, self.worker = config, statistics, text_dim, worker
+        self.release_hash = release_hash
         torch.manual_seed(config.seed)
         shape = transformer_config(config.model, next(iter(shapes.values()))[0], text_dim)
         self.model = Transformer(shape).to(worker.device)
@@ -111,23 +123,25 @@ class TrainState:
             device=worker.device,
         )
 
-    def steps_from(self, progress: Progress, release_hash: str) -> Iterator[tuple[Progress, list[list[str]]]]:
+    def steps_from(self, progress: Progress) -> Iterator[tuple[Progress, list[PlannedPack]]]:
         """The steps still to do, each with the progress that it makes and the packs that it uses."""
-        counts = {name: num_tokens(shape, self.config.model.patch) for name, shape in self.shapes.items()}
-        step, epoch, cursor = progress.step, progress.epoch, progress.cursor
-        while step < self.config.steps:
-            key = digest(release_hash, self.config.seed, epoch)
-            packs = plan_packs(counts, self.config.tokens_per_pack, key)
-            while cursor < len(packs) and step < self.config.steps:
-                used = packs[cursor : cursor + self.config.packs_per_step]
-                step, cursor = step + 1, cursor + len(used)
-                yield Progress(step, epoch, cursor), used
-            epoch, cursor = epoch + 1, 0
+        model = self.config.model
+        plan = Plan(
+            {name: num_tokens(shape, model.patch) for name, shape in self.shapes.items()},
+            self.config.tokens_per_pack,
+            self.config.packs_per_step,
+            partial(document_costs, width=model.width, depth=model.depth, mlp_ratio=model.mlp_ratio, text=model.text),
+            lambda epoch: digest(self.release_hash, self.config.seed, epoch),
+        )
+        steps = plan.steps(progress.epoch, progress.cursor)
+        for number in range(progress.step + 1, self.config.steps + 1):
+            step = next(steps)
+            yield Progress(number, step.epoch, step.cursor), step.packs
 
-    def batch(self, progress: Progress, packs: Sequence[Sequence[str]]) -> Batch:
+    def batch(self, packs: Sequence[PlannedPack]) -> Batch:
         """Read and noise the samples of this worker's share of a step; no state of the run is read or changed."""
         own = packs[self.worker.rank :: self.worker.num_workers]
-        return Batch([self._noised(ids, progress.epoch) for ids in own], sum(len(pack) for pack in packs))
+        return Batch([self._noised(pack) for pack in own], sum(len(pack.ids) for pack in packs))
 
     def step(self, progress: Progress, batch: Batch) -> Metrics:
         """One optimizer step on the mean loss of all samples of a batch."""
@@ -169,7 +183,7 @@ class TrainState:
 
     def state(self, progress: Progress) -> dict[str, Any]:
         """A checkpoint's `state.json`."""
-        return asdict(progress) | {"transformer": asdict(self.model.config)}
+        return asdict(progress) | {"plan": self._plan_settings(), "transformer": asdict(self.model.config)}
 
     def begin_from(self, weights: Mapping[str, Tensor]) -> None:
         """Start from weights of the same model."""
@@ -180,18 +194,24 @@ class TrainState:
         """Continue from a checkpoint, or start.
 
         Raises:
-            ValueError: the checkpoint is one of another model.
+            ValueError: the checkpoint is one of another model, or of packs that were planned otherwise.
         """
         if checkpoint is None:
             return Progress()
         require_same_model(checkpoint, self.model.config)
+        require_same_plan(checkpoint, self._plan_settings())
         self.model.load_state_dict(checkpoint.tensors("model"))
         self.average.load(checkpoint.tensors("ema"))
         self.optimizers.load(checkpoint.tensors("optimizer"))
         state = checkpoint.state()
         return Progress(state["step"], state["epoch"], state["cursor"])
 
-    def _noised(self, ids: Sequence[str], epoch: int) -> tuple[Pack, Targets]:
+    def _plan_settings(self) -> dict[str, Any]:
+        """What the plan is a function of, beside the model and the epoch."""
+        settings = {name: getattr(self.config, name) for name in ("seed", "tokens_per_pack", "packs_per_step")}
+        return {"release_hash": self.release_hash} | settings
+
+    def _noised(self, planned: PlannedPack) -> tuple[Pack, Targets]:
         patch = self.model.config.patch
         examples = [
             draw_example(
@@ -201,11 +221,11 @@ class TrainState:
                 self.density,
                 patch=patch,
                 seed=self.config.seed,
-                epoch=epoch,
+                epoch=planned.epoch,
                 text_drop=self.config.text_drop,
                 tasks=self.config.tasks,
             )
-            for sample in self.samples.read(ids)
+            for sample in self.samples.read(planned.ids)
         ]
         pack, targets = pack_examples(examples, patch, self.text_dim)
         self.model.prepare(pack.geometry, self.worker.device)
