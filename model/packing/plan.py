@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import count, islice
 
 import numpy as np
 
@@ -80,14 +79,16 @@ class Plan:
     def steps(self, epoch: int = 0, cursor: int = 0) -> Iterator[PlannedStep]:
         """Steps without end, from where an earlier one says that the next one starts."""
         packs: list[PlannedPack] = []
-        missing = cursor % self.packs_per_step  # steps before this place end there
-        for epoch in count(epoch):
-            for cursor, places in islice(enumerate(self.packs(epoch, missing), 1), cursor, None):
+        missing = cursor % self.packs_per_step  # where steps begin in this epoch, if it does with the rest of one
+        while True:
+            for used, places in enumerate(self.packs(epoch, missing), 1):
+                if used <= cursor:
+                    continue
                 packs.append(PlannedPack(epoch, tuple(self.ids[i] for i in places)))
                 if len(packs) == self.packs_per_step:
-                    yield PlannedStep(packs, epoch, cursor)
+                    yield PlannedStep(packs, epoch, used)
                     packs = []
-            missing, cursor = -len(packs) % self.packs_per_step, 0
+            epoch, cursor, missing = epoch + 1, 0, -len(packs) % self.packs_per_step
 
     def packs(self, epoch: int, missing: int) -> Iterator[list[int]]:
         """The packs of an epoch as places in `ids`, in the order of their use.

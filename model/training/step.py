@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -21,19 +20,17 @@ from torch.func import functional_call
 from model.checkpoint import with_tuples
 from model.diffusion.objectives import Objective
 from model.diffusion.timesteps import Density
-from model.packing.cost import document_costs
 from model.packing.packs import Pack
-from model.packing.patches import num_tokens
-from model.packing.plan import Plan, PlannedPack
+from model.packing.plan import PlannedPack
 from model.training.averages import WeightAverage
 from model.training.checkpoints import Checkpoint
 from model.training.examples import LatentStatistics, Targets, document_losses, draw_example, pack_examples
 from model.training.optimizers import Optimizers, rate_share
 from model.training.parallel import Worker
+from model.training.progress import Progress, plan_of, plan_settings, require_same_plan
 from model.training.samples import Samples
 from model.training.validation import Validation, hold_out
 from model.transformer.transformer import Transformer, TransformerConfig
-from schemas.identity import digest
 from schemas.recipe.train import ModelConfig, TrainConfig
 
 Metrics = dict[str, Any]
@@ -41,16 +38,6 @@ Metrics = dict[str, Any]
 
 class TrainingDiverged(ArithmeticError):
     """The loss is no longer a number."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run has come: steps done, and the one place at which the next step starts."""
-
-    step: int = 0
-    epoch: int = 0
-    cursor: int = 0
-    """Packs of the epoch that are used up, by steps that may have started in an epoch before."""
 
 
 @dataclass(frozen=True)
@@ -79,14 +66,6 @@ def require_same_model(checkpoint: Checkpoint, config: TransformerConfig) -> Non
         raise ValueError(f"{checkpoint.folder} was trained with another model")
 
 
-def require_same_plan(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> None:
-    """Raise ValueError, with the setting at fault, if the checkpoint's place is one in a plan of other packs."""
-    planned = checkpoint.state().get("plan", {})
-    for name, now in settings.items():
-        if planned.get(name) != now:
-            raise ValueError(f"{name} = {now}: {checkpoint.folder} was trained with {planned.get(name)}")
-
-
 class TrainState:
     """Model, optimizer and weight average of one run."""
 
@@ -104,7 +83,7 @@ class TrainState:
         self.samples = samples
         self.shapes = {name: shape for name, shape in shapes.items() if name not in held_out}
         self.config, self.statistics, self.text_dim, self.worker = config, statistics, text_dim, worker
-        self.release_hash = release_hash
+        self.plan, self.plan_settings = plan_of(self.shapes, config, release_hash), plan_settings(config, release_hash)
         torch.manual_seed(config.seed)
         shape = transformer_config(config.model, next(iter(shapes.values()))[0], text_dim)
         self.model = Transformer(shape).to(worker.device)
@@ -125,15 +104,7 @@ class TrainState:
 
     def steps_from(self, progress: Progress) -> Iterator[tuple[Progress, list[PlannedPack]]]:
         """The steps still to do, each with the progress that it makes and the packs that it uses."""
-        model = self.config.model
-        plan = Plan(
-            {name: num_tokens(shape, model.patch) for name, shape in self.shapes.items()},
-            self.config.tokens_per_pack,
-            self.config.packs_per_step,
-            partial(document_costs, width=model.width, depth=model.depth, mlp_ratio=model.mlp_ratio, text=model.text),
-            lambda epoch: digest(self.release_hash, self.config.seed, epoch),
-        )
-        steps = plan.steps(progress.epoch, progress.cursor)
+        steps = self.plan.steps(progress.epoch, progress.cursor)
         for number in range(progress.step + 1, self.config.steps + 1):
             step = next(steps)
             yield Progress(number, step.epoch, step.cursor), step.packs
@@ -183,7 +154,7 @@ class TrainState:
 
     def state(self, progress: Progress) -> dict[str, Any]:
         """A checkpoint's `state.json`."""
-        return asdict(progress) | {"plan": self._plan_settings(), "transformer": asdict(self.model.config)}
+        return asdict(progress) | {"plan": self.plan_settings, "transformer": asdict(self.model.config)}
 
     def begin_from(self, weights: Mapping[str, Tensor]) -> None:
         """Start from weights of the same model."""
@@ -199,17 +170,11 @@ class TrainState:
         if checkpoint is None:
             return Progress()
         require_same_model(checkpoint, self.model.config)
-        require_same_plan(checkpoint, self._plan_settings())
+        require_same_plan(checkpoint, self.plan_settings)
         self.model.load_state_dict(checkpoint.tensors("model"))
         self.average.load(checkpoint.tensors("ema"))
         self.optimizers.load(checkpoint.tensors("optimizer"))
-        state = checkpoint.state()
-        return Progress(state["step"], state["epoch"], state["cursor"])
-
-    def _plan_settings(self) -> dict[str, Any]:
-        """What the plan is a function of, beside the model and the epoch."""
-        settings = {name: getattr(self.config, name) for name in ("seed", "tokens_per_pack", "packs_per_step")}
-        return {"release_hash": self.release_hash} | settings
+        return Progress.of(checkpoint)
 
     def _noised(self, planned: PlannedPack) -> tuple[Pack, Targets]:
         patch = self.model.config.patch
