@@ -69,7 +69,7 @@ class Plan:
         self.ids = sorted(token_counts)
         self.counts = np.fromiter((token_counts[i] for i in self.ids), np.int64, len(self.ids))
         self.capacity, self.packs_per_step = capacity, packs_per_step
-        self.costs_of, self.key_of = costs_of, key_of
+        self.costs, self.key_of = costs_of(self.counts), key_of
         largest = int(self.counts.argmax())
         if self.counts[largest] > capacity:
             raise ValueError(
@@ -118,7 +118,7 @@ class Plan:
         """Packs that make whole steps after those that are missing, and the samples of the least full ones, which are
         over."""
         over = min((len(packs) - missing) % self.packs_per_step, len(packs))
-        by_fill = sorted(packs, key=lambda pack: -self.counts[pack].sum())
+        by_fill = [packs[i] for i in np.argsort(-sums(self.counts, packs), kind="stable")]
         kept, left = by_fill[: len(packs) - over], by_fill[len(packs) - over :]
         return kept, np.concatenate([np.empty(0, np.int64), *left])
 
@@ -128,8 +128,7 @@ class Plan:
         The `missing` ones and those that are over after whole steps share their steps with packs of other epochs, and
         are taken from the middle, where costs are the same in all epochs.
         """
-        costs = [int(self.costs_of(self.counts[pack]).sum()) for pack in packs]
-        packs = [packs[i] for i in np.argsort(costs, kind="stable")]
+        packs = [packs[i] for i in np.argsort(sums(self.costs, packs), kind="stable")]
         size = self.packs_per_step
         missing = min(missing, len(packs))
         steps, over = divmod(len(packs) - missing, size)
@@ -140,6 +139,14 @@ class Plan:
         for step in shuffled(steps, random):
             yield from rest[step * size : (step + 1) * size]
         yield from middle[missing:]
+
+
+def sums(values: np.ndarray, packs: list[np.ndarray]) -> np.ndarray:
+    """Of each pack, the sum of its places' values, (packs,)."""
+    if not packs:
+        return np.empty(0, values.dtype)
+    starts = np.cumsum([0, *map(len, packs[:-1])])
+    return np.add.reduceat(values[np.concatenate(packs)], starts)
 
 
 def shuffled(num: int, random: np.random.PCG64) -> np.ndarray:

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from model.packing.cost import pack_cost
@@ -43,7 +42,8 @@ def test_release_seed_and_epoch_make_the_key():
 def test_packs_cost_what_the_recipes_model_computes(sizes):
     width, depth, mlp_ratio, text = sizes
     model = ModelConfig(width=width, depth=depth, num_heads=2, mlp_ratio=mlp_ratio, text=text)
-    assert plan_of(NAMED, changed(model=model), "").costs_of(np.array([18])) == [pack_cost([18], *sizes)]
+    plan = plan_of(NAMED, changed(model=model), "")
+    assert plan.costs.tolist() == [pack_cost([count], *sizes) for count in plan.counts]
 
 
 def saved(run_dir: Path, state: dict[str, Any]) -> Checkpoint:
