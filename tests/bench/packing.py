@@ -30,54 +30,24 @@ from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet
 import torch
 from rich.console import Console
 from rich.table import Table
 
 from model.packing.cost import document_costs
 from model.packing.packs import Document, pack_documents
-from model.packing.patches import Patch, grid_shape
 from model.packing.plan import Plan
 from model.transformer.transformer import Transformer, TransformerConfig
 from schemas.identity import digest
+from tests.bench.clip_sizes import PATCH, Grid, drawn_grids, read_grids
 
 RANKS = (8, 64)
 TIMED_BATCHES, PADDED_BATCH = 10, 8
 KEPT_FRAMES = (1, 2, 4, 8, 12, 16, 20)
 """Lengths of the second kind of bucket, in latent frames."""
 TEXT_TOKENS, TEXT_DIM, CHANNELS = 16, 32, 4
-PATCH: Patch = (1, 2, 2)
-Grid = tuple[int, int, int]
 NETWORK = TransformerConfig(width=96, depth=2, num_heads=2, patch=PATCH, latent_channels=CHANNELS, text_dim=TEXT_DIM)
 costs_of = partial(document_costs, width=NETWORK.width, depth=NETWORK.depth)
-
-ASPECTS = {16 / 9: 0.5, 9 / 16: 0.2, 4 / 3: 0.1, 1.0: 0.08, 21 / 9: 0.07, 3 / 4: 0.05}
-SHORT_SIDES_PX = {480: 0.6, 720: 0.4}
-IMAGES = 0.15
-MEDIAN_S, LOG_DEVIATION, SHORTEST_S, LONGEST_S = 3.5, 0.6, 1.0, 10.0
-REDUCED, TOKEN_PX, LATENT_FRAMES_A_SECOND = 4, 32, 2
-
-
-def drawn_grids(num: int, seed: int = 0) -> np.ndarray:
-    """Tokens of samples along time, height and width, (num, 3).
-
-    Clips of 480p and 720p in six aspect ratios, of log-normal durations between 1 and 10 s, and images. Their sides are
-    a quarter of the native ones, so that a CPU can train on them; tokens have 32 x 32 px, and there are two a second.
-    """
-    rng = np.random.default_rng(seed)
-    aspect = rng.choice(list(ASPECTS), num, p=list(ASPECTS.values()))
-    short_px = rng.choice(list(SHORT_SIDES_PX), num, p=list(SHORT_SIDES_PX.values())) / REDUCED
-    height_px, width_px = short_px * np.maximum(1, 1 / aspect), short_px * np.maximum(1, aspect)
-    seconds = np.clip(rng.lognormal(np.log(MEDIAN_S), LOG_DEVIATION, num), SHORTEST_S, LONGEST_S)
-    frames = np.where(rng.random(num) < IMAGES, 1, np.floor(seconds * LATENT_FRAMES_A_SECOND))
-    return np.stack([frames, np.ceil(height_px / TOKEN_PX), np.ceil(width_px / TOKEN_PX)], axis=1).astype(int)
-
-
-def read_grids(path: Path) -> np.ndarray:
-    """Those of the latents in a part file of the table `latents`, with the patch of the recipes."""
-    shapes = pyarrow.parquet.read_table(path, columns=["shape"])["shape"].drop_null().to_pylist()
-    return np.array([grid_shape(shape, PATCH) for shape in shapes])
 
 
 @dataclass(frozen=True)
@@ -161,11 +131,11 @@ def useful_tokens_per_s(ways: Sequence[Batches], num: int) -> list[float]:
     torch.manual_seed(0)
     model = Transformer(NETWORK)
     tokens, seconds = [0] * len(ways), [0.0] * len(ways)
-    drawn = [np.random.default_rng(1).choice(len(way.computed), num, replace=False) for way in ways]
+    drawn = [np.random.default_rng(1).permutation(len(way.computed))[:num] for way in ways]
     _train_s(model, ways[0].computed[0])
     for turn in range(num):
         for number, way in enumerate(ways):
-            batch = drawn[number][turn]
+            batch = drawn[number][turn % len(drawn[number])]
             seconds[number] += _train_s(model, way.computed[batch])
             tokens[number] += way.useful[batch]
     return [of_tokens / of_s for of_tokens, of_s in zip(tokens, seconds, strict=True)]
@@ -196,8 +166,8 @@ def planning(num: int, capacity: int) -> str:
     num_steps = 1 + sum(1 for _ in takewhile(lambda step: step.epoch == 0, steps))
     seconds, mib = time.process_time() - start_s, (peak_kib() - before_kib) / 1024
     return (
-        f"{num:,} samples are planned in {seconds:.1f} s, {num_steps} steps of 64 packs, the first after {first_s:.1f} s, "
-        f"with {mib:.0f} MiB beside the names"
+        f"{num:,} samples are planned in {seconds:.1f} s, as {num_steps} steps of 64 packs; "
+        f"the first after {first_s:.1f} s; with {mib:.0f} MiB beside the names"
     )
 
 
@@ -205,34 +175,18 @@ def peak_kib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def bench(console: Console, grids: np.ndarray, capacity: int, num_timed: int) -> None:
-    counts, cut, padded = grids.prod(axis=1), cut_to_lengths(grids), padding(grids)
-    by_shape, by_length = buckets(grids, capacity), buckets(cut, capacity)
-    ways = {
-        "packing": {num: packing(grids, capacity, num) for num in RANKS},
-        "buckets by shape": dict.fromkeys(RANKS, by_shape),
-        "buckets, lengths cut": dict.fromkeys(RANKS, by_length),
-        "padding": dict.fromkeys(RANKS, padded),
-    }
-    speeds = useful_tokens_per_s([of_ranks[RANKS[0]] for of_ranks in ways.values()], num_timed)
-    console.print(f"{len(grids)} samples of {counts.min()} to {counts.max()} tokens, packs of {capacity}")
-    table = Table("", *ways)
-    for name, values in zip(FIGURES, zip(*(figures(way, grids, capacity) for way in ways.values()), strict=True)):
-        table.add_row(name, *values)
-    table.add_row("useful tokens/s", *(f"{speed:.0f}" for speed in speeds))
-    console.print(table)
-
-
 FIGURES = (
     "useful tokens, of those computed",
     "fill: useful tokens, of a pack's",
     "samples dropped",
+    "tokens cut off",
     "largest batch, tokens",
     *(f"waiting by {of}, {num} ranks" for of in ("tokens", "cost") for num in RANKS),
 )
 
 
-def figures(way: dict[int, Batches], grids: np.ndarray, capacity: int) -> list[str]:
+def figures(way: dict[int, Batches], used: np.ndarray, grids: np.ndarray, capacity: int) -> list[str]:
+    """FIGURES of batches by number of ranks, which hold the samples at the sizes that are used."""
     batches = way[RANKS[0]]
     tokens = [num_tokens(batch) for batch in batches.computed]
     fill = np.mean(batches.useful) / capacity
@@ -240,10 +194,29 @@ def figures(way: dict[int, Batches], grids: np.ndarray, capacity: int) -> list[s
         f"{sum(batches.useful) / sum(tokens):.1%}",
         f"{fill:.1%}" if max(tokens) <= capacity else "-",
         f"{1 - batches.num_samples / len(grids):.1%}",
+        f"{1 - used.prod(axis=1).sum() / grids.prod(axis=1).sum():.1%}",
         f"{max(tokens)}",
         *(f"{waiting([num_tokens(batch) for batch in way[num].computed], num):.1%}" for num in RANKS),
         *(f"{waiting([num_cost(batch) for batch in way[num].computed], num):.1%}" for num in RANKS),
     ]
+
+
+def bench(console: Console, grids: np.ndarray, capacity: int, num_timed: int) -> None:
+    counts, cut = grids.prod(axis=1), cut_to_lengths(grids)
+    ways = {
+        "packing": ({num: packing(grids, capacity, num) for num in RANKS}, grids),
+        "buckets by shape": (dict.fromkeys(RANKS, buckets(grids, capacity)), grids),
+        "buckets, lengths cut": (dict.fromkeys(RANKS, buckets(cut, capacity)), cut),
+        "padding": (dict.fromkeys(RANKS, padding(grids)), grids),
+    }
+    columns = [figures(way, used, grids, capacity) for way, used in ways.values()]
+    speeds = useful_tokens_per_s([way[RANKS[0]] for way, _ in ways.values()], num_timed)
+    console.print(f"{len(grids)} samples of {counts.min()} to {counts.max()} tokens, packs of {capacity}")
+    table = Table("", *ways)
+    for name, *values in zip(FIGURES, *columns, strict=True):
+        table.add_row(name, *values)
+    table.add_row("useful tokens/s", *(f"{speed:.0f}" for speed in speeds))
+    console.print(table)
 
 
 def main() -> int:
