@@ -23,7 +23,8 @@ def drawn_grids(num: int, seed: int = 0) -> np.ndarray:
     """Tokens of samples along time, height and width, (num, 3).
 
     Clips of 480p and 720p in six aspect ratios, of log-normal durations between 1 and 10 s, and images. Their sides are
-    a quarter of the native ones, so that a CPU can train on them; a token has 32 x 32 px of one of two latent frames a second.
+    a quarter of the native ones, so that a CPU can train on them. There are two latent frames a second, and a token has
+    32 x 32 px of one.
     """
     rng = np.random.default_rng(seed)
     aspect = rng.choice(list(ASPECTS), num, p=list(ASPECTS.values()))

@@ -42,7 +42,7 @@ from schemas.identity import digest
 from tests.bench.clip_sizes import PATCH, Grid, drawn_grids, read_grids
 
 RANKS = (8, 64)
-TIMED_BATCHES, PADDED_BATCH = 10, 8
+TIMED_BATCHES, PADDED_BATCH = 16, 8
 KEPT_FRAMES = (1, 2, 4, 8, 12, 16, 20)
 """Lengths of the second kind of bucket, in latent frames."""
 TEXT_TOKENS, TEXT_DIM, CHANNELS = 16, 32, 4
