@@ -5,8 +5,8 @@ cost (`cost`); packs that cost alike make a step, so that its workers finish tog
 step has the same number of packs: what is left of a run goes into the next one, and at the end of an epoch, where every
 sample must have been seen, the next epoch completes the step.
 
-The plan is a pure function of the token counts and of a key for each epoch, so any worker can work it out; and a step
-starts at one place, which is all that a resumed run has to know.
+The plan is a pure function of the token counts and of a key for each epoch, so any worker can work it out; and a
+resumed run has to know no more than the epoch in which its next step starts, and how many packs of it are used up.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import numpy as np
 from model.packing.filling import fill_packs
 
 STEPS_IN_RUN = 64
-"""Steps over which packs are filled and sorted: the more, the less packs of a step differ in cost."""
+"""Steps over which packs are filled and sorted: the more, the less the packs of a step differ in cost."""
 SAMPLES_IN_RUN = 8192
-"""At least so many samples in a run: packs of larger runs are hardly fuller."""
+"""A run has at least so many samples: packs of larger runs are hardly fuller."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class PlannedPack:
     """Samples that share a pack."""
 
     epoch: int
-    """The epoch that they are seen in, of which their randomness depends."""
+    """The epoch that they are seen in, on which their noise, timesteps and texts depend."""
     ids: tuple[str, ...]
 
 
@@ -79,7 +79,7 @@ class Plan:
     def steps(self, epoch: int = 0, cursor: int = 0) -> Iterator[PlannedStep]:
         """Steps without end, from where an earlier one says that the next one starts."""
         packs: list[PlannedPack] = []
-        missing = cursor % self.packs_per_step  # where steps begin in this epoch, if it does with the rest of one
+        missing = cursor % self.packs_per_step  # the epoch began with so many packs for a step of the one before
         while True:
             for used, places in enumerate(self.packs(epoch, missing), 1):
                 if used <= cursor:
@@ -123,10 +123,10 @@ class Plan:
         return kept, np.concatenate([np.empty(0, np.int64), *left])
 
     def _in_steps(self, packs: list[np.ndarray], missing: int, random: np.random.PCG64) -> Iterator[np.ndarray]:
-        """Packs in an order in which those of a step cost alike, but one step like any other.
+        """Packs in the order of their use: those of a step cost alike, and steps are shuffled.
 
-        The `missing` ones and those that are over after whole steps share their steps with packs of other epochs, and
-        are taken from the middle, where costs are the same in all epochs.
+        The `missing` ones, and those that are over after whole steps, share a step with packs of another epoch. They
+        are taken from the middle by cost, which is about the same in all epochs.
         """
         packs = [packs[i] for i in np.argsort(sums(self.costs, packs), kind="stable")]
         size = self.packs_per_step
