@@ -13,7 +13,7 @@ from jobs.training.samples import Encoding
 from model.checkpoint import with_tuples, write_json
 from model.codec.spec import CodecSpec
 from schemas.errors import UsageError
-from schemas.recipe.train import ObjectiveConfig
+from schemas.recipe.train import ObjectiveConfig, TrainConfig
 
 FILE = "config.json"
 FIXED = (
@@ -24,6 +24,8 @@ FIXED = (
     "autoencoder_fingerprint",
     "text_encoder_fingerprint",
     "seed",
+    "tokens_per_pack",
+    "packs_per_step",
 )
 """Settings that must stay the same when a run is resumed; others may change."""
 
@@ -78,6 +80,15 @@ class RunConfig:
     def optimizer(self) -> str:
         """Whose state between steps the checkpoints hold."""
         return self.train.get("optimizer", "adamw")
+
+    @property
+    def tokens_per_pack(self) -> int:
+        """With `packs_per_step`, what a checkpoint's place in the plan of packs depends on."""
+        return self.train.get("tokens_per_pack", TrainConfig.tokens_per_pack)
+
+    @property
+    def packs_per_step(self) -> int:
+        return self.train.get("packs_per_step", TrainConfig.packs_per_step)
 
     @property
     def codec(self) -> CodecSpec:

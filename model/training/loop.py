@@ -47,28 +47,27 @@ def fit(
     Returns:
         The last step's metrics.
     Raises:
-        ValueError: no samples, settings that cannot work together, or a run folder that another process or model uses.
+        ValueError: no samples, settings that cannot work together, or a run folder that another process uses, or a
+            run of another model, release, seed, `tokens_per_pack` or `packs_per_step`.
         TrainingDiverged: the loss is not finite.
     """
     check_config(list(samples.shapes.values()), config, worker.num_workers)
     run = RunFolder(run_dir)
     with run.exclusive() if worker.rank == 0 else nullcontext():
         worker.sum(torch.zeros(1, device=worker.device))  # all wait until rank 0 has the folder
-        state = TrainState(samples, config, statistics, text_dim, worker)
+        state = TrainState(samples, config, statistics, text_dim, worker, release_hash)
         if init is not None:
             state.begin_from(init)
-        return _fit_in(run, state, config, release_hash, on_step or (lambda metrics: None))
+        return _fit_in(run, state, config, on_step or (lambda metrics: None))
 
 
-def _fit_in(
-    run: RunFolder, state: TrainState, config: TrainConfig, release_hash: str, on_step: Callable[[Metrics], None]
-) -> Metrics:
+def _fit_in(run: RunFolder, state: TrainState, config: TrainConfig, on_step: Callable[[Metrics], None]) -> Metrics:
     start = state.restore(run.newest())
     leads = state.worker.rank == 0
     if leads:
         run.truncate_metrics(start.step)
     metrics: Metrics = (run.metrics() or [{}])[-1]
-    for (progress, _), batch in ahead(state.steps_from(start, release_hash), lambda planned: state.batch(*planned)):
+    for (progress, _), batch in ahead(state.steps_from(start), lambda planned: state.batch(planned[1])):
         metrics = state.step(progress, batch)
         last = progress.step == config.steps
         if last or progress.step == 1 or progress.step % config.validate_every == 0:

@@ -21,18 +21,17 @@ from model.checkpoint import with_tuples
 from model.diffusion.objectives import Objective
 from model.diffusion.timesteps import Density
 from model.packing.packs import Pack
-from model.packing.patches import num_tokens
-from model.packing.plan import plan_packs
+from model.packing.plan import PlannedPack
 from model.training.averages import WeightAverage
 from model.training.checkpoints import Checkpoint
 from model.training.examples import LatentStatistics, Targets, document_losses, draw_example, pack_examples
 from model.training.optimizers import Optimizers, rate_share
 from model.training.parallel import Worker
+from model.training.progress import Progress, plan_of, plan_settings, require_same_plan
 from model.training.samples import Samples
 from model.training.validation import Validation, hold_out
 from model.transformer.config import TransformerConfig
 from model.transformer.transformer import Transformer
-from schemas.identity import digest
 from schemas.recipe.train import ModelConfig, TrainConfig
 
 Metrics = dict[str, Any]
@@ -40,16 +39,6 @@ Metrics = dict[str, Any]
 
 class TrainingDiverged(ArithmeticError):
     """The loss is no longer a number."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a run has come: steps done, and where in which epoch the next step starts."""
-
-    step: int = 0
-    epoch: int = 0
-    cursor: int = 0
-    """Packs of the epoch that are used up."""
 
 
 @dataclass(frozen=True)
@@ -91,12 +80,14 @@ class TrainState:
         statistics: LatentStatistics,
         text_dim: int,
         worker: Worker,
+        release_hash: str = "",
     ) -> None:
         shapes = samples.shapes
         held_out = hold_out(list(shapes))
         self.samples = samples
         self.shapes = {name: shape for name, shape in shapes.items() if name not in held_out}
         self.config, self.statistics, self.text_dim, self.worker = config, statistics, text_dim, worker
+        self.plan, self.plan_settings = plan_of(self.shapes, config, release_hash), plan_settings(config, release_hash)
         torch.manual_seed(config.seed)
         self.objective, self.density = Objective.of(config.objective), Density.of(config.objective)
         channels = next(iter(shapes.values()))[0]
@@ -116,23 +107,17 @@ class TrainState:
             device=worker.device,
         )
 
-    def steps_from(self, progress: Progress, release_hash: str) -> Iterator[tuple[Progress, list[list[str]]]]:
+    def steps_from(self, progress: Progress) -> Iterator[tuple[Progress, list[PlannedPack]]]:
         """The steps still to do, each with the progress that it makes and the packs that it uses."""
-        counts = {name: num_tokens(shape, self.config.model.patch) for name, shape in self.shapes.items()}
-        step, epoch, cursor = progress.step, progress.epoch, progress.cursor
-        while step < self.config.steps:
-            key = digest(release_hash, self.config.seed, epoch)
-            packs = plan_packs(counts, self.config.tokens_per_pack, key)
-            while cursor < len(packs) and step < self.config.steps:
-                used = packs[cursor : cursor + self.config.packs_per_step]
-                step, cursor = step + 1, cursor + len(used)
-                yield Progress(step, epoch, cursor), used
-            epoch, cursor = epoch + 1, 0
+        steps = self.plan.steps(progress.epoch, progress.cursor)
+        for number in range(progress.step + 1, self.config.steps + 1):
+            step = next(steps)
+            yield Progress(number, step.epoch, step.cursor), step.packs
 
-    def batch(self, progress: Progress, packs: Sequence[Sequence[str]]) -> Batch:
+    def batch(self, packs: Sequence[PlannedPack]) -> Batch:
         """Read and noise the samples of this worker's share of a step; no state of the run is read or changed."""
         own = packs[self.worker.rank :: self.worker.num_workers]
-        return Batch([self._noised(ids, progress.epoch) for ids in own], sum(len(pack) for pack in packs))
+        return Batch([self._noised(pack) for pack in own], sum(len(pack.ids) for pack in packs))
 
     def step(self, progress: Progress, batch: Batch) -> Metrics:
         """One optimizer step on the mean loss of all samples of a batch."""
@@ -175,7 +160,7 @@ class TrainState:
 
     def state(self, progress: Progress) -> dict[str, Any]:
         """A checkpoint's `state.json`."""
-        return asdict(progress) | {"transformer": asdict(self.model.config)}
+        return asdict(progress) | {"plan": self.plan_settings, "transformer": asdict(self.model.config)}
 
     def begin_from(self, weights: Mapping[str, Tensor]) -> None:
         """Start from weights of the same model."""
@@ -186,18 +171,18 @@ class TrainState:
         """Continue from a checkpoint, or start.
 
         Raises:
-            ValueError: the checkpoint is one of another model.
+            ValueError: the checkpoint is one of another model, or of packs that were planned otherwise.
         """
         if checkpoint is None:
             return Progress()
         require_same_model(checkpoint, self.model.config)
+        require_same_plan(checkpoint, self.plan_settings)
         self.model.load_state_dict(checkpoint.tensors("model"))
         self.average.load(checkpoint.tensors("ema"))
         self.optimizers.load(checkpoint.tensors("optimizer"))
-        state = checkpoint.state()
-        return Progress(state["step"], state["epoch"], state["cursor"])
+        return Progress.of(checkpoint)
 
-    def _noised(self, ids: Sequence[str], epoch: int) -> tuple[Pack, Targets]:
+    def _noised(self, planned: PlannedPack) -> tuple[Pack, Targets]:
         patch = self.model.config.patch
         examples = [
             draw_example(
@@ -207,11 +192,11 @@ class TrainState:
                 self.density,
                 patch=patch,
                 seed=self.config.seed,
-                epoch=epoch,
+                epoch=planned.epoch,
                 text_drop=self.config.text_drop,
                 tasks=self.config.tasks,
             )
-            for sample in self.samples.read(ids)
+            for sample in self.samples.read(planned.ids)
         ]
         pack, targets = pack_examples(examples, patch, self.text_dim)
         self.model.prepare(pack.table, self.worker.device)

@@ -47,7 +47,7 @@ UVIT_SIZES = {
 
 
 def _preset(base: Mapping[str, Any], size: Mapping[str, int]) -> dict[str, Any]:
-    settings = {**base, **size}
+    settings: dict[str, Any] = {**base, **size}
     if "halves" in settings:
         first, second = settings.pop("halves")
         half = size["depth"] // 2

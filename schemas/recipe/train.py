@@ -134,9 +134,10 @@ class TrainConfig:
     steps: PositiveInt = 200
     """Optimizer steps of the whole run; a larger number continues a finished run."""
     tokens_per_pack: PositiveInt = 2048
-    """Latent tokens of a pack at most; the longest clip must fit."""
+    """Latent tokens of a pack at most; the longest clip must fit. A run keeps to it."""
     packs_per_step: PositiveInt = 1
-    """Packs whose mean loss makes a step, whatever the number of workers that share them."""
+    """Packs of every step, of about the same cost, whatever the number of workers that share them; the loss is the mean
+    over their samples. A run keeps to it."""
     optimizer: Literal["adamw", "muon"] = "adamw"
     """`muon`: Muon (Jordan et al. 2024) for the matrices of the blocks, and AdamW for the rest."""
     learning_rate: PositiveFloat = 1e-3

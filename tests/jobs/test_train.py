@@ -81,15 +81,16 @@ def test_bad_usage_is_one_line_and_writes_nothing(encoded_dataset, tmp_path, cap
     assert not (tmp_path / "run").exists()
 
 
-def write_finished_run(dataset: Dataset, run_dir: Path) -> list[str]:
+def write_finished_run(dataset: Dataset, run_dir: Path, *more_settings: str) -> list[str]:
     """A run that has reached its last step; the command that trains it."""
-    config, _, _ = prepare(dataset, "drawn", load_recipe("default", SETTINGS))
+    settings = [*SETTINGS, *more_settings]
+    config, _, _ = prepare(dataset, "drawn", load_recipe("default", settings))
     write_run_config(run_dir, config)
     folder = logged(run_dir, 3)
     folder.log({"step": 4, "loss": 2.0, "val_loss": 0.5})
     folder.save(4, {}, {"transformer": vars(SMALL)}, keep=1)
-    settings = [word for setting in SETTINGS for word in ("--set", setting)]
-    return [dataset.location, "--release", "drawn", "--out", str(run_dir), *settings]
+    words = [word for setting in settings for word in ("--set", setting)]
+    return [dataset.location, "--release", "drawn", "--out", str(run_dir), *words]
 
 
 def records(dataset: Dataset, run_dir: Path) -> list[tuple[str, str, float | None]]:
@@ -125,8 +126,8 @@ def test_a_run_that_is_killed_has_a_record_of_where_it_was(encoded_dataset, tmp_
 
 def test_a_cluster_may_yet_grow_so_what_it_has_is_not_checked(encoded_dataset, tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_ADDRESS", "nowhere:6379")  # which a finished run does not ask
-    many = ["--set", "train.num_workers=999", "--set", "train.packs_per_step=999"]
-    assert run_job("train", [*write_finished_run(encoded_dataset, tmp_path), *many]) == 0
+    command = write_finished_run(encoded_dataset, tmp_path, "train.num_workers=999", "train.packs_per_step=999")
+    assert run_job("train", command) == 0
 
 
 def test_a_run_starts_from_another_one_of_the_same_model(encoded_dataset, tmp_path, monkeypatch):

@@ -63,6 +63,16 @@ def test_a_run_goes_on_with_its_optimizer(tmp_path):
         write_run_config(tmp_path, replace(config, train=config.train | {"optimizer": "muon"}))
 
 
+@pytest.mark.parametrize("name", ["tokens_per_pack", "packs_per_step"])
+def test_a_run_goes_on_with_packs_as_they_were_planned(tmp_path, name):
+    config = run_config()
+    write_run_config(tmp_path, config)
+    other = replace(config, train=config.train | {name: 3})
+    assert getattr(other, name) == 3
+    with pytest.raises(UsageError, match=f"started with {name} = {config.train[name]}, not 3"):
+        write_run_config(tmp_path, other)
+
+
 def test_other_settings_may_change_when_a_run_is_resumed(tmp_path):
     config = run_config()
     write_run_config(tmp_path, config)

@@ -76,6 +76,31 @@ def test_resumed_equals_uninterrupted(whole, tmp_path):
         assert all(torch.equal(one[key], other[key]) for key in one)
 
 
+@pytest.mark.parametrize("killed", [1, 2, 3, 5, 6])
+def test_a_run_killed_anywhere_uses_the_packs_of_one_that_was_not(tmp_path, killed):
+    """With four packs a step and six an epoch, every other step has packs of two epochs."""
+    config = changed(steps=7, packs_per_step=4, checkpoint_every=1)
+    run_fit(tmp_path / "whole", config)
+    with pytest.raises(Killed):
+        run_fit(tmp_path / "killed", config, on_step=kill_at(killed))
+    run_fit(tmp_path / "killed", config)
+    assert logged(tmp_path / "killed", "step", "samples", "loss") == logged(
+        tmp_path / "whole", "step", "samples", "loss"
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "release_hash"),
+    [({"tokens_per_pack": 64}, ""), ({"packs_per_step": 4}, ""), ({"seed": 1}, ""), ({}, "2")],
+)
+def test_a_run_does_not_go_on_in_another_plan(a_copy, settings, release_hash):
+    before = logged(a_copy)
+    (name,) = settings or {"release_hash": ""}
+    with pytest.raises(ValueError, match=f"{name} = "):
+        run_fit(a_copy, changed(steps=8, **settings), release_hash=release_hash)
+    assert logged(a_copy) == before
+
+
 def test_a_half_written_checkpoint_is_not_used(a_copy):
     folder = RunFolder(a_copy).checkpoints_path
     shutil.copytree(folder / "step-000004", folder / "step-000009.partial")

@@ -9,8 +9,9 @@ from model.training.checkpoints import RunFolder
 from model.training.muon import Muon
 from model.training.optimizers import Optimizers, rate_share
 from model.training.parallel import ALONE
+from model.training.progress import Progress
 from model.training.samples import HeldSamples
-from model.training.step import Progress, TrainState
+from model.training.step import TrainState
 from schemas.recipe.train import TrainConfig
 from tests.model.training.drawn import STATISTICS, TEXT_DIM, changed, colour_samples
 
@@ -67,8 +68,8 @@ def test_both_optimizers_step_at_the_share_of_their_own_rates() -> None:
 
 def test_a_resumed_run_goes_on_as_if_it_had_not_been_broken(tmp_path) -> None:
     def steps(state: TrainState, progress: Progress, count: int) -> Progress:
-        for step, packs in list(state.steps_from(progress, ""))[:count]:
-            state.step(step, state.batch(step, packs))
+        for step, packs in list(state.steps_from(progress))[:count]:
+            state.step(step, state.batch(packs))
             progress = step
         return progress
 

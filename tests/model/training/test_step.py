@@ -12,27 +12,43 @@ from torch import Tensor
 
 from model.diffusion.objectives import Objective
 from model.diffusion.timesteps import Density
+from model.packing.plan import PlannedPack
 from model.training.checkpoints import RunFolder
 from model.training.examples import draw_example, pack_examples
 from model.training.parallel import ALONE, Worker
+from model.training.progress import Progress
 from model.training.samples import HeldSamples
-from model.training.step import Progress, TrainingDiverged, TrainState, require_same_model, transformer_config
+from model.training.step import TrainingDiverged, TrainState, require_same_model, transformer_config
 from model.training.validation import hold_out
 from model.transformer.transformer import Transformer
 from schemas.recipe.train import ModelConfig, TaskMix, TrainConfig
 from tests.model.training.drawn import CONFIG, STATISTICS, TEXT_DIM, changed, colour_samples
 
 EVERY_SETTING = changed(
-    steps=5, learning_rate=1e-2, warmup_steps=3, weight_decay=0.5, ema_decay=0.3, text_drop=0.5, seed=3
+    steps=5,
+    packs_per_step=4,
+    learning_rate=1e-2,
+    warmup_steps=3,
+    weight_decay=0.5,
+    ema_decay=0.3,
+    text_drop=0.5,
+    seed=3,
 )
 
 
-def new_state(config: TrainConfig = CONFIG, worker: Worker = ALONE, num_samples: int = 24) -> TrainState:
-    return TrainState(HeldSamples(colour_samples(num_samples)), config, STATISTICS, TEXT_DIM, worker)
+def new_state(
+    config: TrainConfig = CONFIG, worker: Worker = ALONE, num_samples: int = 24, release_hash: str = ""
+) -> TrainState:
+    return TrainState(HeldSamples(colour_samples(num_samples)), config, STATISTICS, TEXT_DIM, worker, release_hash)
 
 
-def step(state: TrainState, progress: Progress, packs: list[list[str]]) -> dict[str, Any]:
-    return state.step(progress, state.batch(progress, packs))
+def step(state: TrainState, progress: Progress, packs: list[PlannedPack]) -> dict[str, Any]:
+    return state.step(progress, state.batch(packs))
+
+
+def packs_of(*packs: str, epoch: int = 0) -> list[PlannedPack]:
+    """Packs of the clips of these numbers."""
+    return [PlannedPack(epoch, tuple(f"clip-{number}" for number in pack.split())) for pack in packs]
 
 
 def randomised(state: TrainState) -> TrainState:
@@ -43,11 +59,11 @@ def randomised(state: TrainState) -> TrainState:
     return state
 
 
-def mean_loss(model: Transformer, config: TrainConfig, ids: list[str], epoch: int) -> tuple[Tensor, int]:
+def mean_loss(model: Transformer, config: TrainConfig, packs: list[PlannedPack]) -> tuple[Tensor, int]:
     """The mean over samples, each alone in a pack, of the squared error of what is noisy; and all their tokens."""
     samples = {sample.sample_id: sample for sample in colour_samples()}
     losses, tokens = [], 0
-    for i in ids:
+    for i, epoch in ((i, pack.epoch) for pack in packs for i in pack.ids):
         settings = {"seed": config.seed, "epoch": epoch, "text_drop": config.text_drop}
         example = draw_example(samples[i], STATISTICS, Objective(), Density(), patch=(1, 2, 2), **settings)
         pack, targets = pack_examples([example], (1, 2, 2), TEXT_DIM)
@@ -66,15 +82,16 @@ def clip_gradients(model: Transformer, limit: float) -> float:
 
 @pytest.mark.parametrize("grad_clip", [0.05, 100.0])
 def test_a_step_is_adamw_on_the_mean_over_samples(grad_clip):
-    """With warm-up, weight decay, clipping, and the average of the weights."""
+    """With warm-up, weight decay, clipping, and the average of the weights; some steps have packs of two epochs."""
     config = replace(EVERY_SETTING, grad_clip=grad_clip)
     state = randomised(new_state(config))
     truth = copy.deepcopy(state.model)
     average = {name: value.clone() for name, value in state.average.weights.items()}
     optimizer = torch.optim.AdamW(truth.parameters(), betas=(0.9, 0.95), weight_decay=0.5)
-    for progress, packs in state.steps_from(Progress(), "release"):
-        ids = [i for pack in packs for i in pack]
-        loss, tokens = mean_loss(truth, config, ids, progress.epoch)
+    epochs = []
+    for progress, packs in state.steps_from(Progress()):
+        epochs.append({pack.epoch for pack in packs})
+        loss, tokens = mean_loss(truth, config, packs)
         optimizer.zero_grad()
         loss.backward()
         norm = clip_gradients(truth, grad_clip)
@@ -83,7 +100,7 @@ def test_a_step_is_adamw_on_the_mean_over_samples(grad_clip):
         metrics = step(state, progress, packs)
         assert 0 < metrics.pop("seconds") < 60
         expected = {"step": progress.step, "epoch": progress.epoch, "loss": loss.item(), "lr": rate}
-        expected |= {"grad_norm": norm, "samples": len(ids), "tokens": tokens}
+        expected |= {"grad_norm": norm, "samples": sum(len(pack.ids) for pack in packs), "tokens": tokens}
         assert metrics == pytest.approx(expected, rel=1e-4)
         for parameter, other in zip(state.model.parameters(), truth.parameters(), strict=True):
             torch.testing.assert_close(parameter.grad, other.grad, rtol=1e-3, atol=1e-5)
@@ -95,11 +112,12 @@ def test_a_step_is_adamw_on_the_mean_over_samples(grad_clip):
             torch.testing.assert_close(state.model.get_parameter(name), other)
             average[name] = decay * average[name] + (1 - decay) * other.detach()
             torch.testing.assert_close(state.average.weights[name], average[name])
+    assert {0, 1} in epochs
 
 
 def test_without_warm_up_the_first_step_has_the_full_rate():
     state = new_state(changed(warmup_steps=0))
-    progress, packs = next(state.steps_from(Progress(), ""))
+    progress, packs = next(state.steps_from(Progress()))
     assert step(state, progress, packs)["lr"] == CONFIG.learning_rate
 
 
@@ -107,7 +125,7 @@ def test_held_out_samples_are_validated_on_and_never_trained_on():
     state = new_state(changed(steps=100))
     ids = {sample.sample_id for sample in colour_samples()}
     held_out = hold_out(sorted(ids))
-    used = {i for _, packs in state.steps_from(Progress(), "") for pack in packs for i in pack}
+    used = {i for _, packs in state.steps_from(Progress()) for pack in packs for i in pack.ids}
     assert used == ids - held_out
     assert len(held_out) == 2
     grids = {
@@ -134,35 +152,29 @@ def test_weights_begin_as_the_seed_says():
     assert not torch.equal(first["embed.weight"], other["embed.weight"])
 
 
-Step = tuple[Progress, list[list[str]]]
+Step = tuple[Progress, list[PlannedPack]]
 
 
 def planned(config: TrainConfig, start: Progress = Progress(), release_hash: str = "") -> list[Step]:  # noqa: B008
-    return list(new_state(config).steps_from(start, release_hash))
-
-
-def epochs_of(steps: list[Step]) -> dict[int, list[list[str]]]:
-    packs: dict[int, list[list[str]]] = {}
-    for progress, used in steps:
-        packs.setdefault(progress.epoch, []).extend(used)
-    return packs
+    return list(new_state(config, release_hash=release_hash).steps_from(start))
 
 
 def test_every_epoch_uses_every_sample_once_in_an_order_of_its_own():
     steps = planned(changed(steps=30, packs_per_step=3))
     assert [progress.step for progress, _ in steps] == list(range(1, 31))
-    epochs = epochs_of(steps)
-    assert len(epochs) > 3
-    orders = [[i for pack in epochs[epoch] for i in pack] for epoch in range(len(epochs) - 1)]
-    assert all(sorted(order) == sorted(new_state().shapes) for order in orders)
-    assert len({tuple(order) for order in orders}) == len(orders)
-    assert {len(used) for _, used in steps} <= {1, 2, 3}
-    assert sum(len(used) < 3 for _, used in steps) <= len(epochs)  # only at the end of an epoch
+    assert {len(packs) for _, packs in steps} == {3}
+    orders: dict[int, list[str]] = {}
+    for pack in (pack for _, packs in steps for pack in packs):
+        orders.setdefault(pack.epoch, []).extend(pack.ids)
+    whole = [orders[epoch] for epoch in range(len(orders) - 1)]
+    assert len(whole) > 3
+    assert all(sorted(order) == sorted(new_state().shapes) for order in whole)
+    assert len({tuple(order) for order in whole}) == len(whole)
 
 
 @pytest.mark.parametrize("done", range(13))
 def test_steps_go_on_wherever_a_run_was_left(done):
-    config = changed(steps=13)
+    config = changed(steps=13, packs_per_step=3)
     steps = planned(config)
     assert [progress.step for progress, _ in steps] == list(range(1, 14))
     start = steps[done - 1][0] if done else Progress()
@@ -174,6 +186,13 @@ def test_the_order_follows_the_release_and_the_seed():
     assert planned(CONFIG) == first
     assert planned(CONFIG, release_hash="other") != first
     assert planned(changed(seed=1)) != first
+
+
+def test_a_sample_is_noised_for_the_epoch_of_its_pack():
+    state = new_state()
+    (first,), (second,), (again,) = (state.batch(packs_of("1 4", epoch=epoch)).packs for epoch in (0, 1, 0))
+    assert not torch.equal(first[0].timestep_B, second[0].timestep_B)
+    assert torch.equal(first[0].tokens_NP, again[0].tokens_NP)
 
 
 def test_validation_is_of_the_averaged_weights():
@@ -193,7 +212,7 @@ def test_validation_is_of_the_averaged_weights():
 
 def after_steps(state: TrainState, count: int) -> Progress:
     progress = Progress()
-    for progress, packs in list(state.steps_from(Progress(), ""))[:count]:
+    for progress, packs in list(state.steps_from(Progress()))[:count]:
         step(state, progress, packs)
     return progress
 
@@ -203,7 +222,7 @@ def test_a_checkpoint_carries_everything_over(tmp_path):
     assert state.restore(None) == Progress(0, 0, 0)
     progress = after_steps(state, 3)
     run.save(progress.step, state.tensors(), state.state(progress), keep=1)
-    other = new_state(changed(seed=9))
+    other = randomised(new_state())
     assert other.restore(run.newest()) == progress
     for name, tensors in state.tensors().items():
         found = other.tensors()[name]
@@ -236,7 +255,7 @@ def test_divergence_is_an_error_and_does_not_reach_the_average():
     state.samples.read(["clip-0"])[0].latent_CTHW[:] = np.inf
     before = {name: weight.clone() for name, weight in state.average.weights.items()}
     with pytest.raises(TrainingDiverged, match="at step 1: lower the learning rate"):
-        step(state, Progress(1, 0, 1), [["clip-0"]])
+        step(state, Progress(1, 0, 1), packs_of("0"))
     assert all(torch.equal(weight, before[name]) for name, weight in state.average.weights.items())
 
 
@@ -249,7 +268,7 @@ def messages(monkeypatch) -> Iterator[list[Tensor]]:
 
 
 def test_workers_share_the_packs_of_a_step_and_add_up_gradients_and_losses(messages):
-    packs = [["clip-1"], ["clip-2"], ["clip-3"], ["clip-4", "clip-5"]]
+    packs = packs_of("1", "2", "3", "4 5")
     totals = []
     for rank in (0, 1):
         state = new_state(worker=Worker(rank, 2))
@@ -264,7 +283,7 @@ def test_workers_share_the_packs_of_a_step_and_add_up_gradients_and_losses(messa
 
 
 def test_a_worker_without_a_pack_sends_zeros(messages):
-    metrics = step(new_state(worker=Worker(1, 2)), Progress(1, 0, 1), [["clip-1"]])
+    metrics = step(new_state(worker=Worker(1, 2)), Progress(1, 0, 1), packs_of("1"))
     gradients, total = messages
     assert not gradients.any()
     assert total.tolist() == [0.0, 0.0]
@@ -274,7 +293,7 @@ def test_a_worker_without_a_pack_sends_zeros(messages):
 @pytest.mark.parametrize(("tasks", "num_clean"), [(TaskMix(1, 0, 0, 0), 0), (TaskMix(0, 1, 0, 0), 1)])
 def test_the_tasks_of_the_recipe_are_trained(tasks: TaskMix, num_clean: int) -> None:
     state = new_state(changed(tasks=tasks))
-    progress, packs = next(state.steps_from(Progress(), "release"))
-    for pack, _ in state.batch(progress, packs).packs:
+    _, packs = next(state.steps_from(Progress()))
+    for pack, _ in state.batch(packs).packs:
         for (T, H, W), clean in zip(pack.table.extents, pack.clean_N.split(pack.table.lengths), strict=True):
             assert clean.sum() == (num_clean * H * W if T > 1 else 0)

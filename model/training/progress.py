@@ -1,0 +1,65 @@
+"""How far a run has come, and the plan of steps that its place is one of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from model.packing.cost import document_costs
+from model.packing.patches import num_tokens
+from model.packing.plan import Plan
+from model.training.checkpoints import Checkpoint
+from model.training.samples import Shape
+from schemas.identity import digest
+from schemas.recipe.train import TrainConfig
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Steps done, and the one place at which the next step starts."""
+
+    step: int = 0
+    epoch: int = 0
+    cursor: int = 0
+    """Packs of the epoch that are used up, by steps of which the first may have begun in an epoch before."""
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> Progress:
+        state = checkpoint.state()
+        return cls(state["step"], state["epoch"], state["cursor"])
+
+
+def plan_of(shapes: Mapping[str, Shape], config: TrainConfig, release_hash: str) -> Plan:
+    """The steps of samples with latents of these shapes.
+
+    Raises:
+        ValueError: a sample has more tokens than a pack.
+    """
+    model = config.model
+    return Plan(
+        {name: num_tokens(shape, model.patch) for name, shape in shapes.items()},
+        config.tokens_per_pack,
+        config.packs_per_step,
+        partial(document_costs, width=model.width, depth=model.depth, mlp_ratio=model.mlp_ratio, text=model.text),
+        lambda epoch: digest(release_hash, config.seed, epoch),
+    )
+
+
+def plan_settings(config: TrainConfig, release_hash: str) -> dict[str, Any]:
+    """What a plan is a function of, beside the model."""
+    return {
+        "release_hash": release_hash,
+        "seed": config.seed,
+        "tokens_per_pack": config.tokens_per_pack,
+        "packs_per_step": config.packs_per_step,
+    }
+
+
+def require_same_plan(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> None:
+    """Raise ValueError, with the setting at fault, if the checkpoint's place is one in a plan of other packs."""
+    planned = checkpoint.state().get("plan", {})
+    for name, now in settings.items():
+        if planned.get(name) != now:
+            raise ValueError(f"{name} = {now}: {checkpoint.folder} was trained with {planned.get(name)}")

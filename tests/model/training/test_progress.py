@@ -1,0 +1,78 @@
+"""A run's plan is that of its recipe and release, and its place is not taken for one in another plan."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.packing.cost import pack_cost
+from model.training.checkpoints import Checkpoint, RunFolder
+from model.training.progress import Progress, plan_of, plan_settings, require_same_plan
+from schemas.recipe.train import ModelConfig
+from tests.model.training.drawn import CONFIG, SHAPES, changed
+
+NAMED = {f"clip-{i}": SHAPES[i % 3] for i in range(30)}
+
+
+def first_step(release_hash: str = "", **settings: Any) -> list[tuple[str, ...]]:
+    return [pack.ids for pack in next(plan_of(NAMED, changed(**settings), release_hash).steps()).packs]
+
+
+def test_the_plan_is_that_of_the_recipe():
+    step = first_step()
+    assert len(step) == CONFIG.packs_per_step
+    tokens = {(4, 1, 4, 4): 4, (4, 3, 4, 6): 18, (4, 2, 6, 4): 12}
+    assert all(40 < sum(tokens[NAMED[i]] for i in ids) <= CONFIG.tokens_per_pack for ids in step)
+    with pytest.raises(ValueError, match="has 18 tokens, more than the 17"):
+        first_step(tokens_per_pack=17)
+
+
+def test_release_seed_and_epoch_make_the_key():
+    keys = {
+        plan_of(NAMED, changed(seed=seed), release).key_of(epoch)
+        for seed in (0, 1)
+        for release in ("", "other")
+        for epoch in (0, 1)
+    }
+    assert len(keys) == 8
+    assert first_step() == first_step(steps=9, learning_rate=1.0)
+
+
+@pytest.mark.parametrize("sizes", [(24, 2, 2.5, "cross"), (48, 1, 4.0, "in_context")])
+def test_packs_cost_what_the_recipes_model_computes(sizes):
+    width, depth, mlp_ratio, text = sizes
+    model = ModelConfig(width=width, depth=depth, num_heads=2, mlp_ratio=mlp_ratio, text=text)
+    plan = plan_of(NAMED, changed(model=model), "")
+    assert plan.costs.tolist() == [pack_cost([count], *sizes) for count in plan.counts]
+
+
+def saved(run_dir: Path, state: dict[str, Any]) -> Checkpoint:
+    run = RunFolder(run_dir)
+    run.save(3, {}, state, keep=1)
+    (checkpoint,) = run.checkpoints()
+    return checkpoint
+
+
+def test_progress_comes_back_from_a_checkpoint(tmp_path):
+    assert Progress.of(saved(tmp_path, {"step": 3, "epoch": 1, "cursor": 5, "more": 0})) == Progress(3, 1, 5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "release_hash", "message"),
+    [
+        ({}, "later", "release_hash = later: .*step-000003 was trained with first"),
+        ({"seed": 9}, "first", "seed = 9: .*step-000003 was trained with 0"),
+        ({"tokens_per_pack": 50}, "first", "tokens_per_pack = 50: .* was trained with 48"),
+        ({"packs_per_step": 3}, "first", "packs_per_step = 3: .* was trained with 2"),
+    ],
+)
+def test_a_place_in_another_plan_is_refused_by_name(tmp_path, settings, release_hash, message):
+    checkpoint = saved(tmp_path, {"plan": plan_settings(CONFIG, "first")})
+    with pytest.raises(ValueError, match=message):
+        require_same_plan(checkpoint, plan_settings(changed(**settings), release_hash))
+    require_same_plan(checkpoint, plan_settings(changed(steps=9, learning_rate=1.0), "first"))
+
+
+def test_a_checkpoint_that_does_not_name_its_plan_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"seed = 0: .* was trained with None"):
+        require_same_plan(saved(tmp_path, {"step": 3}), {"seed": 0})
