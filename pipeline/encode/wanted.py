@@ -59,6 +59,28 @@ def wanted_texts(released: pa.dataset.Dataset) -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(WANTED_TEXT, of_release())
 
 
+KINDS = (*CAPTIONS, "original")
+"""The texts of a clip, by their names in `TextMix`."""
+WANTED_SAMPLE = pa.schema([(name, pa.string()) for name in ("clip_id", "transform", *KINDS)])
+
+
+def wanted_samples(released: pa.dataset.Dataset, transform: str) -> pa.RecordBatchReader:
+    """The clips of a release with all keys of a sample: the `transform` of its latent, and the id of each text that
+    training may use of it, null where it has none.
+
+    Args:
+        transform: of the settings (`EncodeConfig.transform`).
+    """
+
+    def keys(row: Mapping[str, Any]) -> dict[str, str]:
+        texts = {kind: text_id(text) for kind, text in training_texts(row).items()}
+        return {"clip_id": row["clip_id"], "transform": clip_transform(row, transform)} | texts
+
+    batches = _batches(released, ("clip_id", "content_box", *CAPTIONS, "source"))
+    rows = (pa.RecordBatch.from_pylist(list(map(keys, batch.to_pylist())), WANTED_SAMPLE) for batch in batches)
+    return pa.RecordBatchReader.from_batches(WANTED_SAMPLE, rows)
+
+
 def training_texts(row: Mapping[str, Any]) -> dict[str, str]:
     """The texts of a released clip by their names in `TextMix`; one that a clip lacks is left out."""
     texts = {name: row.get(name) for name in CAPTIONS} | {"original": title_of(row["source"])}

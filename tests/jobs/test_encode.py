@@ -86,7 +86,7 @@ def test_a_damaged_latent_is_made_again_when_that_is_asked_for(
         key=lambda row: row["written_us"],
     )
     assert bytes_digest(newest["data"]) == newest["data_hash"]
-    assert StoredArrays(dataset, texts, pa.table({"text_id": [text["text_id"]]})).corrupt() == []
+    assert StoredArrays.of_table(dataset, texts, pa.table({"text_id": [text["text_id"]]})).corrupt() == []
     np.testing.assert_allclose(stored(newest), stored(whole), atol=ROUNDING)
 
 
@@ -180,7 +180,7 @@ def test_a_part_file_that_cannot_be_read_is_named(
     assert error.endswith("; `reelmill encode --verify` makes its rows again\n")
     assert error.count("\n") == 1
     with pytest.raises(UsageError, match=f"{path.name} cannot be read: .*`reelmill encode --verify`"):
-        ReleaseSamples(dataset, releases.read(dataset, "drawn"), encoding_of(Recipe()), TextMix())
+        ReleaseSamples(dataset, "drawn", encoding_of(Recipe()), TextMix())
 
 
 def test_a_part_file_that_cannot_be_read_is_set_aside_and_its_rows_are_missing(

@@ -88,7 +88,7 @@ def test_latents_of_any_codec_are_written_found_and_trained_on(drawn: Dataset, t
     plans = {row["clip_id"]: plan_clip(row, recipe.encode, codec.spec).codec for row in release.clips.to_pylist()}
     assert [plans[name].valid for name in ("clip", "image")] == [(NUM_FRAMES, *SIZE), (1, *SIZE)]
     assert [plans[name].encoded for name in ("clip", "image")] == [(num_padded, *SIZE), (1, *SIZE)]
-    samples = ReleaseSamples(drawn, release, config.encoding, TextMix())
+    samples = ReleaseSamples(drawn, "drawn", config.encoding, TextMix())
     assert samples.shapes == {name: plan.latent_shape for name, plan in plans.items()}
     assert (config.usual_num_frames, transformer.latent_channels) == (NUM_FRAMES, codec.spec.channels)
     clip, image = samples.read(["clip", "image"])

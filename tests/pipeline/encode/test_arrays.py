@@ -11,7 +11,8 @@ import pyarrow.parquet
 import pytest
 
 from pipeline.encode import arrays
-from pipeline.encode.arrays import CorruptArray, StoredArrays
+from pipeline.encode.arrays import StoredArrays
+from pipeline.encode.places import CorruptArray
 from pipeline.store.dataset import ARRAYS_A_GROUP, Dataset
 from schemas import LATENTS, TEXT
 from schemas.identity import bytes_digest
@@ -39,7 +40,7 @@ def dataset(tmp_path: Path) -> Dataset:
 
 
 def stored(dataset: Dataset, names: list[str], **options: Any) -> StoredArrays:
-    return StoredArrays(dataset, TEXT, pa.table({"text_id": pa.array(names, pa.string())}), **options)
+    return StoredArrays.of_table(dataset, TEXT, pa.table({"text_id": pa.array(names, pa.string())}), **options)
 
 
 def test_arrays_are_read_in_the_order_asked_for_from_whichever_file(dataset: Dataset) -> None:
@@ -81,7 +82,7 @@ def test_rows_without_an_array_take_no_place(tmp_path: Path, monkeypatch: pytest
         row_of[name] |= {key: stored_array[key] for key in ("dtype", "shape", "data", "data_hash")} | {"status": "ok"}
     dataset.write_part(LATENTS, list(row_of.values()))
     monkeypatch.setattr(StoredArrays, "_value", None)
-    found = StoredArrays(dataset, LATENTS, pa.table({"clip_id": ["a", "b", "c"]}), ["status"], "status = 'ok'")
+    found = StoredArrays.of_table(dataset, LATENTS, pa.table({"clip_id": ["a", "b", "c"]}), ["status"], "status = 'ok'")
     for name, values in zip("ac", found.read(["a", "c"]), strict=True):
         assert np.array_equal(values, array(ord(name)))
 
@@ -105,7 +106,7 @@ def test_only_what_is_wanted_is_found(dataset: Dataset) -> None:
         found.read(["04"])
     assert stored(dataset, ["03"], columns=["text"], where="text <> '03'").index.num_rows == 0
     pairs = pa.table({"text_id": ["03", "04"], "encoder": ["e", "another"]})
-    assert StoredArrays(dataset, TEXT, pairs).index["text_id"].to_pylist() == ["03"]
+    assert StoredArrays.of_table(dataset, TEXT, pairs).index["text_id"].to_pylist() == ["03"]
 
 
 def test_without_parts_there_is_nothing(tmp_path: Path) -> None:
