@@ -17,6 +17,7 @@ from model.training.examples import Sample
 from pipeline.encode.places import CorruptArray
 from pipeline.encode.training_index import TrainingIndex, training_index
 from pipeline.encode.wanted import KINDS
+from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
 from schemas.recipe.train import TextMix
@@ -113,7 +114,14 @@ def index_of(dataset: Dataset, release: str, encoding: Encoding) -> TrainingInde
         UsageError: there is no such release, no clip is encoded in this way, or a part file cannot be read.
     """
     try:
-        index = training_index(dataset, release, encoding.transform, encoding.autoencoder, encoding.text_encoder)
+        index = training_index(
+            dataset,
+            releases.scanner(dataset, release),
+            releases.content_hash(dataset, release),
+            encoding.transform,
+            encoding.autoencoder,
+            encoding.text_encoder,
+        )
     except CorruptArray as error:
         raise refusal(release, error) from error
     if not index.clips.index.num_rows:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
+import pyarrow.dataset
 
 from pipeline.encode.arrays import StoredArrays
 from pipeline.encode.kept_tables import kept_tables
 from pipeline.encode.latents import OK
 from pipeline.encode.places import PLACE, gather_places, newest_of_each
 from pipeline.encode.wanted import KINDS, wanted_samples
-from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from pipeline.store.pending import take
 from schemas import LATENTS, TEXT
@@ -51,29 +51,34 @@ class TrainingIndex:
 
 
 def training_index(
-    dataset: Dataset, release: str, transform: str, autoencoder: str, text_encoder: str
+    dataset: Dataset,
+    released: pa.dataset.Dataset,
+    content_hash: str,
+    transform: str,
+    autoencoder: str,
+    text_encoder: str,
 ) -> TrainingIndex:
     """The newest latent of each clip of a release, and the newest embedding of each of their texts.
 
     Args:
+        released: the rows of the release.
+        content_hash: of these rows.
         transform: of the settings (`EncodeConfig.transform`).
         autoencoder, text_encoder: their fingerprints.
     Raises:
-        DatasetError: there is no release of this name.
         CorruptArray: a part file's columns cannot be read.
     """
     latents, texts = LATENTS.within(autoencoder), TEXT.within(text_encoder)
     latent_parts, text_parts = _parts(dataset, latents), _parts(dataset, texts)
 
     def make(connection: duckdb.DuckDBPyConnection) -> Mapping[str, str]:
-        take(connection, "wanted", wanted_samples(releases.scanner(dataset, release), transform))
+        take(connection, "wanted", wanted_samples(released, transform))
         of_latents = ("clip_id", "transform", "status", "valid", "fps")
         gather_places(connection, "latent_places", dataset, latents, list(latent_parts), of_latents)
         gather_places(connection, "text_places", dataset, texts, list(text_parts), ["text_id"])
         connection.execute(f"create temp table texts as {TEXTS_QUERY}")
         return {"clips": CLIPS_QUERY, "texts": f"select {', '.join(TEXTS.names)} from texts order by text_id"}
 
-    content_hash = releases.content_hash(dataset, release)
     made_by = digest(VERSION, transform, autoencoder, text_encoder)
     key = digest(sorted(_named(latents, latent_parts)), sorted(_named(texts, text_parts)))
     folder = f"{FOLDER}/{content_hash}-{made_by}"

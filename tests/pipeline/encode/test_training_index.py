@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from pipeline.encode.latents import clip_transform
 from pipeline.encode.training_index import FOLDER, TrainingIndex, training_index
+from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from schemas import LATENTS, TEXT
 from schemas.identity import bytes_digest
@@ -57,8 +59,8 @@ def dataset(tmp_path: Path, clips: list[dict[str, Any]]) -> Dataset:
     return dataset
 
 
-def index(dataset: Dataset) -> TrainingIndex:
-    return training_index(dataset, "r", *KEYS)
+def index(dataset: Dataset, name: str = "r", keys: Sequence[str] = KEYS) -> TrainingIndex:
+    return training_index(dataset, releases.scanner(dataset, name), releases.content_hash(dataset, name), *keys)
 
 
 def texts_of(found: TrainingIndex, clip_id: str) -> dict[str, float]:
@@ -170,11 +172,11 @@ def test_other_settings_and_other_releases_have_an_index_of_their_own(
     dataset: Dataset, clips: list[dict[str, Any]]
 ) -> None:
     write_release(dataset, "fewer", clips[:1])
-    assert list(training_index(dataset, "fewer", *KEYS).clips.keys) == ["a"]
+    assert list(index(dataset, "fewer").clips.keys) == ["a"]
     assert list(index(dataset).clips.keys) == ["a", "b", "c"]
     for number, name in enumerate(KEYS):
         keys = [*KEYS[:number], f"not {name}", *KEYS[number + 1 :]]
-        found = training_index(dataset, "r", *keys)
+        found = index(dataset, keys=keys)
         assert len(found.clips.keys) == (3 if number == 2 else 0)
         assert len(found.texts.keys) == (0 if number == 2 else 5)
     assert len(index(dataset).texts.keys) == 5
