@@ -14,6 +14,7 @@ import numpy as np
 
 from jobs.training.shapes import Shapes, tuples
 from model.training.examples import Sample
+from pipeline.encode.latents import place_of
 from pipeline.encode.places import CorruptArray
 from pipeline.encode.training_index import TrainingIndex, training_index
 from pipeline.encode.wanted import KINDS
@@ -38,21 +39,24 @@ class Encoding:
 class ReleaseSamples:
     """The clips of a release that have latents, with their texts and the shares of these by a mix."""
 
-    def __init__(self, dataset: Dataset, release: str, encoding: Encoding, mix: TextMix) -> None:
+    def __init__(
+        self, dataset: Dataset, release: str, encoding: Encoding, mix: TextMix, single_frames: Sequence[str] = ()
+    ) -> None:
         """Find out where they lie; none is read.
 
         Args:
             release: its name.
+            single_frames: whose latents samples have too, where they are encoded (`encode.single_frames`).
         Raises:
             UsageError: there is no such release, no clip is encoded in this way, or one has latents, but none of its
                 captions is embedded, or a part file cannot be read.
         """
         self._release, self._encoding = release, encoding
-        self._index = index_of(dataset, release, encoding)
+        self._index = index_of(dataset, release, encoding, single_frames)
         columns = self._index.clips.index
         self.shapes = Shapes(self._index.clips.keys, columns["shape"])
         """(C, T, H, W) of the latent of each clip, in the order of their ids."""
-        self._rates = columns["fps"]
+        self._rates, self._valid = columns["fps"], columns["valid"]
         self._texts = {kind: columns[kind] for kind in KINDS if getattr(mix, kind) > 0}
         self._shares = {kind: getattr(mix, kind) for kind in self._texts}
         self._require_texts()
@@ -84,6 +88,7 @@ class ReleaseSamples:
         try:
             latents = self._index.clips.read_rows(rows)
             arrays = dict(zip(places, self._index.texts.read_rows(places), strict=True))
+            frames = self._frame_latents(ids)
         except CorruptArray as error:
             raise refusal(self._release, error) from error
         return [
@@ -91,8 +96,9 @@ class ReleaseSamples:
                 name,
                 latent,
                 [arrays[place] for place in of_clip.values()],
-                self._rate(row),
+                self._fps(row) / self._encoding.stride_t,
                 tuple(self._shares[kind] for kind in of_clip),
+                frames[name],
             )
             for name, row, latent, of_clip in zip(ids, rows, latents, texts, strict=True)
         ]
@@ -102,12 +108,22 @@ class ReleaseSamples:
         places = {kind: column[row].as_py() for kind, column in self._texts.items()}
         return {kind: place for kind, place in places.items() if place is not None}
 
-    def _rate(self, row: int) -> float:
-        """Latent frames a second of a clip."""
-        return (self._rates[row].as_py() or self._encoding.fps) / self._encoding.stride_t
+    def _frame_latents(self, ids: Sequence[str]) -> dict[str, dict[float, np.ndarray]]:
+        """The latents of single frames of clips, by the seconds at which they are shown."""
+        found: dict[str, dict[float, np.ndarray]] = {name: {} for name in ids}
+        for frame, stored in self._index.frames.items():
+            names = [name for name in found if name in stored]
+            for name, latent in zip(names, stored.read(names), strict=True):
+                row = self._index.clips.keys.row(name)
+                found[name][place_of(frame, self._valid[row].as_py()[0]) / self._fps(row)] = latent
+        return found
+
+    def _fps(self, row: int) -> float:
+        """Frames a second at which a clip is encoded."""
+        return self._rates[row].as_py() or self._encoding.fps
 
 
-def index_of(dataset: Dataset, release: str, encoding: Encoding) -> TrainingIndex:
+def index_of(dataset: Dataset, release: str, encoding: Encoding, single_frames: Sequence[str] = ()) -> TrainingIndex:
     """Where the newest latent of each clip of a release lies, and each text.
 
     Raises:
@@ -121,6 +137,7 @@ def index_of(dataset: Dataset, release: str, encoding: Encoding) -> TrainingInde
             encoding.transform,
             encoding.autoencoder,
             encoding.text_encoder,
+            single_frames,
         )
     except CorruptArray as error:
         raise refusal(release, error) from error

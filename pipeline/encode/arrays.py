@@ -54,8 +54,8 @@ class StoredArrays:
         """The newest row of each key of a table that has an array.
 
         Args:
-            wanted: values of key columns; a row must equal one of them. The first column has each value once, and
-                arrays are found by it.
+            wanted: values of key columns; a row must equal one of them. Arrays are found by the first column, where it
+                has each value once.
             columns: further columns of the index, and of the condition.
             where: SQL of what else rows must be.
             paths: of the part files that are looked into; all by default.
@@ -63,12 +63,13 @@ class StoredArrays:
             CorruptArray: a file's columns cannot be read.
         """
         paths = dataset.part_files(table.folder) if paths is None else paths
-        key, names = wanted.column_names[0], wanted.column_names
+        names = wanted.column_names
         with duckdb.connect() as connection:
             gather_places(connection, "found", dataset, table, paths, [*names, *columns])
             connection.register("wanted", wanted)
             rows = f"(from found semi join wanted using ({', '.join(names)}) where {where})"
-            return cls(dataset, paths, connection.sql(f"{newest_of_each(rows, key)} order by {key}").to_arrow_table())
+            newest = f"{newest_of_each(rows, ', '.join(names))} order by {', '.join(names)}"
+            return cls(dataset, paths, connection.sql(newest).to_arrow_table())
 
     def __contains__(self, key: str) -> bool:
         return key in self.keys

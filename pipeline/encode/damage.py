@@ -38,7 +38,7 @@ def set_aside(dataset: Dataset) -> list[str]:
 
 
 def corrupt_latents(dataset: Dataset, released: Released, autoencoder: str) -> list[str]:
-    """Clips of a release whose latent by an autoencoder is not what was written; all are read.
+    """Clips of a release of which a latent by an autoencoder is not what was written; all are read.
 
     Args:
         released: with the columns `clip_id` and `transform`.
@@ -79,4 +79,4 @@ def _corrupt(
         wanted: pa.Table = connection.sql(query).to_arrow_table()
         found += StoredArrays.of_table(dataset, table, wanted, paths=[path]).corrupt()
     connection.execute("drop table newest_arrays")
-    return found
+    return list(dict.fromkeys(found))

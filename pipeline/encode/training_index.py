@@ -6,7 +6,7 @@ release, the settings and the part files, and are made once for these (`kept_tab
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -17,7 +17,7 @@ from pipeline.encode.arrays import StoredArrays
 from pipeline.encode.kept_tables import kept_tables
 from pipeline.encode.latents import OK
 from pipeline.encode.places import PLACE, gather_places, newest_of_each
-from pipeline.encode.wanted import KINDS, wanted_samples
+from pipeline.encode.wanted import KINDS, wanted_clips, wanted_samples
 from pipeline.store.dataset import Dataset
 from pipeline.store.pending import take
 from schemas import LATENTS, TEXT
@@ -40,6 +40,8 @@ CLIPS = pa.schema(
 )
 """The last ones say which row of the texts each kind of text is, null where the clip has none that is embedded."""
 
+FRAMES = pa.schema({"clip_id": pa.string(), **ARRAY})
+
 
 @dataclass(frozen=True)
 class TrainingIndex:
@@ -48,6 +50,8 @@ class TrainingIndex:
     clips: StoredArrays
     """With the columns `CLIPS`."""
     texts: StoredArrays
+    frames: Mapping[str, StoredArrays]
+    """Latents of single frames by clip, for each that was asked for."""
 
 
 def training_index(
@@ -57,6 +61,7 @@ def training_index(
     transform: str,
     autoencoder: str,
     text_encoder: str,
+    single_frames: Sequence[str] = (),
 ) -> TrainingIndex:
     """The newest latent of each clip of a release, and the newest embedding of each of their texts.
 
@@ -65,6 +70,7 @@ def training_index(
         content_hash: of these rows.
         transform: of the settings (`EncodeConfig.transform`).
         autoencoder, text_encoder: their fingerprints.
+        single_frames: of which the latents are wanted too, where there are some.
     Raises:
         CorruptArray: a part file's columns cannot be read.
     """
@@ -77,15 +83,20 @@ def training_index(
         gather_places(connection, "latent_places", dataset, latents, list(latent_parts), of_latents)
         gather_places(connection, "text_places", dataset, texts, list(text_parts), ["text_id"])
         connection.execute(f"create temp table texts as {TEXTS_QUERY}")
-        return {"clips": CLIPS_QUERY, "texts": f"select {', '.join(TEXTS.names)} from texts order by text_id"}
+        take(connection, "wanted_latents", wanted_clips(released, transform, single_frames))
+        of_frames = {f"frames-{frame}": FRAME_QUERY.format(frame) for frame in single_frames}
+        of_texts = f"select {', '.join(TEXTS.names)} from texts order by text_id"
+        return {"clips": CLIPS_QUERY, "texts": of_texts} | of_frames
 
-    made_by = digest(VERSION, transform, autoencoder, text_encoder)
+    made_by = digest(VERSION, transform, autoencoder, text_encoder, sorted(single_frames))
     key = digest(sorted(_named(latents, latent_parts)), sorted(_named(texts, text_parts)))
     folder = f"{FOLDER}/{content_hash}-{made_by}"
-    tables = kept_tables(dataset, folder, key, {"clips": CLIPS, "texts": TEXTS}, make)
+    schemas = {"clips": CLIPS, "texts": TEXTS} | {f"frames-{frame}": FRAMES for frame in single_frames}
+    tables = kept_tables(dataset, folder, key, schemas, make)
     return TrainingIndex(
         StoredArrays(dataset, list(latent_parts), tables["clips"]),
         StoredArrays(dataset, list(text_parts), tables["texts"]),
+        {frame: StoredArrays(dataset, list(latent_parts), tables[f"frames-{frame}"]) for frame in single_frames},
     )
 
 
@@ -97,6 +108,11 @@ TEXTS_QUERY = f"""
     from ({newest_of_each(OF_WANTED_TEXTS, "text_id")})
     """
 OF_WANTED_CLIPS = f"(from latent_places semi join wanted using (clip_id, transform) where status = '{OK}')"
+OF_FRAME = f"""(
+        from latent_places semi join (from wanted_latents where frame = '{{}}') using (clip_id, transform)
+        where status = '{OK}'
+    )"""
+FRAME_QUERY = f"select {', '.join(FRAMES.names)} from ({newest_of_each(OF_FRAME, 'clip_id')}) order by clip_id"
 CLIPS_QUERY = f"""
     select {", ".join(f"l.{name}" for name in CLIPS.names if name not in KINDS)},
            {", ".join(f"of_{kind}.place as {kind}" for kind in KINDS)}

@@ -230,5 +230,16 @@ def test_failed_clips_are_counted_and_the_first_are_told(encoded_dataset: Datase
     dataset.write_part(LATENTS.within(codec), [row | facts | {"status": "ok"} for row in rows[:4]])
     dataset.write_part(LATENTS.within(codec), [row | facts for row in rows[4:9]])
     found = outcome(bounded(dataset), wanted_clips(released, transform), codec, max_shown=2)
-    assert (found.num_ok, found.num_failed) == (4, 5)
+    assert (found.num_ok, found.num_frames, found.num_failed) == (4, 0, 5)
     assert found.failed == [(row["clip_id"], "gone") for row in rows[4:6]]
+    frames = [row for row in wanted_clips(released, transform, ["last"]).read_all().to_pylist() if row["frame"]]
+    made = [
+        dict.fromkeys(LATENTS.schema.names) | {name: row[name] for name in ("clip_id", "transform", "frame")}
+        for row in frames
+    ]
+    dataset.write_part(LATENTS.within(codec), [row | facts | {"status": "ok"} for row in made[:3]])
+    dataset.write_part(LATENTS.within(codec), [row | facts for row in made[3:4]])
+    found = outcome(bounded(dataset), wanted_clips(released, transform, ["last"]), codec)
+    assert (found.num_ok, found.num_frames, found.num_failed) == (4, 3, 6)
+    assert (f"{made[3]['clip_id']} (last frame)", "gone") in found.failed
+    assert outcome(bounded(dataset), wanted_clips(released, transform), codec).num_frames == 0

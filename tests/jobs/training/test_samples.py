@@ -10,6 +10,7 @@ from jobs.training.run import prepare
 from jobs.training.samples import Encoding, ReleaseSamples
 from model.codec.causal import load_autoencoder
 from model.readers.text_encoder import load_text_encoder
+from pipeline.encode.latents import clip_transform
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from pipeline.store.newest import STAMPS
@@ -117,6 +118,33 @@ def test_the_newest_latent_of_a_clip_counts_and_one_that_was_damaged_is_named(en
     dataset.write_part(table, [stored | {"data": b"\1" + zeros[1:], "data_hash": bytes_digest(zeros)}])
     with pytest.raises(UsageError, match=r"clip-00: .*, row group 0, row 0: bytes differ; `reelmill encode"):
         load_samples(dataset, "drawn", encoding, TextMix())
+
+
+def test_latents_of_single_frames_come_with_samples_by_their_seconds_where_they_are_asked_for(
+    encoded_dataset, encoding, tmp_path
+):
+    dataset = Dataset(str(shutil.copytree(encoded_dataset.location, tmp_path / "copy")))
+    table = LATENTS.within(encoding.autoencoder)
+    before = ReleaseSamples(dataset, "drawn", encoding, TextMix(), ["last"]).read(["clip-00"])
+    assert not before[0].frame_latents
+    clips = {row["clip_id"]: row for row in releases.read(dataset, "drawn").clips.to_pylist()}
+    whole = {row["clip_id"]: row for row in dataset.read(table).drop_columns(list(STAMPS)).to_pylist()}
+    rows = []
+    for level, (name, frame) in enumerate([("clip-00", "first"), ("clip-00", "last"), ("clip-01", "last")]):
+        values = np.full((8, 1, *whole[name]["shape"][2:]), level, np.float16)
+        data, key = values.tobytes(), clip_transform(clips[name], encoding.transform, frame)
+        made = {"shape": list(values.shape), "data": data, "data_hash": bytes_digest(data)}
+        rows.append(whole[name] | made | {"frame": frame, "transform": key, "valid": [1, *whole[name]["valid"][1:]]})
+    dataset.write_part(table, rows)
+    samples = ReleaseSamples(dataset, "drawn", encoding, TextMix(), ["last", "first", "middle"])
+    found = {sample.sample_id: sample.frame_latents for sample in samples.read(["clip-01", "clip-00", "clip-02"])}
+    of_last = {name: (whole[name]["valid"][0] - 1) / 8.0 for name in clips}
+    levels = {name: {at_s: array.flat[0] for at_s, array in latents.items()} for name, latents in found.items()}
+    assert levels == {"clip-00": {0.0: 0, of_last["clip-00"]: 1}, "clip-01": {of_last["clip-01"]: 2}, "clip-02": {}}
+    assert found["clip-01"][of_last["clip-01"]].shape == (8, 1, *whole["clip-01"]["shape"][2:])
+    plain = ReleaseSamples(dataset, "drawn", encoding, TextMix())
+    assert plain.shapes == samples.shapes == ReleaseSamples(encoded_dataset, "drawn", encoding, TextMix()).shapes
+    assert not any(sample.frame_latents for sample in plain.read(list(plain.shapes)))
 
 
 @pytest.mark.parametrize("other", [{"transform": "else"}, {"autoencoder": "0" * 16}])

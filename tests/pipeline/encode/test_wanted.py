@@ -28,6 +28,17 @@ def test_each_clip_has_the_key_of_its_box(monkeypatch) -> None:
     assert not {"short", "detailed", "source"} & found[0].keys()
 
 
+def test_single_frames_are_wanted_beside_clips_that_are_no_images() -> None:
+    rows = [release_row(f"c{number}", number) | {"is_image": number == 1} for number in range(3)]
+    found = wanted_clips(released(rows), "settings", ("last", "first", "last")).read_all().to_pylist()
+    wanted = {(row["clip_id"], frame) for row in rows for frame in ("first", "last", None)[row["is_image"] * 2 :]}
+    assert len(found) == len(wanted)
+    assert {(row["clip_id"], row["frame"]) for row in found} == wanted
+    of_row = {row["clip_id"]: row for row in rows}
+    for row in found:
+        assert row["transform"] == clip_transform(of_row[row["clip_id"]], "settings", row["frame"])
+
+
 def test_all_texts_are_there_with_their_ids_and_the_empty_one(monkeypatch) -> None:
     monkeypatch.setattr(wanted, "ROWS_A_BATCH", 2)
     rows = [release_row(f"c{number}", number) for number in range(5)]
