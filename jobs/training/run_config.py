@@ -94,7 +94,7 @@ def usual_clip(sizes: Iterable[tuple[int, ...]]) -> dict[str, int]:
     for frames, width, height in sizes:
         counts[width, height] += 1
         longest = max(longest, frames)
-    ((width, height), _), *_ = counts.most_common(1)
+    (width, height), _ = counts.most_common(1)[0]
     even = {"usual_width_px": width // 2 * 2, "usual_height_px": height // 2 * 2}
     return even | {"usual_num_frames": longest}
 

@@ -56,9 +56,8 @@ def test_sums_are_those_of_the_plans_of_all_clips(clip_row: Callable[..., dict[s
 def lasting(*spans: tuple[int, str | None]) -> duckdb.DuckDBPyConnection:
     """A connection with clips of so many seconds, or of which one frame is wanted."""
     connection = duckdb.connect()
-    connection.register(
-        "spans", pa.table({"length": [span for span, _ in spans], "frame": [name for _, name in spans]})
-    )
+    lengths, frames = zip(*spans, strict=True)
+    connection.register("spans", pa.table({"length": lengths, "frame": frames}))
     connection.execute(
         "create table c as select 'u' as uri, 0 as start_us, 1000000 * length as end_us, false as is_image, "
         "[0, 0, 96, 64]::int[4] as content_box, frame::varchar as frame from spans"
@@ -71,10 +70,9 @@ def test_single_frames_are_counted_apart_at_the_size_of_their_clips() -> None:
     config = EncodeConfig(max_tokens=60)
     wanted: list[tuple[int, str | None]] = [(1, None), (1, "last"), (1, "first"), (3, "last"), (100, "last")]
     work = workload(lasting(*wanted), "from c", "from t", config, CODEC)
-    clips = [
-        {"start_us": 0, "end_us": 1_000_000 * length, "is_image": False, "frame": frame} for length, frame in wanted
-    ]
-    plans = [plan_clip(clip | {"content_box": [0, 0, 96, 64]}, config, CODEC).codec for clip in clips[:4]]
+    facts = {"start_us": 0, "is_image": False, "content_box": [0, 0, 96, 64]}
+    clips = [facts | {"end_us": 1_000_000 * length, "frame": frame} for length, frame in wanted[:4]]
+    plans = [plan_clip(clip, config, CODEC).codec for clip in clips]
     assert (work.clips, work.single_frames, work.clips_reduced, work.clips_too_long) == (1, 3, 1, 0)
     assert (work.frames, work.frames_padded, work.frames_cut) == (8 + 3, 1, 0)
     assert work.latent_bytes == 2 * sum(math.prod(plan.latent_shape) for plan in plans)

@@ -114,11 +114,12 @@ def test_each_video_is_opened_once_and_every_clip_of_many_is_written_as_alone(
         assert np.array_equal(stored, alone.astype(np.float16))
 
 
-def by_their_times(opened: list[int]) -> Callable[..., Any]:
+def by_their_times(opened: list[tuple[int, int]]) -> Callable[..., Any]:
     """In place of the decoder: frames that differ by their times."""
 
     def sample(limits: LimitsConfig, video: VideoClips) -> Iterator[tuple[int, list[SampledClip]]]:
-        opened.append(sum(len(sampling.times_us) for samplings in video.samplings for sampling in samplings))
+        num_frames = sum(len(sampling.times_us) for samplings in video.samplings for sampling in samplings)
+        opened.append((len(video.clips), num_frames))
         for number, samplings in enumerate(video.samplings):
             yield number, [SampledClip(shown(sampling), []) for sampling in samplings]
 
@@ -126,16 +127,15 @@ def by_their_times(opened: list[int]) -> Callable[..., Any]:
 
 
 def shown(sampling: Sampling) -> np.ndarray:
-    return np.stack(
-        [np.full((*sampling.size[::-1], 3), time_us // 9000 % 256, np.uint8) for time_us in sampling.times_us]
-    )
+    levels = [time_us // 9000 % 256 for time_us in sampling.times_us]
+    return np.stack([np.full((*sampling.size[::-1], 3), level, np.uint8) for level in levels])
 
 
 def test_single_frames_are_encoded_as_videos_of_one_frame_from_one_reading_of_the_clip(
     clip_row: MakeRow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of the first clip all is wanted, of the second two frames."""
-    opened: list[int] = []
+    opened: list[tuple[int, int]] = []
     monkeypatch.setattr(stage, "sample_video", by_their_times(opened))
     clips = [clip_of(clip_row, name, end_us=1_000_000) | {"is_image": False} for name in "ab"]
     wanted = [(clips[0], None), (clips[0], "first"), (clips[0], "last"), (clips[1], "middle"), (clips[1], "last")]
@@ -143,7 +143,7 @@ def test_single_frames_are_encoded_as_videos_of_one_frame_from_one_reading_of_th
     dataset, config = Dataset(str(tmp_path)), EncodeConfig()
     writing = LatentWriting(dataset, config, CODEC, LimitsConfig(), lambda *counts: None)
     writing.write([rows])
-    assert opened == [8 + 2 + 2]
+    assert opened == [(2, 8 + 2 + 2)]
     found = dataset.read(LATENTS.within(CODEC.fingerprint)).to_pylist()
     assert len(found) == 5
     encoder = LatentEncoder(config)
