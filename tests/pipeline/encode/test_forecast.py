@@ -103,7 +103,7 @@ def test_time_is_shared_by_actors_and_memory_is_not(clip_row: Callable[..., dict
     connection = duckdb.connect()
     connection.execute(
         "create table c as select 'u' as uri, 0 as start_us, 1000000 as end_us, false as is_image, "
-        "[0, 0, 96, 64]::int[4] as content_box from range(10)"
+        "[0, 0, 96, 64]::int[4] as content_box, null::varchar as frame from range(10)"
     )
     connection.execute("create table t as select '1' as text_id, 'four' as text")
     work = workload(connection, "from c", "from t", EncodeConfig(), CODEC)
