@@ -15,7 +15,7 @@ import pyarrow.dataset
 
 from pipeline.encode.arrays import StoredArrays
 from pipeline.encode.kept_tables import kept_tables
-from pipeline.encode.latents import OK
+from pipeline.encode.latents import OK, clip_transform
 from pipeline.encode.places import PLACE, gather_places, newest_of_each
 from pipeline.encode.wanted import KINDS, wanted_clips, wanted_samples
 from pipeline.store.dataset import Dataset
@@ -88,7 +88,8 @@ def training_index(
         of_texts = f"select {', '.join(TEXTS.names)} from texts order by text_id"
         return {"clips": CLIPS_QUERY, "texts": of_texts} | of_frames
 
-    made_by = digest(VERSION, transform, autoencoder, text_encoder, sorted(single_frames))
+    latents_of_now = clip_transform({"content_box": ()}, transform)
+    made_by = digest(VERSION, latents_of_now, autoencoder, text_encoder, sorted(single_frames))
     key = digest(sorted(_named(latents, latent_parts)), sorted(_named(texts, text_parts)))
     folder = f"{FOLDER}/{content_hash}-{made_by}"
     schemas = {"clips": CLIPS, "texts": TEXTS} | {f"frames-{frame}": FRAMES for frame in single_frames}

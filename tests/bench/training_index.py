@@ -1,11 +1,13 @@
 """What it takes to open the samples of a release for training: seconds, and memory of a worker, by number of clips.
 
     python -m tests.bench.training_index [--clips 1000,100000] [--folder FOLDER] [--rows-a-group 8]
+    python -m tests.bench.training_index --index-only 1000000
 
 Made-up tables, as `encode` and `compact` write them but for the arrays, which are of a few bytes: what is read of the
 arrays' files here are their footers and small columns. Each clip has three texts of its own. Every figure is of a fresh
 process: the first makes the index, the second finds it made. Files are in the cache of the operating system. Seconds
-are those of the process on its CPU, which other work on the machine does not change.
+are those of the process on its CPU, which other work on the machine does not change. With `--index-only` the index
+itself is made up, and no part files are behind it, so that a large one costs no minutes.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ from rich.console import Console
 from rich.table import Table
 
 from jobs.training.samples import Encoding, ReleaseSamples
+from pipeline.encode.kept_tables import kept_tables
 from pipeline.encode.latents import clip_transform
+from pipeline.encode.training_index import CLIPS, TEXTS
 from pipeline.store.dataset import ARRAYS_A_GROUP, Dataset, to_parquet
 from schemas import LATENTS, RELEASES, TEXT
 from schemas.columns import Table as Rows
@@ -72,6 +76,27 @@ def write(dataset: Dataset, num_clips: int, rows_a_group: int) -> None:
     )
 
 
+def make_up_index(dataset: Dataset, num_clips: int) -> None:
+    """In place of the index of the clips that are there one of many more, whose arrays are nowhere."""
+    names = {Path(path).name.split(".")[1]: Path(path) for path in dataset.files("indexes")}
+    folder, key = names["clips"].parent, names["clips"].name.split(".")[0]
+    for path in names.values():
+        path.unlink()
+    of_array = (
+        "'float16' as dtype, [8::int, 5, 30, 40] as shape, md5(range::varchar)[:16] as data_hash, range::int as file, "
+        "1::int as row_group, 2::int as row, range * 96 as start, 96::bigint as num_bytes"
+    )
+    key_of = "printf('%016x', range)"
+    texts = ", ".join(f"(3 * range + {place})::int as {kind}" for place, kind in enumerate(KINDS))
+    clips = f"select {key_of} as clip_id, {of_array}, [17::int, 320, 240] as valid, 8.0::double as fps, {texts}"
+    queries = {
+        "clips": f"select {', '.join(CLIPS.names)} from ({clips}, null::int as original from range({num_clips}))",
+        "texts": f"select {key_of} as text_id, {of_array} from range({3 * num_clips})",
+    }
+    within = str(folder.relative_to(dataset.location))
+    kept_tables(dataset, within, key, {"clips": CLIPS, "texts": TEXTS}, lambda connection: queries)
+
+
 def table(of: Rows, facts: dict[str, Any], columns: dict[str, list[Any]]) -> pa.Table:
     num_rows = len(next(iter(columns.values())))
     made = [pa.array(columns.get(field.name, [facts.get(field.name)] * num_rows), field.type) for field in of.schema]
@@ -90,7 +115,7 @@ def memory() -> dict[str, int]:
     return {line[0][:-1]: int(line[1]) * 1024 for line in lines if line[0] in ("RssAnon:", "RssFile:", "VmHWM:")}
 
 
-def opened(location: str) -> dict[str, float]:
+def opened(location: str, num_packs: int = NUM_PACKS) -> dict[str, float]:
     """Open the samples, look at all shapes, read some packs; what that took."""
     before, start = memory(), time.process_time()
     samples = ReleaseSamples(Dataset(location), "r", ENCODING, TextMix())
@@ -99,7 +124,7 @@ def opened(location: str) -> dict[str, float]:
     tokens = sum(shape[1] for shape in samples.shapes.values())
     shapes_s = time.process_time() - start
     ids = list(samples.shapes)
-    packs = [ids[number :: len(ids) // PACK][:PACK] for number in range(min(NUM_PACKS, len(ids) // PACK))]
+    packs = [ids[number :: len(ids) // PACK][:PACK] for number in range(min(num_packs, len(ids) // PACK))]
     start = time.process_time()
     for pack in packs:
         samples.read(pack)
@@ -109,13 +134,13 @@ def opened(location: str) -> dict[str, float]:
         "mapped": after["RssFile"] - before["RssFile"],
         "peak": after["VmHWM"] - before["RssAnon"] - before["RssFile"],
         "shapes_s": shapes_s,
-        "pack_ms": 1000 * (time.process_time() - start) / len(packs),
+        "pack_ms": 1000 * (time.process_time() - start) / max(len(packs), 1),
         "tokens": tokens,
     }
 
 
-def in_a_process(location: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "tests.bench.training_index", "--open", location]
+def in_a_process(location: str, num_packs: int = NUM_PACKS) -> dict[str, float]:
+    command = [sys.executable, "-m", "tests.bench.training_index", "--open", location, "--packs", str(num_packs)]
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -125,32 +150,48 @@ def rows_of(location: str, num_clips: int, rows_a_group: int) -> Iterator[list[s
         write(dataset, num_clips, rows_a_group)
     dataset.delete_files(dataset.files("indexes"))
     for name in ("made", "found"):
-        took = in_a_process(location)
-        size = sum(Path(path).stat().st_size for path in dataset.files("indexes"))
-        mib = [f"{took[key] / (1 << 20):.0f}" for key in ("own", "mapped", "peak")]
-        times = [f"{took['open_s']:.2f}", f"{took['shapes_s']:.2f}", f"{took['pack_ms']:.1f}"]
-        yield [f"{num_clips:,}", name, times[0], *mib, f"{size / num_clips:.0f}", *times[1:]]
+        yield shown(dataset, num_clips, name, in_a_process(location))
+
+
+def shown(dataset: Dataset, num_clips: int, name: str, took: dict[str, float]) -> list[str]:
+    size = sum(Path(path).stat().st_size for path in dataset.files("indexes"))
+    mib = [f"{took[key] / (1 << 20):.0f}" for key in ("own", "mapped", "peak")]
+    pack = f"{took['pack_ms']:.1f}" if took["pack_ms"] else ""
+    times = f"{took['open_s']:.2f}", f"{took['shapes_s']:.2f}"
+    return [f"{num_clips:,}", name, times[0], *mib, f"{size / num_clips:.0f}", times[1], pack]
+
+
+def made_up(folder: str, num_clips: int) -> list[str]:
+    dataset = Dataset(f"{folder}/made-up")
+    write(dataset, PACK, ARRAYS_A_GROUP)
+    in_a_process(dataset.location)
+    make_up_index(dataset, num_clips)
+    return shown(dataset, num_clips, "made up", in_a_process(dataset.location, num_packs=0))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", default="1000,100000")
+    parser.add_argument("--index-only", type=int)
     parser.add_argument("--folder", help="where the tables are kept between runs")
     parser.add_argument("--rows-a-group", type=int, default=ARRAYS_A_GROUP)
     parser.add_argument("--open", help=argparse.SUPPRESS)
+    parser.add_argument("--packs", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.open:
-        print(json.dumps(opened(options.open)))
+        print(json.dumps(opened(options.open, options.packs)))
         return 0
-    shown = Table("clips", "index", "open, s", "own, MiB", "mapped, MiB", "peak, MiB", "index, bytes a clip")
+    found = Table("clips", "index", "open, s", "own, MiB", "mapped, MiB", "peak, MiB", "index, bytes a clip")
     for column in ("all shapes, s", "a pack of 8, ms"):
-        shown.add_column(column)
-    for num_clips in map(int, options.clips.split(",")):
-        with tempfile.TemporaryDirectory() as temporary:
+        found.add_column(column)
+    with tempfile.TemporaryDirectory() as temporary:
+        for num_clips in () if options.index_only else map(int, options.clips.split(",")):
             folder = Path(options.folder or temporary, str(num_clips))
             for row in rows_of(str(folder), num_clips, options.rows_a_group):
-                shown.add_row(*row)
-    Console(highlight=False, width=120).print(shown)
+                found.add_row(*row)
+        if options.index_only:
+            found.add_row(*made_up(temporary, options.index_only))
+    Console(highlight=False, width=120).print(found)
     return 0
 
 

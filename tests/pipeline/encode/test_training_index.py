@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
+from pipeline.encode import latents
 from pipeline.encode.latents import clip_transform
 from pipeline.encode.training_index import FOLDER, TrainingIndex, training_index
 from pipeline.release import releases
@@ -171,3 +172,9 @@ def test_other_settings_and_other_releases_have_an_index_of_their_own(
         assert len(found.clips.keys) == (3 if number == 2 else 0)
         assert len(found.texts.keys) == (0 if number == 2 else 5)
     assert len(index(dataset).texts.keys) == 5
+
+
+def test_latents_that_other_code_has_made_are_not_found(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(index(dataset).clips.keys) == 3
+    monkeypatch.setattr(latents, "VERSION", latents.VERSION + 1)
+    assert len(index(dataset).clips.keys) == 0
