@@ -71,10 +71,12 @@ def encode(
         set_aside = damage.set_aside(tables) if verify else []
         clips, texts = missing(tables, released, encoders, retrying, verify=verify)
         spent = encode_missing(run, clips, texts, encoders.codec)
-        found = outcome(bounded(tables), wanted_clips(released, encoders.transform), encoders.autoencoder)
+        wanted = wanted_clips(released, encoders.transform, encoders.single_frames)
+        found = outcome(bounded(tables), wanted, encoders.autoencoder)
     summary = {
         "release": release,
         "latents": found.num_ok,
+        "single_frames": found.num_frames,
         "failed": found.num_failed,
         "encoded_now": len(clips),
         "texts_now": len(texts),
@@ -101,7 +103,7 @@ def encoders_of(config: EncodeConfig) -> Encoders:
         codec = codec_spec(config.autoencoder)
     with naming("encode.text_encoder", config.text_encoder):
         text_encoder = text_encoder_spec(config.text_encoder, config.text_dtype)
-    return Encoders(codec, text_encoder.fingerprint, config.transform)
+    return Encoders(codec, text_encoder.fingerprint, config.transform, config.single_frames)
 
 
 def missing(
@@ -112,19 +114,19 @@ def missing(
     *,
     verify: bool = False,
 ) -> tuple[Plan, Plan]:
-    """Plans of the released clips without a latent, and of texts without an embedding.
+    """Plans of what is missing: latents of released clips and of their single frames, and embeddings of texts.
 
     Args:
         verify: latents and embeddings that are there are read, and damaged ones do not count.
     """
+    wanted_latents = partial(wanted_clips, released, encoders.transform, encoders.single_frames)
     clips: Collection[str] = ()
     texts: Collection[str] = ()
     if verify:
-        clips = damage.corrupt_latents(dataset, wanted_clips(released, encoders.transform), encoders.autoencoder)
+        clips = damage.corrupt_latents(dataset, wanted_latents(), encoders.autoencoder)
         texts = damage.corrupt_texts(dataset, wanted_texts(released), encoders.text_encoder)
-    wanted = wanted_clips(released, encoders.transform)
     return (
-        pending_latents(dataset, wanted, encoders.autoencoder, retrying, clips),
+        pending_latents(dataset, wanted_latents(), encoders.autoencoder, retrying, clips),
         pending_texts(dataset, wanted_texts(released), encoders.text_encoder, texts),
     )
 
@@ -191,8 +193,9 @@ def print_outcome(summary: Mapping[str, Any], found: Outcome) -> None:
     """Print what a run has done, and the first of what failed."""
     for path in summary["set_aside"]:
         print(f"set aside, as it cannot be read: {path}")
+    alone = f" and {found.num_frames} of single frames" if found.num_frames else ""
     print(
-        f"release {summary['release']}: {found.num_ok} latents, {summary['encoded_now']} of them new, "
+        f"release {summary['release']}: {found.num_ok} latents{alone}, {summary['encoded_now']} of them new, "
         f"{found.num_failed} failed, in {summary['seconds']:.1f} s"
     )
     if stages := summary["stages"]:

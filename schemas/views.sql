@@ -81,9 +81,9 @@ select unnest(['videos in', 'videos probed', 'videos failed', 'byte-identical du
 from of_videos v, of_clips c, of_captions k;
 
 -- What is encoded: clips, latent positions (a transformer's tokens are these over those of a patch) and bytes by codec
--- and by the clip's own frames and size. No latent is read.
+-- and by the clip's own frames and size; latents of single frames by which frame they are. No latent is read.
 create or replace view latent_sizes as
-select encoder, valid[1] as frames, valid[2] as width, valid[3] as height, count(*) as clips,
+select encoder, frame, valid[1] as frames, valid[2] as width, valid[3] as height, count(*) as clips,
        sum(num_positions)::bigint as positions,
        sum(list_product(shape) * if(dtype = 'float16', 2, 4))::bigint as bytes
 from latents where status = 'ok' group by all;

@@ -57,6 +57,7 @@ PRODUCTS = (
     "captions",
     "caption checks",
     "latents",
+    "frame latents",
     "texts",
     "decisions",
     "verdicts",
@@ -75,6 +76,8 @@ def keys_of(recipe: Recipe) -> dict[str, str]:
     keys["caption checks"] = str(checks.VERSION)
     autoencoder = load_autoencoder(recipe.encode.autoencoder).fingerprint
     keys["latents"] = digest(autoencoder, clip_transform(CLIP, recipe.encode.transform))
+    of_frames = (clip_transform(CLIP, recipe.encode.transform, frame) for frame in recipe.encode.single_frames)
+    keys["frame latents"] = digest(autoencoder, *of_frames)
     texts = recipe.encode.text_encoder, recipe.encode.text_dtype
     keys["texts"] = text_encoder_spec(*texts).fingerprint
     keys["decisions"] = digest(*CLIP_SUBJECT.settings(recipe))
@@ -114,6 +117,7 @@ class Ground:
             [
                 f'aesthetic.head="{self.folder}/head.safetensors"',
                 'aesthetic.model="builtin"',
+                'encode.single_frames=["last"]',
                 f'safety.model="{self.folder}/classifier"',
             ],
         )
@@ -177,12 +181,14 @@ class Ground:
             "rules.dark.source": (rule % ('"brightness"', 'min=0.1, source="a paper"', '"x"'),),
             "caption_rules.words.column": ('caption_rules.words={column="refusal", min=3, reason="short"}',),
             "caption_rules.words.max": ('caption_rules.words={column="num_words", max=9, reason="short"}',),
+            "encode.single_frames": ('encode.single_frames=["first"]',),
             "caption_rules.words.reject": ('caption_rules.words={column="language", reject=["xx"], reason="short"}',),
         }
 
 
 CODEC = Path(load_autoencoder.__code__.co_filename).parents[1] / "weights" / "autoencoder"
 NONE: set[str] = set()
+LATENTS = {"latents", "frame latents"}
 EXPECTED: dict[str, set[str]] = {
     "name": NONE,
     "split.min_shot_s": NONE,  # PySceneDetect's detectors alone
@@ -207,11 +213,12 @@ EXPECTED: dict[str, set[str]] = {
     "caption": {"captions"},
     "embedding.model": {"embedding"},
     "embedding": NONE,
-    "encode.autoencoder": {"latents"},
+    "encode.autoencoder": LATENTS,
+    "encode.single_frames": {"frame latents"},
     "encode.text_encoder": {"texts"},
     "encode.text_dtype": {"texts"},
     **dict.fromkeys(("encode.device", "encode.num_gpus", "encode.num_actors"), NONE),
-    "encode": {"latents"},
+    "encode": LATENTS,
 }
 """By field or section; the first that fits counts."""
 
@@ -273,7 +280,7 @@ def template_changed(name: str, value: Any) -> Iterator[None]:
 TEMPLATE: dict[str, Any] = {"user": "What?", "system": "Be brief.", "version": 9, "sentences": 2}
 TEMPLATE["examples"] = ({"answer": "A dog."},)
 """Another value for each field of a prompt template."""
-OF_FRAMES = {"clips", *STREAM, "overlay_text", *SHOWN, "captions", "latents"}
+OF_FRAMES = {"clips", *STREAM, "overlay_text", *SHOWN, "captions", *LATENTS}
 VERSIONS: dict[str, tuple[Callable[[], Any], set[str]]] = {
     "version of frames and times": (lambda: raised(decode, "VERSION"), OF_FRAMES),
     "version of clips": (lambda: raised(clips, "VERSION"), {"clips"}),
@@ -281,7 +288,7 @@ VERSIONS: dict[str, tuple[Callable[[], Any], set[str]]] = {
     "version of another detector": (lambda: kind_raised(catalogue, "DETECTORS", "content"), NONE),
     "version of captioning": (lambda: raised(captioning, "VERSION"), {"captions"}),
     "version of the checks of captions": (lambda: raised(checks, "VERSION"), {"caption checks"}),
-    "version of latents": (lambda: raised(latents, "VERSION"), {"latents"}),
+    "version of latents": (lambda: raised(latents, "VERSION"), LATENTS),
     "version of grouping": (lambda: raised(search, "VERSION"), {"duplicates"}),
     **{
         f"{name} of the caption's prompt": (lambda name=name: template_changed(name, TEMPLATE[name]), {"captions"})

@@ -195,6 +195,25 @@ def test_captions_that_other_code_has_checked_are_checked_again_and_keep_all_els
     assert connect(fresh.dataset).execute("select clip_id, refusal from captions").fetchall() == [("c0", 0.0)]
 
 
+def test_single_frames_that_are_wanted_now_are_missing_alone_and_no_longer_wanted_ones_do_no_harm(fresh: Fresh) -> None:
+    settings = fresh.recipe.encode.transform
+
+    def missing(*frames: str) -> list[str | None]:
+        keys = {frame: clip_transform({"content_box": BOX}, settings, frame) for frame in (None, *frames)}
+        clip = {"clip_id": "c0", "uri": "a", "start_us": 0}
+        rows = [clip | {"transform": key, "frame": frame} for frame, key in keys.items()]
+        return [row["frame"] for row in pending_latents(fresh.dataset, pa.Table.from_pylist(rows), "vae", NOW)]
+
+    assert missing() == []
+    assert sorted(map(str, missing("first", "last"))) == ["first", "last"]
+    row = dict.fromkeys(LATENTS.schema.names) | {"clip_id": "c0", "encoder": "vae", "status": "ok", "frame": "last"}
+    key = clip_transform({"content_box": BOX}, settings, "last")
+    fresh.dataset.write_part(LATENTS.within("vae"), [row | {"transform": key}])
+    assert missing("first", "last") == ["first"]
+    assert missing() == missing("last") == []
+    assert fresh.stale() == set()
+
+
 def test_another_title_makes_captions_stale_where_they_are_merged_with_it(fresh: Fresh, video_row: MakeRow) -> None:
     split = split_fingerprint(fresh.recipe.split)
     Dataset(fresh.dataset.location, "later").write_part(VIDEOS, [video_row("v0", split=split, source='{"title": "A"}')])

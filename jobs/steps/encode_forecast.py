@@ -24,11 +24,12 @@ MAX_SIZES_SHOWN = 12
 
 @dataclass(frozen=True)
 class Encoders:
-    """What says which cache a release's latents and texts are in: the codec, and two fingerprints."""
+    """What says which latents and texts of a release are wanted, and in which caches they are."""
 
     codec: CodecSpec
     text_encoder: str
     transform: str
+    single_frames: tuple[str, ...] = ()
 
     @property
     def autoencoder(self) -> str:
@@ -42,7 +43,8 @@ def foresee(
     config = recipe.encode
     connection = bounded(dataset)
     retrying = Retrying.of(recipe.limits, "", all_failures=all_failures)
-    clips = latents_query(connection, wanted_clips(released, encoders.transform), encoders.autoencoder, retrying)
+    wanted = wanted_clips(released, encoders.transform, config.single_frames)
+    clips = latents_query(connection, wanted, encoders.autoencoder, retrying)
     texts = texts_query(connection, wanted_texts(released), encoders.text_encoder)
     work = workload(connection, clips, texts, config, encoders.codec)
     connection.close()
@@ -54,9 +56,10 @@ def foresee(
 
 def print_foreseen(found: Mapping[str, Any]) -> None:
     """Print it, with a line for each of the most frequent sizes."""
+    alone = f"{found['single_frames']} single frames, " if found["single_frames"] else ""
     print(
         f"release {found['release']}: to encode {found['clips']} clips of {found['videos']} videos, "
-        f"{found['texts']} texts\n"
+        f"{alone}{found['texts']} texts\n"
         f"  frames {found['frames']}, {found['frames_padded']} padded, {found['frames_cut']} more beyond "
         f"encode.max_frames; reduced in size {found['clips_reduced']} clips, too long for encode.max_tokens "
         f"{found['clips_too_long']}\n"

@@ -23,7 +23,6 @@ from model.training.loop import fit
 from model.training.parallel import Worker
 from model.training.step import Metrics
 from pipeline.ray_graphs.cluster import connect
-from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from schemas.recipe import decode_recipe
 from schemas.recipe.train import TrainConfig
@@ -72,7 +71,7 @@ def train_worker(settings: dict[str, Any]) -> None:
     device = ray.train.torch.get_device() if train.use_gpu else torch.device("cpu")
     torch.set_num_threads(settings["num_threads"] or max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
     fit(
-        ReleaseSamples(dataset, releases.read(dataset, config.release), config.encoding, train.text_mix),
+        ReleaseSamples(dataset, config.release, config.encoding, train.text_mix),
         train,
         LatentStatistics(config.latent_mean, config.latent_std),
         run_dir,

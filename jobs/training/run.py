@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from jobs.console.naming import naming
 from jobs.console.progress import live_progress
 from jobs.training.run_config import RunConfig, read_run_config, usual_clip, write_run_config
-from jobs.training.samples import Encoding, latents_of
+from jobs.training.samples import Encoding, ReleaseSamples
 from model.codec.spec import codec_spec
 from model.diffusion.objectives import Objective
 from model.packing.patches import num_tokens
@@ -21,7 +22,6 @@ from model.readers.text_encoder_spec import text_encoder_spec
 from model.training.checkpoints import RunFolder
 from model.training.exported import load_transformer
 from model.training.loop import check_config
-from model.training.samples import Shape
 from model.training.step import require_same_model, transformer_config
 from model.transformer.config import TransformerConfig
 from pipeline.release import releases
@@ -32,7 +32,7 @@ from schemas.recipe.train import TrainConfig
 
 
 def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunConfig, TransformerConfig, int]:
-    """Check that the run can be done, before anything is written.
+    """Check that the run can be done, before anything but the index of its samples is written.
 
     Returns:
         The run's config, that of the transformer, and tokens in an epoch.
@@ -45,21 +45,21 @@ def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunCon
         text_encoder = text_encoder_spec(recipe.encode.text_encoder, recipe.encode.text_dtype)
     fingerprints = codec.fingerprint, text_encoder.fingerprint
     encoding = Encoding(recipe.encode.transform, *fingerprints, recipe.encode.fps, codec.stride_thw[0])
-    release = releases.read(dataset, release_name)
-    latents = latents_of(dataset, release, encoding).index
-    shapes: list[Shape] = [tuple(shape) for shape in latents["shape"].to_pylist()]
+    samples = ReleaseSamples(dataset, release_name, encoding, recipe.train.text_mix)
+    shapes = Counter(samples.shapes.values())
     with naming("train.objective"):
         answer_factor = Objective.of(recipe.train.objective).answer_factor
     with naming("train.model"):
-        transformer = transformer_config(recipe.train.model, shapes[0][0], text_encoder.width, answer_factor)
+        channels = next(iter(shapes))[0]
+        transformer = transformer_config(recipe.train.model, channels, text_encoder.width, answer_factor)
     try:
         check_config(shapes, recipe.train, recipe.train.num_workers)
     except ValueError as error:  # which names the key within the section
         raise UsageError(f"train.{error}") from error
     config = RunConfig(
         dataset=dataset.location,
-        release=release.name,
-        release_hash=release.content_hash,
+        release=release_name,
+        release_hash=releases.content_hash(dataset, release_name),
         autoencoder=recipe.encode.autoencoder,
         autoencoder_fingerprint=encoding.autoencoder,
         codec_dtype=recipe.encode.codec_dtype,
@@ -74,11 +74,11 @@ def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunCon
         fps=encoding.fps,
         max_pixels_px=recipe.encode.max_pixels_px,
         seed=recipe.train.seed,
-        num_clips=len(shapes),
-        **usual_clip(tuple(valid) for valid in latents["valid"].to_pylist()),
+        num_clips=len(samples.shapes),
+        **usual_clip(samples.sizes()),
         train=recipe.as_dict()["train"],
     )
-    tokens = sum(num_tokens(shape, transformer.patch) for shape in shapes)
+    tokens = sum(clips * num_tokens(shape, transformer.patch) for shape, clips in shapes.items())
     return config, transformer, tokens
 
 

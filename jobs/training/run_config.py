@@ -97,15 +97,18 @@ class RunConfig:
         )
 
 
-def usual_clip(sizes: Iterable[tuple[int, int, int]]) -> dict[str, int]:
+def usual_clip(sizes: Iterable[tuple[int, ...]]) -> dict[str, int]:
     """The `usual_` settings, from the frames, width and height in pixels of each clip.
 
     Sides are even numbers: of other sizes H.264 has no form that every player shows.
     """
-    frames, *sides = zip(*sizes, strict=True)
-    (width, height), _ = Counter(zip(*sides, strict=True)).most_common(1)[0]
+    counts, longest = Counter[tuple[int, int]](), 0
+    for frames, width, height in sizes:
+        counts[width, height] += 1
+        longest = max(longest, frames)
+    (width, height), _ = counts.most_common(1)[0]
     even = {"usual_width_px": width // 2 * 2, "usual_height_px": height // 2 * 2}
-    return even | {"usual_num_frames": max(frames)}
+    return even | {"usual_num_frames": longest}
 
 
 def write_run_config(run_dir: Path, config: RunConfig) -> None:

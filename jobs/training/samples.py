@@ -1,31 +1,27 @@
 """Training samples from the tables of a data set: a release, its latents, and its texts.
 
 A release lists clips. Their latents are found by clip, transform and autoencoder, and their texts by content and text
-encoder, so nothing that was encoded in another way can be read by mistake. What is known of all clips is in memory;
-latents and embeddings are read when a pack is made of them.
+encoder, so nothing that was encoded in another way can be read by mistake. Where all of them lie is in a table on disk
+that is mapped into memory; latents and embeddings are read when a pack is made of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
-import pyarrow as pa
+import numpy as np
 
-from jobs.training.texts import release_texts
+from jobs.training.shapes import Shapes, tuples
 from model.training.examples import Sample
-from model.training.samples import Shape
-from pipeline.encode.arrays import CorruptArray, StoredArrays
-from pipeline.encode.latents import OK, clip_transform
-from pipeline.encode.wanted import training_texts
-from pipeline.release.releases import Release
+from pipeline.encode.latents import place_of
+from pipeline.encode.places import CorruptArray
+from pipeline.encode.training_index import TrainingIndex, training_index
+from pipeline.encode.wanted import KINDS
+from pipeline.release import releases
 from pipeline.store.dataset import Dataset
-from schemas import LATENTS, TEXT
 from schemas.errors import UsageError
 from schemas.recipe.train import TextMix
-from schemas.tables.latents import text_id
 
 
 @dataclass(frozen=True)
@@ -43,49 +39,42 @@ class Encoding:
 class ReleaseSamples:
     """The clips of a release that have latents, with their texts and the shares of these by a mix."""
 
-    def __init__(self, dataset: Dataset, release: Release, encoding: Encoding, mix: TextMix) -> None:
-        """Read the index.
+    def __init__(
+        self, dataset: Dataset, release: str, encoding: Encoding, mix: TextMix, single_frames: Sequence[str] = ()
+    ) -> None:
+        """Find out where they lie; none is read.
 
+        Args:
+            release: its name.
+            single_frames: whose latents samples have too, where they are encoded (`encode.single_frames`).
         Raises:
-            UsageError: no clip is encoded in this way, or one has latents, but none of its captions is embedded, or a
-                part file cannot be read.
+            UsageError: there is no such release, no clip is encoded in this way, or one has latents, but none of its
+                captions is embedded, or a part file cannot be read.
         """
-        self._release, self._encoding = release.name, encoding
-        try:
-            self._index(dataset, release, encoding, mix)
-        except CorruptArray as error:
-            raise self._refusal(error) from error
+        self._release, self._encoding = release, encoding
+        self._index = index_of(dataset, release, encoding, single_frames)
+        columns = self._index.clips.index
+        self.shapes = Shapes(self._index.clips.keys, columns["shape"])
+        """(C, T, H, W) of the latent of each clip, in the order of their ids."""
+        self._rates, self._valid = columns["fps"], columns["valid"]
+        self._texts = {kind: columns[kind] for kind in KINDS if getattr(mix, kind) > 0}
+        self._shares = {kind: getattr(mix, kind) for kind in self._texts}
+        self._require_texts()
 
-    def _index(self, dataset: Dataset, release: Release, encoding: Encoding, mix: TextMix) -> None:
-        self._latents = latents_of(dataset, release, encoding)
-        texts = pa.table({"text_id": sorted({text_id(text) for text in release_texts(release)})})
-        self._texts = StoredArrays(dataset, TEXT.within(encoding.text_encoder), texts)
-        captions = {row["clip_id"]: training_texts(row) for row in release.clips.to_pylist()}
-        self._shares = {name: self._shares_of(name, captions[name], mix) for name in self.shapes}
-
-    def _refusal(self, error: CorruptArray) -> UsageError:
-        return UsageError(f"release {self._release}: {error}; `reelmill encode --verify` makes what is damaged again")
-
-    def _shares_of(self, clip_id: str, captions: Mapping[str, str], mix: TextMix) -> dict[str, float]:
-        shares = {text_id(text): getattr(mix, kind) for kind, text in captions.items()}
-        given = {key: share for key, share in shares.items() if share > 0 and key in self._texts}
-        if not given:
+    def _require_texts(self) -> None:
+        """Raise UsageError if a clip has no text that can be drawn."""
+        without = np.ones(len(self.shapes), bool)
+        for places in self._texts.values():
+            without &= places.is_null().to_numpy()
+        if without.any():
+            clip_id = self._index.clips.keys[int(without.argmax())]
             raise UsageError(
                 f"release {self._release}: no caption of clip {clip_id} is embedded; run `reelmill encode` first"
             )
-        return given
 
-    @cached_property
-    def shapes(self) -> dict[str, Shape]:
-        """(C, T, H, W) of the latent of each clip, in the order of their ids."""
-        index = self._latents.index
-        return {name: tuple(shape) for name, shape in zip(*_columns(index, "clip_id", "shape"), strict=True)}
-
-    @cached_property
-    def _rates(self) -> dict[str, float]:
-        """Latent frames a second of each clip."""
-        rows = zip(*_columns(self._latents.index, "clip_id", "fps"), strict=True)
-        return {name: (fps or self._encoding.fps) / self._encoding.stride_t for name, fps in rows}
+    def sizes(self) -> Iterator[tuple[int, ...]]:
+        """Frames, width and height in pixels of each clip as it is encoded, without padding."""
+        return tuples(self._index.clips.index["valid"])
 
     def read(self, ids: Sequence[str]) -> list[Sample]:
         """The samples of clips.
@@ -93,39 +82,73 @@ class ReleaseSamples:
         Raises:
             UsageError: a latent or an embedding is not what was written.
         """
+        rows = [self._index.clips.keys.row(name) for name in ids]
+        texts = [self._texts_of(row) for row in rows]
+        places = sorted({place for of_clip in texts for place in of_clip.values()})
         try:
-            latents = self._latents.read(ids)
-            keys = list(dict.fromkeys(key for name in ids for key in self._shares[name]))
-            texts = dict(zip(keys, self._texts.read(keys), strict=True))
+            latents = self._index.clips.read_rows(rows)
+            arrays = dict(zip(places, self._index.texts.read_rows(places), strict=True))
+            frames = self._frame_latents(ids)
         except CorruptArray as error:
-            raise self._refusal(error) from error
+            raise refusal(self._release, error) from error
         return [
-            Sample(name, latent, [texts[key] for key in shares], self._rates[name], tuple(shares.values()))
-            for name, latent in zip(ids, latents, strict=True)
-            for shares in [self._shares[name]]
+            Sample(
+                name,
+                latent,
+                [arrays[place] for place in of_clip.values()],
+                self._fps(row) / self._encoding.stride_t,
+                tuple(self._shares[kind] for kind in of_clip),
+                frames[name],
+            )
+            for name, row, latent, of_clip in zip(ids, rows, latents, texts, strict=True)
         ]
 
+    def _texts_of(self, row: int) -> dict[str, int]:
+        """The texts of a clip that may be drawn, by what they are: their rows in the index of texts."""
+        places = {kind: column[row].as_py() for kind, column in self._texts.items()}
+        return {kind: place for kind, place in places.items() if place is not None}
 
-def latents_of(dataset: Dataset, release: Release, encoding: Encoding) -> StoredArrays:
-    """The newest latent of each clip of a release; none is read.
+    def _frame_latents(self, ids: Sequence[str]) -> dict[str, dict[float, np.ndarray]]:
+        """The latents of single frames of clips, by the seconds at which they are shown."""
+        found: dict[str, dict[float, np.ndarray]] = {name: {} for name in ids}
+        for frame, stored in self._index.frames.items():
+            names = [name for name in found if name in stored]
+            for name, latent in zip(names, stored.read(names), strict=True):
+                row = self._index.clips.keys.row(name)
+                found[name][place_of(frame, self._valid[row].as_py()[0]) / self._fps(row)] = latent
+        return found
+
+    def _fps(self, row: int) -> float:
+        """Frames a second at which a clip is encoded."""
+        return self._rates[row].as_py() or self._encoding.fps
+
+
+def index_of(dataset: Dataset, release: str, encoding: Encoding, single_frames: Sequence[str] = ()) -> TrainingIndex:
+    """Where the newest latent of each clip of a release lies, and each text.
 
     Raises:
-        UsageError: no clip is encoded in this way.
+        UsageError: there is no such release, no clip is encoded in this way, or a part file cannot be read.
     """
-    clips = release.clips.select(["clip_id", "content_box"]).to_pylist()
-    wanted = {
-        "clip_id": [clip["clip_id"] for clip in clips],
-        "transform": [clip_transform(clip, encoding.transform) for clip in clips],
-    }
-    table = LATENTS.within(encoding.autoencoder)
-    latents = StoredArrays(dataset, table, pa.table(wanted), ["status", "fps", "valid"], f"status = '{OK}'")
-    if not latents.index.num_rows:
+    try:
+        index = training_index(
+            dataset,
+            releases.scanner(dataset, release),
+            releases.content_hash(dataset, release),
+            encoding.transform,
+            encoding.autoencoder,
+            encoding.text_encoder,
+            single_frames,
+        )
+    except CorruptArray as error:
+        raise refusal(release, error) from error
+    if not index.clips.index.num_rows:
         raise UsageError(
-            f"release {release.name}: no clip is encoded with this recipe's frame rate, size and autoencoder; "
+            f"release {release}: no clip is encoded with this recipe's frame rate, size and autoencoder; "
             "run `reelmill encode` first, with the same recipe"
         )
-    return latents
+    return index
 
 
-def _columns(index: pa.Table, *names: str) -> list[list[Any]]:
-    return [index[name].to_pylist() for name in names]
+def refusal(release: str, error: CorruptArray) -> UsageError:
+    """What training says of damage."""
+    return UsageError(f"release {release}: {error}; `reelmill encode --verify` makes what is damaged again")

@@ -8,8 +8,8 @@ Shapes: C T H W a latent, N tokens, P values of a patch, L text tokens, E width 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -31,13 +31,17 @@ VELOCITY = Objective()
 @dataclass(frozen=True)
 class Sample:
     """What is stored of a clip: raw latent, its texts as embeddings with the share of draws that each is given, and its
-    latent frames a second. Without shares all texts have the same."""
+    latent frames a second. Without shares all texts have the same.
+
+    Latents of single frames, (C, 1, H, W) raw, are by the seconds from the clip's first frame at which they are shown.
+    """
 
     sample_id: str
     latent_CTHW: np.ndarray
     texts_LE: Sequence[np.ndarray]
     latent_fps: float
     text_shares: Sequence[float] = ()
+    frame_latents: Mapping[float, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ It does not know what started it: Ray, a cluster script or a test.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -51,7 +51,7 @@ def fit(
             run of another model, release, seed, `tokens_per_pack` or `packs_per_step`.
         TrainingDiverged: the loss is not finite.
     """
-    check_config(list(samples.shapes.values()), config, worker.num_workers)
+    check_config(samples.shapes.values(), config, worker.num_workers)
     run = RunFolder(run_dir)
     with run.exclusive() if worker.rank == 0 else nullcontext():
         worker.sum(torch.zeros(1, device=worker.device))  # all wait until rank 0 has the folder
@@ -80,7 +80,7 @@ def _fit_in(run: RunFolder, state: TrainState, config: TrainConfig, on_step: Cal
     return metrics
 
 
-def check_config(latent_shapes: Sequence[tuple[int, ...]], config: TrainConfig, num_workers: int) -> None:
+def check_config(latent_shapes: Collection[tuple[int, ...]], config: TrainConfig, num_workers: int) -> None:
     """Check that latents of these shapes can be trained on with this config.
 
     Raises:

@@ -7,7 +7,6 @@ as in files of earlier versions, Parquet reads the row group; if it fails again,
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,70 +14,65 @@ from typing import Any
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.dataset
 import pyarrow.parquet
 
-from pipeline.store.dataset import ONE_PAGE_BYTES, Dataset
+from pipeline.encode.places import PLACE, CorruptArray, gather_places, newest_of_each
+from pipeline.encode.sorted_keys import SortedKeys
+from pipeline.store.dataset import Dataset
 from schemas.columns import Table
 from schemas.errors import is_outage
 from schemas.identity import bytes_digest
 
 MAX_OPEN_FILES = 256
-PLACE = {"file": pa.int32(), "row_group": pa.int32(), "row": pa.int32(), "start": pa.int64(), "num_bytes": pa.int64()}
-"""Where an array is: the file, its row in a row group, and its bytes in the file."""
-ON_DISK = ("dtype", "shape", "data_hash", "written_us")
-LENGTH_BYTES = 4
-"""Before each value of Parquet's plain encoding (Apache Parquet's specification of encodings, PLAIN)."""
-
-
-class CorruptArray(ValueError):
-    """An array is not what was written, or its file cannot be read; one line that names key and place, or the file."""
 
 
 class StoredArrays:
-    """The newest row of each key of a table that has an array."""
+    """Arrays whose places are known."""
 
-    def __init__(
-        self,
+    def __init__(self, dataset: Dataset, paths: Sequence[str], index: pa.Table) -> None:
+        """Take an index.
+
+        Args:
+            paths: of the part files, by their numbers in the index.
+            index: a row an array, sorted by the first column, which is its key: where it is, and what it must be.
+        """
+        self._dataset, self._paths, self.index = dataset, paths, index
+        self._opened = OrderedDict[int, pa.NativeFile]()
+        self.keys = SortedKeys(index.column(0))
+        self._columns = {name: index[name] for name in ("dtype", "shape", "data_hash", *PLACE)}
+
+    @classmethod
+    def of_table(
+        cls,
         dataset: Dataset,
         table: Table,
         wanted: pa.Table,
         columns: Sequence[str] = (),
         where: str = "true",
         paths: Sequence[str] | None = None,
-    ) -> None:
-        """Read the index: all columns asked for but the arrays, of the rows asked for.
+    ) -> StoredArrays:
+        """The newest row of each key of a table that has an array.
 
         Args:
-            wanted: values of key columns; a row must equal one of them. The first column has each value once, and
-                arrays are found by it.
+            wanted: values of key columns; a row must equal one of them. Arrays are found by the first column, where it
+                has each value once.
             columns: further columns of the index, and of the condition.
             where: SQL of what else rows must be.
             paths: of the part files that are looked into; all by default.
         Raises:
             CorruptArray: a file's columns cannot be read.
         """
-        self._paths = dataset.part_files(table.folder) if paths is None else paths
-        self._dataset, self._opened = dataset, OrderedDict[int, pa.NativeFile]()
-        key, names = wanted.column_names[0], list(dict.fromkeys((*wanted.column_names, *columns, *ON_DISK)))
-        some = pc.field(key).isin(wanted[key].combine_chunks())
-        parts = (_placed(dataset, table, path, number, names) for number, path in enumerate(self._paths))
-        found = [part.filter(some) for part in parts]
-        connection = duckdb.connect()
-        connection.register("found", pa.concat_tables(found) if found else _no_rows(table, names))
-        connection.register("wanted", wanted)
-        newest = f"row_number() over (partition by {key} order by written_us desc)"
-        self.index: pa.Table = connection.sql(
-            f"from found semi join wanted using ({', '.join(wanted.column_names)}) where {where} "
-            f"qualify {newest} = 1 order by {key}"
-        ).to_arrow_table()
-        """A row a key, by which it is sorted: the columns asked for, where the array is, and what it must be."""
-        self._rows = {name: row for row, name in enumerate(self.index[key].to_pylist())}
-        self._columns = {name: self.index[name].combine_chunks() for name in ("dtype", "shape", "data_hash", *PLACE)}
+        paths = dataset.part_files(table.folder) if paths is None else paths
+        names = wanted.column_names
+        with duckdb.connect() as connection:
+            gather_places(connection, "found", dataset, table, paths, [*names, *columns])
+            connection.register("wanted", wanted)
+            rows = f"(from found semi join wanted using ({', '.join(names)}) where {where})"
+            newest = f"{newest_of_each(rows, ', '.join(names))} order by {', '.join(names)}"
+            return cls(dataset, paths, connection.sql(newest).to_arrow_table())
 
     def __contains__(self, key: str) -> bool:
-        return key in self._rows
+        return key in self.keys
 
     def read(self, keys: Sequence[str]) -> list[np.ndarray]:
         """The arrays of these keys, in their order, writable.
@@ -87,15 +81,23 @@ class StoredArrays:
             KeyError: there is none of a key.
             CorruptArray: one is not what was written.
         """
-        rows = [self._facts(key) for key in keys]
-        in_order = sorted(range(len(keys)), key=lambda number: (rows[number]["file"], rows[number]["start"]))
-        arrays = {number: self._array(keys[number], rows[number]) for number in in_order}
-        return [arrays[number] for number in range(len(keys))]
+        return self.read_rows([self.keys.row(key) for key in keys])
+
+    def read_rows(self, rows: Sequence[int]) -> list[np.ndarray]:
+        """The arrays of these rows of the index, in their order, writable.
+
+        Raises:
+            CorruptArray: one is not what was written.
+        """
+        facts = [self._facts(row) for row in rows]
+        in_order = sorted(range(len(rows)), key=lambda number: (facts[number]["file"], facts[number]["start"]))
+        arrays = {number: self._array(self.keys[rows[number]], facts[number]) for number in in_order}
+        return [arrays[number] for number in range(len(rows))]
 
     def corrupt(self) -> list[str]:
         """The keys of all arrays that are not what was written, or cannot be read; all are read."""
-        places = ((row["file"], row["start"], key, row) for key, row in ((key, self._facts(key)) for key in self._rows))
-        return [key for _, _, key, row in sorted(places, key=lambda place: place[:2]) if not self._is_whole(key, row)]
+        in_order = np.lexsort([self.index["start"].to_numpy(), self.index["file"].to_numpy()]).tolist()
+        return [self.keys[row] for row in in_order if not self._is_whole(self.keys[row], self._facts(row))]
 
     def _is_whole(self, key: str, row: Mapping[str, Any]) -> bool:
         try:
@@ -104,8 +106,7 @@ class StoredArrays:
             return False
         return True
 
-    def _facts(self, key: str) -> dict[str, Any]:
-        row = self._rows[key]
+    def _facts(self, row: int) -> dict[str, Any]:
         return {name: column[row].as_py() for name, column in self._columns.items()}
 
     def _array(self, key: str, row: Mapping[str, Any]) -> np.ndarray:
@@ -151,78 +152,3 @@ class StoredArrays:
                 self._opened.popitem(last=False)[1].close()
         self._opened.move_to_end(number)
         return self._opened[number]
-
-
-def unreadable(dataset: Dataset, table: Table, path: str) -> str:
-    """Why a part file cannot be read, its arrays aside, in one line that names it; empty if it can."""
-    names = [field.name for field in table.schema if not pa.types.is_large_binary(field.type)]
-    try:
-        _placed(dataset, table, path, 0, names)
-    except CorruptArray as error:
-        return str(error)
-    return ""
-
-
-def _placed(dataset: Dataset, table: Table, path: str, number: int, names: Sequence[str]) -> pa.Table:
-    """Columns of a part file, with the place of each row.
-
-    Raises:
-        CorruptArray: they cannot be read, or are not what can have been written.
-    """
-    try:
-        part = dataset.scanner(table, [path])
-        (fragment,) = part.get_fragments()
-        rows = part.to_table(columns=list(names))
-        rows.validate(full=True)
-        places = _places(rows, fragment.metadata, number)
-    except (OSError, ValueError, TypeError, ArithmeticError, pa.ArrowException) as error:
-        if is_outage(error):
-            raise
-        raise CorruptArray(f"{path} cannot be read: {' '.join(str(error).split())}") from error
-    for name, place in places.items():
-        rows = rows.append_column(name, place)
-    return rows
-
-
-def _places(rows: pa.Table, metadata: pyarrow.parquet.FileMetaData, number: int) -> dict[str, pa.Array]:
-    """The columns `PLACE` of the rows of a file."""
-    groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
-    counts = np.array([group.num_rows for group in groups], np.int64)
-    ends = np.array([_end_of_arrays(group) for group in groups], np.int64)
-    firsts = np.cumsum(counts) - counts
-    sizes = _array_bytes(rows)
-    # From the end of a row group's last array back to the start of each.
-    taken = np.cumsum((sizes + LENGTH_BYTES * (sizes > 0))[::-1])[::-1]
-    beyond = np.append(taken, 0)[firsts + counts]
-    places = (
-        np.full(rows.num_rows, number),
-        np.repeat(np.arange(len(groups)), counts),
-        np.arange(rows.num_rows) - np.repeat(firsts, counts),
-        np.repeat(ends + beyond, counts) - taken + LENGTH_BYTES,
-        sizes,
-    )
-    return {name: pa.array(place, kind) for (name, kind), place in zip(PLACE.items(), places, strict=True)}
-
-
-def _end_of_arrays(group: pyarrow.parquet.RowGroupMetaData) -> int:
-    columns = (group.column(number) for number in range(group.num_columns))
-    (arrays,) = (column for column in columns if column.path_in_schema == "data")
-    return arrays.data_page_offset + arrays.total_compressed_size
-
-
-def _array_bytes(table: pa.Table) -> np.ndarray:
-    """Bytes of the array of each row, 0 where there is none.
-
-    Raises:
-        ValueError, TypeError: a shape or a type that no array has.
-    """
-    rows = zip(table["dtype"].to_pylist(), table["shape"].to_pylist(), strict=True)
-    sizes = np.array([math.prod(shape) * np.dtype(dtype).itemsize if dtype else 0 for dtype, shape in rows], np.int64)
-    if ((sizes < 0) | (sizes > ONE_PAGE_BYTES)).any():
-        raise ValueError("it has an array whose shape no array can have")
-    return sizes
-
-
-def _no_rows(table: Table, names: Sequence[str]) -> pa.Table:
-    fields = [table.stored_schema.field(name) for name in names]
-    return pa.schema([*fields, *PLACE.items()]).empty_table()

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 import duckdb
 import pyarrow as pa
 
-from pipeline.encode.arrays import StoredArrays, unreadable
+from pipeline.encode.arrays import StoredArrays
 from pipeline.encode.latents import OK
+from pipeline.encode.places import unreadable
 from pipeline.store.dataset import Dataset
 from pipeline.store.pending import Released, bounded, take
 from schemas import LATENTS, TEXT
@@ -37,7 +38,7 @@ def set_aside(dataset: Dataset) -> list[str]:
 
 
 def corrupt_latents(dataset: Dataset, released: Released, autoencoder: str) -> list[str]:
-    """Clips of a release whose latent by an autoencoder is not what was written; all are read.
+    """Clips of a release of which a latent by an autoencoder is not what was written; all are read.
 
     Args:
         released: with the columns `clip_id` and `transform`.
@@ -76,6 +77,6 @@ def _corrupt(
         connection.register("of_file", dataset.scanner(table, [path]).to_table(columns=list(key)))
         query = f"select distinct * from of_file semi join newest_arrays using ({', '.join(key)})"
         wanted: pa.Table = connection.sql(query).to_arrow_table()
-        found += StoredArrays(dataset, table, wanted, paths=[path]).corrupt()
+        found += StoredArrays.of_table(dataset, table, wanted, paths=[path]).corrupt()
     connection.execute("drop table newest_arrays")
-    return found
+    return list(dict.fromkeys(found))

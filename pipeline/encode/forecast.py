@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from model.codec.spec import CodecPlan, CodecSpec
 from pipeline.decode.clip_frames import Clip
-from pipeline.encode.latents import PATCH_HW, TooManyTokens, num_frames, sizes_of, whole_frames
+from pipeline.encode.latents import PATCH_HW, TooManyTokens, num_frames, one_frame, sizes_of, whole_frames
 from pipeline.store.dataset import ROWS_AT_A_TIME
 from schemas.recipe.encode import EncodeConfig
 
@@ -35,6 +35,8 @@ class Workload:
 
     clips: int = 0
     videos: int = 0
+    single_frames: int = 0
+    """That are encoded alone."""
     texts: int = 0
     text_chars: int = 0
     frames: int = 0
@@ -53,7 +55,7 @@ class Workload:
     pixel_bytes: int = 0
     """Of decoded frames."""
     sizes: Counter[CodecPlan] = field(default_factory=Counter)
-    """Clips of each plan."""
+    """Clips and single frames of each plan."""
     sample_texts: list[str] = field(default_factory=list)
 
     @property
@@ -83,7 +85,7 @@ def workload(
     connection.execute(f"create or replace temp table texts_to_do as {texts}")
     ((found.videos,),) = connection.execute("select count(distinct uri) from clips_to_do").fetchall()
     counted = """
-        select content_box[3] as width, content_box[4] as height, is_image, end_us - start_us as end_us,
+        select content_box[3] as width, content_box[4] as height, is_image, frame, end_us - start_us as end_us,
                count(*) as clips
         from clips_to_do group by all
         """
@@ -109,10 +111,14 @@ def _add(found: Workload, batch: pa.RecordBatch, config: EncodeConfig, codec: Co
         try:
             plan = plan_of(frames, row["width"], row["height"])
         except TooManyTokens:
-            found.clips_too_long += clips
+            found.clips_too_long += clips * (row["frame"] is None)
             continue
-        found.clips += clips
-        found.clips_reduced += clips * (plan.valid[1:] != (row["width"], row["height"]))
+        if row["frame"] is None:
+            found.clips += clips
+            found.clips_reduced += clips * (plan.valid[1:] != (row["width"], row["height"]))
+        else:
+            found.single_frames += clips
+            plan, whole, frames = one_frame(plan, codec), 1, 1
         found.frames += clips * frames
         found.frames_cut += clips * (whole - frames)
         found.frames_padded += clips * (plan.encoded[0] - frames)
@@ -189,7 +195,7 @@ def tried_first(shapes: Mapping[tuple[int, int, int], int]) -> Iterable[tuple[in
 
 def as_dict(work: Workload) -> dict[str, Any]:
     """The workload for a summary."""
-    names = ("clips", "videos", "texts", "clips_too_long", "clips_reduced", "frames", "frames_cut", "frames_padded")
-    names += ("positions", "tokens", "latent_bytes")
+    names = ("clips", "single_frames", "videos", "texts", "clips_too_long", "clips_reduced", "frames", "frames_cut")
+    names += ("frames_padded", "positions", "tokens", "latent_bytes")
     shapes = [{"encoded": list(shape), "clips": clips} for shape, clips in work.shapes.most_common()]
     return {name: getattr(work, name) for name in names} | {"shapes": shapes}

@@ -94,9 +94,16 @@ def largest_plan(
         budget_px *= min(max_tokens / tokens, STEP_DOWN)
 
 
+def place_of(frame: str, num_frames: int) -> int:
+    """Which of the frames that are read of a clip is the `first`, `middle` or `last`, from 0."""
+    return {"first": 0, "middle": num_frames // 2, "last": num_frames - 1}[frame]
+
+
 def plan_clip(clip: Clip, config: EncodeConfig, codec: CodecSpec) -> LatentPlan:
     """What is encoded of a clip of a release.
 
+    Args:
+        clip: where it has a `frame`, that one alone is encoded, at the size of the clip.
     Raises:
         TooManyTokens: it is too long for its budget.
     """
@@ -107,7 +114,14 @@ def plan_clip(clip: Clip, config: EncodeConfig, codec: CodecSpec) -> LatentPlan:
     times_us = [int(first_us + (i + 0.5) * step_us) if frames > 1 else int(first_us) for i in range(frames)]
     _, _, width, height = clip["content_box"]
     plan = sizes_of(frames, width, height, config, codec)
+    if frame := clip.get("frame"):
+        times_us, plan = [times_us[place_of(frame, frames)]], one_frame(plan, codec)
     return LatentPlan(Sampling(tuple(times_us), plan.valid[1:]), plan)
+
+
+def one_frame(plan: CodecPlan, codec: CodecSpec) -> CodecPlan:
+    """The plan of one frame of a clip alone: its latent has the rows and columns of the clip's."""
+    return codec.plan(1, *plan.valid[1:], patch_thw=(1, PATCH_HW, PATCH_HW))
 
 
 BATCH_PX = 1 << 19
@@ -117,13 +131,15 @@ VERSION = 3
 """Raised when other frames are read of a clip, are prepared otherwise, or give latents of other bits."""
 
 
-def clip_transform(clip: Clip, transform: str) -> str:
+def clip_transform(clip: Clip, transform: str, frame: str | None = None) -> str:
     """Fingerprint of what a latent is of, beside the clip's span and the autoencoder.
 
     Args:
         transform: of the settings (`EncodeConfig.transform`).
+        frame: that is encoded alone; None for the whole clip.
     """
-    return digest("latent", decode.VERSION, VERSION, transform, list(clip["content_box"]))
+    whole = digest("latent", decode.VERSION, VERSION, transform, list(clip["content_box"]))
+    return whole if frame is None else digest("latent of a frame", whole, frame)
 
 
 class LatentEncoder:

@@ -18,7 +18,10 @@ class Outcome:
     """Counts of clips, and the first of those that failed with why, by their ids."""
 
     num_ok: int
+    num_frames: int
+    """Single frames that have a latent of their own."""
     num_failed: int
+    """Clips and single frames."""
     failed: list[tuple[str, str]]
 
 
@@ -33,11 +36,15 @@ def outcome(
     """
     take(connection, "released", released)
     rows = "latents semi join released using (clip_id, transform) where encoder = ?"
-    ((num_ok, num_failed),) = connection.execute(
-        f"select count(*) filter (where status = '{OK}'), count(*) filter (where status <> '{OK}') from {rows}",
+    ((num_ok, num_frames, num_failed),) = connection.execute(
+        f"select count(*) filter (where status = '{OK}' and frame is null), "
+        f"count(*) filter (where status = '{OK}' and frame is not null), "
+        f"count(*) filter (where status <> '{OK}') from {rows}",
         [autoencoder],
     ).fetchall()
     failed = connection.execute(
-        f"select clip_id, reason from {rows} and status <> '{OK}' order by clip_id limit {max_shown}", [autoencoder]
+        f"select clip_id || coalesce(' (' || frame || ' frame)', ''), reason from {rows} and status <> '{OK}' "
+        f"order by clip_id, frame nulls first limit {max_shown}",
+        [autoencoder],
     ).fetchall()
-    return Outcome(num_ok, num_failed, failed)
+    return Outcome(num_ok, num_frames, num_failed, failed)

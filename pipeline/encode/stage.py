@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -34,7 +35,7 @@ evens out how long videos take to open."""
 
 @dataclass(frozen=True)
 class DecodedClip:
-    """A clip, what is encoded of it, and its frames or why there are none."""
+    """A clip or one frame of it, what is encoded of it, and its frames or why there are none."""
 
     clip: Clip
     plan: LatentPlan | None
@@ -80,7 +81,11 @@ class LatentWriting:
         self._writer.__enter__()
 
     def write(self, videos: Iterable[Sequence[Clip]]) -> None:
-        """Encode the clips of each video; all latents are written when this returns."""
+        """Encode the clips of each video; all latents are written when this returns.
+
+        Args:
+            videos: of each the latents that are wanted, those of one clip together; its frames are decoded once.
+        """
         with MadeAhead(self._decoded(videos), lambda one: one.num_bytes, AT_HAND_BYTES) as ahead:
             while decoded := ahead.take(self._next):
                 with timed(self._report, "latents") as work:
@@ -99,20 +104,24 @@ class LatentWriting:
         return alike if first.sampled.failure else alike[: self.encoder.clips_at_once(first.sizes)]
 
     def _decoded(self, videos: Iterable[Sequence[Clip]]) -> Iterator[DecodedClip]:
-        for clips in videos:
-            planned: list[tuple[Clip, LatentPlan]] = []
-            for clip in clips:
+        for rows in videos:
+            planned: list[tuple[Sequence[Clip], Sequence[LatentPlan]]] = []
+            for _, of_clip in groupby(rows, key=lambda row: row["clip_id"]):
+                wanted = list(of_clip)
                 try:
-                    planned.append((clip, plan_clip(clip, self._config, self._codec)))
+                    planned.append((wanted, [plan_clip(row, self._config, self._codec) for row in wanted]))
                 except TooManyTokens as error:
                     failure = Failure("too_many_tokens", str(error))
-                    yield DecodedClip(clip, None, SampledClip(np.empty(0, np.uint8), [], failure))
+                    for row in wanted:
+                        yield DecodedClip(row, None, SampledClip(np.empty(0, np.uint8), [], failure))
             if not planned:
                 continue
-            samplings = [[plan.sampling] for _, plan in planned]
-            video = VideoClips(clips[0]["uri"], bool(clips[0].get("regular")), [clip for clip, _ in planned], samplings)
-            for number, (sampled,) in timed_items(self._report, "frames", sample_video(self._limits, video)):
-                yield DecodedClip(*planned[number], sampled)
+            clips = [wanted[0] for wanted, _ in planned]
+            samplings = [[plan.sampling for plan in plans] for _, plans in planned]
+            video = VideoClips(rows[0]["uri"], bool(rows[0].get("regular")), clips, samplings)
+            for number, sampled in timed_items(self._report, "frames", sample_video(self._limits, video)):
+                for row, plan, frames in zip(*planned[number], sampled, strict=True):
+                    yield DecodedClip(row, plan, frames)
 
     def _rows(self, decoded: Sequence[DecodedClip]) -> list[dict[str, Any]]:
         """Rows of clips of one plan, or of one without frames."""
@@ -152,4 +161,5 @@ class LatentWriting:
     def _known(self, clip: Clip) -> dict[str, Any]:
         """The key of a clip's row, and no value yet."""
         key = {"clip_id": clip["clip_id"], "transform": clip["transform"], "encoder": self.encoder.fingerprint}
+        key |= {"frame": clip.get("frame")}
         return dict.fromkeys(LATENTS.schema.names) | key

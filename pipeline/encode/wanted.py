@@ -6,11 +6,12 @@ Python's memory.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset
 
 from pipeline.caption.source_text import title_of
@@ -26,23 +27,34 @@ MAX_BOXES = 1 << 16
 """Content boxes whose keys are remembered; a data set has few beside its clips."""
 
 
-def wanted_clips(released: pa.dataset.Dataset, transform: str) -> pa.RecordBatchReader:
-    """The clips of a release, each with the `transform` of its latent.
+def wanted_clips(
+    released: pa.dataset.Dataset, transform: str, single_frames: Sequence[str] = ()
+) -> pa.RecordBatchReader:
+    """The clips of a release, a row for each latent that is wanted of them, with its `transform`.
 
     Args:
         transform: of the settings (`EncodeConfig.transform`).
+        single_frames: that are encoded alone too, of clips that are no images; these rows say which in `frame`.
     """
 
     @lru_cache(MAX_BOXES)
-    def key_of(*box: int) -> str:
-        return clip_transform({"content_box": box}, transform)
+    def key_of(frame: str | None, *box: int) -> str:
+        return clip_transform({"content_box": box}, transform, frame)
 
-    def keyed(batch: pa.RecordBatch) -> pa.RecordBatch:
-        keys = [key_of(*box) for box in batch["content_box"].to_pylist()]
-        return pa.record_batch([*batch.columns, pa.array(keys, pa.string())], schema=schema)
+    def keyed(batch: pa.RecordBatch, frame: str | None) -> pa.RecordBatch:
+        keys = [key_of(frame, *box) for box in batch["content_box"].to_pylist()]
+        names = pa.array([frame] * len(keys), pa.string())
+        return pa.record_batch([*batch.columns, pa.array(keys, pa.string()), names], schema=schema)
 
-    schema = pa.schema([*(released.schema.field(name) for name in CLIP_COLUMNS), ("transform", pa.string())])
-    return pa.RecordBatchReader.from_batches(schema, map(keyed, _batches(released, CLIP_COLUMNS)))
+    def rows() -> Iterator[pa.RecordBatch]:
+        for batch in _batches(released, CLIP_COLUMNS):
+            yield keyed(batch, None)
+            for frame in dict.fromkeys(single_frames):
+                yield keyed(batch.filter(pc.field("is_image") == pc.scalar(False)), frame)
+
+    added = [("transform", pa.string()), ("frame", pa.string())]
+    schema = pa.schema([*(released.schema.field(name) for name in CLIP_COLUMNS), *added])
+    return pa.RecordBatchReader.from_batches(schema, rows())
 
 
 def wanted_texts(released: pa.dataset.Dataset) -> pa.RecordBatchReader:
@@ -57,6 +69,28 @@ def wanted_texts(released: pa.dataset.Dataset) -> pa.RecordBatchReader:
             yield rows(sorted({text for row in batch.to_pylist() for text in training_texts(row).values()}))
 
     return pa.RecordBatchReader.from_batches(WANTED_TEXT, of_release())
+
+
+KINDS = (*CAPTIONS, "original")
+"""The texts of a clip, by their names in `TextMix`."""
+WANTED_SAMPLE = pa.schema([(name, pa.string()) for name in ("clip_id", "transform", *KINDS)])
+
+
+def wanted_samples(released: pa.dataset.Dataset, transform: str) -> pa.RecordBatchReader:
+    """The clips of a release with all keys of a sample: the `transform` of its latent, and the id of each text that
+    training may use of it, null where it has none.
+
+    Args:
+        transform: of the settings (`EncodeConfig.transform`).
+    """
+
+    def keys(row: Mapping[str, Any]) -> dict[str, str]:
+        texts = {kind: text_id(text) for kind, text in training_texts(row).items()}
+        return {"clip_id": row["clip_id"], "transform": clip_transform(row, transform)} | texts
+
+    batches = _batches(released, ("clip_id", "content_box", *CAPTIONS, "source"))
+    rows = (pa.RecordBatch.from_pylist(list(map(keys, batch.to_pylist())), WANTED_SAMPLE) for batch in batches)
+    return pa.RecordBatchReader.from_batches(WANTED_SAMPLE, rows)
 
 
 def training_texts(row: Mapping[str, Any]) -> dict[str, str]:

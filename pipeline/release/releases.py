@@ -154,6 +154,17 @@ def scanner(dataset: Dataset, name: str) -> pyarrow.dataset.Dataset:
     return dataset.scanner(RELEASES, [path])
 
 
+def content_hash(dataset: Dataset, name: str) -> str:
+    """The hash of a release's rows, which are not read.
+
+    Raises:
+        DatasetError: there is no release of this name.
+    """
+    _require(dataset, name)
+    with dataset.open(_file(name)) as stream:
+        return _facts(pyarrow.parquet.read_schema(stream))["hash"]
+
+
 def _require(dataset: Dataset, name: str) -> None:
     known = names(dataset)
     if name not in known:

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import IO, Any
 
 import duckdb
 import pyarrow as pa
@@ -133,6 +133,13 @@ class Dataset:
         with whole_file(filesystem, path) as stream:
             stream.write(data)
 
+    @contextmanager
+    def new_file(self, name: str) -> Iterator[IO[bytes]]:
+        """A stream whose bytes are a file once the block ends; if it raises, there is none."""
+        filesystem, path = self._resolve(name)
+        with whole_file(filesystem, path) as stream:
+            yield stream
+
     def write_batches(self, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
         """Write a Parquet file batch by batch, so that it is complete or not there."""
         self.write_row_groups(name, schema, (pa.Table.from_batches([batch]) for batch in batches))
@@ -188,6 +195,14 @@ class Dataset:
         filesystem, path = self._resolve(name)
         with filesystem.open_input_stream(path) as stream:
             return stream.read()
+
+    def mapped(self, name: str) -> pa.Buffer:
+        """The bytes of a file: of a local one a mapping, which takes memory only for what is read of it, and once for
+        all processes; of an object a copy in memory."""
+        filesystem, path = self._resolve(name)
+        if isinstance(filesystem, fs.LocalFileSystem):
+            return pa.memory_map(path).read_buffer()
+        return pa.py_buffer(self.read_bytes(name))
 
     def files(self, folder: str, suffix: str = "") -> list[str]:
         """Paths, for the file system, of the files under a folder of the data set, sorted, without temporary ones."""

@@ -132,11 +132,11 @@ def pending_latents(
     retrying: Retrying,
     corrupt: Collection[str] = (),
 ) -> Plan:
-    """Clips of a release without a latent by their `transform` and the autoencoder; each with how often that failed.
+    """Rows of a release without a latent by their `transform` and the autoencoder; each with how often that failed.
 
     Args:
-        released: columns of `ReleaseClip`, and `transform`.
-        corrupt: clips whose latent does not count.
+        released: columns of `ReleaseClip`, `transform`, and `frame` where single frames are wanted.
+        corrupt: clips whose latents do not count.
     """
     with bounded(dataset, OF_A_RELEASE) as connection:
         query = latents_query(connection, released, autoencoder, retrying, corrupt)

@@ -34,6 +34,8 @@ class EncodeConfig:
     max_tokens: PositiveInt = 2048
     """Patches of 2 x 2 latents of a clip at most: a clip with more has its frames reduced until it has not. A pack of
     training (`train.tokens_per_pack`) must hold it."""
+    single_frames: tuple[Literal["first", "middle", "last"], ...] = ()
+    """Frames of each clip that are also encoded alone, as videos of one frame; an image is one already."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where codec and text encoder run; `auto` is a GPU where the cluster has one, and else the CPU."""
     num_gpus: PositiveFloat = 1.0

@@ -39,13 +39,17 @@ RELEASES = Table(ReleaseClip, "releases", key=("clip_id",), is_stamped=False)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Latent:
-    """A clip through the autoencoder: raw (unwhitened) latents, shape (C, T, H, W)."""
+    """A clip, or one of its frames alone, through the autoencoder: raw (unwhitened) latents, shape (C, T, H, W)."""
 
     clip_id: str = column(pa.string(), "the clip")
     transform: str = column(
-        pa.string(), "fingerprint of frame rate and size settings, of the code, and of the content box"
+        pa.string(), "fingerprint of frame rate and size settings, of the code, of the content box, and of `frame`"
     )
     encoder: str = column(pa.string(), "fingerprint of the autoencoder")
+    frame: str | None = column(
+        pa.string(),
+        "which frame of the clip this is alone: 'first', 'middle' or 'last'; null for the whole clip",
+    )
     status: str = column(pa.string(), "'ok' or 'failed'")
     reason: str | None = column(pa.string(), "why it failed")
     transient: bool | None = column(pa.bool_(), FAILED_FOR_NOW)

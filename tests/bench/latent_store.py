@@ -72,8 +72,8 @@ def bench(console: Console, num_latents: int, kib: int) -> None:
         mib = num_latents * kib / 1024
         shuffled = [keys[place] for place in np.random.default_rng(1).permutation(num_latents)]
         wanted = pa.table({"text_id": keys})
-        index_s = seconds(lambda: StoredArrays(dataset, TEXT, wanted))
-        store = StoredArrays(dataset, TEXT, wanted)
+        index_s = seconds(lambda: StoredArrays.of_table(dataset, TEXT, wanted))
+        store = StoredArrays.of_table(dataset, TEXT, wanted)
         packs = [shuffled[start : start + PACK] for start in range(0, num_latents, PACK)]
         read_bytes(dataset)
         table = Table("read", "MiB/s", "of bare Parquet", title=f"{num_latents} latents of {kib} KiB")

@@ -138,6 +138,7 @@ def encoded_dataset(tmp_path_factory) -> Dataset:
             "clip_id": row["clip_id"],
             "transform": clip_transform(row, EncodeConfig().transform),
             "encoder": autoencoder.fingerprint,
+            "frame": None,
             "status": OK,
             "reason": None,
             "transient": None,

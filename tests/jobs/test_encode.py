@@ -86,7 +86,7 @@ def test_a_damaged_latent_is_made_again_when_that_is_asked_for(
         key=lambda row: row["written_us"],
     )
     assert bytes_digest(newest["data"]) == newest["data_hash"]
-    assert StoredArrays(dataset, texts, pa.table({"text_id": [text["text_id"]]})).corrupt() == []
+    assert StoredArrays.of_table(dataset, texts, pa.table({"text_id": [text["text_id"]]})).corrupt() == []
     np.testing.assert_allclose(stored(newest), stored(whole), atol=ROUNDING)
 
 
@@ -180,7 +180,7 @@ def test_a_part_file_that_cannot_be_read_is_named(
     assert error.endswith("; `reelmill encode --verify` makes its rows again\n")
     assert error.count("\n") == 1
     with pytest.raises(UsageError, match=f"{path.name} cannot be read: .*`reelmill encode --verify`"):
-        ReleaseSamples(dataset, releases.read(dataset, "drawn"), encoding_of(Recipe()), TextMix())
+        ReleaseSamples(dataset, "drawn", encoding_of(Recipe()), TextMix())
 
 
 def test_a_part_file_that_cannot_be_read_is_set_aside_and_its_rows_are_missing(
@@ -230,5 +230,16 @@ def test_failed_clips_are_counted_and_the_first_are_told(encoded_dataset: Datase
     dataset.write_part(LATENTS.within(codec), [row | facts | {"status": "ok"} for row in rows[:4]])
     dataset.write_part(LATENTS.within(codec), [row | facts for row in rows[4:9]])
     found = outcome(bounded(dataset), wanted_clips(released, transform), codec, max_shown=2)
-    assert (found.num_ok, found.num_failed) == (4, 5)
+    assert (found.num_ok, found.num_frames, found.num_failed) == (4, 0, 5)
     assert found.failed == [(row["clip_id"], "gone") for row in rows[4:6]]
+    frames = [row for row in wanted_clips(released, transform, ["last"]).read_all().to_pylist() if row["frame"]]
+    made = [
+        dict.fromkeys(LATENTS.schema.names) | {name: row[name] for name in ("clip_id", "transform", "frame")}
+        for row in frames
+    ]
+    dataset.write_part(LATENTS.within(codec), [row | facts | {"status": "ok"} for row in made[:3]])
+    dataset.write_part(LATENTS.within(codec), [row | facts for row in made[3:4]])
+    found = outcome(bounded(dataset), wanted_clips(released, transform, ["last"]), codec)
+    assert (found.num_ok, found.num_frames, found.num_failed) == (4, 3, 6)
+    assert (f"{made[3]['clip_id']} (last frame)", "gone") in found.failed
+    assert outcome(bounded(dataset), wanted_clips(released, transform), codec).num_frames == 0

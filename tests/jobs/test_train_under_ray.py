@@ -15,7 +15,6 @@ from jobs.training.samples import ReleaseSamples
 from model.training.checkpoints import RunFolder
 from model.training.examples import LatentStatistics
 from model.training.loop import fit
-from pipeline.release import releases
 from schemas.recipe import load_recipe
 from schemas.recipe.train import TextMix
 from tests.ray_cluster import ROOT
@@ -65,7 +64,7 @@ def test_killed_and_resumed_under_ray_equals_the_plain_loop(encoded_dataset, tmp
 
     recipe = load_recipe("default", SETTINGS)
     config, _, _ = prepare(encoded_dataset, "drawn", recipe)
-    samples = ReleaseSamples(encoded_dataset, releases.read(encoded_dataset, "drawn"), config.encoding, TextMix())
+    samples = ReleaseSamples(encoded_dataset, "drawn", config.encoding, TextMix())
     statistics = LatentStatistics(config.latent_mean, config.latent_std)
     plain = tmp_path / "plain"
     fit(samples, recipe.train, statistics, plain, text_dim=config.text_dim, release_hash=config.release_hash)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.encode import encoders_of
+from jobs.encode import encoders_of, missing
 from jobs.training.run import prepare
-from jobs.training.samples import ReleaseSamples
+from jobs.training.samples import Encoding, ReleaseSamples
 from model.codec.loading import load_codec
 from model.codec.padding import padded
 from model.codec.video_codec import encode_frames, whiten
@@ -20,13 +20,14 @@ from model.diffusion.timesteps import Density
 from model.readers.text_encoder import load_text_encoder
 from model.training.examples import LatentStatistics, draw_example, pack_examples
 from pipeline.decode.clip_frames import VideoClips, read_clips
-from pipeline.encode.latents import clip_transform, plan_clip
+from pipeline.encode.latents import one_frame, plan_clip
 from pipeline.encode.stage import LatentWriting
 from pipeline.encode.text_stage import TextWriting
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
+from pipeline.store.retrying import Retrying
 from schemas import LATENTS
-from schemas.recipe import Recipe, decode_recipe
+from schemas.recipe import Recipe, change_recipe, decode_recipe
 from schemas.recipe.train import TextMix
 from tests.jobs.conftest import DrawVideo, release_row, write_release
 from tests.model.codec.tiny_codecs import save_tiny
@@ -42,12 +43,10 @@ def report(stage: str, rows: int, seconds: float, num_bytes: int, counts: dict[s
 
 def encode_with(dataset: Dataset, recipe: Recipe) -> None:
     """What the graphs of `reelmill encode` call, without Ray."""
-    codec = encoders_of(recipe.encode).codec
-    clips = [
-        row | {"transform": clip_transform(row, recipe.encode.transform), "failures": 0}
-        for row in releases.read(dataset, "drawn").clips.to_pylist()
-    ]
-    LatentWriting(dataset, recipe.encode, codec, recipe.limits, report).write([clips])
+    encoders = encoders_of(recipe.encode)
+    clips, _ = missing(dataset, releases.scanner(dataset, "drawn"), encoders, Retrying("now"))
+    videos = (rows for piece in range(clips.num_pieces) for rows in clips.videos(piece))
+    LatentWriting(dataset, recipe.encode, encoders.codec, recipe.limits, report).write(videos)
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +87,11 @@ def test_latents_of_any_codec_are_written_found_and_trained_on(drawn: Dataset, t
     plans = {row["clip_id"]: plan_clip(row, recipe.encode, codec.spec).codec for row in release.clips.to_pylist()}
     assert [plans[name].valid for name in ("clip", "image")] == [(NUM_FRAMES, *SIZE), (1, *SIZE)]
     assert [plans[name].encoded for name in ("clip", "image")] == [(num_padded, *SIZE), (1, *SIZE)]
-    samples = ReleaseSamples(drawn, release, config.encoding, TextMix())
+    samples = ReleaseSamples(drawn, "drawn", config.encoding, TextMix())
     assert samples.shapes == {name: plan.latent_shape for name, plan in plans.items()}
     assert (config.usual_num_frames, transformer.latent_channels) == (NUM_FRAMES, codec.spec.channels)
     clip, image = samples.read(["clip", "image"])
+    _compare_single_frames(drawn, recipe, config.encoding)
     assert clip.latent_fps == image.latent_fps == FPS / stride_t
     _compare_with_the_codec(drawn, recipe, clip.latent_CTHW)
     statistics = LatentStatistics(config.latent_mean, config.latent_std)
@@ -113,6 +113,25 @@ def _compare_with_the_codec(dataset: Dataset, recipe: Recipe, latent: np.ndarray
     expected = encode_frames(codec, torch.from_numpy(padded(frames, plan.codec).copy()))
     np.testing.assert_allclose(latent, expected, atol=2e-3)
     assert latent.std() > 0.01
+
+
+def _compare_single_frames(dataset: Dataset, recipe: Recipe, encoding: Encoding) -> None:
+    """The last frame, which is missing alone now that the clips are encoded, is what the codec makes of it alone."""
+    before = dataset.read(LATENTS.within(encoding.autoencoder)).num_rows
+    with_frames = change_recipe(recipe, ['encode.single_frames=["last"]'])
+    encode_with(dataset, with_frames)
+    assert dataset.read(LATENTS.within(encoding.autoencoder)).num_rows == before + 1
+    samples = ReleaseSamples(dataset, "drawn", encoding, TextMix(), ["last"])
+    clip, image = samples.read(["clip", "image"])
+    codec = load_codec(recipe.encode.autoencoder)
+    (row, _) = releases.read(dataset, "drawn").clips.to_pylist()
+    plan = plan_clip(row, recipe.encode, codec.spec)
+    ((_, (frames,)),) = read_clips(VideoClips.of([row], lambda clip: [plan.sampling]))
+    alone = padded(frames[-1:], one_frame(plan.codec, codec.spec)).copy()
+    ((at_s, latent),) = clip.frame_latents.items()
+    assert at_s == (NUM_FRAMES - 1) / FPS
+    np.testing.assert_allclose(latent, encode_frames(codec, torch.from_numpy(alone)), atol=2e-3)
+    assert not image.frame_latents
 
 
 def test_two_codecs_are_side_by_side(drawn: Dataset, tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from jobs.training.run import prepare
-from jobs.training.samples import Encoding, ReleaseSamples, latents_of
+from jobs.training.samples import Encoding, ReleaseSamples
 from model.codec.causal import load_autoencoder
 from model.readers.text_encoder import load_text_encoder
+from pipeline.encode.latents import clip_transform
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from pipeline.store.newest import STAMPS
@@ -33,7 +34,7 @@ def load_samples(dataset, release, encoding, mix):
 
 def test_samples_are_the_stored_arrays(encoded_dataset, encoding):
     release = releases.read(encoded_dataset, "drawn")
-    samples = load_samples(encoded_dataset, release, encoding, TextMix())
+    samples = load_samples(encoded_dataset, "drawn", encoding, TextMix())
     assert [s.sample_id for s in samples] == release.clips["clip_id"].to_pylist()
     stored = encoded_dataset.read(LATENTS.within(encoding.autoencoder)).to_pylist()[0]
     sample = next(s for s in samples if s.sample_id == stored["clip_id"])
@@ -48,9 +49,9 @@ def test_samples_are_the_stored_arrays(encoded_dataset, encoding):
 
 def test_texts_are_drawn_by_the_mix_from_what_a_clip_has(encoded_dataset, encoding):
     release = releases.read(encoded_dataset, "drawn")
-    (first, *_) = load_samples(encoded_dataset, release, encoding, TextMix())
+    (first, *_) = load_samples(encoded_dataset, "drawn", encoding, TextMix())
     assert first.text_shares == (0.6, 0.2)
-    (first, *_) = load_samples(encoded_dataset, release, encoding, TextMix(detailed=0, short=1))
+    (first, *_) = load_samples(encoded_dataset, "drawn", encoding, TextMix(detailed=0, short=1))
     row = release.clips.to_pylist()[0]
     np.testing.assert_allclose(first.texts_LE[0], load_text_encoder().encode([row["short"]])[0], rtol=1e-4, atol=1e-5)
     assert len(first.texts_LE) == 1
@@ -58,41 +59,37 @@ def test_texts_are_drawn_by_the_mix_from_what_a_clip_has(encoded_dataset, encodi
 
 def test_a_text_that_the_mix_leaves_out_is_never_drawn_and_one_not_embedded_is_left_out(encoded_dataset, encoding):
     """The clips have no medium text, and none with a title of its own."""
-    release = releases.read(encoded_dataset, "drawn")
-    (first, *_) = load_samples(encoded_dataset, release, encoding, TextMix(detailed=0.5, short=0.0, medium=0.5))
+    (first, *_) = load_samples(encoded_dataset, "drawn", encoding, TextMix(detailed=0.5, short=0.0, medium=0.5))
     assert first.text_shares == (0.5,)
     with pytest.raises(UsageError, match="no caption of clip clip-00"):
-        load_samples(encoded_dataset, release, encoding, TextMix(detailed=0.0, short=0.0))
+        load_samples(encoded_dataset, "drawn", encoding, TextMix(detailed=0.0, short=0.0))
 
 
 def test_the_rate_of_a_latent_is_that_at_which_its_clip_was_encoded(encoded_dataset, encoding):
-    release = releases.read(encoded_dataset, "drawn")
-    samples = load_samples(encoded_dataset, release, replace(encoding, fps=24.0), TextMix())
+    samples = load_samples(encoded_dataset, "drawn", replace(encoding, fps=24.0), TextMix())
     assert {sample.latent_fps for sample in samples} == {2.0}
 
 
 def test_samples_may_be_written_to(encoded_dataset, encoding):
-    (first, *_) = load_samples(encoded_dataset, releases.read(encoded_dataset, "drawn"), encoding, TextMix())
+    (first, *_) = load_samples(encoded_dataset, "drawn", encoding, TextMix())
     first.latent_CTHW[:] = 0.0
     assert not first.latent_CTHW.any()
 
 
 def test_the_rate_of_a_latent_follows_from_the_stride(encoded_dataset, encoding):
-    release = releases.read(encoded_dataset, "drawn")
-    samples = load_samples(encoded_dataset, release, replace(encoding, stride_t=8), TextMix())
+    samples = load_samples(encoded_dataset, "drawn", replace(encoding, stride_t=8), TextMix())
     assert {sample.latent_fps for sample in samples} == {1.0}
 
 
 def test_shapes_are_known_in_the_order_of_ids_before_a_latent_is_read(encoded_dataset, encoding):
-    samples = ReleaseSamples(encoded_dataset, releases.read(encoded_dataset, "drawn"), encoding, TextMix())
+    samples = ReleaseSamples(encoded_dataset, "drawn", encoding, TextMix())
     assert list(samples.shapes) == [f"clip-{number:02}" for number in range(12)]
     assert set(samples.shapes.values()) == {(8, 3, 8, 12), (8, 2, 12, 8), (8, 1, 8, 8)}
-    latents = latents_of(encoded_dataset, releases.read(encoded_dataset, "drawn"), encoding)
-    assert set(map(tuple, latents.index["valid"].to_pylist())) == {(9, 96, 64), (5, 64, 96), (1, 64, 64)}
+    assert set(samples.sizes()) == {(9, 96, 64), (5, 64, 96), (1, 64, 64)}
 
 
 def test_samples_are_read_in_the_order_asked_for(encoded_dataset, encoding):
-    samples = ReleaseSamples(encoded_dataset, releases.read(encoded_dataset, "drawn"), encoding, TextMix())
+    samples = ReleaseSamples(encoded_dataset, "drawn", encoding, TextMix())
     asked = ["clip-07", "clip-00", "clip-11"]
     assert [sample.sample_id for sample in samples.read(asked)] == asked
     for sample in samples.read(asked):
@@ -101,41 +98,66 @@ def test_samples_are_read_in_the_order_asked_for(encoded_dataset, encoding):
 
 def test_failed_latents_and_those_of_other_clips_are_not_read(encoded_dataset, encoding, tmp_path):
     dataset = Dataset(str(shutil.copytree(encoded_dataset.location, tmp_path / "copy")))
-    release = releases.read(dataset, "drawn")
-    before = ReleaseSamples(dataset, release, encoding, TextMix()).shapes
+    before = ReleaseSamples(dataset, "drawn", encoding, TextMix()).shapes
     table = LATENTS.within(encoding.autoencoder)
     stored = dataset.read(table).to_pylist()[0]
     failed = stored | {"status": "failed", "reason": "no", "dtype": None, "shape": None, "data": None}
     dataset.write_part(table, [failed, stored | {"clip_id": "of another release"}])
-    assert ReleaseSamples(dataset, release, encoding, TextMix()).shapes == before
-    assert [s.sample_id for s in load_samples(dataset, release, encoding, TextMix())] == sorted(before)
+    assert ReleaseSamples(dataset, "drawn", encoding, TextMix()).shapes == before
+    assert [s.sample_id for s in load_samples(dataset, "drawn", encoding, TextMix())] == sorted(before)
 
 
 def test_the_newest_latent_of_a_clip_counts_and_one_that_was_damaged_is_named(encoded_dataset, encoding, tmp_path):
     dataset = Dataset(str(shutil.copytree(encoded_dataset.location, tmp_path / "copy")))
-    release = releases.read(dataset, "drawn")
     table = LATENTS.within(encoding.autoencoder)
     stored = min(dataset.read(table).drop_columns(list(STAMPS)).to_pylist(), key=lambda row: row["clip_id"])
     zeros = bytes(len(stored["data"]))
     dataset.write_part(table, [stored | {"data": zeros, "data_hash": bytes_digest(zeros)}])
-    (first, *_) = load_samples(dataset, release, encoding, TextMix())
+    (first, *_) = load_samples(dataset, "drawn", encoding, TextMix())
     assert not first.latent_CTHW.any()
     dataset.write_part(table, [stored | {"data": b"\1" + zeros[1:], "data_hash": bytes_digest(zeros)}])
     with pytest.raises(UsageError, match=r"clip-00: .*, row group 0, row 0: bytes differ; `reelmill encode"):
-        load_samples(dataset, release, encoding, TextMix())
+        load_samples(dataset, "drawn", encoding, TextMix())
+
+
+def test_latents_of_single_frames_come_with_samples_by_their_seconds_where_they_are_asked_for(
+    encoded_dataset, encoding, tmp_path
+):
+    dataset = Dataset(str(shutil.copytree(encoded_dataset.location, tmp_path / "copy")))
+    table = LATENTS.within(encoding.autoencoder)
+    before = ReleaseSamples(dataset, "drawn", encoding, TextMix(), ["last"]).read(["clip-00"])
+    assert not before[0].frame_latents
+    clips = {row["clip_id"]: row for row in releases.read(dataset, "drawn").clips.to_pylist()}
+    whole = {row["clip_id"]: row for row in dataset.read(table).drop_columns(list(STAMPS)).to_pylist()}
+    rows = []
+    for level, (name, frame) in enumerate([("clip-00", "first"), ("clip-00", "last"), ("clip-01", "last")]):
+        values = np.full((8, 1, *whole[name]["shape"][2:]), level, np.float16)
+        data, key = values.tobytes(), clip_transform(clips[name], encoding.transform, frame)
+        made = {"shape": list(values.shape), "data": data, "data_hash": bytes_digest(data)}
+        rows.append(whole[name] | made | {"frame": frame, "transform": key, "valid": [1, *whole[name]["valid"][1:]]})
+    dataset.write_part(table, rows)
+    samples = ReleaseSamples(dataset, "drawn", encoding, TextMix(), ["last", "first", "middle"])
+    found = {sample.sample_id: sample.frame_latents for sample in samples.read(["clip-01", "clip-00", "clip-02"])}
+    of_last = {name: (whole[name]["valid"][0] - 1) / 8.0 for name in clips}
+    levels = {name: {at_s: array.flat[0] for at_s, array in latents.items()} for name, latents in found.items()}
+    assert levels == {"clip-00": {0.0: 0, of_last["clip-00"]: 1}, "clip-01": {of_last["clip-01"]: 2}, "clip-02": {}}
+    assert found["clip-01"][of_last["clip-01"]].shape == (8, 1, *whole["clip-01"]["shape"][2:])
+    plain = ReleaseSamples(dataset, "drawn", encoding, TextMix())
+    assert plain.shapes == samples.shapes == ReleaseSamples(encoded_dataset, "drawn", encoding, TextMix()).shapes
+    assert not any(sample.frame_latents for sample in plain.read(list(plain.shapes)))
 
 
 @pytest.mark.parametrize("other", [{"transform": "else"}, {"autoencoder": "0" * 16}])
 def test_latents_made_in_another_way_are_not_read(encoded_dataset, encoding, other):
     with pytest.raises(UsageError, match="reelmill encode"):
-        latents_of(encoded_dataset, releases.read(encoded_dataset, "drawn"), replace(encoding, **other))
+        ReleaseSamples(encoded_dataset, "drawn", replace(encoding, **other), TextMix())
 
 
 def test_texts_of_another_encoder_are_not_read(encoded_dataset, encoding):
     with pytest.raises(UsageError, match="no caption of clip clip-00"):
         load_samples(
             encoded_dataset,
-            releases.read(encoded_dataset, "drawn"),
+            "drawn",
             replace(encoding, text_encoder="0" * 16),
             TextMix(),
         )

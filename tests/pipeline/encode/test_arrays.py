@@ -11,7 +11,8 @@ import pyarrow.parquet
 import pytest
 
 from pipeline.encode import arrays
-from pipeline.encode.arrays import CorruptArray, StoredArrays
+from pipeline.encode.arrays import StoredArrays
+from pipeline.encode.places import CorruptArray
 from pipeline.store.dataset import ARRAYS_A_GROUP, Dataset
 from schemas import LATENTS, TEXT
 from schemas.identity import bytes_digest
@@ -39,7 +40,7 @@ def dataset(tmp_path: Path) -> Dataset:
 
 
 def stored(dataset: Dataset, names: list[str], **options: Any) -> StoredArrays:
-    return StoredArrays(dataset, TEXT, pa.table({"text_id": pa.array(names, pa.string())}), **options)
+    return StoredArrays.of_table(dataset, TEXT, pa.table({"text_id": pa.array(names, pa.string())}), **options)
 
 
 def test_arrays_are_read_in_the_order_asked_for_from_whichever_file(dataset: Dataset) -> None:
@@ -61,14 +62,17 @@ def test_an_array_is_read_from_its_place_and_a_file_is_opened_once(
     monkeypatch.setattr(StoredArrays, "_value", None)
     names = [f"{number:02}" for number in range(NUM_TEXTS)]
     found = stored(dataset, names)
+    assert sorted(opened) == dataset.part_files("text")
+    opened.clear()
     for name in names:
         assert np.array_equal(found.read([name])[0], array(int(name)))
     assert sorted(opened) == dataset.part_files("text")
     monkeypatch.setattr(arrays, "MAX_OPEN_FILES", 1)
     found = stored(dataset, names)
+    opened.clear()
     for _ in range(3):
         assert np.array_equal(found.read(["00", "01"])[1], array(1))
-    assert len(opened) == 2 + 6
+    assert len(opened) == 6
 
 
 def test_rows_without_an_array_take_no_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +85,7 @@ def test_rows_without_an_array_take_no_place(tmp_path: Path, monkeypatch: pytest
         row_of[name] |= {key: stored_array[key] for key in ("dtype", "shape", "data", "data_hash")} | {"status": "ok"}
     dataset.write_part(LATENTS, list(row_of.values()))
     monkeypatch.setattr(StoredArrays, "_value", None)
-    found = StoredArrays(dataset, LATENTS, pa.table({"clip_id": ["a", "b", "c"]}), ["status"], "status = 'ok'")
+    found = StoredArrays.of_table(dataset, LATENTS, pa.table({"clip_id": ["a", "b", "c"]}), ["status"], "status = 'ok'")
     for name, values in zip("ac", found.read(["a", "c"]), strict=True):
         assert np.array_equal(values, array(ord(name)))
 
@@ -105,7 +109,7 @@ def test_only_what_is_wanted_is_found(dataset: Dataset) -> None:
         found.read(["04"])
     assert stored(dataset, ["03"], columns=["text"], where="text <> '03'").index.num_rows == 0
     pairs = pa.table({"text_id": ["03", "04"], "encoder": ["e", "another"]})
-    assert StoredArrays(dataset, TEXT, pairs).index["text_id"].to_pylist() == ["03"]
+    assert StoredArrays.of_table(dataset, TEXT, pairs).index["text_id"].to_pylist() == ["03"]
 
 
 def test_without_parts_there_is_nothing(tmp_path: Path) -> None:

@@ -31,9 +31,8 @@ def test_sums_are_those_of_the_plans_of_all_clips(clip_row: Callable[..., dict[s
     connection = duckdb.connect()
     boxes = pa.array([clip["content_box"] for clip in clips], pa.list_(pa.int32(), 4))
     names = ("uri", "start_us", "end_us", "is_image")
-    connection.register(
-        "c", pa.table({name: [clip[name] for clip in clips] for name in names} | {"content_box": boxes})
-    )
+    columns: dict[str, Any] = {name: [clip[name] for clip in clips] for name in names} | {"content_box": boxes}
+    connection.register("c", pa.table(columns | {"frame": pa.nulls(len(clips), pa.string())}))
     connection.register("t", pa.table({"text_id": ["1", "0"], "text": ["a ball", "it"]}))
     work = workload(connection, "from c", "from t", config, CODEC)
     plans = [plan_clip(clip, config, CODEC).codec for clip in clips]
@@ -54,13 +53,35 @@ def test_sums_are_those_of_the_plans_of_all_clips(clip_row: Callable[..., dict[s
     assert as_dict(work)["tokens"] == work.positions // 4
 
 
-def test_clips_that_are_too_long_are_counted_apart() -> None:
+def lasting(*spans: tuple[int, str | None]) -> duckdb.DuckDBPyConnection:
+    """A connection with clips of so many seconds, or of which one frame is wanted."""
     connection = duckdb.connect()
+    lengths, frames = zip(*spans, strict=True)
+    connection.register("spans", pa.table({"length": lengths, "frame": frames}))
     connection.execute(
         "create table c as select 'u' as uri, 0 as start_us, 1000000 * length as end_us, false as is_image, "
-        "[0, 0, 96, 64]::int[4] as content_box from (values (1), (1), (100)) t(length)"
+        "[0, 0, 96, 64]::int[4] as content_box, frame::varchar as frame from spans"
     )
     connection.execute("create table t (text_id varchar, text varchar)")
+    return connection
+
+
+def test_single_frames_are_counted_apart_at_the_size_of_their_clips() -> None:
+    config = EncodeConfig(max_tokens=60)
+    wanted: list[tuple[int, str | None]] = [(1, None), (1, "last"), (1, "first"), (3, "last"), (100, "last")]
+    work = workload(lasting(*wanted), "from c", "from t", config, CODEC)
+    facts = {"start_us": 0, "is_image": False, "content_box": [0, 0, 96, 64]}
+    clips = [facts | {"end_us": 1_000_000 * length, "frame": frame} for length, frame in wanted[:4]]
+    plans = [plan_clip(clip, config, CODEC).codec for clip in clips]
+    assert (work.clips, work.single_frames, work.clips_reduced, work.clips_too_long) == (1, 3, 1, 0)
+    assert (work.frames, work.frames_padded, work.frames_cut) == (8 + 3, 1, 0)
+    assert work.latent_bytes == 2 * sum(math.prod(plan.latent_shape) for plan in plans)
+    assert work.sizes == Counter(plans)
+    assert as_dict(work)["single_frames"] == 3
+
+
+def test_clips_that_are_too_long_are_counted_apart() -> None:
+    connection = lasting((1, None), (1, None), (100, None))
     work = workload(connection, "from c", "from t", EncodeConfig(max_tokens=100), CODEC)
     assert (work.clips, work.clips_too_long, work.frames) == (2, 1, 16)
 
@@ -82,7 +103,7 @@ def test_time_is_shared_by_actors_and_memory_is_not(clip_row: Callable[..., dict
     connection = duckdb.connect()
     connection.execute(
         "create table c as select 'u' as uri, 0 as start_us, 1000000 as end_us, false as is_image, "
-        "[0, 0, 96, 64]::int[4] as content_box from range(10)"
+        "[0, 0, 96, 64]::int[4] as content_box, null::varchar as frame from range(10)"
     )
     connection.execute("create table t as select '1' as text_id, 'four' as text")
     work = workload(connection, "from c", "from t", EncodeConfig(), CODEC)

@@ -13,7 +13,7 @@ import torch
 from model.codec.loading import load_codec
 from model.codec.padding import cropped
 from model.codec.spec import CodecSpec, codec_spec
-from pipeline.encode.latents import LatentEncoder, TooManyTokens, as_half, plan_clip
+from pipeline.encode.latents import LatentEncoder, TooManyTokens, as_half, clip_transform, plan_clip
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import Scene, Thing
 from schemas.recipe.encode import EncodeConfig
@@ -48,6 +48,27 @@ def test_an_image_is_one_frame(clip_row: MakeRow) -> None:
     plan = plan_clip(clip_row("c", "v", is_image=True, start_us=0, end_us=1), EncodeConfig(), CODEC)
     assert plan.sampling.times_us == (0,)
     assert plan.codec.encoded[0] == 1
+
+
+def test_a_single_frame_is_one_of_those_of_the_clip_at_its_size(clip_row: MakeRow) -> None:
+    config = EncodeConfig(max_tokens=100)
+    for end_us, middle in ((1_000_000, 4), (875_000, 3), (100_000, 0)):
+        clip = clip_row("c", "v", start_us=500_000, end_us=500_000 + end_us, content_box=[0, 0, 900, 700])
+        whole = plan_clip(clip, config, CODEC)
+        for frame, place in (("first", 0), ("middle", middle), ("last", -1)):
+            plan = plan_clip(clip | {"frame": frame}, config, CODEC)
+            assert plan.sampling.times_us == (whole.sampling.times_us[place],)
+            assert plan.sampling.size == whole.sampling.size == plan.codec.valid[1:]
+            assert plan.codec.encoded == (1, *whole.codec.encoded[1:])
+            assert plan.codec.latent_shape == (8, 1, *whole.codec.latent_shape[2:])
+
+
+def test_a_latent_of_a_frame_has_a_key_of_its_own() -> None:
+    box, other = {"content_box": [0, 0, 96, 64]}, {"content_box": [0, 0, 96, 62]}
+    frames = (None, "first", "middle", "last")
+    keys = [clip_transform(clip, name, frame) for clip in (box, other) for name in "ab" for frame in frames]
+    assert len(set(keys)) == 16
+    assert clip_transform(box, "a", None) == clip_transform(box, "a")
 
 
 @pytest.mark.parametrize("box", [(1920, 1080), (1080, 1920), (854, 366), (100, 100), (96, 64), (20, 300), (33, 31)])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from model.codec.spec import CodecPlan, codec_spec
-from pipeline.decode.clip_frames import SampledClip, VideoClips
+from pipeline.decode.clip_frames import SampledClip, Sampling, VideoClips
 from pipeline.encode import stage
 from pipeline.encode.latents import LatentEncoder, plan_clip
 from pipeline.encode.stage import DecodedClip, LatentWriting, longest_alike
@@ -112,6 +112,68 @@ def test_each_video_is_opened_once_and_every_clip_of_many_is_written_as_alone(
         (alone,) = encoder([frames], plan.codec)
         stored = np.frombuffer(row["data"], row["dtype"]).reshape(row["shape"])
         assert np.array_equal(stored, alone.astype(np.float16))
+
+
+def by_their_times(opened: list[tuple[int, int]]) -> Callable[..., Any]:
+    """In place of the decoder: frames that differ by their times."""
+
+    def sample(limits: LimitsConfig, video: VideoClips) -> Iterator[tuple[int, list[SampledClip]]]:
+        num_frames = sum(len(sampling.times_us) for samplings in video.samplings for sampling in samplings)
+        opened.append((len(video.clips), num_frames))
+        for number, samplings in enumerate(video.samplings):
+            yield number, [SampledClip(shown(sampling), []) for sampling in samplings]
+
+    return sample
+
+
+def shown(sampling: Sampling) -> np.ndarray:
+    levels = [time_us // 9000 % 256 for time_us in sampling.times_us]
+    return np.stack([np.full((*sampling.size[::-1], 3), level, np.uint8) for level in levels])
+
+
+def test_single_frames_are_encoded_as_videos_of_one_frame_from_one_reading_of_the_clip(
+    clip_row: MakeRow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the first clip all is wanted, of the second two frames."""
+    opened: list[tuple[int, int]] = []
+    monkeypatch.setattr(stage, "sample_video", by_their_times(opened))
+    clips = [clip_of(clip_row, name, end_us=1_000_000) | {"is_image": False} for name in "ab"]
+    wanted = [(clips[0], None), (clips[0], "first"), (clips[0], "last"), (clips[1], "middle"), (clips[1], "last")]
+    rows = [clip | {"frame": frame, "transform": str(frame)} for clip, frame in wanted]
+    dataset, config = Dataset(str(tmp_path)), EncodeConfig()
+    writing = LatentWriting(dataset, config, CODEC, LimitsConfig(), lambda *counts: None)
+    writing.write([rows])
+    assert opened == [(2, 8 + 2 + 2)]
+    found = dataset.read(LATENTS.within(CODEC.fingerprint)).to_pylist()
+    assert len(found) == 5
+    encoder = LatentEncoder(config)
+    for row in rows:
+        (stored,) = (kept for kept in found if (kept["clip_id"], kept["frame"]) == (row["clip_id"], row["frame"]))
+        plan = plan_clip(row, config, CODEC)
+        (alone,) = encoder([shown(plan.sampling)], plan.codec)
+        assert np.array_equal(
+            np.frombuffer(stored["data"], np.float16).reshape(stored["shape"]), alone.astype(np.float16)
+        )
+        assert (stored["transform"], stored["times_us"]) == (row["transform"], list(plan.sampling.times_us))
+        assert (stored["valid"], stored["shape"][1]) == ([8, 20, 16], 3) if row["frame"] is None else ([1, 20, 16], 1)
+
+
+def test_where_a_clip_cannot_be_read_all_that_is_wanted_of_it_has_failed(
+    clip_row: MakeRow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(limits: LimitsConfig, video: VideoClips) -> Iterator[tuple[int, list[SampledClip]]]:
+        yield 0, [SampledClip(np.zeros((0, 16, 20, 3), np.uint8), [], GONE) for _ in video.samplings[0]]
+
+    monkeypatch.setattr(stage, "sample_video", gone)
+    clip = clip_of(clip_row, "a", end_us=1_000_000) | {"is_image": False}
+    long = clip_of(clip_row, "long", end_us=10_000_000_000) | {"is_image": False}
+    dataset = Dataset(str(tmp_path))
+    writing = LatentWriting(dataset, EncodeConfig(), CODEC, LimitsConfig(), lambda *counts: None)
+    writing.write([[one | {"frame": frame} for one in (clip, long) for frame in (None, "last")]])
+    found = dataset.read(LATENTS.within(CODEC.fingerprint)).to_pylist()
+    assert {(row["clip_id"], row["frame"], row["status"]) for row in found} == {
+        (name, frame, "failed") for name in ("a", "long") for frame in (None, "last")
+    }
 
 
 def decoded(clip: dict[str, Any], failure: Failure | None = None) -> DecodedClip:
