@@ -16,7 +16,7 @@ import ray.train.torch
 import torch
 
 from jobs.training.run_config import read_run_config
-from jobs.training.samples import ReleaseSamples
+from jobs.training.samples import ReleaseSamples, frames_given
 from model.training.examples import LatentStatistics
 from model.training.exported import load_transformer
 from model.training.loop import fit
@@ -71,7 +71,7 @@ def train_worker(settings: dict[str, Any]) -> None:
     device = ray.train.torch.get_device() if train.use_gpu else torch.device("cpu")
     torch.set_num_threads(settings["num_threads"] or max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
     fit(
-        ReleaseSamples(dataset, config.release, config.encoding, train.text_mix),
+        ReleaseSamples(dataset, config.release, config.encoding, train.text_mix, frames_given(train)),
         train,
         LatentStatistics(config.latent_mean, config.latent_std),
         run_dir,

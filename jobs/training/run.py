@@ -14,7 +14,7 @@ import torch
 from jobs.console.naming import naming
 from jobs.console.progress import live_progress
 from jobs.training.run_config import RunConfig, read_run_config, usual_clip, write_run_config
-from jobs.training.samples import Encoding, ReleaseSamples
+from jobs.training.samples import Encoding, ReleaseSamples, frames_given
 from model.codec.spec import codec_spec
 from model.diffusion.objectives import Objective
 from model.packing.patches import num_tokens
@@ -45,7 +45,10 @@ def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunCon
         text_encoder = text_encoder_spec(recipe.encode.text_encoder, recipe.encode.text_dtype)
     fingerprints = codec.fingerprint, text_encoder.fingerprint
     encoding = Encoding(recipe.encode.transform, *fingerprints, recipe.encode.fps, codec.stride_thw[0])
-    samples = ReleaseSamples(dataset, release_name, encoding, recipe.train.text_mix)
+    frames = frames_given(recipe.train)
+    if not set(frames) <= set(recipe.encode.single_frames):
+        raise UsageError('train.model.lone_frames = true: needs encode.single_frames = ["last"], and `reelmill encode`')
+    samples = ReleaseSamples(dataset, release_name, encoding, recipe.train.text_mix, frames)
     shapes = Counter(samples.shapes.values())
     with naming("train.objective"):
         answer_factor = Objective.of(recipe.train.objective).answer_factor

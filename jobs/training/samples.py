@@ -21,7 +21,7 @@ from pipeline.encode.wanted import KINDS
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
-from schemas.recipe.train import TextMix
+from schemas.recipe.train import TextMix, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class Encoding:
     fps: float
     stride_t: int
     """Frames to a latent frame."""
+
+
+def frames_given(train: TrainConfig) -> tuple[str, ...]:
+    """Single frames that training gives as conditions."""
+    return ("last",) if train.model.lone_frames else ()
 
 
 class ReleaseSamples:

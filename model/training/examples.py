@@ -9,7 +9,7 @@ Shapes: C T H W a latent, N tokens, P values of a patch, L text tokens, E width 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from model.diffusion.objectives import Objective
 from model.diffusion.tasks import draw_task
 from model.diffusion.timesteps import Density, size_shift
 from model.diffusion.variance import bound_loss
-from model.packing.packs import Document, Pack, clip_tokens, pack_documents, packing_order
+from model.packing.packs import Document, LoneFrame, Pack, clip_tokens, pack_documents, packing_order
 from model.packing.patches import Patch, grid_shape, patchify
 from schemas.identity import digest
 from schemas.recipe.train import TaskMix
@@ -91,15 +91,32 @@ def draw_example(
     epoch: int,
     text_drop: float,
     tasks: TaskMix = USUAL_TASKS,
+    lone_frames: bool = False,
 ) -> Example:
-    """Noise a sample for one epoch."""
+    """Noise a sample for one epoch.
+
+    Args:
+        lone_frames: whether the last frame may be given, encoded on its own, where the sample has it.
+    """
     generator = torch.Generator().manual_seed(int(digest(seed, sample.sample_id, epoch), 16) >> 1)
     data = statistics.whiten(sample.latent_CTHW)
     choice, drop = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
     text = None if drop < text_drop else choose_text(sample, choice)
-    given_THW = draw_task(tuple(data.shape), generator, tasks, has_last=False).given_THW
+    last = last_frame(sample, statistics) if lone_frames else None
+    drawn = draw_task(tuple(data.shape), generator, tasks, has_last=last is not None)
     timestep = density.draw(generator, latent_shift(data.shape, patch))
-    return noised_example(objective, data, sample.latent_fps, text, given_THW, timestep, generator)
+    example = noised_example(objective, data, sample.latent_fps, text, drawn.given_THW, timestep, generator)
+    if last is None or not drawn.last_frame:
+        return example
+    return replace(example, document=replace(example.document, frames=(last,)))
+
+
+def last_frame(sample: Sample, statistics: LatentStatistics) -> LoneFrame | None:
+    """The sample's last frame, whitened, if it was encoded on its own: one that is shown in the last latent frame."""
+    seconds = max(sample.frame_latents, default=0.0)
+    if seconds * sample.latent_fps <= sample.latent_CTHW.shape[1] - 2 or not sample.frame_latents:
+        return None
+    return LoneFrame(statistics.whiten(sample.frame_latents[seconds])[:, 0], seconds)
 
 
 def noised_example(

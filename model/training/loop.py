@@ -12,11 +12,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from model.packing.patches import num_tokens
 from model.training.checkpoints import RunFolder
 from model.training.examples import LatentStatistics
 from model.training.parallel import ALONE, Worker
-from model.training.samples import Samples, ahead
+from model.training.progress import sample_tokens
+from model.training.samples import Samples, Shape, ahead
 from model.training.step import Metrics, TrainState
 from schemas.recipe.train import TrainConfig
 
@@ -80,7 +80,7 @@ def _fit_in(run: RunFolder, state: TrainState, config: TrainConfig, on_step: Cal
     return metrics
 
 
-def check_config(latent_shapes: Collection[tuple[int, ...]], config: TrainConfig, num_workers: int) -> None:
+def check_config(latent_shapes: Collection[Shape], config: TrainConfig, num_workers: int) -> None:
     """Check that latents of these shapes can be trained on with this config.
 
     Raises:
@@ -91,8 +91,10 @@ def check_config(latent_shapes: Collection[tuple[int, ...]], config: TrainConfig
     if config.packs_per_step % num_workers:
         raise ValueError(f"packs_per_step = {config.packs_per_step}: must be a multiple of {num_workers} workers")
     try:
-        longest = max(num_tokens(shape, config.model.patch) for shape in latent_shapes)
+        longest = max(sample_tokens(shape, config.model) for shape in latent_shapes)
     except ValueError as error:
         raise ValueError(f"model.patch = {config.model.patch}: {error}") from None
     if longest > config.tokens_per_pack:
         raise ValueError(f"tokens_per_pack = {config.tokens_per_pack}: a sample has {longest} tokens")
+    if config.tasks.last_frame + config.tasks.first_last > 0 and not config.model.lone_frames:
+        raise ValueError("tasks.last_frame and tasks.first_last need model.lone_frames = true")

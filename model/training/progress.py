@@ -13,7 +13,7 @@ from model.packing.plan import Plan
 from model.training.checkpoints import Checkpoint
 from model.training.samples import Shape
 from schemas.identity import digest
-from schemas.recipe.train import TrainConfig
+from schemas.recipe.train import ModelConfig, TrainConfig
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,17 @@ class Progress:
         return cls(state["step"], state["epoch"], state["cursor"])
 
 
+def sample_tokens(shape: Shape, model: ModelConfig) -> int:
+    """Tokens of a sample at most: those of its latent, and of its last frame where that may be given.
+
+    Raises:
+        ValueError: the latent does not divide into patches.
+    """
+    C, _, H, W = shape
+    of_frame = num_tokens((C, model.patch[0], H, W), model.patch) if model.lone_frames else 0
+    return num_tokens(shape, model.patch) + of_frame
+
+
 def plan_of(shapes: Mapping[str, Shape], config: TrainConfig, release_hash: str) -> Plan:
     """The steps of samples with latents of these shapes.
 
@@ -39,7 +50,7 @@ def plan_of(shapes: Mapping[str, Shape], config: TrainConfig, release_hash: str)
     """
     model = config.model
     return Plan(
-        {name: num_tokens(shape, model.patch) for name, shape in shapes.items()},
+        {name: sample_tokens(shape, model) for name, shape in shapes.items()},
         config.tokens_per_pack,
         config.packs_per_step,
         partial(document_costs, width=model.width, depth=model.depth, mlp_ratio=model.mlp_ratio, text=model.text),

@@ -195,6 +195,7 @@ class TrainState:
                 epoch=planned.epoch,
                 text_drop=self.config.text_drop,
                 tasks=self.config.tasks,
+                lone_frames=self.config.model.lone_frames,
             )
             for sample in self.samples.read(planned.ids)
         ]

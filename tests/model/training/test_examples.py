@@ -10,6 +10,7 @@ import torch
 from model.diffusion.objectives import Objective
 from model.diffusion.timesteps import Density
 from model.diffusion.variance import bound_loss
+from model.packing.packs import Document, LoneFrame
 from model.packing.patches import patchify
 from model.training.examples import (
     Example,
@@ -22,6 +23,7 @@ from model.training.examples import (
     noised_example,
     pack_examples,
 )
+from schemas.recipe.train import TaskMix
 from tests.model.training.drawn import STATISTICS, TEXT_DIM, colour_samples
 
 PATCH = (1, 2, 2)
@@ -188,3 +190,42 @@ def test_timesteps_are_drawn_from_the_density():
         for epoch in range(50)
     ]
     assert min(example.document.timestep for example in steps) > 0.9
+
+
+def test_a_last_frame_that_is_encoded_alone_is_given_where_the_task_wants_it() -> None:
+    """Of a sample of three latent frames at 2 a second, whose last one shows .625 to 1.0 s."""
+    latent, alone = np.random.default_rng(0).standard_normal((2, 4, 3, 4, 4)).astype(np.float16)
+    statistics = LatentStatistics((1.0,) * 4, (2.0,) * 4)
+    tasks = TaskMix(0, 0, 0, 0, 0.5, 0.5)
+
+    def drawn_of(frames: dict[float, np.ndarray], *, lone_frames: bool = True) -> list[Document]:
+        sample = Sample("a", latent, [], 2.0, frame_latents=frames)
+        settings = {"patch": PATCH, "seed": 0, "text_drop": 0.0, "tasks": tasks, "lone_frames": lone_frames}
+        return [
+            draw_example(sample, statistics, Objective(), Density(), epoch=epoch, **settings).document
+            for epoch in range(20)
+        ]
+
+    documents = drawn_of({0.0: alone[:, :1], 0.875: alone[:, 1:2]})
+    for document in documents:
+        (frame,) = document.frames
+        assert frame.seconds == 0.875
+        torch.testing.assert_close(frame.latent_CHW, torch.from_numpy((alone[:, 1].astype(np.float32) - 1) / 2))
+    assert {int(document.given_THW.sum()) for document in documents} == {0, 1}
+    others = [drawn_of({0.0: alone[:, :1], 0.5: alone[:, 1:2]}), drawn_of({})]
+    others.append(drawn_of({0.875: alone[:, :1]}, lone_frames=False))
+    assert not any(document.frames for documents in others for document in documents)
+
+
+def test_targets_have_a_place_for_frames_that_are_given_and_no_error_there() -> None:
+    example = noised_example(
+        Objective(), torch.randn(4, 3, 4, 4), 2.0, None, torch.zeros(1, 1, 1, dtype=torch.bool), 0.5, torch.Generator()
+    )
+    frame = LoneFrame(torch.randn(4, 4, 4), 1.0)
+    given = replace(example, document=replace(example.document, frames=(frame,)))
+    pack, targets = pack_examples([given, example], PATCH, TEXT_DIM)
+    assert pack.table.lengths == [16, 12]
+    answer = targets.answer_NP.clone()
+    answer[12:16] += 100.0
+    assert document_losses(answer, targets, pack).tolist() == [0.0, 0.0]
+    torch.testing.assert_close(targets.answer_NP[:12], targets.answer_NP[16:])
