@@ -35,6 +35,10 @@ def sample(
     seconds: Annotated[float | None, Parameter(metavar="S", validator=Number(gt=0))] = None,
     image: Annotated[str | None, Parameter(metavar="FILE")] = None,
     video: Annotated[str | None, Parameter(metavar="FILE")] = None,
+    last: Annotated[str | None, Parameter(metavar="FILE")] = None,
+    strength: Annotated[float | None, Parameter(metavar="S", validator=Number(gte=0, lte=1))] = None,
+    region: Annotated[tuple[int, int, int, int] | None, Parameter(metavar="LEFT TOP WIDTH HEIGHT")] = None,
+    window: Annotated[float | None, Parameter(metavar="S", validator=Number(gt=0))] = None,
     sampler: Literal["euler", "heun", "ddim", "ddpm", "dpm_solver_2m", "unipc"] = "euler",
     steps: Annotated[AtLeast1, Parameter(metavar="N")] = 30,
     guidance: float = 4.0,
@@ -46,9 +50,9 @@ def sample(
 ) -> None:
     """Make a video or an image from a prompt, with a model that `reelmill train` has fitted.
 
-    With --image or --video the clip starts from that picture, or continues that video from its end. The recipe is that
-    of the data set which the run was trained on, or the recipe `default` for `builtin`; it says how --expand expands
-    the prompt.
+    With --image or --video the clip starts from that picture, or continues that video from its end; with --strength or
+    --region it is an edit of the beginning of that video. The recipe is that of the data set which the run was trained
+    on, or the recipe `default` for `builtin`; it says how --expand expands the prompt.
 
     Args:
         run: Folder of the run, or `builtin` for the model that comes with the program, which knows one plain object
@@ -59,7 +63,12 @@ def sample(
         size: Size in pixels; without it the shape of the picture that it starts from, or the most frequent of training.
         seconds: Length; without it that of the longest training clip.
         image: Picture that the clip starts with.
-        video: Video whose end the clip starts with.
+        video: Video whose end the clip starts with, or that is edited.
+        last: Picture that the clip ends with, or video whose last frame that is; for a model that was trained with
+            such.
+        strength: Edit the video: from 0, which leaves it as it is, to 1, which leaves nothing of it.
+        region: Edit a part of the video, in pixels of the clip; the rest stays as it is.
+        window: Sample a longer clip in parts of this length in seconds, each of which continues the one before.
         sampler: How noise becomes a video: `unipc` and `dpm_solver_2m` need the fewest steps, `ddpm` the most.
         steps: Steps of the sampler.
         guidance: Guidance scale; 1 for none.
@@ -70,9 +79,10 @@ def sample(
         seed: Seed of the noise.
     """
     # PyTorch takes seconds to import, for which help should not wait.
-    from jobs.sampling.clip import Settings, plan_of, sample_frames
+    from jobs.sampling.clip import Settings, plan_of, sample_by_windows, sample_frames
     from jobs.sampling.condition import open_source
     from jobs.sampling.movie import check_target, write_frames
+    from jobs.sampling.task import Task
     from jobs.training.run_config import read_run_config
     from model.diffusion.guidance import Guidance
 
@@ -84,11 +94,26 @@ def sample(
     if image and video:
         raise UsageError("--image and --video: give one of them")
     source = open_source(image or video or "") if image or video else None
-    plan = plan_of(size, seconds, config, source, is_image=output.suffix == ".png")
-    check_target(output, plan.valid[0])
+    task = Task(source, strength, region, open_source(last) if last else None)
+    if task.is_edit and source is None:
+        raise UsageError("--strength and --region: of an edit, so give the --video or --image that is edited")
+    if window and (seconds is None or window >= seconds):
+        raise UsageError(f"--window {window:g}: give a longer clip to be made of such parts, by --seconds")
+    if window and (task.is_edit or last):
+        raise UsageError("--window goes with neither --strength, --region nor --last")
+    length = window or seconds
+    plan = plan_of(size, length, config, source, is_image=output.suffix == ".png", is_edit=task.is_edit)
+    if window and plan.latent_shape[1] < 2:
+        raise UsageError(f"--window {window:g}: too short to continue anything")
+    num_frames = round(seconds * config.fps) if window and seconds else plan.valid[0]
+    check_target(output, num_frames)
     expansion = _expanded(prompt, config, options, seed) if expand and prompt else None
     text = expansion.text if expansion else prompt
-    frames = sample_frames(folder, text, config, plan, source, Settings(sampler, steps, guided, seed))
+    settings = Settings(sampler, steps, guided, seed)
+    if window:
+        frames = sample_by_windows(folder, text, config, plan, num_frames, task, settings)
+    else:
+        frames = sample_frames(folder, text, config, plan, task, settings)
     write_frames(output, frames, config.fps)
     num_frames, height, width = frames.shape[:3]
     if json:

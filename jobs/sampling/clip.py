@@ -15,17 +15,19 @@ import numpy as np
 import torch
 
 from jobs.console.naming import naming
-from jobs.sampling.condition import Source, last_frames
+from jobs.sampling.condition import Source
+from jobs.sampling.task import Parts, Task, encoded, most_context, parts_of
 from jobs.training.run_config import RunConfig
 from model.codec.loading import load_codec
-from model.codec.padding import cropped, padded
-from model.codec.spec import CodecPlan, num_frames
-from model.codec.video_codec import VideoCodec, encode_frames, unwhiten, whiten
+from model.codec.padding import cropped
+from model.codec.spec import CodecPlan
+from model.codec.video_codec import VideoCodec, unwhiten
 from model.diffusion.guidance import Guidance
 from model.diffusion.objectives import Objective
 from model.diffusion.sampling import Given, Request, sample_latent
 from model.readers.text_encoder import load_text_encoder
 from model.training.exported import load_transformer
+from model.transformer.transformer import Transformer
 from pipeline.encode.latents import TooManyTokens, largest_plan
 from schemas.errors import UsageError
 
@@ -45,7 +47,13 @@ class Settings:
 
 
 def plan_of(
-    size: str | None, seconds: float | None, config: RunConfig, source: Source | None, *, is_image: bool
+    size: str | None,
+    seconds: float | None,
+    config: RunConfig,
+    source: Source | None,
+    *,
+    is_image: bool,
+    is_edit: bool = False,
 ) -> CodecPlan:
     """Size and length asked for, or the usual ones, as the valid part of a plan of what is sampled.
 
@@ -53,6 +61,7 @@ def plan_of(
         size: WIDTHxHEIGHT in pixels.
         seconds: above 0.
         is_image: one frame, where no length is asked for.
+        is_edit: the source is edited and not continued.
     Raises:
         UsageError: not a size, too short to continue the source, or too long for any size.
     """
@@ -75,7 +84,7 @@ def plan_of(
         plan = _reduced_plan(config, num_frames, (width, height), patch)
     else:
         plan = config.codec.plan(num_frames, width, height, patch)
-    if source is not None and plan.latent_shape[1] < 2:
+    if source is not None and not is_edit and plan.latent_shape[1] < 2:
         raise UsageError(f"{num_frames} frame leaves nothing to sample after {source.path}; ask for more --seconds")
     return plan
 
@@ -90,14 +99,44 @@ def _reduced_plan(config: RunConfig, num_frames: int, size: tuple[int, int], pat
         raise UsageError(f"--seconds: {error}") from error
 
 
-@torch.no_grad()
-def sample_frames(
-    run: Path, prompt: str, config: RunConfig, plan: CodecPlan, source: Source | None, settings: Settings
-) -> np.ndarray:
-    """Sample a clip: (T, H, W, 3) uint8 RGB of exactly the size and length asked for.
+@dataclass(frozen=True)
+class Model:
+    """What samples: a run's transformer with its codec, asked for one prompt."""
+
+    config: RunConfig
+    codec: VideoCodec
+    transformer: Transformer
+    text_LE: torch.Tensor | None
+
+    @torch.no_grad()
+    def frames(self, plan: CodecPlan, parts: Parts, settings: Settings, *, strength: float = 1.0) -> np.ndarray:
+        """A clip of a plan's valid size, (T, H, W, 3) uint8 RGB."""
+        request = Request(
+            self.text_LE,
+            plan.latent_shape,
+            self.config.fps / self.config.stride_thw[0],
+            settings.seed,
+            parts.given,
+            parts.frames,
+            parts.source_CTHW,
+        )
+        latent = sample_latent(
+            self.transformer,
+            request,
+            Objective.of(self.config.objective),
+            sampler=settings.sampler,
+            num_steps=settings.steps,
+            guidance=settings.guidance,
+            strength=strength,
+        )
+        return clip_of(self.codec.decode_stream([unwhiten(latent[None], self.codec.spec)]), plan)
+
+
+def load_model(run: Path, prompt: str, config: RunConfig) -> Model:
+    """Load all that a run needs to sample.
 
     Raises:
-        UsageError: no checkpoint, a bad setting, or encoders that are not those of the run.
+        UsageError: no checkpoint, or encoders that are not those of the run.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with naming("autoencoder of the run", config.autoencoder):
@@ -107,33 +146,54 @@ def sample_frames(
     _require_same("autoencoder", config.autoencoder, config.autoencoder_fingerprint, codec.spec.fingerprint)
     _require_same("text encoder", config.text_encoder, config.text_encoder_fingerprint, text_encoder.fingerprint)
     with naming(f"run {run}"):
-        transformer = load_transformer(run)
-    request = Request(
-        text_LE=torch.from_numpy(text_encoder.encode([prompt])[0]) if prompt else None,
-        latent_shape=plan.latent_shape,
-        latent_fps=config.fps / config.stride_thw[0],
-        seed=settings.seed,
-        given=() if source is None else (Given(encoded_prefix(codec, source, plan, config)),),
-    )
-    latent = sample_latent(
-        transformer.to(device),
-        request,
-        Objective.of(config.objective),
-        sampler=settings.sampler,
-        num_steps=settings.steps,
-        guidance=settings.guidance,
-    )
-    return clip_of(codec.decode_stream([unwhiten(latent[None], codec.spec)]), plan)
+        transformer = load_transformer(run).to(device)
+    text_LE = torch.from_numpy(text_encoder.encode([prompt])[0]) if prompt else None
+    return Model(config, codec, transformer, text_LE)
 
 
-def encoded_prefix(codec: VideoCodec, source: Source, plan: CodecPlan, config: RunConfig) -> torch.Tensor:
-    """Whitened latents of the end of the source, at most half of the clip, (C, T, H, W)."""
-    stride_t = config.stride_thw[0]
-    max_frames = num_frames(plan.latent_shape[1] // 2, stride_t)
-    frames = last_frames(source, plan.valid[1:], config.fps, max_frames, stride_t)
-    of_prefix = replace(plan, valid=(len(frames), *plan.valid[1:]), encoded=(len(frames), *plan.encoded[1:]))
-    pixels = torch.from_numpy(np.array(padded(frames, of_prefix)))
-    return whiten(encode_frames(codec, pixels)[None].float(), codec.spec)[0].cpu()
+@torch.no_grad()
+def sample_frames(
+    run: Path, prompt: str, config: RunConfig, plan: CodecPlan, task: Task, settings: Settings
+) -> np.ndarray:
+    """Sample a clip: (T, H, W, 3) uint8 RGB of exactly the size and length asked for.
+
+    Raises:
+        UsageError: no checkpoint, a bad setting, encoders that are not those of the run, or a task that it was not
+            trained for.
+    """
+    model = load_model(run, prompt, config)
+    if task.last is not None and not model.transformer.config.lone_frames:
+        raise UsageError(f"--last: run {run} was not trained with last frames (train.model.lone_frames)")
+    parts = parts_of(task, model.codec, plan, config)
+    return model.frames(plan, parts, settings, strength=1.0 if task.strength is None else task.strength)
+
+
+@torch.no_grad()
+def sample_by_windows(
+    run: Path,
+    prompt: str,
+    config: RunConfig,
+    window: CodecPlan,
+    num_frames: int,
+    task: Task,
+    settings: Settings,
+) -> np.ndarray:
+    """Sample a long clip as windows, each of which continues the end of what there is: (T, H, W, 3) uint8 RGB.
+
+    The frames that a window continues are encoded anew, as those of a video are that `--video` continues: latents from
+    the middle of a clip are not what the transformer was trained to start from. Each window has noise of its own.
+
+    Raises:
+        UsageError: as `sample_frames`.
+    """
+    model = load_model(run, prompt, config)
+    frames = model.frames(window, parts_of(task, model.codec, window, config), settings)
+    while len(frames) < num_frames:
+        settings = replace(settings, seed=settings.seed + 1)
+        context = frames[-most_context(window, config) :]
+        given = Parts((Given(encoded(model.codec, context, window)),))
+        frames = np.concatenate([frames, model.frames(window, given, settings)[len(context) :]])
+    return frames[:num_frames]
 
 
 def clip_of(chunks_BCTHW: Iterable[torch.Tensor], plan: CodecPlan) -> np.ndarray:

@@ -55,6 +55,31 @@ def centre_box(source: Source, size_px: tuple[int, int]) -> tuple[int, int, int,
     return (source.width_px - box_width) // 2, (source.height_px - box_height) // 2, box_width, box_height
 
 
+def first_frames(source: Source, size_px: tuple[int, int], fps: float, count: int) -> np.ndarray:
+    """The first frames of a source, resampled to `fps`; a picture is repeated.
+
+    Returns:
+        (count, H, W, 3) uint8 RGB of `size_px` (width, height).
+    Raises:
+        UsageError: the source is shorter, or cannot be decoded.
+    """
+    first_us, last_us = source.times_us[0], source.times_us[-1]
+    times_us = [first_us + round(i * MICROSECONDS / fps) for i in range(count)]
+    if len(source.times_us) == 1:
+        times_us = [0]
+    elif times_us[-1] > last_us + MICROSECONDS / fps:
+        have_s = (last_us - first_us) / MICROSECONDS
+        raise UsageError(
+            f"{source.path}: {have_s:.2f} s are shorter than the {count / fps:.2f} s to edit; give --seconds"
+        )
+    try:
+        displayed = (source.width_px, source.height_px)
+        frames = frames_at(source.path, times_us, centre_box(source, size_px), displayed, size_px)
+    except MediaError as error:
+        raise UsageError(f"{source.path}: {error}") from error
+    return np.repeat(frames, count, axis=0) if len(times_us) < count else frames
+
+
 def last_frames(source: Source, size_px: tuple[int, int], fps: float, max_frames: int, stride_t: int) -> np.ndarray:
     """The last frames of a source, resampled to `fps`: at most `max_frames`, rounded down to stride_t * k + 1.
 

@@ -81,6 +81,23 @@ def test_a_clip_goes_on_from_the_end_of_a_video(run_dir, tmp_path):
     assert int(np.argmin(differences)) == 17 - 5  # the last five frames were given
 
 
+def test_an_edit_without_strength_is_the_video(run_dir, tmp_path):
+    truth = render(MOVING, 96, 64, 9)
+    write_frames(tmp_path / "before.mp4", truth, 8.0)
+    edit = ["--video", tmp_path / "before.mp4", "--strength", "0", "--seconds", "1.125"]
+    assert sample(run_dir, *edit, "-o", tmp_path / "same.mp4") == 0
+    with av.open(str(tmp_path / "same.mp4")) as container:
+        frames = [frame.to_ndarray(format="rgb24").astype(float) for frame in container.decode(video=0)]
+    assert len(frames) == 9
+    assert max(np.abs(frame - true).mean() for frame, true in zip(frames, truth, strict=True)) < 15
+
+
+def test_a_long_clip_may_be_made_of_windows(run_dir, tmp_path):
+    arguments = ["--size", "64x48", "--seconds", "3", "--window", "1.125"]
+    assert sample(run_dir, *arguments, "-o", tmp_path / "long.mp4") == 0
+    assert video_facts(tmp_path / "long.mp4")[:3] == (64, 48, 24)
+
+
 def test_a_source_is_cut_to_the_shape_and_timed_at_the_rate(tmp_path):
     truth = render(MOVING, 96, 64, 25)
     write_frames(tmp_path / "clip.mp4", truth, 24.0)
@@ -106,6 +123,11 @@ def test_a_source_is_cut_to_the_shape_and_timed_at_the_rate(tmp_path):
         (["--steps", "0", "-o", "clip.mp4"], "--steps 0"),
         (["--guidance-interval", "0.8", "0.2", "-o", "clip.mp4"], "--guidance-interval: from 0.8 to 0.2: not two"),
         (["--guidance-rescale", "2", "-o", "clip.mp4"], "--guidance-rescale 2"),
+        (["--strength", "0.5", "-o", "clip.mp4"], "so give the --video or --image that is edited"),
+        (["--strength", "2", "-o", "clip.mp4"], "--strength 2"),
+        (["--window", "1", "-o", "clip.mp4"], "--window 1: give a longer clip"),
+        (["--window", "0.1", "--seconds", "2", "-o", "clip.mp4"], "--window 0.1: too short"),
+        (["--last", "nowhere.png", "-o", "clip.mp4"], "nowhere.png"),
     ],
 )
 def test_bad_usage_is_one_line_and_writes_nothing(run_dir, tmp_path, monkeypatch, capsys, arguments, message):

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.sampling import clip
-from jobs.sampling.clip import Settings, clip_of, encoded_prefix, plan_of
+from jobs.sampling import clip, task
+from jobs.sampling.clip import Settings, clip_of, plan_of
 from jobs.sampling.condition import Source
+from jobs.sampling.task import Task, parts_of
 from model.codec.causal import load_autoencoder
 from model.codec.loading import load_codec
 from model.codec.spec import CodecPlan
@@ -99,10 +100,14 @@ def test_at_most_half_of_a_clip_is_given(monkeypatch, latent_frames, given):
         seen.update(size_px=size_px, fps=fps, max_frames=max_frames, stride_t=stride_t)
         return render(MOVING, *size_px, max_frames)
 
-    monkeypatch.setattr(clip, "last_frames", frames)
+    monkeypatch.setattr(task, "last_frames", frames)
     autoencoder = load_autoencoder()
     asked_for = plan("40x30", ((latent_frames - 1) * 4 + 1) / 8)
-    latent = encoded_prefix(load_codec(), source(), asked_for, run_config())
+    parts = parts_of(Task(source()), load_codec(), asked_for, run_config())
+    assert (parts.frames, parts.source_CTHW) == ((), None)
+    (part,) = parts.given
+    assert (part.start, part.mask_THW) == (0, None)
+    latent = part.latent_CTHW
     assert seen == {"size_px": (40, 30), "fps": 8.0, "max_frames": given, "stride_t": 4}
     frames_of_source = np.pad(render(MOVING, 40, 30, given), ((0, 0), (0, 2), (0, 8), (0, 0)), mode="edge")
     pixels = torch.from_numpy(frames_of_source).permute(3, 0, 1, 2)[None] / 255 * 2 - 1
@@ -112,7 +117,7 @@ def test_at_most_half_of_a_clip_is_given(monkeypatch, latent_frames, given):
 
 def frames_of(run_dir: Path, prompt: str = "a red circle", **settings: Any) -> np.ndarray:
     chosen = Settings(**{"sampler": "heun", "steps": 3, "guidance": Guidance(2.5), "seed": 5} | settings)
-    return clip.sample_frames(run_dir, prompt, run_config(), plan("75x50", 5 / 8), None, chosen)
+    return clip.sample_frames(run_dir, prompt, run_config(), plan("75x50", 5 / 8), Task(), chosen)
 
 
 def test_the_transformer_is_asked_for_the_prompt_the_shape_and_the_settings(run_dir, asked):
@@ -123,7 +128,7 @@ def test_the_transformer_is_asked_for_the_prompt_the_shape_and_the_settings(run_
     torch.testing.assert_close(request.text_LE, expected)
     assert (request.latent_shape, request.latent_fps, request.seed) == ((8, 2, 8, 10), 2.0, 5)
     assert request.given == ()
-    assert settings == {"sampler": "heun", "num_steps": 3, "guidance": Guidance(2.5)}
+    assert settings == {"sampler": "heun", "num_steps": 3, "guidance": Guidance(2.5), "strength": 1.0}
     autoencoder = load_autoencoder()
     raw = torch.tensor(autoencoder.config.latent_std) + torch.tensor(autoencoder.config.latent_mean)
     video = autoencoder.decode(raw.view(1, 8, 1, 1, 1).expand(1, 8, 2, 8, 10))
@@ -144,7 +149,7 @@ def test_encoders_other_than_those_of_the_run_are_refused(run_dir, asked, name, 
     config = run_config(**{name: "0" * 16})
     with pytest.raises(UsageError, match=f"{role} 'builtin' is .*, but the run was trained with {'0' * 16}"):
         clip.sample_frames(
-            run_dir, "", config, plan("64x64", is_image=True), None, Settings("euler", 1, Guidance(1.0), 0)
+            run_dir, "", config, plan("64x64", is_image=True), Task(), Settings("euler", 1, Guidance(1.0), 0)
         )
     assert not asked
 
@@ -172,7 +177,7 @@ def test_the_codec_runs_in_the_precision_of_the_latents(tmp_path: Path) -> None:
         config = run_config(codec_dtype=dtype)
         asked_for = plan_of("32x32", 4 / 8, config, source(32, 32), is_image=False)
         frames[dtype] = clip.sample_frames(
-            run, "", config, asked_for, None, Settings("euler", 2, Guidance(1.0), 0)
+            run, "", config, asked_for, Task(), Settings("euler", 2, Guidance(1.0), 0)
         ).astype(int)
     difference = np.abs(frames["float32"] - frames["bfloat16"])
     assert 0 < difference.mean() < 5
