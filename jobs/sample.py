@@ -55,8 +55,8 @@ def sample(
     on, or the recipe `default` for `builtin`; it says how --expand expands the prompt.
 
     Args:
-        run: Folder of the run, or `builtin` for the model that comes with the program, which knows one plain object
-            on a plain ground.
+        run: Folder of the run, or `builtin` for the model that comes with the program, which knows coloured shapes
+            that move.
         prompt: What to show, as "a red circle moves left".
         output: Where it goes: a name in .mp4, or in .png for an image.
         expand: Expand the prompt first, as `reelmill expand` does.
