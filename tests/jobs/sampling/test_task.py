@@ -83,7 +83,7 @@ def test_a_picture_is_edited_as_a_video_of_it(codec: VideoCodec, tmp_path: Path)
 
 
 def test_a_video_that_is_too_short_to_edit_is_named(codec: VideoCodec, video: tuple[Source, np.ndarray]) -> None:
-    with pytest.raises(UsageError, match=r"clip.mp4: 2.00 s, and 3.12 s are to be edited; give --seconds"):
+    with pytest.raises(UsageError, match=r"clip.mp4: 2.00 s are shorter than the 3.12 s to edit; give --seconds"):
         parts_of(Task(video[0], strength=0.5), codec, plan(25), CONFIG)
 
 
