@@ -28,6 +28,9 @@ mutants: $(READY)
 bench: $(READY)
 	$(BIN)/python -m tests.bench
 
+WORLD = plain:9x64x64:10000 plain:9x96x64:1500 plain:17x96x64:1500 plain:9x64x96:1500 \
+        whole:9x64x64:25000 whole:9x96x64:1500 whole:17x96x64:1000 whole:9x64x96:1500
+
 # Fit the small models again, one after another; hours on a CPU.
 weights: $(READY)
 	$(BIN)/python -m jobs.fits.autoencoder --out model/weights/autoencoder
@@ -36,8 +39,9 @@ weights: $(READY)
 	cp out/fit-captioner/captioner/* model/weights/captioner/
 	$(BIN)/python -m jobs.fits.coca.fit --out out/fit-coca --cache out/fit-captioner/clips
 	mkdir -p model/weights/coca && cp out/fit-coca/coca/* model/weights/coca/
-	$(BIN)/python -m jobs.fits.transformer --out out/fit-transformer --threads 2
-	$(BIN)/reelmill export out/fit-transformer/run -o model/weights/transformer --dtype float16
+	$(BIN)/python -m jobs.fits.transformer --out out/fit-plain --threads 2
+	$(BIN)/python -m jobs.fits.transformer --out out/fit-whole --threads 2 --init out/fit-plain/run --steps 2000 --clips $(WORLD)
+	$(BIN)/reelmill export out/fit-whole/run -o model/weights/transformer --dtype float16
 
 # Compiled as they are installed: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each of Ray's processes
 # would compile all that it imports, which takes twice as long.

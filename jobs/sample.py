@@ -21,6 +21,7 @@ from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
+    from jobs.sampling.task import Task
     from jobs.training.run_config import RunConfig
 
 
@@ -95,14 +96,9 @@ def sample(
         raise UsageError("--image and --video: give one of them")
     source = open_source(image or video or "") if image or video else None
     task = Task(source, strength, region, open_source(last) if last else None)
-    if task.is_edit and source is None:
-        raise UsageError("--strength and --region: of an edit, so give the --video or --image that is edited")
-    if window and (seconds is None or window >= seconds):
-        raise UsageError(f"--window {window:g}: give a longer clip to be made of such parts, by --seconds")
-    if window and (task.is_edit or last):
-        raise UsageError("--window goes with neither --strength, --region nor --last")
-    length = window or seconds
-    plan = plan_of(size, length, config, source, is_image=output.suffix == ".png", is_edit=task.is_edit)
+    _require_possible(task, window, seconds)
+    length, is_image = window or seconds, output.suffix == ".png"
+    plan = plan_of(size, length, config, source, is_image=is_image, is_edit=task.is_edit)
     if window and plan.latent_shape[1] < 2:
         raise UsageError(f"--window {window:g}: too short to continue anything")
     num_frames = round(seconds * config.fps) if window and seconds else plan.valid[0]
@@ -125,6 +121,16 @@ def sample(
     if expansion:
         tell_rejected(expansion)
     print(f"{output}: {width}x{height}, {num_frames} frames at {config.fps:g} a second")
+
+
+def _require_possible(task: Task, window_s: float | None, seconds: float | None) -> None:
+    """Raise UsageError if options do not go together."""
+    if task.is_edit and task.source is None:
+        raise UsageError("--strength and --region: of an edit, so give the --video or --image that is edited")
+    if window_s and (seconds is None or window_s >= seconds):
+        raise UsageError(f"--window {window_s:g}: give a longer clip to be made of such parts, by --seconds")
+    if window_s and (task.is_edit or task.last):
+        raise UsageError("--window goes with neither --strength, --region nor --last")
 
 
 def _expanded(prompt: str, config: RunConfig, options: RecipeOptions, seed: int) -> Expansion:

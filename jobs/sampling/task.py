@@ -67,19 +67,21 @@ def most_context(plan: CodecPlan, config: RunConfig) -> int:
 
 
 def encoded(codec: VideoCodec, frames: np.ndarray, plan: CodecPlan) -> torch.Tensor:
-    """Whitened latents, (C, T, H, W), of (T, H, W, 3) uint8 frames of the plan's valid size, padded as it says."""
-    valid, whole = ((len(frames), *size[1:]) for size in (plan.valid, plan.encoded))
-    if len(frames) == plan.valid[0]:
-        whole = plan.encoded
-    pixels = torch.from_numpy(np.array(padded(frames, replace(plan, valid=valid, encoded=whole))))
+    """Whitened latents, (C, T, H, W), of (T, H, W, 3) uint8 frames of the plan's valid size, padded as it says.
+
+    Fewer frames than those of the plan must be whole latent frames.
+    """
+    if len(frames) < plan.valid[0]:
+        valid, whole = ((len(frames), *size[1:]) for size in (plan.valid, plan.encoded))
+        plan = replace(plan, valid=valid, encoded=whole)
+    pixels = torch.from_numpy(np.array(padded(frames, plan)))
     return whiten(encode_frames(codec, pixels)[None].float(), codec.spec)[0].cpu()
 
 
 def encoded_last(codec: VideoCodec, picture: Source, plan: CodecPlan, config: RunConfig) -> LoneFrame:
     """The picture, or the last frame of a video, as the last frame of the clip."""
     frame = last_frames(picture, plan.valid[1:], config.fps, 1, config.stride_thw[0])
-    of_frame = replace(plan, valid=(1, *plan.valid[1:]), encoded=(1, *plan.encoded[1:]))
-    return LoneFrame(encoded(codec, frame, of_frame)[:, 0], (plan.valid[0] - 1) / config.fps)
+    return LoneFrame(encoded(codec, frame, plan)[:, 0], (plan.valid[0] - 1) / config.fps)
 
 
 def outside(region_px: tuple[int, int, int, int], plan: CodecPlan, config: RunConfig) -> torch.Tensor:

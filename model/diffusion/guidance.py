@@ -5,7 +5,7 @@ to an interval of noise levels (Kynkaanniemi et al. 2024), outside which it cost
 its result can be brought back to the deviation of the answer with the text (Lin et al. 2023), as it overexposes
 otherwise.
 
-Shapes: M tokens of some documents one after another, P values of a patch.
+Shapes: M values of some documents one after another.
 """
 
 from __future__ import annotations
@@ -47,16 +47,16 @@ class Guidance:
         low, high = self.interval
         return self.scale != 1.0 and low <= timestep <= high
 
-    def guide(self, conditional_MP: Tensor, unconditional_MP: Tensor, lengths: Sequence[int]) -> Tensor:
-        """The guided answer, (M, P).
+    def guide(self, conditional_M: Tensor, unconditional_M: Tensor, lengths: Sequence[int]) -> Tensor:
+        """The guided answer, of the form of both; they may have further dimensions.
 
         Args:
-            lengths: tokens of each document; each is rescaled by deviations over its own.
+            lengths: rows of each document; each is rescaled by deviations over its own.
         """
-        guided_MP = unconditional_MP + self.scale * (conditional_MP - unconditional_MP)
+        guided_M = unconditional_M + self.scale * (conditional_M - unconditional_M)
         if self.rescale == 0:
-            return guided_MP
-        parts = zip(guided_MP.split(list(lengths)), conditional_MP.split(list(lengths)), strict=True)
+            return guided_M
+        parts = zip(guided_M.split(list(lengths)), conditional_M.split(list(lengths)), strict=True)
         return torch.cat([self._rescaled(guided, conditional) for guided, conditional in parts])
 
     def _rescaled(self, guided: Tensor, conditional: Tensor) -> Tensor:

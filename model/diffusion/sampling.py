@@ -100,41 +100,66 @@ def sample_latents(
         raise ValueError("requests that are sampled together must have one shape and as many frames on their own")
     if not isinstance(guidance, Guidance):
         guidance = Guidance(guidance)
-    texts = [[request.text_LE for request in requests]]
-    has_text = any(text is not None for text in texts[0])
-    conditional = _pack(transformer, requests, starts, texts).to(device)
-    both = _pack(transformer, requests, starts, [*texts, [None] * len(requests)]).to(device)
-    start_NP, given_NP = conditional.tokens_NP, conditional.given_NP
-    noisy_N = ~conditional.clean_N
-    noisy_lengths = noisy_N.view(len(requests), -1).sum(dim=1).tolist()
-
-    def answered(x_NP: Tensor, timestep: float) -> tuple[Tensor, Tensor | None]:
-        """What is predicted of a point, guided, and v where the variance is learned."""
-        is_guided = has_text and guidance.is_used_at(timestep)
-        pack = both if is_guided else conditional
-        level_B = torch.full_like(pack.timestep_B, timestep)
-        seen = replace(pack, tokens_NP=x_NP.repeat(2, 1) if is_guided else x_NP, timestep_B=level_B)
-        answers = [objective.split(answer.float()) for answer in transformer(seen).split(len(x_NP))]
-        prediction_NP, v_NP = answers[0]
-        if is_guided:
-            parts = (prediction_NP[noisy_N], answers[1][0][noisy_N])
-            prediction_NP = prediction_NP.index_put((noisy_N,), guidance.guide(*parts, noisy_lengths))
-        return prediction_NP, v_NP
-
-    def denoise(x_NP: Tensor, timestep: float) -> tuple[Tensor, Tensor]:
-        x_NP = torch.where(given_NP, start_NP, x_NP)
-        return objective.solve(answered(x_NP, timestep)[0], x_NP, x_NP.new_tensor(timestep))
-
-    def denoise_with_variance(x_NP: Tensor, timestep: float) -> tuple[Tensor, Tensor, Tensor]:
-        x_NP = torch.where(given_NP, start_NP, x_NP)
-        prediction_NP, v_NP = answered(x_NP, timestep)
-        assert v_NP is not None
-        return *objective.solve(prediction_NP, x_NP, x_NP.new_tensor(timestep)), v_NP
-
-    learned = denoise_with_variance if objective.variance == "learned" else None
-    x_NP = SAMPLERS[sampler](start_NP, Course(denoise, objective.path, times, generators, learned))
-    x_NP = torch.where(given_NP, start_NP, x_NP)[clip_tokens(conditional).to(device)]
+    texts = [request.text_LE for request in requests]
+    guided = guidance.scale != 1 and any(text is not None for text in texts)
+    denoiser = _Denoiser(
+        transformer,
+        objective,
+        guidance,
+        _pack(transformer, requests, starts, [texts]).to(device),
+        _pack(transformer, requests, starts, [texts, [None] * len(texts)]).to(device) if guided else None,
+        len(requests),
+    )
+    learned = denoiser.with_variance if objective.variance == "learned" else None
+    x_NP = denoiser.pack.tokens_NP
+    x_NP = SAMPLERS[sampler](x_NP, Course(denoiser, objective.path, times, generators, learned))
+    x_NP = denoiser.with_given(x_NP)[clip_tokens(denoiser.pack).to(device)]
     return [unpatchify(part, requests[0].latent_shape, patch) for part in x_NP.chunk(len(requests))]
+
+
+@dataclass(frozen=True)
+class _Denoiser:
+    """Asks the transformer for the data and the noise of a point, with what is given in its place."""
+
+    transformer: Transformer
+    objective: Objective
+    guidance: Guidance
+    pack: Pack
+    """All requests with their texts; its tokens hold what is given."""
+    guided: Pack | None
+    """The same and then all without texts; None if nothing is guided."""
+    num_requests: int
+
+    def __call__(self, x_NP: Tensor, timestep: float) -> tuple[Tensor, Tensor]:
+        return self._solved(x_NP, timestep)[:2]
+
+    def with_variance(self, x_NP: Tensor, timestep: float) -> tuple[Tensor, Tensor, Tensor]:
+        """And v of the variance that the transformer has learned."""
+        data_NP, noise_NP, v_NP = self._solved(x_NP, timestep)
+        assert v_NP is not None
+        return data_NP, noise_NP, v_NP
+
+    def with_given(self, x_NP: Tensor) -> Tensor:
+        return torch.where(self.pack.given_NP, self.pack.tokens_NP, x_NP)
+
+    def _solved(self, x_NP: Tensor, timestep: float) -> tuple[Tensor, Tensor, Tensor | None]:
+        x_NP = self.with_given(x_NP)
+        guided = self.guided if self.guidance.is_used_at(timestep) else None
+        pack = guided or self.pack
+        level_B = torch.full_like(pack.timestep_B, timestep)
+        seen = replace(pack, tokens_NP=x_NP.repeat(2, 1) if guided else x_NP, timestep_B=level_B)
+        answers = [self.objective.split(answer.float()) for answer in self.transformer(seen).split(len(x_NP))]
+        prediction_NP, v_NP = answers[0]
+        if guided:
+            prediction_NP = self._guided(prediction_NP, answers[1][0])
+        return *self.objective.solve(prediction_NP, x_NP, x_NP.new_tensor(timestep)), v_NP
+
+    def _guided(self, conditional_NP: Tensor, unconditional_NP: Tensor) -> Tensor:
+        """Guided where nothing is given; each request by the deviation of its own values."""
+        wanted_NP = ~self.pack.given_NP
+        lengths = wanted_NP.view(self.num_requests, -1).sum(dim=1).tolist()
+        values = self.guidance.guide(conditional_NP[wanted_NP], unconditional_NP[wanted_NP], lengths)
+        return conditional_NP.masked_scatter(wanted_NP, values)
 
 
 def crossfaded(first_CTHW: Tensor, second_CTHW: Tensor) -> Tensor:

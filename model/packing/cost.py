@@ -20,9 +20,10 @@ def document_costs(
         query and output of cross-attention to the text   4 n D^2, unless the text is in the sequence
         the MLP                                           4 r n D^2
 
-    so that the cost is depth * (n D^2 (12 + 4r) + 4 n^2 D), or (8 + 4r) with the text in the sequence. The backward
-    pass is twice that. Left out are norms and modulation, the layers before and after the blocks, and what the text's
-    own tokens cost, whose number depends on the caption that is drawn.
+    so that the cost is depth * (n D^2 (12 + 4r) + 4 n^2 D), or (8 + 4r) with the text in the sequence. All of a
+    document is taken to attend to all of it, the most that a layout can cost. The backward pass is twice that. Left out
+    are norms and modulation, the layers before and after the blocks, and what the text's own tokens cost, whose number
+    depends on the caption that is drawn.
 
     Args:
         width: channels of a token.
