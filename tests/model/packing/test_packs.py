@@ -1,9 +1,14 @@
 """A pack holds every document whole, with its times, clean frames, timestep and text."""
 
+from dataclasses import replace
+
+import numpy as np
+import pytest
 import torch
 
-from model.packing.packs import Document, pack_documents, packing_order
+from model.packing.packs import CONDITIONS, Document, LoneFrame, clip_tokens, pack_documents, packing_order
 from model.packing.patches import patchify
+from model.packing.tokens import Kind
 
 IMAGE = Document(torch.randn(16, 1, 2, 4), torch.zeros(1, 1, 1, dtype=torch.bool), 0.3, 2.0, None)
 CLIP = Document(torch.randn(16, 3, 4, 4), torch.tensor([True, False, False]).view(3, 1, 1), 0.7, 2.0, torch.randn(5, 8))
@@ -30,7 +35,7 @@ def test_coordinates_name_document_frame_row_and_column():
 def test_a_token_of_several_frames_is_clean_only_if_all_of_them_are():
     clip = Document(torch.randn(16, 4, 2, 2), torch.tensor([True, True, True, False]).view(4, 1, 1), 0.7, 2.0, None)
     pack = pack_documents([clip], (2, 2, 2), text_dim=8)
-    assert pack.clean_N.tolist() == [True, False]
+    assert pack.clean_N.tolist() == pack.table.clean_N.tolist() == [True, False]
     assert pack.table.seconds_N.tolist() == [0.0, 1.0]
     assert pack.text_ME.shape == (0, 8)
 
@@ -45,3 +50,33 @@ def test_a_pack_moves_with_all_its_tensors():
 def test_latents_of_one_shape_come_together_in_the_order_given():
     shapes = [(16, 3, 4, 4), (16, 1, 4, 4), (16, 3, 4, 4), (16, 1, 4, 4)]
     assert packing_order(shapes) == [1, 3, 0, 2]
+
+
+def test_a_frame_on_its_own_follows_its_clip_at_its_time_and_is_given():
+    frame = LoneFrame(torch.randn(16, 4, 4), 0.9)
+    pack = pack_documents([replace(CLIP, frames=(frame,)), IMAGE], (1, 2, 2), text_dim=8)
+    of_frame = slice(12, 16)
+    assert pack.table.lengths == [16, 2]
+    assert pack.table.kind_N.tolist() == [Kind.CLIP] * 12 + [Kind.FRAME] * 4 + [Kind.CLIP] * 2
+    assert pack.table.place_N3[of_frame].tolist() == [[2, 0, 0], [2, 0, 1], [2, 1, 0], [2, 1, 1]]
+    assert pack.table.seconds_N[of_frame].tolist() == pytest.approx([0.9] * 4)
+    assert pack.given_NP[of_frame].all()
+    assert torch.equal(pack.tokens_NP[of_frame], patchify(frame.latent_CHW[:, None], (1, 2, 2)))
+    assert clip_tokens(pack).tolist() == [*range(12), 16, 17]
+    late = pack_documents([replace(CLIP, frames=(replace(frame, seconds=9.0),))], (1, 2, 2), text_dim=8)
+    assert late.table.place_N3[of_frame, 0].tolist() == [2] * 4
+
+
+@pytest.mark.parametrize(("shape", "seconds"), [((16, 2, 4), 0.5), ((8, 4, 4), 0.5), ((16, 4, 4), -0.5)])
+def test_a_frame_that_is_none_of_its_clip_is_refused(shape, seconds):
+    with pytest.raises(ValueError, match="is none of a latent of"):
+        pack_documents([replace(CLIP, frames=(LoneFrame(torch.zeros(shape), seconds),))], (1, 2, 2), text_dim=8)
+
+
+def test_what_is_told_of_a_document_follows_from_its_latent_or_is_given():
+    pack = pack_documents([replace(CLIP, told={"label": 3.0})], (1, 2, 2), text_dim=8)
+    told = dict(zip(CONDITIONS, pack.conditions_BK[0].tolist(), strict=True))
+    assert {name: told[name] for name in ("height", "width", "frame_rate", "duration", "label")} == {
+        **{"height": 2.0, "width": 2.0, "frame_rate": 2.0, "duration": 1.5, "label": 3.0}
+    }
+    assert np.isnan(told["motion"])

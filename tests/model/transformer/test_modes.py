@@ -295,6 +295,14 @@ def test_frames_on_their_own_are_tokens_beside_those_of_the_clip(layouts: tuple[
     assert not torch.allclose(alone, with_frame[: len(alone)], atol=1e-4)
     moved = replace(clip, frames=(replace(last, seconds=0.0),))
     assert not torch.allclose(with_frame, answer(transformer, moved), atol=1e-4)
+    marked = answer(transformer, given)
+    change = torch.randn_like(transformer.frame_mark)
+    with torch.no_grad():
+        transformer.frame_mark.add_(change)
+    assert not torch.allclose(marked, answer(transformer, given), atol=1e-4)
+    torch.testing.assert_close(alone, answer(transformer, clip))
+    with torch.no_grad():
+        transformer.frame_mark.sub_(change)
     packed = answer(transformer, given, clip, given)
     torch.testing.assert_close(packed, torch.cat([with_frame, alone, with_frame]), rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="lone_frames is off"):
@@ -303,7 +311,14 @@ def test_frames_on_their_own_are_tokens_beside_those_of_the_clip(layouts: tuple[
 
 def test_long_skips_bring_back_what_went_into_the_first_half() -> None:
     transformer = randomised(CONFIGS["long skips"])
-    assert [skip.in_features for skip in transformer.skips] == [2 * SIZES["width"]] * 2
+    outputs, read = {}, {}
+    for number, block in enumerate(transformer.blocks):
+        block.register_forward_hook(lambda _, __, out, number=number: outputs.update({number: out}))
+    for number, skip in enumerate(transformer.skips):
+        skip.register_forward_pre_hook(lambda _, given, number=number: read.update({number: given[0]}))
+    answer(transformer, random_documents()[1])
+    for number, of_block in ((0, (2, 1)), (1, (3, 0))):
+        assert torch.equal(read[number], torch.cat([outputs[block] for block in of_block], dim=1))
     first = answer(transformer, random_documents()[0])
     with torch.no_grad():
         for skip in transformer.skips:
