@@ -16,6 +16,7 @@ from jobs.training.shapes import Shapes, tuples
 from model.training.examples import Sample
 from pipeline.encode.latents import place_of
 from pipeline.encode.places import CorruptArray
+from pipeline.encode.sorted_keys import Strings
 from pipeline.encode.training_index import TrainingIndex, training_index
 from pipeline.encode.wanted import KINDS
 from pipeline.release import releases
@@ -59,7 +60,9 @@ class ReleaseSamples:
         self._release, self._encoding = release, encoding
         self._index = index_of(dataset, release, encoding, single_frames)
         columns = self._index.clips.index
-        self.shapes = Shapes(self._index.clips.keys, columns["shape"])
+        self.names = self._index.clips.keys
+        self.videos = Strings(columns["video_id"])
+        self.shapes = Shapes(self.names, columns["shape"])
         """(C, T, H, W) of the latent of each clip, in the order of their ids."""
         self._rates, self._valid = columns["fps"], columns["valid"]
         self._texts = {kind: columns[kind] for kind in KINDS if getattr(mix, kind) > 0}

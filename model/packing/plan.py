@@ -11,7 +11,7 @@ resumed run has to know no more than the epoch in which its next step starts, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +47,8 @@ class Plan:
     """The steps of a run of training, planned as they are asked for; what is in memory is one run of samples.
 
     Args:
-        token_counts: tokens of each sample, by id.
+        ids: of the samples, in an order that is always the same.
+        counts: (n,) tokens of each sample.
         capacity: tokens of a pack at most.
         packs_per_step: packs of every step.
         costs_of: cost of documents of so many tokens, in any unit.
@@ -58,16 +59,16 @@ class Plan:
 
     def __init__(
         self,
-        token_counts: Mapping[str, int],
+        ids: Sequence[str],
+        counts: np.ndarray,
         capacity: int,
         packs_per_step: int,
         costs_of: Callable[[np.ndarray], np.ndarray],
         key_of: Callable[[int], str],
     ) -> None:
-        if not token_counts:
+        if not len(ids):
             raise ValueError("there are no samples to plan for")
-        self.ids = sorted(token_counts)
-        self.counts = np.fromiter((token_counts[i] for i in self.ids), np.int64, len(self.ids))
+        self.ids, self.counts = ids, counts
         self.capacity, self.packs_per_step = capacity, packs_per_step
         self.costs, self.key_of = costs_of(self.counts), key_of
         largest = int(self.counts.argmax())

@@ -42,6 +42,8 @@ class Sample:
     latent_fps: float
     text_shares: Sequence[float] = ()
     frame_latents: Mapping[float, np.ndarray] = field(default_factory=dict)
+    video_id: str = ""
+    """The video that it is of, if others may be of it too."""
 
 
 @dataclass(frozen=True)

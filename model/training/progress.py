@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
+
+import numpy as np
 
 from model.packing.cost import document_costs
 from model.packing.patches import num_tokens
@@ -42,15 +44,22 @@ def sample_tokens(shape: Shape, model: ModelConfig) -> int:
     return num_tokens(shape, model.patch) + of_frame
 
 
-def plan_of(shapes: Mapping[str, Shape], config: TrainConfig, release_hash: str) -> Plan:
-    """The steps of samples with latents of these shapes.
+def token_counts(shapes: Collection[Shape], model: ModelConfig) -> np.ndarray:
+    """`sample_tokens` of each shape, (n,) int64."""
+    counted = lru_cache(lambda shape: sample_tokens(shape, model))
+    return np.fromiter(map(counted, shapes), np.int64, len(shapes))
+
+
+def plan_of(names: Sequence[str], counts: np.ndarray, config: TrainConfig, release_hash: str) -> Plan:
+    """The steps of samples with so many tokens.
 
     Raises:
         ValueError: a sample has more tokens than a pack.
     """
     model = config.model
     return Plan(
-        {name: sample_tokens(shape, model) for name, shape in shapes.items()},
+        names,
+        counts,
         config.tokens_per_pack,
         config.packs_per_step,
         partial(document_costs, width=model.width, depth=model.depth, mlp_ratio=model.mlp_ratio, text=model.text),

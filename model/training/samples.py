@@ -23,8 +23,18 @@ class Samples(Protocol):
     """The samples of a release."""
 
     @property
+    def names(self) -> Sequence[str]:
+        """Their ids, sorted."""
+        ...
+
+    @property
     def shapes(self) -> Mapping[str, Shape]:
-        """(C, T, H, W) of the latent of each sample, by id."""
+        """(C, T, H, W) of the latent of each sample, by id, in the order of `names`."""
+        ...
+
+    @property
+    def videos(self) -> Iterable[str]:
+        """The video that each sample is of, in the order of `names`; may be gone through several times."""
         ...
 
     def read(self, ids: Sequence[str]) -> list[Sample]:
@@ -36,7 +46,9 @@ class HeldSamples:
     """Samples that are in memory."""
 
     def __init__(self, samples: Iterable[Sample]) -> None:
-        self._samples = {sample.sample_id: sample for sample in samples}
+        self._samples = {sample.sample_id: sample for sample in sorted(samples, key=lambda one: one.sample_id)}
+        self.names = list(self._samples)
+        self.videos = [sample.video_id or sample.sample_id for sample in self._samples.values()]
 
     @property
     def shapes(self) -> dict[str, Shape]:

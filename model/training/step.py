@@ -13,6 +13,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -25,11 +26,12 @@ from model.packing.plan import PlannedPack
 from model.training.averages import WeightAverage
 from model.training.checkpoints import Checkpoint
 from model.training.examples import LatentStatistics, Targets, document_losses, draw_example, pack_examples
+from model.training.held_out import MAX_SAMPLES, Chosen, held_out_places
 from model.training.optimizers import Optimizers, rate_share
 from model.training.parallel import Worker
-from model.training.progress import Progress, plan_of, plan_settings, require_same_plan
+from model.training.progress import Progress, plan_of, plan_settings, require_same_plan, token_counts
 from model.training.samples import Samples
-from model.training.validation import Validation, hold_out
+from model.training.validation import Validation
 from model.transformer.config import TransformerConfig
 from model.transformer.transformer import Transformer
 from schemas.recipe.train import ModelConfig, TrainConfig
@@ -82,15 +84,17 @@ class TrainState:
         worker: Worker,
         release_hash: str = "",
     ) -> None:
-        shapes = samples.shapes
-        held_out = hold_out(list(shapes))
+        held_out = held_out_places(samples.videos)
+        counts = token_counts(samples.shapes.values(), config.model)
+        trained = np.setdiff1d(np.arange(len(counts)), held_out)
         self.samples = samples
-        self.shapes = {name: shape for name, shape in shapes.items() if name not in held_out}
+        self.names = Chosen(samples.names, trained)
         self.config, self.statistics, self.text_dim, self.worker = config, statistics, text_dim, worker
-        self.plan, self.plan_settings = plan_of(self.shapes, config, release_hash), plan_settings(config, release_hash)
+        self.plan = plan_of(self.names, counts[trained], config, release_hash)
+        self.plan_settings = plan_settings(config, release_hash)
         torch.manual_seed(config.seed)
         self.objective, self.density = Objective.of(config.objective), Density.of(config.objective)
-        channels = next(iter(shapes.values()))[0]
+        channels = next(iter(samples.shapes.values()))[0]
         shape = transformer_config(config.model, channels, text_dim, self.objective.answer_factor)
         self.model = Transformer(shape).to(worker.device)
         for parameter in self.model.parameters():  # so that a worker without a pack has gradients to add
@@ -98,7 +102,7 @@ class TrainState:
         self.average = WeightAverage(self.model, config.ema_decay)
         self.optimizers = Optimizers.of(self.model, config)
         self.validation = Validation(
-            samples.read([name for name in shapes if name in held_out] or list(shapes)),
+            samples.read(Chosen(samples.names, held_out if len(held_out) else trained)[:MAX_SAMPLES]),
             statistics,
             self.objective,
             patch=shape.patch,

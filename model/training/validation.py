@@ -26,19 +26,6 @@ from model.training.examples import (
 from schemas.identity import digest
 
 NUM_LEVELS = 8
-MAX_SAMPLES = 8
-HELD_OUT_SHARE = 0.1
-
-
-def hold_out(sample_ids: Sequence[str]) -> set[str]:
-    """Choose the samples to validate on by a hash of their id: a tenth, at least one and at most MAX_SAMPLES.
-
-    A data set of one sample has none to spare, and the choice is then empty.
-    """
-    if len(sample_ids) < 2:
-        return set()
-    count = min(max(int(len(sample_ids) * HELD_OUT_SHARE), 1), MAX_SAMPLES)
-    return set(sorted(sample_ids, key=lambda i: digest("hold-out", i))[:count])
 
 
 class Validation:

@@ -1,4 +1,4 @@
-"""A sorted column of keys, in which a key is found by bisection: as much memory as the column, and no more."""
+"""Columns of strings, of which few are Python's at a time; in a sorted one a key is found by bisection."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ ROWS = 1 << 14
 """That are Python's strings at a time, of all."""
 
 
-class SortedKeys(Sequence[str]):
-    """Keys by their rows, and rows by their keys."""
+class Strings(Sequence[str]):
+    """The strings of a column: as much memory as the column, and no more."""
 
     def __init__(self, column: pa.ChunkedArray) -> None:
-        """Take a column of strings that differ, sorted by their bytes."""
         self._column = column
 
     def __len__(self) -> int:
@@ -34,6 +33,10 @@ class SortedKeys(Sequence[str]):
     def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self), ROWS):
             yield from self._column.slice(start, ROWS).to_pylist()
+
+
+class SortedKeys(Strings):
+    """Keys that differ, sorted by their bytes: keys by their rows, and rows by their keys."""
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, str) and self._find(key) is not None

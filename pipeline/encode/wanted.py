@@ -73,12 +73,12 @@ def wanted_texts(released: pa.dataset.Dataset) -> pa.RecordBatchReader:
 
 KINDS = (*CAPTIONS, "original")
 """The texts of a clip, by their names in `TextMix`."""
-WANTED_SAMPLE = pa.schema([(name, pa.string()) for name in ("clip_id", "transform", *KINDS)])
+WANTED_SAMPLE = pa.schema([(name, pa.string()) for name in ("clip_id", "video_id", "transform", *KINDS)])
 
 
 def wanted_samples(released: pa.dataset.Dataset, transform: str) -> pa.RecordBatchReader:
-    """The clips of a release with all keys of a sample: the `transform` of its latent, and the id of each text that
-    training may use of it, null where it has none.
+    """The clips of a release with their video and all keys of a sample: the `transform` of its latent, and the id of
+    each text that training may use of it, null where it has none.
 
     Args:
         transform: of the settings (`EncodeConfig.transform`).
@@ -86,9 +86,10 @@ def wanted_samples(released: pa.dataset.Dataset, transform: str) -> pa.RecordBat
 
     def keys(row: Mapping[str, Any]) -> dict[str, str]:
         texts = {kind: text_id(text) for kind, text in training_texts(row).items()}
-        return {"clip_id": row["clip_id"], "transform": clip_transform(row, transform)} | texts
+        ids = {name: row[name] for name in ("clip_id", "video_id")}
+        return ids | {"transform": clip_transform(row, transform)} | texts
 
-    batches = _batches(released, ("clip_id", "content_box", *CAPTIONS, "source"))
+    batches = _batches(released, ("clip_id", "video_id", "content_box", *CAPTIONS, "source"))
     rows = (pa.RecordBatch.from_pylist(list(map(keys, batch.to_pylist())), WANTED_SAMPLE) for batch in batches)
     return pa.RecordBatchReader.from_batches(WANTED_SAMPLE, rows)
 

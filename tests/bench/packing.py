@@ -77,8 +77,14 @@ def packing(grids: np.ndarray, capacity: int, num_ranks: int) -> Batches:
 
 
 def planned(counts: np.ndarray, capacity: int, packs_per_step: int) -> Plan:
-    names = {f"{i:08}": int(count) for i, count in enumerate(counts)}
-    return Plan(names, capacity, packs_per_step, costs_of, lambda epoch: digest("bench", epoch))
+    return Plan(
+        [f"{i:08}" for i in range(len(counts))],
+        counts,
+        capacity,
+        packs_per_step,
+        costs_of,
+        lambda epoch: digest("bench", epoch),
+    )
 
 
 def buckets(grids: np.ndarray, capacity: int) -> Batches:
@@ -158,9 +164,9 @@ def _document(grid: Grid) -> Document:
 def planning(num: int, capacity: int) -> str:
     """Seconds for one epoch, and by how much it raises the peak of this process's memory."""
     counts = drawn_grids(num).prod(axis=1)
-    names = {f"{i:08}": int(count) for i, count in enumerate(counts)}
+    names = [f"{i:08}" for i in range(num)]
     before_kib, start_s = peak_kib(), time.process_time()
-    steps = Plan(names, capacity, 64, costs_of, lambda epoch: digest("bench", epoch)).steps()
+    steps = Plan(names, counts, capacity, 64, costs_of, lambda epoch: digest("bench", epoch)).steps()
     next(steps)
     first_s = time.process_time() - start_s
     num_steps = 1 + sum(1 for _ in takewhile(lambda step: step.epoch == 0, steps))

@@ -88,7 +88,8 @@ def make_up_index(dataset: Dataset, num_clips: int) -> None:
     )
     key_of = "printf('%016x', range)"
     texts = ", ".join(f"(3 * range + {place})::int as {kind}" for place, kind in enumerate(KINDS))
-    clips = f"select {key_of} as clip_id, {of_array}, [17::int, 320, 240] as valid, 8.0::double as fps, {texts}"
+    of_clip = f"{key_of} as clip_id, {key_of} as video_id, [17::int, 320, 240] as valid, 8.0::double as fps"
+    clips = f"select {of_clip}, {of_array}, {texts}"
     queries = {
         "clips": f"select {', '.join(CLIPS.names)} from ({clips}, null::int as original from range({num_clips}))",
         "texts": f"select {key_of} as text_id, {of_array} from range({3 * num_clips})",

@@ -90,9 +90,10 @@ class SceneClips:
         self._texts = dict(zip(self._latents, texts, strict=True))
         every = sorted({text for of_clip in texts for text in of_clip.values()})
         self._states = dict(zip(every, text_encoder.encode(every), strict=True))
+        self.names = self.videos = sorted(self._latents)
         self.shapes: dict[str, Shape] = {}
-        for name, latent in self._latents.items():
-            C, T, H, W = latent.shape
+        for name in self.names:
+            C, T, H, W = self._latents[name].shape
             self.shapes[name] = C, T, H, W
 
     def read(self, ids: Sequence[str]) -> list[Sample]:

@@ -36,6 +36,9 @@ def test_samples_are_the_stored_arrays(encoded_dataset, encoding):
     release = releases.read(encoded_dataset, "drawn")
     samples = load_samples(encoded_dataset, "drawn", encoding, TextMix())
     assert [s.sample_id for s in samples] == release.clips["clip_id"].to_pylist()
+    opened = ReleaseSamples(encoded_dataset, "drawn", encoding, TextMix())
+    videos = dict(zip(opened.names, opened.videos, strict=True))
+    assert videos == {row["clip_id"]: row["video_id"] for row in release.clips.to_pylist()}
     stored = encoded_dataset.read(LATENTS.within(encoding.autoencoder)).to_pylist()[0]
     sample = next(s for s in samples if s.sample_id == stored["clip_id"])
     assert sample.latent_CTHW.astype("<f2").tobytes() == stored["data"]

@@ -23,7 +23,8 @@ def native_sizes(num: int, seed: int = 0) -> dict[str, int]:
 
 
 def planned(sizes: dict[str, int], packs_per_step: int, capacity: int = CAPACITY, name: str = "release") -> Plan:
-    return Plan(sizes, capacity, packs_per_step, COSTS_OF, lambda epoch: digest(name, epoch))
+    names, counts = sorted(sizes), np.array([sizes[one] for one in sorted(sizes)], np.int64)
+    return Plan(names, counts, capacity, packs_per_step, COSTS_OF, lambda epoch: digest(name, epoch))
 
 
 def epochs(steps: list[PlannedStep]) -> dict[int, list[tuple[str, ...]]]:

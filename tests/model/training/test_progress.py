@@ -6,16 +6,21 @@ from typing import Any
 import pytest
 
 from model.packing.cost import pack_cost
+from model.packing.plan import Plan
 from model.training.checkpoints import Checkpoint, RunFolder
-from model.training.progress import Progress, plan_of, plan_settings, require_same_plan
-from schemas.recipe.train import ModelConfig
+from model.training.progress import Progress, plan_of, plan_settings, require_same_plan, token_counts
+from schemas.recipe.train import ModelConfig, TrainConfig
 from tests.model.training.drawn import CONFIG, SHAPES, changed
 
 NAMED = {f"clip-{i}": SHAPES[i % 3] for i in range(30)}
 
 
+def planned(config: TrainConfig, release_hash: str = "") -> Plan:
+    return plan_of(list(NAMED), token_counts(NAMED.values(), config.model), config, release_hash)
+
+
 def first_step(release_hash: str = "", **settings: Any) -> list[tuple[str, ...]]:
-    return [pack.ids for pack in next(plan_of(NAMED, changed(**settings), release_hash).steps()).packs]
+    return [pack.ids for pack in next(planned(changed(**settings), release_hash).steps()).packs]
 
 
 def test_the_plan_is_that_of_the_recipe():
@@ -29,7 +34,7 @@ def test_the_plan_is_that_of_the_recipe():
 
 def test_release_seed_and_epoch_make_the_key():
     keys = {
-        plan_of(NAMED, changed(seed=seed), release).key_of(epoch)
+        planned(changed(seed=seed), release).key_of(epoch)
         for seed in (0, 1)
         for release in ("", "other")
         for epoch in (0, 1)
@@ -42,7 +47,7 @@ def test_release_seed_and_epoch_make_the_key():
 def test_packs_cost_what_the_recipes_model_computes(sizes):
     width, depth, mlp_ratio, text = sizes
     model = ModelConfig(width=width, depth=depth, num_heads=2, mlp_ratio=mlp_ratio, text=text)
-    plan = plan_of(NAMED, changed(model=model), "")
+    plan = planned(changed(model=model))
     assert plan.costs.tolist() == [pack_cost([count], *sizes) for count in plan.counts]
 
 

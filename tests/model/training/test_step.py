@@ -15,11 +15,11 @@ from model.diffusion.timesteps import Density
 from model.packing.plan import PlannedPack
 from model.training.checkpoints import RunFolder
 from model.training.examples import draw_example, pack_examples
+from model.training.held_out import held_out_places
 from model.training.parallel import ALONE, Worker
 from model.training.progress import Progress
 from model.training.samples import HeldSamples
 from model.training.step import TrainingDiverged, TrainState, require_same_model, transformer_config
-from model.training.validation import hold_out
 from model.transformer.transformer import Transformer
 from schemas.recipe.train import ModelConfig, TaskMix, TrainConfig
 from tests.model.training.drawn import CONFIG, STATISTICS, TEXT_DIM, changed, colour_samples
@@ -123,8 +123,9 @@ def test_without_warm_up_the_first_step_has_the_full_rate():
 
 def test_held_out_samples_are_validated_on_and_never_trained_on():
     state = new_state(changed(steps=100))
-    ids = {sample.sample_id for sample in colour_samples()}
-    held_out = hold_out(sorted(ids))
+    samples = HeldSamples(colour_samples())
+    ids = set(samples.names)
+    held_out = {samples.names[place] for place in held_out_places(samples.videos)}
     used = {i for _, packs in state.steps_from(Progress()) for pack in packs for i in pack.ids}
     assert used == ids - held_out
     assert len(held_out) == 2
@@ -137,9 +138,18 @@ def test_held_out_samples_are_validated_on_and_never_trained_on():
     assert sum(len(pack.timestep_B) for pack, _ in state.validation.packs) == 2 * 8
 
 
+def test_no_clip_of_a_held_out_video_is_trained_on():
+    samples = [replace(sample, video_id=f"video-{i % 8}") for i, sample in enumerate(colour_samples())]
+    videos = {sample.sample_id: sample.video_id for sample in samples}
+    state = TrainState(HeldSamples(samples), changed(steps=100), STATISTICS, TEXT_DIM, ALONE)
+    used = {videos[i] for _, packs in state.steps_from(Progress()) for pack in packs for i in pack.ids}
+    assert len(used) == 7
+    assert sum(len(pack.timestep_B) for pack, _ in state.validation.packs) == 3 * 8
+
+
 def test_a_single_sample_is_trained_and_validated_on():
     state = new_state(num_samples=1)
-    assert list(state.shapes) == ["clip-0"]
+    assert list(state.names) == ["clip-0"]
     assert sum(len(pack.timestep_B) for pack, _ in state.validation.packs) == 8
 
 
@@ -168,7 +178,7 @@ def test_every_epoch_uses_every_sample_once_in_an_order_of_its_own():
         orders.setdefault(pack.epoch, []).extend(pack.ids)
     whole = [orders[epoch] for epoch in range(len(orders) - 1)]
     assert len(whole) > 3
-    assert all(sorted(order) == sorted(new_state().shapes) for order in whole)
+    assert all(sorted(order) == sorted(new_state().names) for order in whole)
     assert len({tuple(order) for order in whole}) == len(whole)
 
 

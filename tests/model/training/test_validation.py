@@ -1,4 +1,4 @@
-"""Validation: which samples are held out, and losses at fixed noise levels."""
+"""Validation: losses at fixed noise levels."""
 
 from collections import Counter
 from dataclasses import replace
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from model.diffusion.objectives import Objective
-from model.training.validation import Validation, hold_out
+from model.training.validation import Validation
 from tests.model.training.drawn import STATISTICS, TEXT_DIM, colour_samples
 
 LEVELS = ["0.0625", "0.1875", "0.3125", "0.4375", "0.5625", "0.6875", "0.8125", "0.9375"]
@@ -18,21 +18,6 @@ SAMPLES = colour_samples(4)
 def validation(samples=SAMPLES, capacity: int = 48) -> Validation:
     settings = {"patch": (1, 2, 2), "text_dim": TEXT_DIM, "capacity": capacity, "device": torch.device("cpu")}
     return Validation(samples, STATISTICS, Objective(), **settings)
-
-
-@pytest.mark.parametrize(("count", "expected"), [(0, 0), (1, 0), (2, 1), (19, 1), (20, 2), (79, 7), (90, 8), (1000, 8)])
-def test_a_tenth_is_held_out_but_at_least_one_and_at_most_eight(count, expected):
-    ids = [f"clip-{i}" for i in range(count)]
-    held_out = hold_out(ids)
-    assert len(held_out) == expected
-    assert held_out <= set(ids)
-    assert hold_out(list(reversed(ids))) == held_out
-
-
-def test_which_samples_are_held_out_does_not_follow_their_names():
-    ids = [f"clip-{i:04d}" for i in range(1000)]
-    assert hold_out(ids) != set(ids[:8])
-    assert hold_out(ids) != set(ids[-8:])
 
 
 def test_every_sample_is_seen_at_the_midpoints_of_eight_ranges_without_a_condition():
