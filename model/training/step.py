@@ -109,6 +109,8 @@ class TrainState:
             text_dim=text_dim,
             capacity=config.tokens_per_pack,
             device=worker.device,
+            tasks=config.tasks,
+            lone_frames=config.model.lone_frames,
         )
 
     def steps_from(self, progress: Progress) -> Iterator[tuple[Progress, list[PlannedPack]]]:
@@ -150,9 +152,10 @@ class TrainState:
         return metrics | {"seconds": time.monotonic() - start_s}
 
     def validate(self) -> Metrics:
-        """Validation losses of the averaged weights."""
+        """Validation losses of the averaged weights; as `val_loss_raw` that of the last step's."""
         weights = self.average.weights
-        return dict(self.validation.losses(lambda pack: functional_call(self.model, weights, (pack,))))
+        averaged = self.validation.losses(lambda pack: functional_call(self.model, weights, (pack,)))
+        return averaged | {"val_loss_raw": self.validation.losses(self.model)["val_loss"]}
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """All that a checkpoint holds, by file."""

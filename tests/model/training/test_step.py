@@ -134,8 +134,8 @@ def test_held_out_samples_are_validated_on_and_never_trained_on():
         for s in colour_samples()
         if s.sample_id in held_out
     }
-    assert {grid for pack, _ in state.validation.packs for grid in pack.table.extents} == grids
-    assert sum(len(pack.timestep_B) for pack, _ in state.validation.packs) == 2 * 8
+    assert {grid for pack, *_ in state.validation.packs for grid in pack.table.extents} == grids
+    assert sum(len(pack.timestep_B) for pack, _, task in state.validation.packs if task == "text") == 2 * 8
 
 
 def test_no_clip_of_a_held_out_video_is_trained_on():
@@ -144,13 +144,13 @@ def test_no_clip_of_a_held_out_video_is_trained_on():
     state = TrainState(HeldSamples(samples), changed(steps=100), STATISTICS, TEXT_DIM, ALONE)
     used = {videos[i] for _, packs in state.steps_from(Progress()) for pack in packs for i in pack.ids}
     assert len(used) == 7
-    assert sum(len(pack.timestep_B) for pack, _ in state.validation.packs) == 3 * 8
+    assert sum(len(pack.timestep_B) for pack, _, task in state.validation.packs if task == "text") == 3 * 8
 
 
 def test_a_single_sample_is_trained_and_validated_on():
     state = new_state(num_samples=1)
     assert list(state.names) == ["clip-0"]
-    assert sum(len(pack.timestep_B) for pack, _ in state.validation.packs) == 8
+    assert sum(len(pack.timestep_B) for pack, _, task in state.validation.packs if task == "text") == 8
 
 
 def test_weights_begin_as_the_seed_says():
@@ -212,7 +212,7 @@ def test_validation_is_of_the_averaged_weights():
         weight.zero_()
     squares = [
         part.square().mean().item()
-        for pack, targets in state.validation.packs
+        for pack, targets, _ in state.validation.packs
         for part in targets.answer_NP.split(pack.table.lengths)
     ]
     before = state.model.state_dict()["embed.weight"].clone()
