@@ -11,11 +11,12 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from jobs.cli import run_job
-from jobs.console.options import NO_CHANGES, DatasetLocation, Json, RecipeOptions, ReleaseName
+from jobs.console.options import NO_CHANGES, DatasetLocation, DryRun, Json, RecipeOptions, ReleaseName
 from jobs.console.summary import print_json
 from jobs.steps.records import new_run_id, write_run
 from model.builtin import run_folder
 from pipeline.store.dataset import Dataset
+from schemas.errors import UsageError
 
 
 def train(
@@ -25,6 +26,8 @@ def train(
     release: ReleaseName,
     out: Annotated[Path, Parameter(metavar="RUN")],
     init: Annotated[Path | None, Parameter(metavar="RUN")] = None,
+    dry_run: DryRun = False,
+    gpu: Annotated[str | None, Parameter(metavar="NAME")] = None,
     options: RecipeOptions = NO_CHANGES,
     json: Json = False,
 ) -> None:
@@ -36,10 +39,13 @@ def train(
     Args:
         out: Folder of the run.
         init: Start a new run from the averaged weights of one of the same model and encoders, or of `builtin`.
+        gpu: With `--dry-run`: say the time on GPUs of this name, as `h100`, in place of this machine.
     """
     # PyTorch takes seconds to import, for which help should not wait.
+    from jobs.training.foreseen import foreseen, print_foreseen, require_gpu
     from jobs.training.run import (
         begin,
+        forecast,
         machine_resources,
         prepare,
         require_init,
@@ -51,7 +57,14 @@ def train(
 
     tables = Dataset(dataset).require()
     recipe = options.over(tables)
+    if gpu is not None and not dry_run:
+        raise UsageError("--gpu: is for --dry-run; a run uses the GPUs that Ray finds, with train.use_gpu = true")
+    on = require_gpu(gpu) if gpu is not None else None
     config, transformer, tokens = prepare(tables, release, recipe)
+    if dry_run:
+        facts = foreseen(forecast(tables, config, transformer, recipe.train), recipe.train, on)
+        (print_json if json else print_foreseen)(facts)
+        return
     if not os.environ.get("RAY_ADDRESS"):  # a cluster may yet grow, this machine will not
         require_resources(recipe.train, machine_resources())
     run_dir = out.resolve()

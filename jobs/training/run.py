@@ -21,6 +21,7 @@ from model.packing.patches import num_tokens
 from model.readers.text_encoder_spec import text_encoder_spec
 from model.training.checkpoints import RunFolder
 from model.training.exported import load_transformer
+from model.training.forecast import Forecast, foresee
 from model.training.loop import check_config
 from model.training.step import require_same_model, transformer_config
 from model.transformer.config import TransformerConfig
@@ -83,6 +84,17 @@ def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunCon
     )
     tokens = sum(clips * num_tokens(shape, transformer.patch) for shape, clips in shapes.items())
     return config, transformer, tokens
+
+
+def forecast(dataset: Dataset, config: RunConfig, transformer: TransformerConfig, train: TrainConfig) -> Forecast:
+    """What the run will take; nothing is written but the index of its samples."""
+    frames = frames_given(train)
+    return foresee(
+        ReleaseSamples(dataset, config.release, config.encoding, train.text_mix, frames),
+        train,
+        transformer,
+        config.release_hash,
+    )
 
 
 def begin(run_dir: Path, config: RunConfig, transformer: TransformerConfig) -> None:

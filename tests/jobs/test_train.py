@@ -11,6 +11,7 @@ from jobs.training.run import prepare
 from jobs.training.run_config import write_run_config
 from model.training import checkpoints
 from model.training.checkpoints import RunFolder
+from model.transformer.transformer import count_parameters
 from pipeline.store.dataset import Dataset
 from schemas.recipe import Recipe, load_recipe
 from tests.jobs.training.runs import SMALL, logged, write_run
@@ -170,3 +171,30 @@ def test_a_run_that_another_cannot_start_from_is_refused(encoded_dataset, tmp_pa
     assert run_job("train", [*command, "--init", str(tmp_path)]) == 2
     assert f"--init: {tmp_path} has no checkpoint" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_dry_run_says_what_a_run_takes_and_begins_none(encoded_dataset, tmp_path, capsys):
+    arguments = [encoded_dataset.location, "--release", "drawn", "--out", str(tmp_path / "run"), "--dry-run"]
+    assert run_job("train", [*arguments, "--set", "train.steps=500", "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    config, transformer, tokens = prepare(encoded_dataset, "drawn", Recipe())
+    assert facts["samples"] + facts["held_out"] == config.num_clips
+    assert facts["epoch_tokens"] < tokens
+    assert facts["parameters"] == count_parameters(transformer)
+    assert facts["flops"] == pytest.approx(500 * facts["step_flops"])
+    assert facts["hours"] > 0
+    assert run_job("train", [*arguments, "--gpu", "H100"]) == 0
+    assert "time on 1 h100 at 33% of the peak" in capsys.readouterr().out
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--gpu", "h100"], "--gpu: is for --dry-run; a run uses the GPUs that Ray finds, with train.use_gpu = true"),
+        (["--gpu", "gtx", "--dry-run"], "--gpu gtx: must be one of v100, a100"),
+    ],
+)
+def test_a_gpu_is_named_for_a_dry_run_only(encoded_dataset, tmp_path, capsys, arguments, message):
+    assert run_job("train", [encoded_dataset.location, "--release", "drawn", "--out", str(tmp_path), *arguments]) == 2
+    assert message in capsys.readouterr().err

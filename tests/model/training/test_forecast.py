@@ -1,0 +1,90 @@
+"""A forecast agrees with the run that it is of: its plan, its FLOPs, and the memory that it takes."""
+
+from dataclasses import replace
+
+import pytest
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from model.training import forecast
+from model.training.devices import peak_flops
+from model.training.forecast import foresee, kept_bytes, pack_of, seconds_of, step_bytes, step_flops, weight_bytes
+from model.training.parallel import ALONE
+from model.training.progress import Progress
+from model.training.samples import HeldSamples
+from model.training.step import TrainState, transformer_config
+from model.transformer.transformer import Transformer
+from tests.model.training.drawn import CONFIG, SHAPES, STATISTICS, TEXT_DIM, changed, colour_samples
+
+NETWORK = transformer_config(CONFIG.model, latent_channels=4, text_dim=TEXT_DIM)
+
+
+def test_samples_tokens_and_steps_are_those_of_the_plan():
+    samples = HeldSamples(colour_samples())
+    foreseen = foresee(samples, CONFIG, NETWORK)
+    state = TrainState(samples, changed(steps=1000), STATISTICS, TEXT_DIM, ALONE)
+    assert (foreseen.samples, foreseen.held_out) == (22, 2)
+    assert foreseen.epoch_tokens == state.plan.counts.sum()
+    steps = [progress for progress, _ in state.steps_from(Progress()) if progress.epoch < 20]
+    assert foreseen.epoch_steps == pytest.approx(len(steps) / 20, rel=0.1)
+    assert foreseen.parameters == sum(parameter.numel() for parameter in state.model.parameters())
+
+
+def test_flops_of_a_step_are_what_a_run_computes(monkeypatch):
+    monkeypatch.setattr(forecast, "TEXT_TOKENS", 2)  # as long as these texts are
+    samples = HeldSamples(colour_samples())
+    state = TrainState(samples, changed(steps=40, text_drop=0.0), STATISTICS, TEXT_DIM, ALONE)
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):  # which are counted
+        for progress, packs in state.steps_from(Progress()):
+            state.step(progress, state.batch(packs))
+    assert foresee(samples, CONFIG, NETWORK).step_flops == pytest.approx(counter.get_total_flops() / 40, rel=0.1)
+
+
+@pytest.mark.parametrize("settings", [{}, {"text": "in_context"}, {"layouts": ("spatial", "temporal")}])
+def test_a_step_without_values_takes_what_one_with_values_does(settings):
+    network = replace(NETWORK, **settings)
+    pack, transformer = pack_of(SHAPES, network), Transformer(network)
+    assert step_bytes(network, SHAPES) == kept_bytes(transformer, pack)
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        transformer(pack).sum().backward()
+    assert step_flops(network, pack) == counter.get_total_flops()
+
+
+def test_more_is_kept_of_a_larger_pack_and_a_deeper_network():
+    def kept(num_shapes: int, **settings: int) -> int:
+        network = replace(NETWORK, **settings)
+        return step_bytes(network, SHAPES[:num_shapes])
+
+    assert kept(1) < kept(2) < kept(3) < kept(3, depth=4) < 2.2 * kept(3)
+
+
+def test_bytes_of_weights_are_those_that_training_holds():
+    samples = HeldSamples(colour_samples())
+    for settings in ({}, {"optimizer": "muon"}):
+        config = changed(steps=1, **settings)
+        state = TrainState(samples, config, STATISTICS, TEXT_DIM, ALONE)
+        progress, packs = next(state.steps_from(Progress()))
+        state.step(progress, state.batch(packs))
+        held = [t for tensors in state.tensors().values() for name, t in tensors.items() if not name.endswith(".step")]
+        gradients = [p.grad for p in state.model.parameters() if p.grad is not None]
+        assert weight_bytes(state.model.config, config) == sum(t.nbytes for t in [*held, *gradients])
+
+
+def test_time_is_that_of_the_shortest_try_and_shared_by_the_workers():
+    times = iter([0.0, 5.0, 6.0, 8.0, 10.0, 14.0])
+    assert seconds_of(Transformer(NETWORK), pack_of(SHAPES, NETWORK), lambda: next(times)) == 2.0
+    foreseen = replace(
+        foresee(HeldSamples(colour_samples()), CONFIG, NETWORK), pack_seconds=3.0, pack_flops=2.0, step_flops=8.0
+    )
+    assert foreseen.seconds(steps=10, packs_per_step=4, num_workers=2) == 10 * 4 * 3.0 / 2
+    assert foreseen.seconds(steps=10, packs_per_step=1, num_workers=2) == 10 * 4 * 3.0
+    assert replace(foreseen, pack_seconds=None).seconds(10, 1, 1) is None
+
+
+def test_gpus_are_known_by_the_names_that_cuda_gives_them():
+    assert peak_flops("NVIDIA H100 80GB HBM3") == 989e12
+    assert peak_flops("NVIDIA A100-SXM4-80GB") == 312e12
+    assert peak_flops("NVIDIA GeForce RTX 4090") == 165e12
+    assert peak_flops("NVIDIA L4") == 121e12
+    assert peak_flops("NVIDIA L40S") == 362e12
+    assert peak_flops("AMD Instinct MI300X") is None
