@@ -14,14 +14,15 @@ from model.diffusion.objectives import Objective
 from model.diffusion.timesteps import Density
 from model.packing.plan import PlannedPack
 from model.training.checkpoints import RunFolder
-from model.training.examples import draw_example, pack_examples
+from model.training.examples import document_losses, draw_example, pack_examples
 from model.training.held_out import held_out_places
 from model.training.parallel import ALONE, Worker
 from model.training.progress import Progress
 from model.training.samples import HeldSamples
 from model.training.step import TrainingDiverged, TrainState, require_same_model, transformer_config
+from model.transformer.routing import Route
 from model.transformer.transformer import Transformer
-from schemas.recipe.train import ModelConfig, TaskMix, TrainConfig
+from schemas.recipe.train import ModelConfig, RoutingConfig, TaskMix, TrainConfig
 from tests.model.training.drawn import CONFIG, STATISTICS, TEXT_DIM, changed, colour_samples
 
 EVERY_SETTING = changed(
@@ -298,6 +299,24 @@ def test_a_worker_without_a_pack_sends_zeros(messages):
     assert not gradients.any()
     assert total.tolist() == [0.0, 0.0]
     assert (metrics["loss"], metrics["samples"]) == (0.0, 1)
+
+
+def test_tokens_are_left_out_and_routed_as_the_recipe_says_in_training_alone() -> None:
+    config = changed(token_drop=0.5, routing=RoutingConfig(0.5, 0, 0), tasks=TaskMix(1, 0, 0, 0))
+    state, plain = randomised(new_state(config)), randomised(new_state(changed(tasks=TaskMix(1, 0, 0, 0))))
+    progress, packs = next(state.steps_from(Progress()))
+    batch, whole = state.batch(packs), plain.batch(packs)
+    losses = []
+    for (pack, targets), (all_of_it, _) in zip(batch.packs, whole.packs, strict=True):
+        lengths = [length // 2 for length in all_of_it.table.lengths]
+        assert pack.table.lengths == lengths
+        routed = [int(part.sum()) for part in torch.from_numpy(pack.table.routed_N).split(lengths)]
+        assert routed == [round(length / 2) for length in lengths]
+        losses.append(document_losses(state.model(pack, Route(0, 0)), targets, pack).detach())
+        assert (state.model.config, torch.device("cpu"), Route(0, 0)) in pack.table.prepared
+        assert not torch.allclose(losses[-1], document_losses(state.model(pack), targets, pack), rtol=1e-3)
+    assert state.validate() == plain.validate()
+    assert state.step(progress, batch)["loss"] == pytest.approx(float(torch.cat(losses).mean()), rel=1e-5)
 
 
 @pytest.mark.parametrize(("tasks", "num_clean"), [(TaskMix(1, 0, 0, 0), 0), (TaskMix(0, 1, 0, 0), 1)])
