@@ -12,6 +12,7 @@ from torch import Tensor
 
 from model.diffusion.objectives import Objective
 from model.diffusion.timesteps import Density
+from model.packing.packs import CONDITIONS
 from model.packing.plan import PlannedPack
 from model.training.checkpoints import RunFolder
 from model.training.examples import document_losses, draw_example, pack_examples
@@ -326,3 +327,17 @@ def test_the_tasks_of_the_recipe_are_trained(tasks: TaskMix, num_clean: int) -> 
     for pack, _ in state.batch(packs).packs:
         for (T, H, W), clean in zip(pack.table.extents, pack.clean_N.split(pack.table.lengths), strict=True):
             assert clean.sum() == (num_clean * H * W if T > 1 else 0)
+
+
+def test_motion_is_told_as_the_recipe_says() -> None:
+    """To all trained samples, to none, and to the network."""
+    for share, expected in ((0.0, [5.0]), (1.0, [])):
+        samples = [replace(sample, motion_px_s=5.0) for sample in colour_samples()]
+        config = changed(motion_drop=share, model=replace(CONFIG.model, conditions=("motion",)))
+        state = randomised(TrainState(HeldSamples(samples), config, STATISTICS, TEXT_DIM, ALONE))
+        _, packs = next(state.steps_from(Progress()))
+        for pack, _ in state.batch(packs).packs:
+            told = pack.conditions_BK[:, CONDITIONS.index("motion")]
+            assert told[~told.isnan()].unique().tolist() == expected
+            other = replace(pack, conditions_BK=torch.full_like(pack.conditions_BK, 50.0))
+            assert not torch.allclose(state.model(pack), state.model(other), atol=1e-4)
