@@ -40,6 +40,7 @@ def sample(
     strength: Annotated[float | None, Parameter(metavar="S", validator=Number(gte=0, lte=1))] = None,
     region: Annotated[tuple[int, int, int, int] | None, Parameter(metavar="LEFT TOP WIDTH HEIGHT")] = None,
     window: Annotated[float | None, Parameter(metavar="S", validator=Number(gt=0))] = None,
+    motion: Annotated[float | None, Parameter(metavar="X", validator=Number(gte=0))] = None,
     sampler: Literal["euler", "heun", "ddim", "ddpm", "dpm_solver_2m", "unipc"] = "euler",
     steps: Annotated[AtLeast1, Parameter(metavar="N")] = 30,
     guidance: float = 4.0,
@@ -70,6 +71,8 @@ def sample(
         strength: Edit the video: from 0, which leaves it as it is, to 1, which leaves nothing of it.
         region: Edit a part of the video, in pixels of the clip; the rest stays as it is.
         window: Sample a longer clip in parts of this length in seconds, each of which continues the one before.
+        motion: How fast things move: mean speed in pixels a second, where the longer side is 256 px (`motion_px_s` of
+            clips); for a model that was trained with it.
         sampler: How noise becomes a video: `unipc` and `dpm_solver_2m` need the fewest steps, `ddpm` the most.
         steps: Steps of the sampler.
         guidance: Guidance scale; 1 for none.
@@ -105,7 +108,7 @@ def sample(
     check_target(output, num_frames)
     expansion = _expanded(prompt, config, options, seed) if expand and prompt else None
     text = expansion.text if expansion else prompt
-    settings = Settings(sampler, steps, guided, seed)
+    settings = Settings(sampler, steps, guided, seed, motion)
     if window:
         frames = sample_by_windows(folder, text, config, plan, num_frames, task, settings)
     else:

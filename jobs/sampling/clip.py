@@ -44,6 +44,13 @@ class Settings:
     """How far what is sampled follows the text."""
     seed: int
     """Seed of the noise."""
+    motion_px_s: float | None = None
+    """How fast things move, as measured of training clips; None to leave it open."""
+
+    @property
+    def told(self) -> dict[str, float]:
+        """Conditions that do not follow from the clip's shape."""
+        return {} if self.motion_px_s is None else {"motion": self.motion_px_s}
 
 
 def plan_of(
@@ -119,6 +126,7 @@ class Model:
             parts.given,
             parts.frames,
             parts.source_CTHW,
+            settings.told,
         )
         latent = sample_latent(
             self.transformer,
@@ -132,11 +140,11 @@ class Model:
         return clip_of(self.codec.decode_stream([unwhiten(latent[None], self.codec.spec)]), plan)
 
 
-def load_model(run: Path, prompt: str, config: RunConfig) -> Model:
+def load_model(run: Path, prompt: str, config: RunConfig, settings: Settings) -> Model:
     """Load all that a run needs to sample.
 
     Raises:
-        UsageError: no checkpoint, or encoders that are not those of the run.
+        UsageError: no checkpoint, encoders that are not those of the run, or a setting that it was not trained with.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with naming("autoencoder of the run", config.autoencoder):
@@ -147,6 +155,9 @@ def load_model(run: Path, prompt: str, config: RunConfig) -> Model:
     _require_same("text encoder", config.text_encoder, config.text_encoder_fingerprint, text_encoder.fingerprint)
     with naming(f"run {run}"):
         transformer = load_transformer(run).to(device)
+    for name in settings.told:
+        if name not in transformer.config.conditions:
+            raise UsageError(f"--{name}: run {run} was not trained with it (train.model.conditions)")
     text_LE = torch.from_numpy(text_encoder.encode([prompt])[0]) if prompt else None
     return Model(config, codec, transformer, text_LE)
 
@@ -161,7 +172,7 @@ def sample_frames(
         UsageError: no checkpoint, a bad setting, encoders that are not those of the run, or a task that it was not
             trained for.
     """
-    model = load_model(run, prompt, config)
+    model = load_model(run, prompt, config, settings)
     if task.last is not None and not model.transformer.config.lone_frames:
         raise UsageError(f"--last: run {run} was not trained with last frames (train.model.lone_frames)")
     parts = parts_of(task, model.codec, plan, config)
@@ -186,7 +197,7 @@ def sample_by_windows(
     Raises:
         UsageError: as `sample_frames`.
     """
-    model = load_model(run, prompt, config)
+    model = load_model(run, prompt, config, settings)
     frames = model.frames(window, parts_of(task, model.codec, window, config), settings)
     while len(frames) < num_frames:
         settings = replace(settings, seed=settings.seed + 1)

@@ -50,6 +50,11 @@ def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunCon
     if not set(frames) <= set(recipe.encode.single_frames):
         raise UsageError('train.model.lone_frames = true: needs encode.single_frames = ["last"], and `reelmill encode`')
     samples = ReleaseSamples(dataset, release_name, encoding, recipe.train.text_mix, frames)
+    if "motion" in recipe.train.model.conditions and not samples.has_motion:
+        raise UsageError(
+            f"train.model.conditions: 'motion' needs motion_px_s, which release {release_name} has of no clip; "
+            "freeze another release"
+        )
     shapes = Counter(samples.shapes.values())
     with naming("train.objective"):
         answer_factor = Objective.of(recipe.train.objective).answer_factor

@@ -64,7 +64,7 @@ class ReleaseSamples:
         self.videos = Strings(columns["video_id"])
         self.shapes = Shapes(self.names, columns["shape"])
         """(C, T, H, W) of the latent of each clip, in the order of their ids."""
-        self._rates, self._valid = columns["fps"], columns["valid"]
+        self._rates, self._valid, self._motion = columns["fps"], columns["valid"], columns["motion_px_s"]
         self._texts = {kind: columns[kind] for kind in KINDS if getattr(mix, kind) > 0}
         self._shares = {kind: getattr(mix, kind) for kind in self._texts}
         self._require_texts()
@@ -79,6 +79,11 @@ class ReleaseSamples:
             raise UsageError(
                 f"release {self._release}: no caption of clip {clip_id} is embedded; run `reelmill encode` first"
             )
+
+    @property
+    def has_motion(self) -> bool:
+        """Whether of any clip it is known how much moves."""
+        return self._motion.null_count < len(self._motion)
 
     def sizes(self) -> Iterator[tuple[int, ...]]:
         """Frames, width and height in pixels of each clip as it is encoded, without padding."""
@@ -107,6 +112,7 @@ class ReleaseSamples:
                 self._fps(row) / self._encoding.stride_t,
                 tuple(self._shares[kind] for kind in of_clip),
                 frames[name],
+                motion_px_s=self._motion[row].as_py(),
             )
             for name, row, latent, of_clip in zip(ids, rows, latents, texts, strict=True)
         ]

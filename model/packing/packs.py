@@ -70,6 +70,10 @@ class Document:
     frames: tuple[LoneFrame, ...] = ()
     told: Mapping[str, float] = field(default_factory=dict)
     """Conditions that do not follow from the latent."""
+    kept_N: Tensor | None = None
+    """Bool: patches of the clip that are tokens of the pack, in training; all without it."""
+    routed_N: Tensor | None = None
+    """Bool: patches of the clip that go past some of the blocks, in training; none without it."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,14 @@ class _Part:
     given_NP: Tensor
     place_N3: np.ndarray
     seconds_N: np.ndarray
+    routed_N: np.ndarray
     kind: Kind
+
+    def take(self, kept_N: Tensor) -> _Part:
+        """Some of the tokens."""
+        kept = kept_N.numpy()
+        columns = self.place_N3[kept], self.seconds_N[kept], self.routed_N[kept]
+        return _Part(self.tokens_NP[kept_N], self.given_NP[kept_N], *columns, self.kind)
 
 
 def pack_documents(documents: Sequence[Document], patch: Patch, text_dim: int) -> Pack:
@@ -103,6 +114,7 @@ def pack_documents(documents: Sequence[Document], patch: Patch, text_dim: int) -
         np.concatenate([part.seconds_N for part in every]),
         np.concatenate([np.full(len(part.place_N3), part.kind, np.int8) for part in every]),
         given_NP.all(dim=1).numpy(),
+        np.concatenate([part.routed_N for part in every]),
         tuple(len(text) for text in texts),
     )
     return Pack(
@@ -124,13 +136,15 @@ def _clip(document: Document, patch: Patch) -> _Part:
     latent = document.latent_CTHW
     grid = grid_shape(latent.shape, patch)
     place_N3 = grid_tokens(grid)
-    return _Part(
+    part = _Part(
         patchify(latent, patch),
         patchify(document.given_THW.expand(latent.shape), patch),
         place_N3,
         (place_N3[:, 0] * (patch[0] / document.latent_fps)).astype(np.float32),
+        np.zeros(len(place_N3), bool) if document.routed_N is None else document.routed_N.numpy(),
         Kind.CLIP,
     )
+    return part if document.kept_N is None else part.take(document.kept_N)
 
 
 def _frame(document: Document, frame: LoneFrame, patch: Patch) -> _Part:
@@ -147,6 +161,7 @@ def _frame(document: Document, frame: LoneFrame, patch: Patch) -> _Part:
         torch.ones_like(tokens_NP, dtype=torch.bool),
         place_N3,
         np.full(len(place_N3), frame.seconds, np.float32),
+        np.zeros(len(place_N3), bool),
         Kind.FRAME,
     )
 

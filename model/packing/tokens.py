@@ -9,7 +9,7 @@ Shapes: N tokens, B documents, K tokens that are added.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 from functools import cached_property
 from typing import Any
@@ -45,6 +45,8 @@ class TokenTable:
     """int8, of `Kind`."""
     clean_N: np.ndarray
     """bool: all of it is given as a condition, so it is at timestep 0."""
+    routed_N: np.ndarray
+    """bool: in training, it goes past some of the blocks of a network (`model.transformer.routing`)."""
     text_lengths: tuple[int, ...]
     """Text tokens of each document, 0 for none; they are no rows until a network puts them into its sequence."""
 
@@ -64,7 +66,7 @@ class TokenTable:
 
     @cached_property
     def extents(self) -> list[tuple[int, int, int]]:
-        """Patches of each document along time, height and width, whether or not all of them are there."""
+        """Patches of each document along time, height and width, as far as there are any."""
         largest_B3 = np.zeros((self.num_documents, 3), np.int64)
         np.maximum.at(largest_B3, self.document_N, self.place_N3 + 1)
         return [(t, h, w) for t, h, w in largest_B3.tolist()]
@@ -88,6 +90,7 @@ class TokenTable:
             np.concatenate([self.seconds_N, np.zeros(num_added, np.float32)]),
             np.concatenate([self.kind_N, np.full(num_added, kind, np.int8)]),
             np.concatenate([self.clean_N, np.zeros(num_added, bool)]),
+            np.concatenate([self.routed_N, np.zeros(num_added, bool)]),
             self.text_lengths,
         )
 
@@ -99,10 +102,7 @@ class TokenTable:
         table = self.take(first)
         place_F3 = table.place_N3 * np.array([1, 0, 0])
         clean_F = np.bincount(frame_N, weights=~self.clean_N) == 0
-        frames = TokenTable(
-            table.document_N, place_F3, table.seconds_N, table.kind_N, clean_F, text_lengths=self.text_lengths
-        )
-        return frames, frame_N
+        return replace(table, place_N3=place_F3, clean_N=clean_F, routed_N=np.zeros(len(first), bool)), frame_N
 
     @cached_property
     def text_rows(self) -> np.ndarray:
@@ -139,6 +139,7 @@ def table_of_grids(
         place_N3,
         (place_N3[:, 0] * seconds_a_patch).astype(np.float32),
         np.full(num_tokens, Kind.CLIP, np.int8),
+        np.zeros(num_tokens, bool),
         np.zeros(num_tokens, bool),
         tuple(text_lengths),
     )

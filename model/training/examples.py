@@ -21,6 +21,7 @@ from model.diffusion.timesteps import Density, size_shift
 from model.diffusion.variance import bound_loss
 from model.packing.packs import Document, LoneFrame, Pack, clip_tokens, pack_documents, packing_order
 from model.packing.patches import Patch, grid_shape, patchify
+from model.training.masks import NO_MASKS, Masks
 from schemas.identity import digest
 from schemas.recipe.train import TaskMix
 
@@ -44,6 +45,8 @@ class Sample:
     frame_latents: Mapping[float, np.ndarray] = field(default_factory=dict)
     video_id: str = ""
     """The video that it is of, if others may be of it too."""
+    motion_px_s: float | None = None
+    """As measured; None for an image."""
 
 
 @dataclass(frozen=True)
@@ -92,15 +95,20 @@ def draw_example(
     seed: int,
     epoch: int,
     text_drop: float,
+    motion_drop: float = 0.0,
     tasks: TaskMix = USUAL_TASKS,
     lone_frames: bool = False,
+    masks: Masks = NO_MASKS,
 ) -> Example:
     """Noise a sample for one epoch.
 
     Args:
+        text_drop, motion_drop: share of samples whose text is dropped, and to which their motion is not told.
         lone_frames: whether the last frame may be given, encoded on its own, where the sample has it.
+        masks: which tokens are left out or routed.
     """
-    generator = torch.Generator().manual_seed(int(digest(seed, sample.sample_id, epoch), 16) >> 1)
+    key = seed, sample.sample_id, epoch
+    generator = generator_of(*key)
     data = statistics.whiten(sample.latent_CTHW)
     choice, drop = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
     text = None if drop < text_drop else choose_text(sample, choice)
@@ -108,9 +116,23 @@ def draw_example(
     drawn = draw_task(tuple(data.shape), generator, tasks, has_last=last is not None)
     timestep = density.draw(generator, latent_shift(data.shape, patch))
     example = noised_example(objective, data, sample.latent_fps, text, drawn.given_THW, timestep, generator)
-    if last is None or not drawn.last_frame:
-        return example
-    return replace(example, document=replace(example.document, frames=(last,)))
+    is_told = torch.rand((), generator=generator_of(*key, "motion"), dtype=torch.float64).item() >= motion_drop
+    document = replace(
+        example.document,
+        frames=(last,) if last is not None and drawn.last_frame else (),
+        told=told_of(sample) if is_told else {},
+    )
+    return replace(example, document=masks.over(document, patch, generator_of(*key, "masks")))
+
+
+def generator_of(*key: int | str) -> torch.Generator:
+    """The random numbers of one purpose: those of one are the same whatever is drawn for others."""
+    return torch.Generator().manual_seed(int(digest(*key), 16) >> 1)
+
+
+def told_of(sample: Sample) -> dict[str, float]:
+    """Conditions of a sample that do not follow from its latent."""
+    return {} if sample.motion_px_s is None else {"motion": sample.motion_px_s}
 
 
 def last_frame(sample: Sample, statistics: LatentStatistics) -> LoneFrame | None:
@@ -159,12 +181,19 @@ def pack_examples(examples: Sequence[Example], patch: Patch, text_dim: int) -> t
     examples = [examples[i] for i in order]
     pack = pack_documents([e.document for e in examples], patch, text_dim)
     answer_NP = torch.zeros_like(pack.tokens_NP)
-    answer_NP[clip_tokens(pack)] = torch.cat([patchify(e.target_CTHW, patch) for e in examples])
+    answer_NP[clip_tokens(pack)] = torch.cat([_targets(example, patch) for example in examples])
     return pack, Targets(answer_NP, torch.tensor([e.weight for e in examples], dtype=torch.float32))
 
 
+def _targets(example: Example, patch: Patch) -> Tensor:
+    """Of the patches that are in the pack."""
+    target_NP, kept_N = patchify(example.target_CTHW, patch), example.document.kept_N
+    return target_NP if kept_N is None else target_NP[kept_N]
+
+
 def document_losses(answer_NA: Tensor, targets: Targets, pack: Pack, objective: Objective = VELOCITY) -> Tensor:
-    """Weighted mean squared error of each document over its values that are not given, (B,) float32.
+    """Weighted mean squared error of each document over its values that are not given, of the tokens that are in the
+    pack, (B,) float32.
 
     Where the objective learns the variance, answers have 2 P values a token, and the bound of v is added.
     """

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from model.training.checkpoints import RunFolder
 from model.training.examples import LatentStatistics
+from model.training.masks import route_of
 from model.training.parallel import ALONE, Worker
 from model.training.progress import sample_tokens
 from model.training.samples import Samples, Shape, ahead
@@ -98,3 +99,4 @@ def check_config(latent_shapes: Collection[Shape], config: TrainConfig, num_work
         raise ValueError(f"tokens_per_pack = {config.tokens_per_pack}: a sample has {longest} tokens")
     if config.tasks.last_frame + config.tasks.first_last > 0 and not config.model.lone_frames:
         raise ValueError("tasks.last_frame and tasks.first_last need model.lone_frames = true")
+    route_of(config)

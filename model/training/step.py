@@ -27,6 +27,7 @@ from model.training.averages import WeightAverage
 from model.training.checkpoints import Checkpoint
 from model.training.examples import LatentStatistics, Targets, document_losses, draw_example, pack_examples
 from model.training.held_out import MAX_SAMPLES, Chosen, held_out_places
+from model.training.masks import Masks, route_of
 from model.training.optimizers import Optimizers, rate_share
 from model.training.parallel import Worker
 from model.training.progress import Progress, plan_of, plan_settings, require_same_plan, token_counts
@@ -96,6 +97,7 @@ class TrainState:
         self.objective, self.density = Objective.of(config.objective), Density.of(config.objective)
         channels = next(iter(samples.shapes.values()))[0]
         shape = transformer_config(config.model, channels, text_dim, self.objective.answer_factor)
+        self.masks, self.route = Masks.of(config), route_of(config)
         self.model = Transformer(shape).to(worker.device)
         for parameter in self.model.parameters():  # so that a worker without a pack has gradients to add
             parameter.grad = torch.zeros_like(parameter)
@@ -201,13 +203,15 @@ class TrainState:
                 seed=self.config.seed,
                 epoch=planned.epoch,
                 text_drop=self.config.text_drop,
+                motion_drop=self.config.motion_drop,
                 tasks=self.config.tasks,
                 lone_frames=self.config.model.lone_frames,
+                masks=self.masks,
             )
             for sample in self.samples.read(planned.ids)
         ]
         pack, targets = pack_examples(examples, patch, self.text_dim)
-        self.model.prepare(pack.table, self.worker.device)
+        self.model.prepare(pack.table, self.worker.device, self.route)
         return pack, targets
 
     def _on_device(self, batch: Batch) -> Iterator[tuple[Pack, Targets]]:
@@ -217,7 +221,7 @@ class TrainState:
     def _answer(self, pack: Pack) -> Tensor:
         on_gpu = self.worker.device.type == "cuda"
         with torch.autocast("cuda", dtype=torch.bfloat16) if on_gpu else nullcontext():
-            return self.model(pack)
+            return self.model(pack, self.route)
 
     def _apply_gradients(self, rate_share: float) -> float:
         """Sum gradients over the workers, clip, and step; returns the norm before clipping."""

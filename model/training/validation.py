@@ -28,6 +28,7 @@ from model.training.examples import (
     last_frame,
     noised_example,
     pack_examples,
+    told_of,
 )
 from schemas.identity import digest
 from schemas.recipe.train import TaskMix
@@ -88,7 +89,7 @@ class Validation:
         generator.manual_seed(generator.initial_seed())  # so that a sample's noise is the same in all tasks
         example = noised_example(self.objective, data, sample.latent_fps, text, drawn.given_THW, timestep, generator)
         frames = (last,) if last is not None and drawn.last_frame else ()
-        return replace(example, document=replace(example.document, frames=frames))
+        return replace(example, document=replace(example.document, frames=frames, told=told_of(sample)))
 
     @torch.no_grad()
     def losses(self, answer_of: Callable[[Pack], Tensor]) -> dict[str, object]:

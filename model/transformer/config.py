@@ -118,6 +118,10 @@ class TransformerConfig:
         if FRAMES in self.layouts and self.long_skips:
             raise ValueError("long_skips does not go with the layout 'frames'")
 
+    def layout(self, block: int) -> str:
+        """The layout of a block, counted from 0."""
+        return self.layouts[block % len(self.layouts)]
+
     @property
     def head_dim(self) -> int:
         return self.width // self.num_heads

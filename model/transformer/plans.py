@@ -2,7 +2,8 @@
 
 The same for all blocks, for all steps of a sampling run, and made by a loader ahead of the network.
 
-Shapes: V tokens of the pack, N of the sequence, D model width, B documents, M text tokens, F frames.
+Shapes: V tokens of the pack, N of the sequence, K those of it that go through all blocks where others are routed past
+some, D model width, B documents, M text tokens, F frames.
 """
 
 from __future__ import annotations
@@ -26,14 +27,46 @@ from model.transformer.layouts import (
     split_groups,
 )
 from model.transformer.positions import POSITIONS_PER_S, axis_dims, rotary_angles, sine_cosine
+from model.transformer.routing import Route
+
+
+@dataclass(frozen=True)
+class Views:
+    """What blocks read of some tokens."""
+
+    tokens: View
+    frames: View | None = None
+    """Of one token a frame."""
+    frame_N: Tensor | None = None
+    """The frame of each token."""
+
+
+@dataclass(frozen=True)
+class Through:
+    """The tokens that go through the blocks of a route, while others go past them."""
+
+    route: Route
+    rows_K: Tensor
+    """Their rows in the sequence."""
+    views: Views
+
+    def leave(self, x_ND: Tensor) -> Tensor:
+        """They alone, (K, D)."""
+        return x_ND.index_select(0, self.rows_K)
+
+    def join(self, x_KD: Tensor, before_ND: Tensor) -> Tensor:
+        """All tokens again, (N, D): the others as they were before."""
+        return before_ND.to(x_KD.dtype).index_copy(0, self.rows_K, x_KD)
 
 
 @dataclass(frozen=True)
 class Prepared:
     """Of one table, for transformers of one config, on a device."""
 
-    view: View
+    every: Views
     """Of the whole sequence."""
+    through: Through | None
+    """None if no token is routed."""
     text_rows: Tensor | None
     """The rows of the texts that are in the sequence."""
     refiner_plan: AttentionPlan | None
@@ -43,15 +76,15 @@ class Prepared:
     is_frame_V1: Tensor
     is_clean_V1: Tensor
     """1.0 where a token is of a frame on its own, or clean."""
-    frames: View | None = None
-    """Of one token a frame."""
-    frame_N: Tensor | None = None
-    """The frame of each token."""
 
 
-def prepared_for(config: TransformerConfig, table: TokenTable, device: torch.device) -> Prepared:
+def prepared_for(
+    config: TransformerConfig, table: TokenTable, device: torch.device, route: Route | None = None
+) -> Prepared:
     """Work it out.
 
+    Args:
+        route: of the tokens that the table calls routed; without one they go through all blocks.
     Raises:
         ValueError: there are frames on their own, and the transformer knows none.
     """
@@ -60,19 +93,19 @@ def prepared_for(config: TransformerConfig, table: TokenTable, device: torch.dev
         raise ValueError("a frame that was encoded on its own is given, and lone_frames is off: it was not trained on")
     sequence = _sequence(config, table)
     num_text = len(table.text_rows) if config.text_in_sequence else 0
-    frames, frame_N = (None, None)
-    if FRAMES in config.layouts:
-        of_frames, rows_N = sequence.frames()
-        frames, frame_N = _view(config, of_frames, 0, device, ("joint",)), tensor(rows_N, device)
+    through = None
+    if route is not None and sequence.routed_N.any():
+        rows_K = np.flatnonzero(~sequence.routed_N)
+        views = _views(config, sequence.take(rows_K), num_text, device, route.layouts(config))
+        through = Through(route, tensor(rows_K, device), views)
     return Prepared(
-        view=_view(config, sequence, num_text, device, config.layouts),
+        every=_views(config, sequence, num_text, device, config.layouts),
+        through=through,
         text_rows=tensor(table.text_rows, device) if config.text_in_sequence else None,
         refiner_plan=AttentionPlan(_text_buckets(table), device) if config.text_refiner else None,
         added_VD=_added(config, table, device),
         is_frame_V1=tensor(is_frame_V[:, None].astype(np.float32), device),
         is_clean_V1=tensor(table.clean_N[:, None].astype(np.float32), device),
-        frames=frames,
-        frame_N=frame_N,
     )
 
 
@@ -88,6 +121,16 @@ def _sequence(config: TransformerConfig, table: TokenTable) -> TokenTable:
     if config.conditioning == "in_context":
         table = table.with_added(documents, Kind.CONDITION)
     return table.with_added(table.text_documents, Kind.TEXT) if config.text_in_sequence else table
+
+
+def _views(
+    config: TransformerConfig, table: TokenTable, num_text: int, device: torch.device, layouts: tuple[str, ...]
+) -> Views:
+    tokens = _view(config, table, num_text, device, layouts)
+    if FRAMES not in layouts:
+        return Views(tokens)
+    of_frames, frame_N = table.frames()
+    return Views(tokens, _view(config, of_frames, 0, device, ("joint",)), tensor(frame_N, device))
 
 
 def _view(

@@ -28,8 +28,9 @@ from model.transformer.blocks import (
 from model.transformer.conditioning import FactsEmbedding, TextConditioning, TimestepEmbedding
 from model.transformer.config import TransformerConfig
 from model.transformer.layouts import FRAMES
-from model.transformer.plans import Prepared, prepared_for
+from model.transformer.plans import Prepared, Views, prepared_for
 from model.transformer.refiner import TextRefiner
+from model.transformer.routing import Route
 from model.transformer.rows import modulate
 
 
@@ -65,13 +66,15 @@ class Transformer(nn.Module):
             self.final_table = nn.Parameter(torch.zeros(2, D))
         self.final = zero_linear(D, config.answer_factor * config.patch_values)
 
-    def forward(self, pack: Pack) -> Tensor:
+    def forward(self, pack: Pack, route: Route | None = None) -> Tensor:
         """The answer to each token's patch, (V, answer_factor * P); what it says of clean tokens is meaningless.
 
+        Args:
+            route: in training, of the tokens that the pack's table calls routed.
         Raises:
             ValueError: the pack has frames on their own, and the transformer knows none.
         """
-        prepared = self.prepare(pack.table, pack.tokens_NP.device)
+        prepared = self.prepare(pack.table, pack.tokens_NP.device, route)
         text_MD, pooled_BD = self._texts(pack, prepared)
         condition_RD = self._conditions(pack, pooled_BD)
         told = self._told(condition_RD, text_MD)
@@ -79,14 +82,15 @@ class Transformer(nn.Module):
         x_ND = self._through_blocks(x_ND, prepared, told)
         num_tokens = len(pack.tokens_NP)
         shift, scale = self._final(condition_RD)
-        return self.final(modulate(layer_norm(x_ND[:num_tokens]), shift, scale, prepared.view.row_N[:num_tokens]))
+        row_V = prepared.every.tokens.row_N[:num_tokens]
+        return self.final(modulate(layer_norm(x_ND[:num_tokens]), shift, scale, row_V))
 
-    def prepare(self, table: TokenTable, device: torch.device) -> Prepared:
+    def prepare(self, table: TokenTable, device: torch.device, route: Route | None = None) -> Prepared:
         """What depends on nothing but a pack's table: worked out once, then found there, by any transformer of the same
         config. A loader calls it ahead of the network."""
-        key = self.config, device
+        key = self.config, device, route
         if key not in table.prepared:
-            table.prepared[key] = prepared_for(self.config, table, device)
+            table.prepared[key] = prepared_for(self.config, table, device, route)
         return table.prepared[key]
 
     def _texts(self, pack: Pack, prepared: Prepared) -> tuple[Tensor | None, Tensor | float]:
@@ -132,23 +136,28 @@ class Transformer(nn.Module):
         return torch.cat([part.to(x_VD.dtype) for part in parts])
 
     def _through_blocks(self, x_ND: Tensor, prepared: Prepared, told: Told) -> Tensor:
-        depth, layouts = self.config.depth, self.config.layouts
+        depth, through = self.config.depth, prepared.through
         passed: list[Tensor] = []
+        views, before_ND = prepared.every, x_ND
         for i, block in enumerate(self.blocks):
-            layout = layouts[i % len(layouts)]
+            if through is not None and i == through.route.first_block:
+                before_ND, x_ND, views = x_ND, through.leave(x_ND), through.views
             if self.config.long_skips and i >= depth - depth // 2:
                 x_ND = self.skips[i - (depth - depth // 2)](torch.cat([x_ND, passed.pop()], dim=1))
+            layout = self.config.layout(i)
             if layout == FRAMES:
-                x_ND = x_ND + self._of_frames(x_ND, block, prepared, told)
+                x_ND = x_ND + self._of_frames(x_ND, block, views, told)
             else:
-                x_ND = block(x_ND, prepared.view, told, layout)
+                x_ND = block(x_ND, views.tokens, told, layout)
             if self.config.long_skips and i < depth // 2:
                 passed.append(x_ND)
+            if through is not None and i == through.route.last_block:
+                x_ND, views = through.join(x_ND, before_ND), prepared.every
         return x_ND
 
-    def _of_frames(self, x_ND: Tensor, block: nn.Module, prepared: Prepared, told: Told) -> Tensor:
+    def _of_frames(self, x_ND: Tensor, block: nn.Module, views: Views, told: Told) -> Tensor:
         """What a block adds to the means of frames, for each token."""
-        view, frame_N = prepared.frames, prepared.frame_N
+        view, frame_N = views.frames, views.frame_N
         assert view is not None
         assert frame_N is not None
         sums_FD = torch.zeros(len(view.row_N), x_ND.shape[1], dtype=x_ND.dtype, device=x_ND.device)

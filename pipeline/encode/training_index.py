@@ -17,7 +17,7 @@ from pipeline.encode.arrays import StoredArrays
 from pipeline.encode.kept_tables import kept_tables
 from pipeline.encode.latents import OK, clip_transform
 from pipeline.encode.places import PLACE, gather_places, newest_of_each
-from pipeline.encode.wanted import KINDS, wanted_clips, wanted_samples
+from pipeline.encode.wanted import FACTS, KINDS, wanted_clips, wanted_samples
 from pipeline.store.dataset import Dataset
 from pipeline.store.pending import take
 from schemas import LATENTS, TEXT
@@ -25,7 +25,7 @@ from schemas.columns import Table
 from schemas.identity import digest
 
 FOLDER = "indexes"
-VERSION = 2
+VERSION = 3
 """Raised when other rows or columns are in the tables."""
 ARRAY = {"dtype": pa.string(), "shape": pa.list_(pa.int32()), "data_hash": pa.string(), **PLACE}
 TEXTS = pa.schema({"text_id": pa.string(), **ARRAY})
@@ -33,7 +33,7 @@ CLIPS = pa.schema(
     {
         "clip_id": pa.string(),
         **ARRAY,
-        "video_id": pa.string(),
+        **FACTS,
         "valid": pa.list_(pa.int32()),
         "fps": pa.float64(),
         **dict.fromkeys(KINDS, pa.int32()),
@@ -116,7 +116,7 @@ OF_FRAME = f"""(
     )"""
 FRAME_QUERY = f"select {', '.join(FRAMES.names)} from ({newest_of_each(OF_FRAME, 'clip_id')}) order by clip_id"
 CLIPS_QUERY = f"""
-    select {", ".join(f"{'w' if name == 'video_id' else 'l'}.{name}" for name in CLIPS.names if name not in KINDS)},
+    select {", ".join(f"{'w' if name in FACTS else 'l'}.{name}" for name in CLIPS.names if name not in KINDS)},
            {", ".join(f"of_{kind}.place as {kind}" for kind in KINDS)}
     from ({newest_of_each(OF_WANTED_CLIPS, "clip_id")}) l join wanted w using (clip_id)
     {" ".join(f"left join texts of_{kind} on of_{kind}.text_id = w.{kind}" for kind in KINDS)}

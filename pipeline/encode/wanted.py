@@ -73,23 +73,25 @@ def wanted_texts(released: pa.dataset.Dataset) -> pa.RecordBatchReader:
 
 KINDS = (*CAPTIONS, "original")
 """The texts of a clip, by their names in `TextMix`."""
-WANTED_SAMPLE = pa.schema([(name, pa.string()) for name in ("clip_id", "video_id", "transform", *KINDS)])
+FACTS = {"video_id": pa.string(), "motion_px_s": pa.float64()}
+"""What else training reads of a clip."""
+WANTED_SAMPLE = pa.schema({"clip_id": pa.string(), **FACTS, **dict.fromkeys(("transform", *KINDS), pa.string())})
 
 
 def wanted_samples(released: pa.dataset.Dataset, transform: str) -> pa.RecordBatchReader:
-    """The clips of a release with their video and all keys of a sample: the `transform` of its latent, and the id of
-    each text that training may use of it, null where it has none.
+    """The clips of a release with `FACTS` and all keys of a sample: the `transform` of its latent, and the id of each
+    text that training may use of it, null where it has none.
 
     Args:
         transform: of the settings (`EncodeConfig.transform`).
     """
 
-    def keys(row: Mapping[str, Any]) -> dict[str, str]:
+    def keys(row: Mapping[str, Any]) -> dict[str, Any]:
         texts = {kind: text_id(text) for kind, text in training_texts(row).items()}
-        ids = {name: row[name] for name in ("clip_id", "video_id")}
-        return ids | {"transform": clip_transform(row, transform)} | texts
+        facts = {name: row[name] for name in ("clip_id", *FACTS)}
+        return facts | {"transform": clip_transform(row, transform)} | texts
 
-    batches = _batches(released, ("clip_id", "video_id", "content_box", *CAPTIONS, "source"))
+    batches = _batches(released, ("clip_id", *FACTS, "content_box", *CAPTIONS, "source"))
     rows = (pa.RecordBatch.from_pylist(list(map(keys, batch.to_pylist())), WANTED_SAMPLE) for batch in batches)
     return pa.RecordBatchReader.from_batches(WANTED_SAMPLE, rows)
 

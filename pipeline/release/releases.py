@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -104,10 +105,10 @@ def freeze(dataset: Dataset, name: str, where: str, balance: Balance | None = No
         raise UsageError(f"release name {name!r}: use letters, digits, '.', '_' and '-'")
     frozen_us = time.time_ns() // 1000
     clips = select(dataset, where, balance)
-    release = Release(name, digest(*clips.to_pylist()), where, clips, frozen_us)
+    release = Release(name, _hash_of(clips, clips.column_names), where, clips, frozen_us)
     if name in names(dataset):
         frozen = read(dataset, name)
-        if frozen.content_hash != release.content_hash:
+        if frozen.content_hash != _hash_of(clips, frozen.clips.column_names):
             raise UsageError(f"release {name}: exists with other content, and releases are frozen; choose another name")
         return frozen, False
     facts = {"name": name, "hash": release.content_hash, "where": where, "frozen_us": frozen_us}
@@ -115,6 +116,11 @@ def freeze(dataset: Dataset, name: str, where: str, balance: Balance | None = No
     metadata = {**(clips.schema.metadata or {}), METADATA_KEY: json.dumps(facts).encode()}
     dataset.write_bytes(_file(name), to_parquet(clips.replace_schema_metadata(metadata)))
     return release, True
+
+
+def _hash_of(clips: pa.Table, columns: Sequence[str]) -> str:
+    """The hash of rows in the columns of a release: one of an earlier version may have fewer."""
+    return digest(*clips.select([name for name in columns if name in clips.column_names]).to_pylist())
 
 
 def names(dataset: Dataset) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from pydantic.dataclasses import dataclass
 
-from schemas.strict import STRICT, Fraction
+from schemas.strict import STRICT, Fraction, FractionBelow1
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -44,8 +44,9 @@ class ModelConfig:
     """Whether the mean of the text is told with the noise level."""
     text_refiner: NonNegativeInt = 0
     """Blocks in which the tokens of a text attend to each other first (HunyuanVideo)."""
-    conditions: tuple[Literal["height", "width", "frame_rate", "duration"], ...] = ()
-    """What else is told with the noise level: rows and columns of patches, latent frames a second, seconds."""
+    conditions: tuple[Literal["height", "width", "frame_rate", "duration", "motion"], ...] = ()
+    """What else is told with the noise level: rows and columns of patches, latent frames a second, seconds; and the
+    measured `motion_px_s` of the clip, which a release has."""
     qk_norm: Literal["head", "width", "none"] = "head"
     """Norm of queries and keys, over the channels of a head or over all."""
     positions: Literal["seconds", "frames", "sincos", "sincos_time", "none"] = "seconds"
@@ -128,6 +129,18 @@ class TaskMix:
 
 
 @dataclass(frozen=True, config=STRICT)
+class RoutingConfig:
+    """Tokens that go past some of the blocks in training (TREAD, Krause et al. 2025); in sampling none does."""
+
+    share: FractionBelow1 = 0.0
+    """Share of the tokens of each clip that do, drawn anew in each epoch; the loss is over all."""
+    first_block: NonNegativeInt = 1
+    """The first block that they go past, counted from 0."""
+    last_block: NonNegativeInt = 4
+    """The last one, which must not be the last of all."""
+
+
+@dataclass(frozen=True, config=STRICT)
 class TrainConfig:
     """The training run."""
 
@@ -156,6 +169,11 @@ class TrainConfig:
     """Decay per step of the exponential moving average of the weights; the average is what samples."""
     text_drop: Fraction = 0.1
     """Share of samples whose text is dropped, for classifier-free guidance (Ho & Salimans 2022)."""
+    motion_drop: Fraction = 0.1
+    """With the condition `motion`: share of samples to which it is not told, so that it need not be in sampling."""
+    token_drop: FractionBelow1 = 0.0
+    """Share of the tokens of each clip that are left out (MaskDiT, Zheng et al. 2024); the loss is over the others, and
+    what is given as a condition stays. It may change when a run goes on."""
     text_mix: TextMix = field(default_factory=TextMix)
     tasks: TaskMix = field(default_factory=TaskMix)
     seed: int = 0
@@ -170,5 +188,6 @@ class TrainConfig:
     """Ray Train workers that share a step's packs; the loss does not depend on their number."""
     use_gpu: bool = False
     """Whether each worker asks Ray for a GPU."""
+    routing: RoutingConfig = field(default_factory=RoutingConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)

@@ -27,6 +27,11 @@ class ReleaseClip:
     width: int = column(pa.int32(), "as displayed", unit="px")
     height: int = column(pa.int32(), "as displayed", unit="px")
     content_box: list[int] = column(pa.list_(pa.int32(), 4), "x, y, width, height inside letterbox bars", unit="px")
+    motion_px_s: float | None = column(
+        pa.float64(),
+        "mean optical-flow speed at 256 px for the longer side; null for an image, and in releases of earlier versions",
+        unit="px/s",
+    )
     captioner: str = column(pa.string(), "fingerprint of the captioner")
     short: str = column(pa.string(), "short caption")
     medium: str | None = column(pa.string(), "medium caption")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,8 +23,10 @@ from model.diffusion.objectives import PREDICTIONS, Objective
 from model.diffusion.paths import PATHS
 from model.diffusion.sampling import Request, sample_latent
 from model.diffusion.timesteps import Density
-from model.training.examples import document_losses, noised_example, pack_examples
+from model.training.examples import Example, document_losses, noised_example, pack_examples
+from model.training.masks import NO_MASKS, Masks
 from model.transformer.config import TransformerConfig
+from model.transformer.routing import Route
 from model.transformer.transformer import Transformer
 
 CONFIG = TransformerConfig(width=48, depth=4, num_heads=4, text_dim=8, latent_channels=4)
@@ -45,32 +47,46 @@ CHOICES: dict[str, dict[str, Any]] = {
     "long skips": {"long_skips": True},
     "sines and cosines": {"positions": "sincos_time", "qk_norm": "none"},
     "registers": {"registers": 4, "text": "in_context"},
-    "facts told": {"conditions": ("height", "width", "frame_rate", "duration")},
+    "facts told": {"conditions": ("height", "width", "frame_rate", "duration", "motion")},
 }
+MASKS: dict[str, tuple[Masks, Route | None]] = {
+    "half of the tokens left out": (Masks(dropped=0.5), None),
+    "half of the tokens past two blocks": (Masks(routed=0.5), Route(1, 2)),
+    "both": (Masks(dropped=0.25, routed=0.5), Route(1, 2)),
+}
+TOLD = {"motion": 5.0}
 SHAPE = (4, 3, 8, 8)
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 BATCH = 8
 RATE = 3e-3
 
 
-def cases() -> Iterator[tuple[str, str, TransformerConfig, Objective]]:
-    """Every choice of the network with one objective, and every objective with one network."""
-    usual = Objective(prediction="x0", weighting="velocity")
+@dataclass(frozen=True)
+class Case:
+    """What is fitted, and how."""
+
+    network: str
+    config: TransformerConfig = CONFIG
+    objective: Objective = Objective(prediction="x0", weighting="velocity")
+    masks: Masks = NO_MASKS
+    route: Route | None = None
+
+
+def cases() -> Iterator[Case]:
+    """Every choice of the network with one objective, every one of masks, and every objective with one network."""
     for name, changed in CHOICES.items():
-        yield name, "rectified_flow, x0", replace(CONFIG, **changed), usual
+        yield Case(name, replace(CONFIG, **changed))
+    for name, (masks, route) in MASKS.items():
+        yield Case(name, masks=masks, route=route)
     for path in PATHS:
         for prediction in PREDICTIONS:
             weighting = "velocity" if prediction == "x0" else "own"
-            yield (
-                "joint, adaLN-Zero, cross-attention",
-                f"{path}, {prediction}",
-                CONFIG,
-                Objective(path, prediction, weighting),
-            )
+            yield Case("joint, adaLN-Zero, cross-attention", objective=Objective(path, prediction, weighting))
 
 
-def fitted(config: TransformerConfig, objective: Objective, steps: int) -> tuple[float, float]:
-    """Errors after so many steps: of the data seen through noise, and of the sampled clip."""
+def fitted(case: Case, steps: int) -> tuple[float, float]:
+    """Errors after so many steps: of the data seen through noise, and of the sampled clip, both of all tokens."""
+    config, objective = case.config, case.objective
     torch.manual_seed(0)
     transformer = Transformer(config)
     data, text = torch.randn(SHAPE), torch.randn(5, config.text_dim)
@@ -79,14 +95,16 @@ def fitted(config: TransformerConfig, objective: Objective, steps: int) -> tuple
     optimizer = torch.optim.AdamW(transformer.parameters(), RATE, weight_decay=0.0)
     scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.02, steps)
 
-    def examples(levels: list[float]) -> list[Any]:
-        return [noised_example(objective, data, 2.0, text, nothing, level, generator) for level in levels]
+    def examples(levels: list[float], masks: Masks = NO_MASKS) -> list[Example]:
+        noised = [noised_example(objective, data, 2.0, text, nothing, level, generator) for level in levels]
+        told = [replace(one, document=replace(one.document, told=TOLD)) for one in noised]
+        return [replace(one, document=masks.over(one.document, config.patch, generator)) for one in told]
 
     for _ in range(steps):
-        drawn = examples([density.draw(generator, 1.0) for _ in range(BATCH)])
+        drawn = examples([density.draw(generator, 1.0) for _ in range(BATCH)], case.masks)
         pack, targets = pack_examples(drawn, config.patch, config.text_dim)
         optimizer.zero_grad()
-        document_losses(transformer(pack), targets, pack).mean().backward()
+        document_losses(transformer(pack, case.route), targets, pack).mean().backward()
         torch.nn.utils.clip_grad_norm_(transformer.parameters(), 1.0)
         optimizer.step()
         scheduler.step()
@@ -96,7 +114,7 @@ def fitted(config: TransformerConfig, objective: Objective, steps: int) -> tuple
     seen, _ = objective.solve(transformer(pack), pack.tokens_NP, level_N1)
     clean, _ = pack_examples(examples([0.0]), config.patch, config.text_dim)
     of_seen = (seen - clean.tokens_NP.repeat(len(LEVELS), 1)).square().mean()
-    request = Request(text, SHAPE, 2.0, seed=1)
+    request = Request(text, SHAPE, 2.0, seed=1, told=TOLD)
     sampled = sample_latent(transformer, request, objective, num_steps=20, guidance=1.0)
     return float(of_seen), float((sampled - data).square().mean())
 
@@ -107,9 +125,10 @@ def main() -> None:
     options = parser.parse_args()
     title = f"one clip of {SHAPE}, {options.steps} steps"
     table = Table("network", "objective", "seen", "sampled", title=title, title_justify="left")
-    for network, objective_name, config, objective in cases():
-        seen, sampled = fitted(config, objective, options.steps)
-        table.add_row(network, objective_name, f"{seen:.4f}", f"{sampled:.4f}")
+    for case in cases():
+        seen, sampled = fitted(case, options.steps)
+        objective = f"{case.objective.path_name}, {case.objective.prediction}"
+        table.add_row(case.network, objective, f"{seen:.4f}", f"{sampled:.4f}")
     Console(width=110, highlight=False).print(table)
 
 

@@ -59,7 +59,7 @@ def write(dataset: Dataset, num_clips: int, rows_a_group: int) -> None:
     of_latent = array | {"transform": transform, "encoder": "vae", "status": "ok", "num_positions": 1}
     of_latent |= {"valid": [1, 96, 64], "times_us": [0], "fps": 8.0}
     facts = {"uri": "video.mp4", "start_us": 0, "end_us": 1_000_000, "is_image": False, "num_frames": 8, "width": 96}
-    facts |= {"video_id": "v", "height": 64, "content_box": BOX, "captioner": "c", "source": "{}"}
+    facts |= {"video_id": "v", "motion_px_s": 2.0, "height": 64, "content_box": BOX, "captioner": "c", "source": "{}"}
     clips = []
     for start in range(0, num_clips, ROWS_A_PART):
         numbers = range(start, min(start + ROWS_A_PART, num_clips))
@@ -89,7 +89,7 @@ def make_up_index(dataset: Dataset, num_clips: int) -> None:
     key_of = "printf('%016x', range)"
     texts = ", ".join(f"(3 * range + {place})::int as {kind}" for place, kind in enumerate(KINDS))
     of_clip = f"{key_of} as clip_id, {key_of} as video_id, [17::int, 320, 240] as valid, 8.0::double as fps"
-    clips = f"select {of_clip}, {of_array}, {texts}"
+    clips = f"select {of_clip}, 2.0::double as motion_px_s, {of_array}, {texts}"
     queries = {
         "clips": f"select {', '.join(CLIPS.names)} from ({clips}, null::int as original from range({num_clips}))",
         "texts": f"select {key_of} as text_id, {of_array} from range({3 * num_clips})",

@@ -118,6 +118,7 @@ def release_row(clip_id: str, seed: int) -> dict:
         "width": W,
         "height": H,
         "content_box": [0, 0, W, H],
+        "motion_px_s": None if T == 1 else float(seed),
         "captioner": "truth",
         "short": short_caption(scene),
         "medium": None,

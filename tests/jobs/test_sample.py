@@ -1,6 +1,7 @@
 """Sampling from a run: exactly the size and length asked for, sources kept, bad usage in one line with exit 2."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -23,7 +24,7 @@ from pipeline.synthetic.render import render
 from pipeline.synthetic.world import Scene, Thing
 from schemas.recipe import Recipe
 from schemas.recipe.expand import ExpandConfig
-from tests.jobs.training.runs import write_run
+from tests.jobs.training.runs import SMALL, write_run
 
 MOVING = Scene(things=(Thing("circle", "red", direction="right", speed="quickly"),))
 
@@ -128,6 +129,8 @@ def test_a_source_is_cut_to_the_shape_and_timed_at_the_rate(tmp_path):
         (["--window", "1", "-o", "clip.mp4"], "--window 1: give a longer clip"),
         (["--window", "0.1", "--seconds", "2", "-o", "clip.mp4"], "--window 0.1: too short"),
         (["--last", "nowhere.png", "-o", "clip.mp4"], "nowhere.png"),
+        (["--motion", "-1", "-o", "clip.mp4"], "--motion -1"),
+        (["--motion", "3", "-o", "clip.mp4"], "was not trained with it (train.model.conditions)"),
     ],
 )
 def test_bad_usage_is_one_line_and_writes_nothing(run_dir, tmp_path, monkeypatch, capsys, arguments, message):
@@ -137,6 +140,16 @@ def test_bad_usage_is_one_line_and_writes_nothing(run_dir, tmp_path, monkeypatch
     assert message in error
     assert error.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_motion_is_the_one_asked_for(tmp_path):
+    told = write_run(tmp_path / "run", replace(SMALL, conditions=("motion",)))
+    for motion in (["--motion", "3"], ["--motion", "30"], []):
+        assert sample(told, *motion, "-o", tmp_path / f"{len(motion) and motion[1]}.png") == 0
+    first, second, third = (picture(tmp_path / f"{name}.png") for name in ("3", "30", "0"))
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, third)
+    assert not np.array_equal(second, third)
 
 
 def test_a_folder_that_is_no_run_is_named(tmp_path, capsys):

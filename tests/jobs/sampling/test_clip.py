@@ -1,5 +1,7 @@
 """The clip that is asked for: its shape, what the transformer is asked for, what is given of a source, what is cut."""
 
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,17 @@ from model.codec.causal import load_autoencoder
 from model.codec.loading import load_codec
 from model.codec.spec import CodecPlan
 from model.diffusion.guidance import Guidance
+from model.diffusion.objectives import Objective
+from model.diffusion.timesteps import Density
+from model.packing.packs import CONDITIONS
 from model.readers.text_encoder import load_text_encoder
+from model.training.examples import LatentStatistics, Sample, draw_example, pack_examples
+from model.training.masks import Masks
+from model.transformer.transformer import Transformer
 from pipeline.synthetic.render import render
 from pipeline.synthetic.world import Scene, Thing
 from schemas.errors import UsageError
-from tests.jobs.training.runs import run_config, write_run
+from tests.jobs.training.runs import SMALL, run_config, write_run
 
 MOVING = Scene(things=(Thing("circle", "red", direction="right", speed="quickly"),))
 
@@ -181,3 +189,54 @@ def test_the_codec_runs_in_the_precision_of_the_latents(tmp_path: Path) -> None:
         ).astype(int)
     difference = np.abs(frames["float32"] - frames["bfloat16"])
     assert 0 < difference.mean() < 5
+
+
+@pytest.fixture(scope="module")
+def told_run(tmp_path_factory) -> Path:
+    """A run that was trained with motion."""
+    return write_run(tmp_path_factory.mktemp("told"), replace(SMALL, conditions=("motion", "duration")))
+
+
+def test_motion_is_told_where_it_is_asked_for_and_unknown_otherwise(told_run: Path) -> None:
+    slow, fast, still, unknown = (frames_of(told_run, motion_px_s=motion) for motion in (2.0, 40.0, 0.0, None))
+    for one, other in combinations((slow, fast, still, unknown), 2):
+        assert not np.array_equal(one, other)
+
+
+def test_motion_is_told_in_every_window(told_run: Path) -> None:
+    settings = {motion: Settings("euler", 2, Guidance(1.0), 0, motion) for motion in (2.0, 40.0)}
+    first, second = (
+        clip.sample_by_windows(told_run, "", run_config(), plan("32x32", 9 / 8), 13, Task(), chosen)
+        for chosen in settings.values()
+    )
+    assert not np.array_equal(first[:9], second[:9])
+    assert not np.array_equal(first[9:], second[9:])
+
+
+def test_motion_is_refused_by_a_model_that_was_not_trained_with_it(run_dir: Path, asked) -> None:
+    for sampled in (
+        lambda: frames_of(run_dir, motion_px_s=2.0),
+        lambda: clip.sample_by_windows(
+            run_dir, "", run_config(), plan(), 17, Task(), Settings("euler", 2, Guidance(1.0), 0, 2.0)
+        ),
+    ):
+        with pytest.raises(UsageError, match=r"^--motion: run .* was not trained with it \(train.model.conditions\)$"):
+            sampled()
+    assert not asked
+
+
+def test_what_follows_from_the_shape_is_told_as_in_training(run_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows and columns of patches, latent frames a second and seconds of the sampled clip, with its padding."""
+    seen = []
+    real = Transformer.forward
+    monkeypatch.setattr(Transformer, "forward", lambda self, pack: seen.append(pack.conditions_BK) or real(self, pack))
+    frames_of(run_dir, guidance=Guidance(1.0), steps=1)
+    told = dict(zip(CONDITIONS, seen[0][0].tolist(), strict=True))
+    expected = {"height": 4.0, "width": 5.0, "frame_rate": 2.0, "duration": 1.0}
+    assert {name: told[name] for name in expected} == expected
+    latent = Sample("a", np.zeros((8, 2, 8, 10), np.float16), [], 2.0)
+    statistics = LatentStatistics((0.0,) * 8, (1.0,) * 8)
+    settings = {"patch": (1, 2, 2), "seed": 0, "epoch": 0, "text_drop": 0.0, "masks": Masks(0.5, 0.5)}
+    pack, _ = pack_examples([draw_example(latent, statistics, Objective(), Density(), **settings)], (1, 2, 2), 128)
+    trained = dict(zip(CONDITIONS, pack.conditions_BK[0].tolist(), strict=True))
+    assert {name: trained[name] for name in expected} == expected

@@ -20,6 +20,7 @@ from schemas.identity import bytes_digest
 from schemas.recipe import Recipe, decode_recipe
 from schemas.recipe.encode import EncodeConfig
 from schemas.recipe.train import TextMix
+from tests.jobs.conftest import write_release
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +151,26 @@ def test_latents_of_single_frames_come_with_samples_by_their_seconds_where_they_
     assert not any(sample.frame_latents for sample in plain.read(list(plain.shapes)))
 
 
+def test_motion_comes_with_samples_where_the_release_has_it(encoded_dataset, encoding, tmp_path):
+    told = {"train": {"model": {"conditions": ["motion"]}}}
+    prepare(encoded_dataset, "drawn", decode_recipe(told))
+    clips = {row["clip_id"]: row["motion_px_s"] for row in releases.read(encoded_dataset, "drawn").clips.to_pylist()}
+    found = {
+        sample.sample_id: sample.motion_px_s for sample in load_samples(encoded_dataset, "drawn", encoding, TextMix())
+    }
+    assert found == clips
+    assert (found["clip-01"], found["clip-02"]) == (1.0, None)  # the latter is an image
+    dataset = Dataset(str(shutil.copytree(encoded_dataset.location, tmp_path / "copy")))
+    without = [row | {"motion_px_s": None} for row in releases.read(dataset, "drawn").clips.to_pylist()]
+    write_release(dataset, "without", without)
+    assert not ReleaseSamples(dataset, "without", encoding, TextMix()).has_motion
+    prepare(dataset, "without", Recipe())
+    with pytest.raises(
+        UsageError, match=r"^train\.model\.conditions: 'motion' needs motion_px_s, which release without"
+    ):
+        prepare(dataset, "without", decode_recipe(told))
+
+
 @pytest.mark.parametrize("other", [{"transform": "else"}, {"autoencoder": "0" * 16}])
 def test_latents_made_in_another_way_are_not_read(encoded_dataset, encoding, other):
     with pytest.raises(UsageError, match="reelmill encode"):
@@ -204,6 +225,7 @@ def test_a_run_is_prepared_without_loading_an_encoder(encoded_dataset, monkeypat
         ({"train": {"tokens_per_pack": 16}}, "train.tokens_per_pack = 16"),
         ({"train": {"num_workers": 2}}, "train.packs_per_step = 1"),
         ({"train": {"model": {"num_heads": 7}}}, "num_heads = 7"),
+        ({"train": {"routing": {"share": 0.5, "last_block": 5}}}, r"train.routing.last_block = 5: must be below 5"),
         ({"encode": {"fps": 7.0}}, "reelmill encode"),
         ({"encode": {"autoencoder": "/nowhere"}}, "encode.autoencoder = '/nowhere'"),
     ],

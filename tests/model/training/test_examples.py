@@ -10,7 +10,7 @@ import torch
 from model.diffusion.objectives import Objective
 from model.diffusion.timesteps import Density
 from model.diffusion.variance import bound_loss
-from model.packing.packs import Document, LoneFrame
+from model.packing.packs import CONDITIONS, Document, LoneFrame
 from model.packing.patches import patchify
 from model.training.examples import (
     Example,
@@ -229,3 +229,35 @@ def test_targets_have_a_place_for_frames_that_are_given_and_no_error_there() -> 
     answer[12:16] += 100.0
     assert document_losses(answer, targets, pack).tolist() == [0.0, 0.0]
     torch.testing.assert_close(targets.answer_NP[:12], targets.answer_NP[16:])
+
+
+def test_motion_is_told_but_to_a_share_of_samples() -> None:
+    sample = replace(colour_samples(1)[0], motion_px_s=12.5)
+    told = [told_in(sample, epoch=epoch, motion_drop=0.3) for epoch in range(600)]
+    assert sum(not one for one in told) / 600 == pytest.approx(0.3, abs=0.06)
+    assert {tuple(one.items()) for one in told} == {(), (("motion", 12.5),)}
+    assert all(told_in(sample, epoch=epoch) for epoch in range(50))
+    assert not told_in(replace(sample, motion_px_s=None))
+    assert told_in(replace(sample, motion_px_s=0.0)) == {"motion": 0.0}  # which is not the same as unknown
+
+
+def told_in(sample: Sample, *, epoch: int = 0, motion_drop: float = 0.0) -> dict[str, float]:
+    settings = {"patch": PATCH, "seed": 0, "text_drop": 0.0, "motion_drop": motion_drop}
+    return dict(draw_example(sample, STATISTICS, Objective(), Density(), epoch=epoch, **settings).document.told)
+
+
+def test_whether_motion_is_told_changes_nothing_else_of_an_example() -> None:
+    sample = colour_samples(2)[1]
+    settings = {"patch": PATCH, "seed": 0, "epoch": 0, "text_drop": 0.5}
+    plain, told = (
+        draw_example(one, STATISTICS, Objective(), Density(), motion_drop=share, **settings).document
+        for one, share in ((sample, 0.0), (replace(sample, motion_px_s=3.0), 1.0))
+    )
+    assert torch.equal(plain.latent_CTHW, told.latent_CTHW)
+    assert (plain.timestep, plain.text_LE is None) == (told.timestep, told.text_LE is None)
+    pack, _ = pack_examples(
+        [draw_example(replace(sample, motion_px_s=3.0), STATISTICS, Objective(), Density(), **settings)],
+        PATCH,
+        TEXT_DIM,
+    )
+    assert pack.conditions_BK[0, CONDITIONS.index("motion")] == 3.0

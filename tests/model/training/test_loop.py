@@ -16,7 +16,7 @@ from model.training.checkpoints import RunFolder
 from model.training.exported import load_transformer
 from model.training.loop import check_config
 from model.training.parallel import Worker
-from schemas.recipe.train import ObjectiveConfig
+from schemas.recipe.train import ObjectiveConfig, RoutingConfig
 from tests.model.training.drawn import CONFIG, changed, colour_samples, run_fit
 
 
@@ -89,6 +89,18 @@ def test_a_run_killed_anywhere_uses_the_packs_of_one_that_was_not(tmp_path, kill
     )
 
 
+def test_a_run_may_go_on_with_other_masks_in_the_same_plan(a_copy, tmp_path):
+    run_fit(a_copy, changed(steps=7, token_drop=0.5, routing=RoutingConfig(0.5, 0, 0)))
+    run_fit(a_copy, changed(steps=8))  # with all tokens in the end, as MaskDiT
+    run_fit(tmp_path / "plain", changed(steps=8))
+    masked, plain = (dict(logged(run, "step", "tokens")) for run in (a_copy, tmp_path / "plain"))
+    assert masked[7] < 0.8 * plain[7]
+    assert {step: tokens for step, tokens in masked.items() if step != 7} == {
+        step: tokens for step, tokens in plain.items() if step != 7
+    }
+    assert logged(a_copy, "step", "samples") == logged(tmp_path / "plain", "step", "samples")
+
+
 @pytest.mark.parametrize(
     ("settings", "release_hash"),
     [({"tokens_per_pack": 64}, ""), ({"packs_per_step": 4}, ""), ({"seed": 1}, ""), ({}, "2")],
@@ -159,8 +171,10 @@ def test_only_the_first_worker_writes(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_loss_falls_and_samples_follow_the_text(tmp_path):
-    run_fit(tmp_path, changed(steps=60, tokens_per_pack=512, packs_per_step=1, learning_rate=1e-2, ema_decay=0.9))
+@pytest.mark.parametrize("masks", [{}, {"token_drop": 0.5}, {"routing": RoutingConfig(0.5, 0, 0)}])
+def test_loss_falls_and_samples_follow_the_text(tmp_path, masks):
+    settings = {"steps": 60, "tokens_per_pack": 512, "packs_per_step": 1, "learning_rate": 1e-2, "ema_decay": 0.9}
+    run_fit(tmp_path, changed(**settings, **masks))
     lines = RunFolder(tmp_path).metrics()
     assert np.mean([line["loss"] for line in lines[-10:]]) < 0.3 * lines[0]["loss"]
     validated = [line["val_loss"] for line in lines if "val_loss" in line]
@@ -211,6 +225,7 @@ SHAPES = [(4, 1, 4, 4), (4, 3, 4, 6)]
         ([], {}, 1, "no encoded samples"),
         (SHAPES, {"packs_per_step": 4}, 3, "packs_per_step = 4: must be a multiple of 3 workers"),
         (SHAPES, {"tokens_per_pack": 17}, 1, "tokens_per_pack = 17: a sample has 18 tokens"),
+        (SHAPES, {"routing": RoutingConfig(0.5, 0, 1)}, 1, "routing.last_block = 1: must be below 1"),
         ([(4, 1, 4, 5)], {}, 1, r"model.patch = \(1, 2, 2\): latent of"),
     ],
 )

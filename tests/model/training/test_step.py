@@ -12,16 +12,18 @@ from torch import Tensor
 
 from model.diffusion.objectives import Objective
 from model.diffusion.timesteps import Density
+from model.packing.packs import CONDITIONS
 from model.packing.plan import PlannedPack
 from model.training.checkpoints import RunFolder
-from model.training.examples import draw_example, pack_examples
+from model.training.examples import document_losses, draw_example, pack_examples
 from model.training.held_out import held_out_places
 from model.training.parallel import ALONE, Worker
 from model.training.progress import Progress
 from model.training.samples import HeldSamples
 from model.training.step import TrainingDiverged, TrainState, require_same_model, transformer_config
+from model.transformer.routing import Route
 from model.transformer.transformer import Transformer
-from schemas.recipe.train import ModelConfig, TaskMix, TrainConfig
+from schemas.recipe.train import ModelConfig, RoutingConfig, TaskMix, TrainConfig
 from tests.model.training.drawn import CONFIG, STATISTICS, TEXT_DIM, changed, colour_samples
 
 EVERY_SETTING = changed(
@@ -300,6 +302,24 @@ def test_a_worker_without_a_pack_sends_zeros(messages):
     assert (metrics["loss"], metrics["samples"]) == (0.0, 1)
 
 
+def test_tokens_are_left_out_and_routed_as_the_recipe_says_in_training_alone() -> None:
+    config = changed(token_drop=0.5, routing=RoutingConfig(0.5, 0, 0), tasks=TaskMix(1, 0, 0, 0))
+    state, plain = randomised(new_state(config)), randomised(new_state(changed(tasks=TaskMix(1, 0, 0, 0))))
+    progress, packs = next(state.steps_from(Progress()))
+    batch, whole = state.batch(packs), plain.batch(packs)
+    losses = []
+    for (pack, targets), (all_of_it, _) in zip(batch.packs, whole.packs, strict=True):
+        lengths = [length // 2 for length in all_of_it.table.lengths]
+        assert pack.table.lengths == lengths
+        routed = [int(part.sum()) for part in torch.from_numpy(pack.table.routed_N).split(lengths)]
+        assert routed == [round(length / 2) for length in lengths]
+        losses.append(document_losses(state.model(pack, Route(0, 0)), targets, pack).detach())
+        assert (state.model.config, torch.device("cpu"), Route(0, 0)) in pack.table.prepared
+        assert not torch.allclose(losses[-1], document_losses(state.model(pack), targets, pack), rtol=1e-3)
+    assert state.validate() == plain.validate()
+    assert state.step(progress, batch)["loss"] == pytest.approx(float(torch.cat(losses).mean()), rel=1e-5)
+
+
 @pytest.mark.parametrize(("tasks", "num_clean"), [(TaskMix(1, 0, 0, 0), 0), (TaskMix(0, 1, 0, 0), 1)])
 def test_the_tasks_of_the_recipe_are_trained(tasks: TaskMix, num_clean: int) -> None:
     state = new_state(changed(tasks=tasks))
@@ -307,3 +327,17 @@ def test_the_tasks_of_the_recipe_are_trained(tasks: TaskMix, num_clean: int) -> 
     for pack, _ in state.batch(packs).packs:
         for (T, H, W), clean in zip(pack.table.extents, pack.clean_N.split(pack.table.lengths), strict=True):
             assert clean.sum() == (num_clean * H * W if T > 1 else 0)
+
+
+def test_motion_is_told_as_the_recipe_says() -> None:
+    """To all trained samples, to none, and to the network."""
+    for share, expected in ((0.0, [5.0]), (1.0, [])):
+        samples = [replace(sample, motion_px_s=5.0) for sample in colour_samples()]
+        config = changed(motion_drop=share, model=replace(CONFIG.model, conditions=("motion",)))
+        state = randomised(TrainState(HeldSamples(samples), config, STATISTICS, TEXT_DIM, ALONE))
+        _, packs = next(state.steps_from(Progress()))
+        for pack, _ in state.batch(packs).packs:
+            told = pack.conditions_BK[:, CONDITIONS.index("motion")]
+            assert told[~told.isnan()].unique().tolist() == expected
+            other = replace(pack, conditions_BK=torch.full_like(pack.conditions_BK, 50.0))
+            assert not torch.allclose(state.model(pack), state.model(other), atol=1e-4)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from model.diffusion.objectives import Objective
+from model.packing.packs import CONDITIONS
 from model.training.validation import Validation
 from schemas.recipe.train import TaskMix
 from tests.model.training.drawn import STATISTICS, TEXT_DIM, colour_samples
@@ -156,3 +157,9 @@ def test_losses_take_no_gradients():
 
     validation().losses(answer_of)
     assert not any(tracked)
+
+
+def test_motion_is_always_told() -> None:
+    packs = validation([replace(SAMPLES[0], motion_px_s=7.0)]).packs
+    told = torch.cat([pack.conditions_BK[:, CONDITIONS.index("motion")] for pack, *_ in packs])
+    assert told.tolist() == [7.0] * 8

@@ -11,11 +11,12 @@ import pyarrow.parquet
 import pytest
 
 from pipeline.encode import latents
+from pipeline.encode import training_index as module
 from pipeline.encode.latents import clip_transform
 from pipeline.encode.training_index import FOLDER, TrainingIndex, training_index
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
-from schemas import LATENTS, TEXT
+from schemas import LATENTS, RELEASES, TEXT
 from schemas.identity import bytes_digest
 from schemas.tables.latents import text_id
 from tests.jobs.conftest import release_row, write_release
@@ -178,3 +179,21 @@ def test_latents_that_other_code_has_made_are_not_found(dataset: Dataset, monkey
     assert len(index(dataset).clips.keys) == 3
     monkeypatch.setattr(latents, "VERSION", latents.VERSION + 1)
     assert len(index(dataset).clips.keys) == 0
+
+
+def test_motion_is_that_of_the_release_and_unknown_in_one_of_an_earlier_version(
+    dataset: Dataset, clips: list[dict[str, Any]]
+) -> None:
+    assert index(dataset).clips.index["motion_px_s"].to_pylist() == [0.0, 1.0, None]
+    (path,) = dataset.part_files(RELEASES.folder)
+    rows = pyarrow.parquet.read_table(path)
+    pyarrow.parquet.write_table(rows.drop_columns(["motion_px_s"]), path)
+    dataset.delete_files(dataset.files(FOLDER))
+    assert index(dataset).clips.index["motion_px_s"].to_pylist() == [None] * 3
+
+
+def test_an_index_of_another_version_is_made_again(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    footers = Footers(monkeypatch)
+    assert [footers.of(dataset), footers.of(dataset)] == [2, 0]
+    monkeypatch.setattr(module, "VERSION", module.VERSION - 1)
+    assert footers.of(dataset) == 2

@@ -60,4 +60,6 @@ def test_each_sample_has_the_keys_of_its_latent_and_its_texts(monkeypatch) -> No
         texts = {"detailed": row["detailed"], "medium": None, "short": row["short"], "original": None}
         texts |= {"medium": "m", "original": "A ball"} if row is rows[3] else {}
         assert {kind: keys[kind] for kind in texts} == {kind: text and text_id(text) for kind, text in texts.items()}
+        assert (keys["video_id"], keys["motion_px_s"]) == (row["video_id"], row["motion_px_s"])
+    assert found[1]["motion_px_s"] == 1.0
     assert list(training_texts(rows[0])) == ["detailed", "short"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 
 from pipeline.release import releases
-from pipeline.store.dataset import Dataset
+from pipeline.store.dataset import Dataset, to_parquet
 from schemas import EMBEDDINGS, MEASURES, VIDEOS
 from schemas.errors import UsageError
+from schemas.identity import digest
 from tests.conftest import write_captions, write_clips
 
 MakeRow = Callable[..., dict[str, Any]]
@@ -71,3 +73,24 @@ def test_clips_without_an_embedding_cannot_be_balanced(
     write_captions(dataset, [caption_row("bare")])
     with pytest.raises(UsageError, match="1 of 201 clips have no embedding"):
         releases.select(dataset, "true", releases.Balance(10))
+
+
+def test_a_release_that_an_earlier_version_froze_without_a_column_is_the_same_selection(dataset: Dataset) -> None:
+    """It had no motion, and its hash is that of the other columns."""
+    frozen, _ = releases.freeze(dataset, "old", "true")
+    rows = frozen.clips.drop_columns(["motion_px_s"])
+    facts = {"name": "old", "hash": digest(*rows.to_pylist()), "where": "true", "frozen_us": 1}
+    metadata = {releases.METADATA_KEY: json.dumps(facts)}
+    dataset.write_bytes("releases/old.parquet", to_parquet(rows.replace_schema_metadata(metadata)))
+    again, is_new = releases.freeze(dataset, "old", "true")
+    assert (is_new, again.frozen_us, again.content_hash) == (False, 1, facts["hash"])
+    assert again.content_hash != frozen.content_hash
+    with pytest.raises(UsageError, match="other content"):
+        releases.freeze(dataset, "old", "clip_id <> 'rare0'")
+
+
+def test_a_release_has_the_motion_of_its_clips(dataset: Dataset, clip_row: MakeRow, caption_row: MakeRow) -> None:
+    write_clips(dataset, [clip_row("moving", "v0", motion_px_s=4.5)])
+    write_captions(dataset, [caption_row("moving")])
+    (row,) = releases.select(dataset, "clip_id = 'moving'").to_pylist()
+    assert row["motion_px_s"] == 4.5
