@@ -24,7 +24,8 @@ from model.codec.spec import CodecPlan
 from model.codec.video_codec import VideoCodec, unwhiten
 from model.diffusion.guidance import Guidance
 from model.diffusion.objectives import Objective
-from model.diffusion.sampling import Given, Request, sample_latent
+from model.diffusion.requests import Given, Request
+from model.diffusion.sampling import sample_latent
 from model.readers.text_encoder import load_text_encoder
 from model.training.exported import load_transformer
 from model.transformer.transformer import Transformer

@@ -12,7 +12,7 @@ from jobs.training.run_config import RunConfig
 from model.codec.padding import padded
 from model.codec.spec import CodecPlan, num_frames
 from model.codec.video_codec import VideoCodec, encode_frames, whiten
-from model.diffusion.sampling import Given
+from model.diffusion.requests import Given
 from model.packing.packs import LoneFrame
 from schemas.errors import UsageError
 

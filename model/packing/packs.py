@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.packing.patches import Patch, grid_shape, patchify
+from model.packing.patches import Patch, grid_shape, kept_tokens, patchify, unpatchify
 from model.packing.tokens import Kind, TokenTable, grid_tokens
 
 CONDITIONS = ("height", "width", "frame_rate", "duration", "motion", "label")
@@ -70,6 +70,19 @@ class Document:
     frames: tuple[LoneFrame, ...] = ()
     told: Mapping[str, float] = field(default_factory=dict)
     """Conditions that do not follow from the latent."""
+    kept_T: Tensor | None = None
+    """Bool, (T,): frames that are there; all, without one. There are no tokens of the others."""
+
+    def tokens(self, values_CTHW: Tensor, patch: Patch) -> Tensor:
+        """Values of the form of the latent at the document's tokens of it, (N, P)."""
+        return patchify(values_CTHW, patch)[kept_tokens(self.kept_T, values_CTHW.shape, patch)]
+
+    def values(self, tokens_NP: Tensor, patch: Patch) -> Tensor:
+        """The inverse of `tokens`, with zeros where there are none."""
+        kept_N = kept_tokens(self.kept_T, self.latent_CTHW.shape, patch)
+        every = tokens_NP.new_zeros(len(kept_N), tokens_NP.shape[1])
+        every[kept_N.to(every.device)] = tokens_NP
+        return unpatchify(every, self.latent_CTHW.shape, patch)
 
 
 @dataclass(frozen=True)
@@ -123,10 +136,10 @@ def clip_tokens(pack: Pack) -> Tensor:
 def _clip(document: Document, patch: Patch) -> _Part:
     latent = document.latent_CTHW
     grid = grid_shape(latent.shape, patch)
-    place_N3 = grid_tokens(grid)
+    place_N3 = grid_tokens(grid)[kept_tokens(document.kept_T, latent.shape, patch).numpy()]
     return _Part(
-        patchify(latent, patch),
-        patchify(document.given_THW.expand(latent.shape), patch),
+        document.tokens(latent, patch),
+        document.tokens(document.given_THW.expand(latent.shape), patch),
         place_N3,
         (place_N3[:, 0] * (patch[0] / document.latent_fps)).astype(np.float32),
         Kind.CLIP,

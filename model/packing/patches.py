@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 Patch = tuple[int, int, int]
@@ -44,3 +45,17 @@ def unpatchify(tokens_NP: Tensor, latent_shape: Sequence[int], patch: Patch) -> 
     T, H, W = grid_shape(latent_shape, patch)
     blocks = tokens_NP.reshape(T, H, W, -1, *patch)
     return blocks.permute(3, 0, 4, 1, 5, 2, 6).reshape(tuple(latent_shape))
+
+
+def kept_tokens(kept_T: Tensor | None, latent_shape: Sequence[int], patch: Patch) -> Tensor:
+    """Which tokens of a latent have a frame that is kept, (N,) bool; all, if nothing is said of that."""
+    T, H, W = grid_shape(latent_shape, patch)
+    kept_T = torch.ones(T, dtype=torch.bool) if kept_T is None else kept_T.view(T, patch[0]).any(dim=1)
+    return kept_T.repeat_interleave(H * W)
+
+
+def kept_shape(kept_T: Tensor | None, latent_shape: Sequence[int], patch: Patch) -> tuple[int, int, int, int]:
+    """The shape of a latent that has as many tokens as there are of one of which some frames are kept."""
+    C, _, H, W = latent_shape
+    num_tokens = int(kept_tokens(kept_T, latent_shape, patch).sum())
+    return C, num_tokens // (H * W // (patch[1] * patch[2])) * patch[0], H, W

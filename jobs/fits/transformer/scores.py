@@ -27,7 +27,8 @@ from model.builtin import BUILTIN, run_folder
 from model.codec.causal import Autoencoder, load_autoencoder
 from model.codec.quality import psnr_db
 from model.diffusion.objectives import Objective
-from model.diffusion.sampling import Given, Request, sample_latents
+from model.diffusion.requests import Given, Request
+from model.diffusion.sampling import sample_latents
 from model.readers.text_encoder import TextEncoder, load_text_encoder
 from model.training.exported import load_transformer
 from model.transformer.transformer import Transformer

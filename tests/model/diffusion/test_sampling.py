@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from model.diffusion.guidance import Guidance
 from model.diffusion.objectives import Objective
+from model.diffusion.requests import Given, Request, crossfaded
 from model.diffusion.samplers import SAMPLERS, Course, ddpm
-from model.diffusion.sampling import Given, Request, crossfaded, sample_latent, sample_latents
+from model.diffusion.sampling import sample_latent, sample_latents
 from model.diffusion.timesteps import timesteps
 from model.packing.packs import LoneFrame, Pack
 from model.packing.patches import patchify
