@@ -96,13 +96,13 @@ def start_of(request: Request, path: Path, timestep: float, generator: torch.Gen
         ValueError: something does not fit the clip, or nothing is left to sample.
     """
     C, T, H, W = request.latent_shape
+    wanted_THW = _kept(request)
     noise = torch.randn((C, T, H, W), generator=generator)
     start = noise.clone()
     if request.source_CTHW is not None:
         _require_shape("a source", request.source_CTHW, (C, T, H, W))
         start = path.interpolate(request.source_CTHW, noise, torch.tensor(timestep))
     clean_THW = torch.zeros(T, H, W, dtype=torch.bool)
-    wanted_THW = torch.ones(T, H, W, dtype=torch.bool) if request.kept_T is None else _wanted(request)
     for part in request.given:
         _require_shape("what is given", part.latent_CTHW, (C, part.end - part.start, H, W))
         if not 0 <= part.start < part.end <= T:
@@ -133,11 +133,11 @@ def _mask(part: Given) -> Tensor:
     return mask_THW.expand(part.latent_CTHW.shape[1:])
 
 
-def _wanted(request: Request) -> Tensor:
+def _kept(request: Request) -> Tensor:
+    """Which values there are, (T, H, W) bool."""
     _, T, H, W = request.latent_shape
-    if request.kept_T is None or request.kept_T.shape != (T,):
-        raise ValueError(f"which frames are there must be said of all {T}")
-    return request.kept_T.view(T, 1, 1).repeat(1, H, W)
+    kept_T = torch.ones(T, dtype=torch.bool) if request.kept_T is None else request.kept_T
+    return kept_T.view(T, 1, 1).repeat(1, H, W)
 
 
 def _require_shape(what: str, latent_CTHW: Tensor, shape: tuple[int, ...]) -> None:

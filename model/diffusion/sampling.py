@@ -142,8 +142,8 @@ class _Denoiser:
         at_NP[clip_tokens(self.pack)] = torch.cat(of_clips)
         return at_NP.to(self.pack.tokens_NP.device)
 
-    def _solved(self, x_NP: Tensor, timestep: float) -> tuple[Tensor, Tensor, Tensor | None]:
-        x_NP = self.with_given(x_NP, timestep)
+    def _solved(self, point_NP: Tensor, timestep: float) -> tuple[Tensor, Tensor, Tensor | None]:
+        x_NP = self.with_given(point_NP, timestep)
         guided = self.guided if self.guidance.is_used_at(timestep) else None
         pack = guided or self.pack
         level_B = torch.full_like(pack.timestep_B, timestep)
@@ -152,7 +152,12 @@ class _Denoiser:
         prediction_NP, v_NP = answers[0]
         if guided:
             prediction_NP = self._guided(prediction_NP, answers[1][0])
-        return *self.objective.solve(self._looped(prediction_NP), x_NP, x_NP.new_tensor(timestep)), v_NP
+        level = x_NP.new_tensor(timestep)
+        data_NP, noise_NP = self.objective.solve(self._looped(prediction_NP), x_NP, level)
+        if any(start.noisy for start in self.starts):  # the noise of the point itself, which goes on from where it is
+            alpha, sigma = self.objective.path.at(level)
+            noise_NP = (point_NP - alpha * data_NP) / sigma
+        return data_NP, noise_NP, v_NP
 
     def _looped(self, answer_NP: Tensor) -> Tensor:
         """With one answer, the mean, at tokens that have one value."""

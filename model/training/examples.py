@@ -20,7 +20,7 @@ from model.diffusion.tasks import draw_task
 from model.diffusion.timesteps import Density, size_shift
 from model.diffusion.variance import bound_loss
 from model.packing.packs import Document, LoneFrame, Pack, clip_tokens, pack_documents, packing_order
-from model.packing.patches import Patch, grid_shape, patchify
+from model.packing.patches import Patch, grid_shape, kept_shape
 from schemas.identity import digest
 from schemas.recipe.train import TaskMix
 
@@ -104,11 +104,10 @@ def draw_example(
     text = None if drop < text_drop else choose_text(sample, choice)
     last = last_frame(sample, statistics) if lone_frames else None
     drawn = draw_task(tuple(data.shape), generator, tasks, has_last=last is not None)
-    timestep = density.draw(generator, latent_shift(data.shape, patch))
+    timestep = density.draw(generator, latent_shift(kept_shape(drawn.kept_T, data.shape, patch), patch))
     example = noised_example(objective, data, sample.latent_fps, text, drawn.given_THW, timestep, generator)
-    if last is None or not drawn.last_frame:
-        return example
-    return replace(example, document=replace(example.document, frames=(last,)))
+    frames = (last,) if last is not None and drawn.last_frame else ()
+    return replace(example, document=replace(example.document, frames=frames, kept_T=drawn.kept_T))
 
 
 def last_frame(sample: Sample, statistics: LatentStatistics) -> LoneFrame | None:
@@ -157,7 +156,7 @@ def pack_examples(examples: Sequence[Example], patch: Patch, text_dim: int) -> t
     examples = [examples[i] for i in order]
     pack = pack_documents([e.document for e in examples], patch, text_dim)
     answer_NP = torch.zeros_like(pack.tokens_NP)
-    answer_NP[clip_tokens(pack)] = torch.cat([patchify(e.target_CTHW, patch) for e in examples])
+    answer_NP[clip_tokens(pack)] = torch.cat([e.document.tokens(e.target_CTHW, patch) for e in examples])
     return pack, Targets(answer_NP, torch.tensor([e.weight for e in examples], dtype=torch.float32))
 
 
