@@ -50,20 +50,26 @@ def run_config(**changes: Any) -> RunConfig:
     return RunConfig(**values | changes)
 
 
+def of_tasks(**shares: float) -> dict[str, Any]:
+    """The `train` section of the usual recipe with shares of tasks changed."""
+    train = Recipe().as_dict()["train"]
+    return train | {"tasks": train["tasks"] | shares}
+
+
 @cache
 def _encoders() -> tuple[Autoencoder, TextEncoder]:
     return load_autoencoder(), load_text_encoder()
 
 
-def write_run(folder: Path, **changes: Any) -> Path:
+def write_run(folder: Path, network: TransformerConfig = SMALL, **changes: Any) -> Path:
     """A run whose samples look like nothing, and in which every input of the transformer shows."""
     write_run_config(folder, run_config(**changes))
     torch.manual_seed(0)
-    transformer = Transformer(SMALL).requires_grad_(False)
+    transformer = Transformer(network).requires_grad_(False)
     for parameter in transformer.parameters():
         parameter += 0.1 * torch.randn_like(parameter)
     weights = transformer.state_dict()
-    RunFolder(folder).save(2, {"model": weights, "ema": weights}, {"transformer": vars(SMALL)}, keep=1)
+    RunFolder(folder).save(2, {"model": weights, "ema": weights}, {"transformer": vars(network)}, keep=1)
     return folder
 
 
