@@ -33,7 +33,7 @@ def require_possible(given: Mapping[str, object]) -> None:
     Raises:
         UsageError: they do not go together, or one lacks what it is of.
     """
-    names = {name for name, value in given.items() if value not in (None, False)}
+    names = {name for name, value in given.items() if value is not None and value is not False}
     for one, *others in APART:
         for other in others:
             if {one, other} <= names:

@@ -1,8 +1,8 @@
 """A clip that can be played over and over: its end goes over into its beginning.
 
-What is sampled is longer: a first frame, which is not shown as causal codecs encode it alone, then the loop, and half
-of it again, tied to the first time (`model.diffusion.requests.Request.period`). What is shown starts within the loop
-and goes on into the repetition, so that the step from its last frame to its first is one within the clip.
+What is sampled is longer: a first frame, which is not shown as causal codecs encode it alone, then the loop, and its
+first patch again, tied to the first time (`model.diffusion.requests.Request.period`). What is shown starts after that
+patch and ends with its repetition, so that the step from the last frame to the first is one within the clip.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ def sample_loop(run: Path, prompt: str, config: RunConfig, plan: CodecPlan, sett
     """
     stride_t, patch = config.stride_thw[0], tuple(config.train["model"]["patch"])
     period = max(round(plan.valid[0] / stride_t / patch[0]), 1) * patch[0]
-    again = -(-period // patch[0] // 2) * patch[0]
-    shown = num_frames(patch[0] + again, stride_t)
-    whole = config.codec.plan(num_frames(patch[0] + period + again, stride_t), *plan.valid[1:], patch)
-    frames = load_model(run, prompt, config).frames(whole, Parts(period=period), settings)
-    return frames[shown : shown + period * stride_t]
+    shown = num_frames(2 * patch[0], stride_t)
+    whole = config.codec.plan(shown + period * stride_t, *plan.valid[1:], patch)
+    return load_model(run, prompt, config).frames(whole, Parts(period=period), settings)[shown:]

@@ -89,7 +89,7 @@ def test_windows_continue_the_last_frames_of_one_another(run: Path, monkeypatch:
     ("context", "window", "longest", "expected"),
     [
         ("fdm", 21, 33, ["wwwwww", "G...GGwww", "G...GGwww", "G...GGwww"]),
-        ("fdm", 29, 49, ["w" * 8, "G..G..GGwwww", "G...G..GGwwww"]),
+        ("fdm", 29, 49, ["w" * 8, "G..G..GGwwww", "G..G...GGwwww"]),
         ("fdm", 21, 9, ["wwwwww", "GGGwww", "GGGwww", "GGGwww"]),
         ("anchor", 25, 33, ["wwwwwww", "G..GGbbww", "G..GGbbww", "G..GGbbww", "G..GGbbww"]),
         ("anchor", 25, 9, ["wwwwwww", "GGGbbww", "GGGbbww", "GGGbbww", "GGGbbww"]),
@@ -135,7 +135,7 @@ def test_a_context_that_the_run_was_not_trained_for_is_refused(run: Path, number
             sample_long(run, "", run_config(), plan(25), 57, Task(), SETTINGS, context)
     train = of_tasks(past=0.5)
     config = run_config(train=train | {"model": train["model"] | {"patch": (2, 2, 2)}})
-    with pytest.raises(UsageError, match="--context fdm: frames of run .* cannot be left out"):
+    with pytest.raises(UsageError, match=r"--context fdm: frames of run .* cannot be left out"):
         sample_long(run, "", config, plan(25), 57, Task(), SETTINGS, "fdm")
     with pytest.raises(UsageError, match=r"--context anchor: give a --window of more than 2.5 s"):
         sample_long(run, "", PAST, plan(17), 57, Task(), SETTINGS, "anchor")
