@@ -1,4 +1,7 @@
-"""Every task at three aspect ratios, with a network of random weights: what is given comes back as it was."""
+"""Every task at three aspect ratios, with a network of random weights: what is given comes back as it was.
+
+Loops, of which nothing is given, are in `test_loop.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from jobs.sampling.clip import Model, Settings, plan_of, sample_frames
 from jobs.sampling.condition import Source, open_source
 from jobs.sampling.long import sample_long
-from jobs.sampling.loop import sample_loop
 from jobs.sampling.movie import write_frames
 from jobs.sampling.task import Parts, Task
 from model.codec.spec import CodecPlan
@@ -103,15 +104,6 @@ def test_a_clip_of_any_shape_has_what_is_given_unchanged(
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_a_loop_of_any_shape_repeats_itself(run: Path, sampled: list[tuple[Parts, torch.Tensor]], size: str) -> None:
-    frames = sample_loop(run, "a red circle", CONFIG, plan(size), SETTINGS)
-    ((_, latent),) = sampled
-    assert latent.shape[1] == 1 + 4 + 1
-    assert torch.equal(latent[:, 1], latent[:, 5])
-    assert frames.shape == (16, plan(size).valid[2], plan(size).valid[1], 3)
-
-
-@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("context", LONG)
 def test_a_long_clip_of_any_shape_starts_with_what_is_given(
     run: Path, sources: Sources, sampled: list[tuple[Parts, torch.Tensor]], context: str, size: str
@@ -120,16 +112,3 @@ def test_a_long_clip_of_any_shape_starts_with_what_is_given(
     assert frames.shape == (41, plan(size).valid[2], plan(size).valid[1], 3)
     assert len(sampled) > 1
     assert all(given_as_it_was(parts, latent) > 0 for parts, latent in sampled)
-
-
-def test_what_is_shown_of_a_loop_is_one_round_after_its_first_patch(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of 1 + 16 + 4 frames those from the sixth on."""
-    numbered = np.arange(21, dtype=np.uint8).reshape(21, 1, 1, 1)
-    monkeypatch.setattr(Model, "decoded", lambda self, latent, plan: numbered[: plan.valid[0]])
-    frames = sample_loop(run, "", CONFIG, plan("32x32", 16), SETTINGS)
-    assert frames[:, 0, 0, 0].tolist() == list(range(5, 21))
-
-
-@pytest.mark.parametrize(("asked", "made"), [(1, 4), (9, 8), (11, 12)])
-def test_a_loop_is_whole_latent_frames_long(run: Path, asked: int, made: int) -> None:
-    assert len(sample_loop(run, "", CONFIG, plan("32x32", asked), SETTINGS)) == made
