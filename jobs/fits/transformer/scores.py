@@ -70,11 +70,13 @@ class Sampler:
         guidance: float,
         task: Task = TASKS["text"],
         truth: np.ndarray | None = None,
+        period: int | None = None,
     ) -> np.ndarray:
         """Samples of prompts, (B, T, H, W, 3) uint8, each with its place for a seed.
 
         Args:
             truth: the clips that parts are given of, of the same form; for tasks that give any.
+            period: of loops, in latent frames.
         """
         T, H, W = self.shape_thw
         shape = self.config.codec.plan(T, W, H, self.transformer.config.patch).latent_shape
@@ -82,7 +84,7 @@ class Sampler:
         given = [()] * len(prompts) if truth is None else [task(latent) for latent in self._whitened(truth)]
         states = self.texts.encode(list(prompts))
         requests = [
-            Request(torch.from_numpy(text), shape, rate, seed, parts)
+            Request(torch.from_numpy(text), shape, rate, seed, parts, period=period)
             for seed, (text, parts) in enumerate(zip(states, given, strict=True))
         ]
         objective = Objective.of(self.config.objective)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from jobs.fits.transformer import __main__ as command
-from jobs.fits.transformer import clips, scores
+from jobs.fits.transformer import clips, loops, scores
 from jobs.fits.transformer.scores import TASKS, given_psnr_db, labelled, load_sampler
 from jobs.fits.worlds import WORLDS
 from jobs.training.run_config import read_run_config
@@ -105,6 +105,26 @@ def test_frames_that_are_given_are_those_of_the_latent_frames() -> None:
         assert given_psnr_db(other, truth, TASKS[name], 4) > 90
         other[:, frames[-1]] = 200
         assert given_psnr_db(other, truth, TASKS[name], 4) < 30
+
+
+def test_the_step_from_the_last_frame_to_the_first_is_the_last_one() -> None:
+    clips_of_one = np.array([0, 3, 5, 4], np.uint8).reshape(1, 4, 1, 1, 1).repeat(3, axis=4)
+    assert loops.steps_of(clips_of_one).tolist() == [[3.0, 2.0, 1.0, 4.0]]
+
+
+@pytest.mark.usefixtures("_small")
+def test_loops_stand_beside_clips_that_are_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit(tmp_path, "--steps", "1")
+    asked = [str(tmp_path / "run"), "--prompts", "2", "--steps", "1", "--period", "2", "--size", "32", "32"]
+    monkeypatch.setattr("sys.argv", ["loops", *asked])
+    capsys.readouterr()
+    loops.main()
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split(" | ")[0] for line in printed[2:]] == ["| loops", "| not tied"]
+    closing = [float(line.split(" | ")[3]) for line in printed[2:]]
+    assert closing[0] < closing[1]
 
 
 def test_prompts_stand_below_their_clips() -> None:
