@@ -26,7 +26,7 @@ import torch
 from jobs.sampling.clip import Model, Settings, load_model
 from jobs.sampling.task import Parts, Task, encoded, most_context, parts_of
 from jobs.training.run_config import RunConfig
-from model.codec.spec import CodecPlan
+from model.codec.spec import CodecPlan, num_frames
 from model.diffusion.requests import Given
 from schemas.errors import UsageError
 
@@ -41,21 +41,21 @@ def sample_long(
     prompt: str,
     config: RunConfig,
     window: CodecPlan,
-    num_frames: int,
+    length: int,
     task: Task,
     settings: Settings,
     context: Context = "recent",
 ) -> np.ndarray:
-    """Sample a long clip, (T, H, W, 3) uint8 RGB. Each window has noise of its own.
+    """Sample a long clip of `length` frames, (T, H, W, 3) uint8 RGB. Each window has noise of its own.
 
     Raises:
         UsageError: as `sample_frames`, or the run was not trained for the context, or the window has no room for it.
     """
     if context == "recent":
-        return _by_frames(load_model(run, prompt, config), window, num_frames, task, settings)
-    _require_trained(run, config, context)
+        return _by_frames(load_model(run, prompt, config), window, length, task, settings)
+    _require_possible(run, config, window, context)
     patch = config.train["model"]["patch"]
-    plan = config.codec.plan(num_frames, *window.valid[1:], patch)
+    plan = config.codec.plan(length, *window.valid[1:], patch)
     model = load_model(run, prompt, config)
     latent = model.latent(window.latent_shape, parts_of(task, model.codec, window, config), settings).cpu()
     while latent.shape[1] < plan.latent_shape[1]:
@@ -64,15 +64,15 @@ def sample_long(
     return model.decoded(latent[:, : plan.latent_shape[1]], plan)
 
 
-def _by_frames(model: Model, window: CodecPlan, num_frames: int, task: Task, settings: Settings) -> np.ndarray:
+def _by_frames(model: Model, window: CodecPlan, length: int, task: Task, settings: Settings) -> np.ndarray:
     config = model.config
     frames = model.frames(window, parts_of(task, model.codec, window, config), settings)
-    while len(frames) < num_frames:
+    while len(frames) < length:
         settings = replace(settings, seed=settings.seed + 1)
         context = frames[-most_context(window, config) :]
         given = Parts((Given(encoded(model.codec, context, window)),))
         frames = np.concatenate([frames, model.frames(window, given, settings)[len(context) :]])
-    return frames[:num_frames]
+    return frames[:length]
 
 
 def _with_spread_frames(model: Model, latent_CTHW: torch.Tensor, size: int, settings: Settings) -> torch.Tensor:
@@ -89,10 +89,6 @@ def _with_anchor(model: Model, latent_CTHW: torch.Tensor, size: int, settings: S
     """`anchor`: a window of `size` latent frames more, of which some are there and blended."""
     before = overlap = anchor_frames(model.config)
     new = size - 1 - before - overlap
-    if new < 1:
-        stride_t = model.config.stride_thw[0]
-        least_s = (2 * before + 1) * stride_t / model.config.fps
-        raise UsageError(f"--context anchor: give a --window of more than {least_s:g} s")
     there = latent_CTHW.shape[1]
     start = there - overlap
     return _continued(model, latent_CTHW, [0, *range(start - before, start)], start, there + new, settings)
@@ -130,8 +126,12 @@ def anchor_frames(config: RunConfig) -> int:
     return -(-ANCHOR_FRAMES // config.stride_thw[0])
 
 
-def _require_trained(run: Path, config: RunConfig, context: Context) -> None:
+def _require_possible(run: Path, config: RunConfig, window: CodecPlan, context: Context) -> None:
     if not config.train["tasks"].get("past"):
         raise UsageError(f"--context {context}: run {run} was not trained on a part of the past (train.tasks.past)")
     if config.train["model"]["patch"][0] != 1:
         raise UsageError(f"--context {context}: frames of run {run} cannot be left out: its patches have several")
+    taken = 1 + 2 * anchor_frames(config)
+    if context == "anchor" and window.latent_shape[1] <= taken:
+        least_s = num_frames(taken, config.stride_thw[0]) / config.fps
+        raise UsageError(f"--context anchor: give a --window of more than {least_s:g} s, which it takes itself")

@@ -5,14 +5,16 @@ Loops, of which nothing is given, are in `test_loop.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
 import torch
 
-from jobs.sampling.clip import Model, Settings, plan_of, sample_frames
+from jobs.sampling import clip, long
+from jobs.sampling.clip import Model, Settings, load_model, plan_of, sample_frames
 from jobs.sampling.condition import Source, open_source
 from jobs.sampling.long import sample_long
 from jobs.sampling.movie import write_frames
@@ -56,6 +58,16 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Sources:
         scene = Scene((Thing("circle", "red", direction=direction, speed="quickly"),))
         write_frames(folder / name, render(scene, 96, 64, number), 8.0)
     return {key: open_source(str(folder / name)) for key, (name, _, _) in files.items()}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _loaded_once() -> Iterator[None]:
+    """Loading takes longer than sampling from so small a network."""
+    load = cache(partial(load_model, config=CONFIG))
+    with pytest.MonkeyPatch.context() as patched:
+        for module in (clip, long):
+            patched.setattr(module, "load_model", lambda run, prompt, config: load(run, prompt))
+        yield
 
 
 @pytest.fixture
