@@ -21,7 +21,6 @@ from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
 
 if TYPE_CHECKING:
-    from jobs.sampling.task import Task
     from jobs.training.run_config import RunConfig
 
 
@@ -37,9 +36,13 @@ def sample(
     image: Annotated[str | None, Parameter(metavar="FILE")] = None,
     video: Annotated[str | None, Parameter(metavar="FILE")] = None,
     last: Annotated[str | None, Parameter(metavar="FILE")] = None,
+    backwards: Annotated[bool, Parameter(show_default=False)] = False,
+    blend: Annotated[str | None, Parameter(metavar="FILE")] = None,
     strength: Annotated[float | None, Parameter(metavar="S", validator=Number(gte=0, lte=1))] = None,
     region: Annotated[tuple[int, int, int, int] | None, Parameter(metavar="LEFT TOP WIDTH HEIGHT")] = None,
+    loop: Annotated[bool, Parameter(show_default=False)] = False,
     window: Annotated[float | None, Parameter(metavar="S", validator=Number(gt=0))] = None,
+    context: Literal["recent", "fdm", "anchor"] | None = None,
     motion: Annotated[float | None, Parameter(metavar="X", validator=Number(gte=0))] = None,
     sampler: Literal["euler", "heun", "ddim", "ddpm", "dpm_solver_2m", "unipc"] = "euler",
     steps: Annotated[AtLeast1, Parameter(metavar="N")] = 30,
@@ -52,9 +55,10 @@ def sample(
 ) -> None:
     """Make a video or an image from a prompt, with a model that `reelmill train` has fitted.
 
-    With --image or --video the clip starts from that picture, or continues that video from its end; with --strength or
-    --region it is an edit of the beginning of that video. The recipe is that of the data set which the run was trained
-    on, or the recipe `default` for `builtin`; it says how --expand expands the prompt.
+    With --image or --video the clip starts from that picture, or continues that video from its end; with --backwards it
+    leads up to its beginning, and with --blend it goes over from its beginning into the end of another. With --strength
+    or --region it is an edit of the beginning of that video. The recipe is that of the data set which the run was
+    trained on, or the recipe `default` for `builtin`; it says how --expand expands the prompt.
 
     Args:
         run: Folder of the run, or `builtin` for the model that comes with the program, which knows coloured shapes
@@ -68,9 +72,16 @@ def sample(
         video: Video whose end the clip starts with, or that is edited.
         last: Picture that the clip ends with, or video whose last frame that is; for a model that was trained with
             such.
+        backwards: End the clip with the beginning of the video, or with the picture, instead of going on from it.
+        blend: Video that ends the clip, as --video begins it: a third each. What is between is the model's; with
+            --strength it starts from where one video is faded into the other.
         strength: Edit the video: from 0, which leaves it as it is, to 1, which leaves nothing of it.
         region: Edit a part of the video, in pixels of the clip; the rest stays as it is.
+        loop: Make a clip whose end goes over into its beginning, of about the length, in whole latent frames.
         window: Sample a longer clip in parts of this length in seconds, each of which continues the one before.
+        context: What a part continues: `recent`, the last frames, the default; `fdm`, some of them and others of the
+            further past; `anchor`, the last eight and the first of all, with an overlap that is blended at random. The
+            latter two are for a model that was trained with `train.tasks.past`.
         motion: How fast things move: mean speed in pixels a second, where the longer side is 256 px (`motion_px_s` of
             clips); for a model that was trained with it.
         sampler: How noise becomes a video: `unipc` and `dpm_solver_2m` need the fewest steps, `ddpm` the most.
@@ -83,8 +94,11 @@ def sample(
         seed: Seed of the noise.
     """
     # PyTorch takes seconds to import, for which help should not wait.
-    from jobs.sampling.clip import Settings, plan_of, sample_by_windows, sample_frames
+    from jobs.sampling.clip import Settings, plan_of, sample_frames
+    from jobs.sampling.combinations import require_possible
     from jobs.sampling.condition import open_source
+    from jobs.sampling.long import sample_long
+    from jobs.sampling.loop import sample_loop
     from jobs.sampling.movie import check_target, write_frames
     from jobs.sampling.task import Task
     from jobs.training.run_config import read_run_config
@@ -95,12 +109,17 @@ def sample(
         guided = Guidance(guidance, guidance_interval, guidance_rescale)
     folder = run_folder(run)
     config = read_run_config(folder)
-    if image and video:
-        raise UsageError("--image and --video: give one of them")
-    source = open_source(image or video or "") if image or video else None
-    task = Task(source, strength, region, open_source(last) if last else None)
-    _require_possible(task, window, seconds)
+    sources = {"--image": image, "--video": video, "--last": last, "--blend": blend}
+    others = {"--backwards": backwards, "--strength": strength, "--region": region, "--loop": loop}
+    require_possible(sources | others | {"--window": window, "--context": context})
+    if window and window >= (seconds or 0):
+        raise UsageError(f"--window {window:g}: give a longer clip to be made of such parts, by --seconds")
+    opened = {name: open_source(path) for name, path in sources.items() if path}
+    source = opened.get("--image") or opened.get("--video")
+    task = Task(source, strength, region, opened.get("--last"), backwards, opened.get("--blend"))
     length, is_image = window or seconds, output.suffix == ".png"
+    if loop and is_image:
+        raise UsageError(f"--loop: a png does not move, so give -o {output.with_suffix('.mp4')}")
     plan = plan_of(size, length, config, source, is_image=is_image, is_edit=task.is_edit)
     if window and plan.latent_shape[1] < 2:
         raise UsageError(f"--window {window:g}: too short to continue anything")
@@ -109,8 +128,10 @@ def sample(
     expansion = _expanded(prompt, config, options, seed) if expand and prompt else None
     text = expansion.text if expansion else prompt
     settings = Settings(sampler, steps, guided, seed, motion)
-    if window:
-        frames = sample_by_windows(folder, text, config, plan, num_frames, task, settings)
+    if loop:
+        frames = sample_loop(folder, text, config, plan, settings)
+    elif window:
+        frames = sample_long(folder, text, config, plan, num_frames, task, settings, context or "recent")
     else:
         frames = sample_frames(folder, text, config, plan, task, settings)
     write_frames(output, frames, config.fps)
@@ -124,16 +145,6 @@ def sample(
     if expansion:
         tell_rejected(expansion)
     print(f"{output}: {width}x{height}, {num_frames} frames at {config.fps:g} a second")
-
-
-def _require_possible(task: Task, window_s: float | None, seconds: float | None) -> None:
-    """Raise UsageError if options do not go together."""
-    if task.is_edit and task.source is None:
-        raise UsageError("--strength and --region: of an edit, so give the --video or --image that is edited")
-    if window_s and (seconds is None or window_s >= seconds):
-        raise UsageError(f"--window {window_s:g}: give a longer clip to be made of such parts, by --seconds")
-    if window_s and (task.is_edit or task.last):
-        raise UsageError("--window goes with neither --strength, --region nor --last")
 
 
 def _expanded(prompt: str, config: RunConfig, options: RecipeOptions, seed: int) -> Expansion:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch
 
 from jobs.console.naming import naming
 from jobs.sampling.condition import Source
-from jobs.sampling.task import Parts, Task, encoded, most_context, parts_of
+from jobs.sampling.task import Parts, Task, parts_of
 from jobs.training.run_config import RunConfig
 from model.codec.loading import load_codec
 from model.codec.padding import cropped
@@ -24,7 +24,8 @@ from model.codec.spec import CodecPlan
 from model.codec.video_codec import VideoCodec, unwhiten
 from model.diffusion.guidance import Guidance
 from model.diffusion.objectives import Objective
-from model.diffusion.sampling import Given, Request, sample_latent
+from model.diffusion.requests import Request
+from model.diffusion.sampling import sample_latent
 from model.readers.text_encoder import load_text_encoder
 from model.training.exported import load_transformer
 from model.transformer.transformer import Transformer
@@ -115,20 +116,27 @@ class Model:
     transformer: Transformer
     text_LE: torch.Tensor | None
 
-    @torch.no_grad()
     def frames(self, plan: CodecPlan, parts: Parts, settings: Settings, *, strength: float = 1.0) -> np.ndarray:
         """A clip of a plan's valid size, (T, H, W, 3) uint8 RGB."""
+        return self.decoded(self.latent(plan.latent_shape, parts, settings, strength=strength), plan)
+
+    def latent(
+        self, shape: tuple[int, int, int, int], parts: Parts, settings: Settings, *, strength: float = 1.0
+    ) -> torch.Tensor:
+        """The whitened latent of a clip, (C, T, H, W)."""
         request = Request(
             self.text_LE,
-            plan.latent_shape,
+            shape,
             self.config.fps / self.config.stride_thw[0],
             settings.seed,
             parts.given,
             parts.frames,
             parts.source_CTHW,
+            parts.kept_T,
+            parts.period,
             settings.told,
         )
-        latent = sample_latent(
+        return sample_latent(
             self.transformer,
             request,
             Objective.of(self.config.objective),
@@ -137,7 +145,10 @@ class Model:
             guidance=settings.guidance,
             strength=strength,
         )
-        return clip_of(self.codec.decode_stream([unwhiten(latent[None], self.codec.spec)]), plan)
+
+    @torch.no_grad()
+    def decoded(self, latent_CTHW: torch.Tensor, plan: CodecPlan) -> np.ndarray:
+        return clip_of(self.codec.decode_stream([unwhiten(latent_CTHW[None], self.codec.spec)]), plan)
 
 
 def load_model(run: Path, prompt: str, config: RunConfig, settings: Settings) -> Model:
@@ -177,34 +188,6 @@ def sample_frames(
         raise UsageError(f"--last: run {run} was not trained with last frames (train.model.lone_frames)")
     parts = parts_of(task, model.codec, plan, config)
     return model.frames(plan, parts, settings, strength=1.0 if task.strength is None else task.strength)
-
-
-@torch.no_grad()
-def sample_by_windows(
-    run: Path,
-    prompt: str,
-    config: RunConfig,
-    window: CodecPlan,
-    num_frames: int,
-    task: Task,
-    settings: Settings,
-) -> np.ndarray:
-    """Sample a long clip as windows, each of which continues the end of what there is: (T, H, W, 3) uint8 RGB.
-
-    The frames that a window continues are encoded anew, as those of a video are that `--video` continues: latents from
-    the middle of a clip are not what the transformer was trained to start from. Each window has noise of its own.
-
-    Raises:
-        UsageError: as `sample_frames`.
-    """
-    model = load_model(run, prompt, config, settings)
-    frames = model.frames(window, parts_of(task, model.codec, window, config), settings)
-    while len(frames) < num_frames:
-        settings = replace(settings, seed=settings.seed + 1)
-        context = frames[-most_context(window, config) :]
-        given = Parts((Given(encoded(model.codec, context, window)),))
-        frames = np.concatenate([frames, model.frames(window, given, settings)[len(context) :]])
-    return frames[:num_frames]
 
 
 def clip_of(chunks_BCTHW: Iterable[torch.Tensor], plan: CodecPlan) -> np.ndarray:

@@ -55,8 +55,10 @@ def centre_box(source: Source, size_px: tuple[int, int]) -> tuple[int, int, int,
     return (source.width_px - box_width) // 2, (source.height_px - box_height) // 2, box_width, box_height
 
 
-def first_frames(source: Source, size_px: tuple[int, int], fps: float, count: int) -> np.ndarray:
-    """The first frames of a source, resampled to `fps`; a picture is repeated.
+def frames_of(
+    source: Source, size_px: tuple[int, int], fps: float, count: int, *, from_end: bool = False
+) -> np.ndarray:
+    """The first frames of a source, or the last, resampled to `fps`; a picture is repeated.
 
     Returns:
         (count, H, W, 3) uint8 RGB of `size_px` (width, height).
@@ -64,20 +66,23 @@ def first_frames(source: Source, size_px: tuple[int, int], fps: float, count: in
         UsageError: the source is shorter, or cannot be decoded.
     """
     first_us, last_us = source.times_us[0], source.times_us[-1]
-    times_us = [first_us + round(i * MICROSECONDS / fps) for i in range(count)]
-    if len(source.times_us) == 1:
-        times_us = [0]
-    elif times_us[-1] > last_us + MICROSECONDS / fps:
+    is_picture = len(source.times_us) == 1
+    steps_us = [round(i * MICROSECONDS / fps) for i in range(1 if is_picture else count)]
+    if steps_us[-1] > last_us - first_us + MICROSECONDS / fps:
         have_s = (last_us - first_us) / MICROSECONDS
         raise UsageError(
-            f"{source.path}: {have_s:.2f} s are shorter than the {count / fps:.2f} s to edit; give --seconds"
+            f"{source.path}: {have_s:.2f} s are shorter than the {count / fps:.2f} s of the clip; give --seconds"
         )
+    if from_end:
+        times_us = [max(last_us - step, first_us) for step in reversed(steps_us)]
+    else:
+        times_us = [first_us + step for step in steps_us]
     try:
         displayed = (source.width_px, source.height_px)
         frames = frames_at(source.path, times_us, centre_box(source, size_px), displayed, size_px)
     except MediaError as error:
         raise UsageError(f"{source.path}: {error}") from error
-    return np.repeat(frames, count, axis=0) if len(times_us) < count else frames
+    return np.repeat(frames, count, axis=0) if is_picture else frames
 
 
 def last_frames(source: Source, size_px: tuple[int, int], fps: float, max_frames: int, stride_t: int) -> np.ndarray:
@@ -86,15 +91,10 @@ def last_frames(source: Source, size_px: tuple[int, int], fps: float, max_frames
     Returns:
         (T, H, W, 3) uint8 RGB of `size_px` (width, height).
     """
-    displayed = (source.width_px, source.height_px)
-    box = centre_box(source, size_px)
-    try:
-        if len(source.times_us) == 1:
-            return frames_at(source.path, [0], box, displayed, size_px)
-        first_us, last_us = source.times_us[0], source.times_us[-1]
-        available = int((last_us - first_us) / MICROSECONDS * fps + 1e-6) + 1
-        count = max(min(available, max_frames) - 1, 0) // stride_t * stride_t + 1
-        times_us = [round(last_us - (count - 1 - i) * MICROSECONDS / fps) for i in range(count)]
-        return frames_at(source.path, times_us, box, displayed, size_px)
-    except MediaError as error:
-        raise UsageError(f"{source.path}: {error}") from error
+    count = max(min(num_frames_of(source, fps), max_frames) - 1, 0) // stride_t * stride_t + 1
+    return frames_of(source, size_px, fps, count, from_end=True)
+
+
+def num_frames_of(source: Source, fps: float) -> int:
+    """Frames of a source at a rate; 1 of a picture."""
+    return int((source.times_us[-1] - source.times_us[0]) / MICROSECONDS * fps + 1e-6) + 1

@@ -3,15 +3,19 @@
 Requests go through the transformer as one pack, with and without their texts side by side when guidance asks for both.
 What is given decides the task: nothing, text to video; the first latent frames, image to video or extension; frames
 that were encoded on their own, interpolation; all but a region, inpainting. From a source that is noised in part, the
-clip is an edit of it (SDEdit, Meng et al. 2022).
+clip is an edit of it (SDEdit, Meng et al. 2022). What is given as noisy as the rest asks nothing of training.
 
-Shapes: C T H W a latent, L text tokens, E width of the text encoder, N tokens of all requests.
+A loop is a clip whose end repeats its beginning: tokens of one place in the loop have one value, and what is seen at
+them is averaged (as overlapping windows are in MultiDiffusion, Bar-Tal et al. 2023). Turning the latent by a frame each
+step (Mobius, Bi et al. 2025) would move the first latent frame, which a causal codec encodes alone.
+
+Shapes: C T H W a latent, N tokens of all requests, K pairs of tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -19,42 +23,13 @@ from torch import Tensor
 
 from model.diffusion.guidance import Guidance
 from model.diffusion.objectives import Objective
+from model.diffusion.requests import Request, Start, start_of
 from model.diffusion.samplers import SAMPLERS, Course
 from model.diffusion.timesteps import timesteps
-from model.packing.packs import Document, LoneFrame, Pack, clip_tokens, pack_documents
-from model.packing.patches import unpatchify
+from model.packing.packs import Document, Pack, clip_tokens, pack_documents
+from model.packing.patches import Patch, kept_shape, kept_tokens
 from model.training.examples import latent_shift
 from model.transformer.transformer import Transformer
-
-
-@dataclass(frozen=True)
-class Given:
-    """A part of a clip that is given. Latents are whitened."""
-
-    latent_CTHW: Tensor
-    """Of the clip's size, and as many frames as are given."""
-    start: int = 0
-    """Its first latent frame in the clip."""
-    mask_THW: Tensor | None = None
-    """Bool, True for what of it is given; all, without one."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """A clip to sample. Latents are whitened."""
-
-    text_LE: Tensor | None
-    latent_shape: tuple[int, int, int, int]
-    latent_fps: float
-    seed: int = 0
-    given: tuple[Given, ...] = ()
-    """Of several that give one place, the last counts."""
-    frames: tuple[LoneFrame, ...] = ()
-    """Frames that were encoded on their own, each at its time."""
-    source_CTHW: Tensor | None = None
-    """The clip that is edited."""
-    told: Mapping[str, float] = field(default_factory=dict)
-    """Conditions that do not follow from the latent: of `model.packing.packs.CONDITIONS`."""
 
 
 def sample_latent(transformer: Transformer, request: Request, objective: Objective, **settings: Any) -> Tensor:
@@ -78,7 +53,7 @@ def sample_latents(
     What is sampled of a request does not depend on the others.
 
     Args:
-        requests: of one shape, with as many frames on their own.
+        requests: of one shape, with the same frames left out, as many frames on their own and the same period.
         objective: that the transformer was trained for.
         sampler: one of `SAMPLERS`.
         num_steps: steps of the sampler from pure noise; the transformer runs once for each, or twice (`heun`).
@@ -86,35 +61,41 @@ def sample_latents(
         strength: timestep up to which sources are noised, 0 to 1: at 0 they come back as they are, at 1 nothing of them
             is left. Steps at higher timesteps are left out.
     Raises:
-        ValueError: the latent does not divide into patches, what is given does not fit it, requests are not alike, or a
-            strength below 1 without a source.
+        ValueError: the latent or the period does not divide into patches, what is given does not fit it, requests are
+            not alike, or a strength below 1 without a source.
     """
     patch = transformer.config.patch
     device = transformer.final.weight.device
-    times = _times(num_steps, latent_shift(requests[0].latent_shape, patch), strength)
+    shown = kept_shape(requests[0].kept_T, requests[0].latent_shape, patch)
+    times = _times(num_steps, latent_shift(shown, patch), strength)
     if strength < 1 and any(request.source_CTHW is None for request in requests):
         raise ValueError(f"a strength of {strength:g} is of an edit, and there is nothing to edit")
-    generators = [torch.Generator().manual_seed(request.seed) for request in requests]
-    starts = [_start(request, objective, times[0], one) for request, one in zip(requests, generators, strict=True)]
-    if len({(start.shape, len(r.frames)) for (start, _), r in zip(starts, requests, strict=True)}) > 1:
+    if len({_form(request) for request in requests}) > 1:
         raise ValueError("requests that are sampled together must have one shape and as many frames on their own")
+    generators = [torch.Generator().manual_seed(request.seed) for request in requests]
+    starts = [
+        start_of(request, objective.path, times[0], one) for request, one in zip(requests, generators, strict=True)
+    ]
     if not isinstance(guidance, Guidance):
         guidance = Guidance(guidance)
     texts = [request.text_LE for request in requests]
     guided = guidance.scale != 1 and any(text is not None for text in texts)
+    documents = _documents(requests, starts, texts, patch)
+    pack = pack_documents(documents, patch, transformer.config.text_dim)
     denoiser = _Denoiser(
         transformer,
         objective,
         guidance,
-        _pack(transformer, requests, starts, [texts]).to(device),
-        _pack(transformer, requests, starts, [texts, [None] * len(texts)]).to(device) if guided else None,
-        len(requests),
+        starts,
+        documents,
+        pack.to(device),
+        _with_unguided(transformer, requests, starts, documents).to(device) if guided else None,
+        _repeated(requests[0].period, pack, len(requests), requests[0].latent_shape, patch).to(device),
     )
     learned = denoiser.with_variance if objective.variance == "learned" else None
-    x_NP = denoiser.pack.tokens_NP
-    x_NP = SAMPLERS[sampler](x_NP, Course(denoiser, objective.path, times, generators, learned))
-    x_NP = denoiser.with_given(x_NP)[clip_tokens(denoiser.pack).to(device)]
-    return [unpatchify(part, requests[0].latent_shape, patch) for part in x_NP.chunk(len(requests))]
+    x_NP = SAMPLERS[sampler](denoiser.pack.tokens_NP, Course(denoiser, objective.path, times, generators, learned))
+    x_NP = denoiser.with_given(x_NP, 0.0)[clip_tokens(pack).to(device)]
+    return [document.values(part, patch) for document, part in zip(documents, x_NP.chunk(len(requests)), strict=True)]
 
 
 @dataclass(frozen=True)
@@ -124,11 +105,14 @@ class _Denoiser:
     transformer: Transformer
     objective: Objective
     guidance: Guidance
+    starts: Sequence[Start]
+    documents: Sequence[Document]
     pack: Pack
     """All requests with their texts; its tokens hold what is given."""
     guided: Pack | None
     """The same and then all without texts; None if nothing is guided."""
-    num_requests: int
+    repeated_2K: Tensor
+    """Rows of a loop's tokens, and of those that repeat them."""
 
     def __call__(self, x_NP: Tensor, timestep: float) -> tuple[Tensor, Tensor]:
         return self._solved(x_NP, timestep)[:2]
@@ -139,11 +123,27 @@ class _Denoiser:
         assert v_NP is not None
         return data_NP, noise_NP, v_NP
 
-    def with_given(self, x_NP: Tensor) -> Tensor:
-        return torch.where(self.pack.given_NP, self.pack.tokens_NP, x_NP)
+    def with_given(self, x_NP: Tensor, timestep: float) -> Tensor:
+        x_NP = torch.where(self.pack.given_NP, self.pack.tokens_NP, x_NP)
+        if any(start.noisy for start in self.starts):
+            shown = [start.noisy_at(timestep, self.objective.path) for start in self.starts]
+            noisy_NP, is_noisy_NP = (self._at_clips(values) for values in zip(*shown, strict=True))
+            x_NP = torch.where(is_noisy_NP, noisy_NP, x_NP)
+        first_K, again_K = self.repeated_2K
+        return x_NP.index_copy(0, again_K, x_NP[first_K])
 
-    def _solved(self, x_NP: Tensor, timestep: float) -> tuple[Tensor, Tensor, Tensor | None]:
-        x_NP = self.with_given(x_NP)
+    def _at_clips(self, values: Sequence[Tensor]) -> Tensor:
+        """Values of the form of the latents, or of one channel, of each request, at its tokens."""
+        at_NP = torch.zeros(self.pack.tokens_NP.shape, dtype=values[0].dtype)
+        of_clips = [
+            document.tokens(one.expand(document.latent_CTHW.shape), self.transformer.config.patch)
+            for document, one in zip(self.documents, values, strict=True)
+        ]
+        at_NP[clip_tokens(self.pack)] = torch.cat(of_clips)
+        return at_NP.to(self.pack.tokens_NP.device)
+
+    def _solved(self, point_NP: Tensor, timestep: float) -> tuple[Tensor, Tensor, Tensor | None]:
+        x_NP = self.with_given(point_NP, timestep)
         guided = self.guided if self.guidance.is_used_at(timestep) else None
         pack = guided or self.pack
         level_B = torch.full_like(pack.timestep_B, timestep)
@@ -152,22 +152,25 @@ class _Denoiser:
         prediction_NP, v_NP = answers[0]
         if guided:
             prediction_NP = self._guided(prediction_NP, answers[1][0])
-        return *self.objective.solve(prediction_NP, x_NP, x_NP.new_tensor(timestep)), v_NP
+        level = x_NP.new_tensor(timestep)
+        data_NP, noise_NP = self.objective.solve(self._looped(prediction_NP), x_NP, level)
+        if any(start.noisy for start in self.starts):  # the noise of the point itself, which goes on from where it is
+            alpha, sigma = self.objective.path.at(level)
+            noise_NP = (point_NP - alpha * data_NP) / sigma
+        return data_NP, noise_NP, v_NP
+
+    def _looped(self, answer_NP: Tensor) -> Tensor:
+        """With one answer, the mean, at tokens that have one value."""
+        first_K, again_K = self.repeated_2K
+        mean_KP = (answer_NP[first_K] + answer_NP[again_K]) / 2
+        return answer_NP.index_copy(0, first_K, mean_KP).index_copy(0, again_K, mean_KP)
 
     def _guided(self, conditional_NP: Tensor, unconditional_NP: Tensor) -> Tensor:
         """Guided where nothing is given; each request by the deviation of its own values."""
         wanted_NP = ~self.pack.given_NP
-        lengths = wanted_NP.view(self.num_requests, -1).sum(dim=1).tolist()
+        lengths = wanted_NP.view(len(self.documents), -1).sum(dim=1).tolist()
         values = self.guidance.guide(conditional_NP[wanted_NP], unconditional_NP[wanted_NP], lengths)
         return conditional_NP.masked_scatter(wanted_NP, values)
-
-
-def crossfaded(first_CTHW: Tensor, second_CTHW: Tensor) -> Tensor:
-    """One latent that goes over into another from its first frame to its last, (C, T, H, W): as the source of an edit,
-    two videos blended into one."""
-    T = first_CTHW.shape[1]
-    share_T = torch.linspace(0, 1, T, dtype=first_CTHW.dtype).view(1, T, 1, 1)
-    return (1 - share_T) * first_CTHW + share_T * second_CTHW
 
 
 def _times(num_steps: int, shift: float, strength: float) -> list[float]:
@@ -181,44 +184,51 @@ def _times(num_steps: int, shift: float, strength: float) -> list[float]:
     return [strength, *(time for time in timesteps(num_steps, shift) if time < strength)]
 
 
-def _start(
-    request: Request, objective: Objective, timestep: float, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Where sampling starts with what is given in place, and which values that is, (T, H, W)."""
-    C, T, H, W = request.latent_shape
-    start = torch.randn((C, T, H, W), generator=generator)
-    if request.source_CTHW is not None:
-        _require_shape("a source", request.source_CTHW, (C, T, H, W))
-        start = objective.path.interpolate(request.source_CTHW, start, torch.tensor(timestep))
-    given_THW = torch.zeros(T, H, W, dtype=torch.bool)
-    for part in request.given:
-        end = part.start + part.latent_CTHW.shape[1]
-        _require_shape("what is given", part.latent_CTHW, (C, end - part.start, H, W))
-        if not 0 <= part.start < end <= T:
-            raise ValueError(f"latent frames {part.start} to {end} are given of a clip that has {T}")
-        mask_THW = torch.ones(1, 1, 1, dtype=torch.bool) if part.mask_THW is None else part.mask_THW
-        start[:, part.start : end] = torch.where(mask_THW, part.latent_CTHW, start[:, part.start : end])
-        given_THW[part.start : end] |= mask_THW
-    if given_THW.all():
-        raise ValueError("all of the clip is given: nothing is left to sample")
-    return start, given_THW
+def _form(request: Request) -> tuple[Any, ...]:
+    """What requests that are sampled together have in common."""
+    kept = None if request.kept_T is None else tuple(request.kept_T.tolist())
+    return request.latent_shape, len(request.frames), kept, request.period
 
 
-def _require_shape(what: str, latent_CTHW: Tensor, shape: tuple[int, ...]) -> None:
-    if tuple(latent_CTHW.shape) != shape:
-        raise ValueError(f"{what} is a latent of {tuple(latent_CTHW.shape)}, not of {shape}")
-
-
-def _pack(
-    transformer: Transformer,
-    requests: Sequence[Request],
-    starts: Sequence[tuple[Tensor, Tensor]],
-    texts: Sequence[Sequence[Tensor | None]],
-) -> Pack:
-    """All requests with the first of their texts, then with the second."""
-    documents = [
-        Document(start, given_THW, 1.0, request.latent_fps, text, request.frames, request.told)
-        for of_all in texts
-        for request, (start, given_THW), text in zip(requests, starts, of_all, strict=True)
+def _documents(
+    requests: Sequence[Request], starts: Sequence[Start], texts: Sequence[Tensor | None], patch: Patch
+) -> list[Document]:
+    return [
+        Document(
+            start.latent_CTHW,
+            start.clean_THW,
+            1.0,
+            request.latent_fps,
+            text,
+            request.frames,
+            request.told,
+            kept_tokens(request.kept_T, request.latent_shape, patch),
+        )
+        for request, start, text in zip(requests, starts, texts, strict=True)
     ]
-    return pack_documents(documents, transformer.config.patch, transformer.config.text_dim)
+
+
+def _with_unguided(
+    transformer: Transformer, requests: Sequence[Request], starts: Sequence[Start], documents: Sequence[Document]
+) -> Pack:
+    """All requests with their texts, then all without."""
+    patch = transformer.config.patch
+    without = _documents(requests, starts, [None] * len(requests), patch)
+    return pack_documents([*documents, *without], patch, transformer.config.text_dim)
+
+
+def _repeated(period: int | None, pack: Pack, num_requests: int, latent_shape: tuple[int, ...], patch: Patch) -> Tensor:
+    """Rows of a loop's tokens and of those that repeat them, (2, K) int64.
+
+    Raises:
+        ValueError: the clip does not have all of a loop and some of it twice, in whole patches.
+    """
+    if period is None:
+        return torch.zeros(2, 0, dtype=torch.int64)
+    T, patches = latent_shape[1] // patch[0], period // patch[0]
+    if period % patch[0] or not patches + 1 < T <= 2 * patches + 1:
+        raise ValueError(
+            f"a clip of {latent_shape[1]} latent frames does not show a loop of {period} with its beginning"
+        )
+    rows = clip_tokens(pack).view(num_requests, T, -1)
+    return torch.stack([rows[:, 1 : T - patches].reshape(-1), rows[:, 1 + patches :].reshape(-1)])

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.packing.patches import Patch, grid_shape, patchify
+from model.packing.patches import Patch, grid_shape, patchify, unpatchify
 from model.packing.tokens import Kind, TokenTable, grid_tokens
 
 CONDITIONS = ("height", "width", "frame_rate", "duration", "motion", "label")
@@ -71,9 +71,22 @@ class Document:
     told: Mapping[str, float] = field(default_factory=dict)
     """Conditions that do not follow from the latent."""
     kept_N: Tensor | None = None
-    """Bool: patches of the clip that are tokens of the pack, in training; all without it."""
+    """Bool: patches of the clip that are tokens of the pack; all, without it."""
     routed_N: Tensor | None = None
     """Bool: patches of the clip that go past some of the blocks, in training; none without it."""
+
+    def tokens(self, values_CTHW: Tensor, patch: Patch) -> Tensor:
+        """Values of the form of the latent at the document's tokens of it, (N, P)."""
+        values_NP = patchify(values_CTHW, patch)
+        return values_NP if self.kept_N is None else values_NP[self.kept_N]
+
+    def values(self, tokens_NP: Tensor, patch: Patch) -> Tensor:
+        """The inverse of `tokens`, with zeros where there are none."""
+        every_NP = tokens_NP
+        if self.kept_N is not None:
+            every_NP = tokens_NP.new_zeros(len(self.kept_N), tokens_NP.shape[1])
+            every_NP[self.kept_N.to(tokens_NP.device)] = tokens_NP
+        return unpatchify(every_NP, self.latent_CTHW.shape, patch)
 
 
 @dataclass(frozen=True)
@@ -86,12 +99,6 @@ class _Part:
     seconds_N: np.ndarray
     routed_N: np.ndarray
     kind: Kind
-
-    def take(self, kept_N: Tensor) -> _Part:
-        """Some of the tokens."""
-        kept = kept_N.numpy()
-        columns = self.place_N3[kept], self.seconds_N[kept], self.routed_N[kept]
-        return _Part(self.tokens_NP[kept_N], self.given_NP[kept_N], *columns, self.kind)
 
 
 def pack_documents(documents: Sequence[Document], patch: Patch, text_dim: int) -> Pack:
@@ -136,15 +143,18 @@ def _clip(document: Document, patch: Patch) -> _Part:
     latent = document.latent_CTHW
     grid = grid_shape(latent.shape, patch)
     place_N3 = grid_tokens(grid)
-    part = _Part(
-        patchify(latent, patch),
-        patchify(document.given_THW.expand(latent.shape), patch),
+    routed_N = np.zeros(len(place_N3), bool) if document.routed_N is None else document.routed_N.numpy()
+    if document.kept_N is not None:
+        kept = document.kept_N.numpy()
+        place_N3, routed_N = place_N3[kept], routed_N[kept]
+    return _Part(
+        document.tokens(latent, patch),
+        document.tokens(document.given_THW.expand(latent.shape), patch),
         place_N3,
         (place_N3[:, 0] * (patch[0] / document.latent_fps)).astype(np.float32),
-        np.zeros(len(place_N3), bool) if document.routed_N is None else document.routed_N.numpy(),
+        routed_N,
         Kind.CLIP,
     )
-    return part if document.kept_N is None else part.take(document.kept_N)
 
 
 def _frame(document: Document, frame: LoneFrame, patch: Patch) -> _Part:

@@ -44,3 +44,16 @@ def unpatchify(tokens_NP: Tensor, latent_shape: Sequence[int], patch: Patch) -> 
     T, H, W = grid_shape(latent_shape, patch)
     blocks = tokens_NP.reshape(T, H, W, -1, *patch)
     return blocks.permute(3, 0, 4, 1, 5, 2, 6).reshape(tuple(latent_shape))
+
+
+def kept_tokens(kept_T: Tensor | None, latent_shape: Sequence[int], patch: Patch) -> Tensor | None:
+    """Which tokens of a latent have a frame that is kept, (N,) bool; None if nothing is said of that."""
+    T, H, W = grid_shape(latent_shape, patch)
+    return None if kept_T is None else kept_T.view(T, patch[0]).any(dim=1).repeat_interleave(H * W)
+
+
+def kept_shape(kept_T: Tensor | None, latent_shape: Sequence[int], patch: Patch) -> tuple[int, int, int, int]:
+    """The shape of a latent that has as many tokens as there are of one of which some frames are kept."""
+    C, T, H, W = latent_shape
+    kept_frames = T if kept_T is None else int(kept_T.view(-1, patch[0]).any(dim=1).sum()) * patch[0]
+    return C, kept_frames, H, W

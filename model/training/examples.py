@@ -20,7 +20,7 @@ from model.diffusion.tasks import draw_task
 from model.diffusion.timesteps import Density, size_shift
 from model.diffusion.variance import bound_loss
 from model.packing.packs import Document, LoneFrame, Pack, clip_tokens, pack_documents, packing_order
-from model.packing.patches import Patch, grid_shape, patchify
+from model.packing.patches import Patch, grid_shape, kept_shape, kept_tokens
 from model.training.masks import NO_MASKS, Masks
 from schemas.identity import digest
 from schemas.recipe.train import TaskMix
@@ -114,13 +114,14 @@ def draw_example(
     text = None if drop < text_drop else choose_text(sample, choice)
     last = last_frame(sample, statistics) if lone_frames else None
     drawn = draw_task(tuple(data.shape), generator, tasks, has_last=last is not None)
-    timestep = density.draw(generator, latent_shift(data.shape, patch))
+    timestep = density.draw(generator, latent_shift(kept_shape(drawn.kept_T, data.shape, patch), patch))
     example = noised_example(objective, data, sample.latent_fps, text, drawn.given_THW, timestep, generator)
     is_told = torch.rand((), generator=generator_of(*key, "motion"), dtype=torch.float64).item() >= motion_drop
     document = replace(
         example.document,
         frames=(last,) if last is not None and drawn.last_frame else (),
         told=told_of(sample) if is_told else {},
+        kept_N=kept_tokens(drawn.kept_T, data.shape, patch),
     )
     return replace(example, document=masks.over(document, patch, generator_of(*key, "masks")))
 
@@ -181,14 +182,8 @@ def pack_examples(examples: Sequence[Example], patch: Patch, text_dim: int) -> t
     examples = [examples[i] for i in order]
     pack = pack_documents([e.document for e in examples], patch, text_dim)
     answer_NP = torch.zeros_like(pack.tokens_NP)
-    answer_NP[clip_tokens(pack)] = torch.cat([_targets(example, patch) for example in examples])
+    answer_NP[clip_tokens(pack)] = torch.cat([e.document.tokens(e.target_CTHW, patch) for e in examples])
     return pack, Targets(answer_NP, torch.tensor([e.weight for e in examples], dtype=torch.float32))
-
-
-def _targets(example: Example, patch: Patch) -> Tensor:
-    """Of the patches that are in the pack."""
-    target_NP, kept_N = patchify(example.target_CTHW, patch), example.document.kept_N
-    return target_NP if kept_N is None else target_NP[kept_N]
 
 
 def document_losses(answer_NA: Tensor, targets: Targets, pack: Pack, objective: Objective = VELOCITY) -> Tensor:

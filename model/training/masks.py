@@ -39,9 +39,9 @@ class Masks:
         if not self.dropped and not self.routed:
             return document
         given_NP = patchify(document.given_THW.expand(document.latent_CTHW.shape), patch)
-        dropped_N = _some_of(~given_NP.any(dim=1), self.dropped, generator)
-        routed_N = _some_of(~dropped_N, self.routed, generator)
-        return replace(document, kept_N=~dropped_N, routed_N=routed_N)
+        there_N = torch.ones(len(given_NP), dtype=torch.bool) if document.kept_N is None else document.kept_N
+        kept_N = there_N & ~_some_of(there_N & ~given_NP.any(dim=1), self.dropped, generator)
+        return replace(document, kept_N=kept_N, routed_N=_some_of(kept_N, self.routed, generator))
 
 
 NO_MASKS = Masks()

@@ -122,6 +122,9 @@ class TaskMix:
     """Share with the last frame given, encoded on its own; needs `model.lone_frames` and `encode.single_frames`."""
     first_last: NonNegativeFloat = 0.0
     """Share with the first and the last frame given: interpolation; needs the same."""
+    past: NonNegativeFloat = 0.0
+    """Share with a few frames wanted, those just before them and some of the further past given, and the rest left out:
+    a long video is continued from its past (FDM), as `sample --context fdm` and `anchor` do."""
 
     def __post_init__(self) -> None:
         if not any(vars(self).values()):

@@ -21,7 +21,8 @@ from rich.table import Table
 
 from model.diffusion.objectives import PREDICTIONS, Objective
 from model.diffusion.paths import PATHS
-from model.diffusion.sampling import Request, sample_latent
+from model.diffusion.requests import Request
+from model.diffusion.sampling import sample_latent
 from model.diffusion.timesteps import Density
 from model.training.examples import Example, document_losses, noised_example, pack_examples
 from model.training.masks import NO_MASKS, Masks

@@ -23,7 +23,7 @@ from jobs.sampling import clip
 from jobs.steps.records import write_run
 from model.codec.causal import load_autoencoder
 from model.diffusion.objectives import Objective
-from model.diffusion.sampling import Request
+from model.diffusion.requests import Request
 from model.readers.text_encoder import load_text_encoder
 from pipeline.encode.latents import OK, clip_transform
 from pipeline.release import releases

@@ -99,6 +99,24 @@ def test_a_long_clip_may_be_made_of_windows(run_dir, tmp_path):
     assert video_facts(tmp_path / "long.mp4")[:3] == (64, 48, 24)
 
 
+def test_a_clip_leads_up_to_a_video_and_a_blend_goes_from_one_to_another(run_dir, tmp_path):
+    for name, direction in (("one", "right"), ("two", "up")):
+        scene = Scene(things=(Thing("circle", "red", direction=direction, speed="quickly"),))
+        write_frames(tmp_path / f"{name}.mp4", render(scene, 96, 64, 17), 8.0)
+    first = ["--video", tmp_path / "one.mp4", "--seconds", "1.625"]
+    assert sample(run_dir, *first, "--backwards", "-o", tmp_path / "before.mp4") == 0
+    assert video_facts(tmp_path / "before.mp4")[:3] == (96, 64, 13)
+    for options in ([], ["--strength", "0.5"]):
+        assert sample(run_dir, *first, "--blend", tmp_path / "two.mp4", *options, "-o", tmp_path / "both.mp4") == 0
+        assert video_facts(tmp_path / "both.mp4")[:3] == (96, 64, 13)
+
+
+def test_a_loop_is_said_to_be_as_long_as_it_is(run_dir, tmp_path, capsys):
+    assert sample(run_dir, "--loop", "--seconds", "1.125", "-o", tmp_path / "loop.mp4") == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'loop.mp4'}: 96x64, 8 frames at 8 a second\n"
+    assert video_facts(tmp_path / "loop.mp4")[:3] == (96, 64, 8)
+
+
 def test_a_source_is_cut_to_the_shape_and_timed_at_the_rate(tmp_path):
     truth = render(MOVING, 96, 64, 25)
     write_frames(tmp_path / "clip.mp4", truth, 24.0)
@@ -120,11 +138,17 @@ def test_a_source_is_cut_to_the_shape_and_timed_at_the_rate(tmp_path):
         (["-o", "clip.avi"], "-o clip.avi"),
         (["--seconds", "2", "-o", "clip.png"], "a png has one frame"),
         (["--image", "nowhere.png", "-o", "clip.mp4"], "nowhere.png"),
-        (["--image", "a", "--video", "b", "-o", "clip.mp4"], "give one of them"),
+        (["--image", "a", "--video", "b", "-o", "clip.mp4"], "--image and --video do not go together"),
+        (["--loop", "--last", "b", "-o", "clip.mp4"], "--loop and --last do not go together"),
+        (["--loop", "-o", "clip.png"], "--loop: a png does not move, so give -o clip.mp4"),
+        (["--blend", "b", "-o", "clip.mp4"], "--blend: give the --image or --video that it starts as"),
+        (["--backwards", "-o", "clip.mp4"], "--backwards: give the --image or --video that it leads up to"),
+        (["--context", "fdm", "-o", "clip.mp4"], "--context: give the --window"),
+        (["--context", "fdm", "--window", "1", "--seconds", "2", "-o", "clip.mp4"], "(train.tasks.past)"),
         (["--steps", "0", "-o", "clip.mp4"], "--steps 0"),
         (["--guidance-interval", "0.8", "0.2", "-o", "clip.mp4"], "--guidance-interval: from 0.8 to 0.2: not two"),
         (["--guidance-rescale", "2", "-o", "clip.mp4"], "--guidance-rescale 2"),
-        (["--strength", "0.5", "-o", "clip.mp4"], "so give the --video or --image that is edited"),
+        (["--strength", "0.5", "-o", "clip.mp4"], "--strength: give the --image or --video that is edited"),
         (["--strength", "2", "-o", "clip.mp4"], "--strength 2"),
         (["--window", "1", "-o", "clip.mp4"], "--window 1: give a longer clip"),
         (["--window", "0.1", "--seconds", "2", "-o", "clip.mp4"], "--window 0.1: too short"),

@@ -2,8 +2,8 @@
 
 The prompts are texts of held-out scenes: their combinations of shape, colour, direction and background were never
 trained on. `jobs/fits/worlds.py` says who reads clips of the plain world (default) and of the whole one; what is read
-rightly of true clips and of their reconstructions by the codec bounds what a sample can show. `--pictures FILE` draws
-the first samples with their prompts, none of them chosen.
+rightly of true clips and of their reconstructions by the codec bounds what a sample can show. `--task` gives parts of
+the true clips beside the prompts. `--pictures FILE` draws the first samples with their prompts, none of them chosen.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -27,7 +28,8 @@ from model.builtin import BUILTIN, run_folder
 from model.codec.causal import Autoencoder, load_autoencoder
 from model.codec.quality import psnr_db
 from model.diffusion.objectives import Objective
-from model.diffusion.sampling import Given, Request, sample_latents
+from model.diffusion.requests import Given, Request
+from model.diffusion.sampling import sample_latents
 from model.readers.text_encoder import TextEncoder, load_text_encoder
 from model.training.exported import load_transformer
 from model.transformer.transformer import Transformer
@@ -37,6 +39,15 @@ from pipeline.synthetic.world import Scene
 BATCH = 32
 Shape = tuple[int, int, int]
 """Frames, height, width."""
+Task = Callable[[torch.Tensor], tuple[Given, ...]]
+"""What is given of the whitened latent of a true clip, (C, T, H, W)."""
+TASKS: dict[str, Task] = {
+    "text": lambda latent: (),
+    "first_frame": lambda latent: (Given(latent[:, :1]),),
+    "prefix": lambda latent: (Given(latent[:, :-1]),),
+    "backwards": lambda latent: (_end(latent),),
+    "interpolation": lambda latent: (Given(latent[:, :1]), _end(latent)),
+}
 LABEL_PX = 14
 WORDS_A_LINE = 5
 
@@ -53,22 +64,27 @@ class Sampler:
 
     @torch.no_grad()
     def clips(
-        self, prompts: Sequence[str], steps: int, guidance: float, first_frames: np.ndarray | None = None
+        self,
+        prompts: Sequence[str],
+        steps: int,
+        guidance: float,
+        task: Task = TASKS["text"],
+        truth: np.ndarray | None = None,
+        period: int | None = None,
     ) -> np.ndarray:
         """Samples of prompts, (B, T, H, W, 3) uint8, each with its place for a seed.
 
         Args:
-            first_frames: (B, H, W, 3) uint8, with which the clips start.
+            truth: the clips that parts are given of, of the same form; for tasks that give any.
+            period: of loops, in latent frames.
         """
         T, H, W = self.shape_thw
         shape = self.config.codec.plan(T, W, H, self.transformer.config.patch).latent_shape
         rate = self.config.fps / self.config.stride_thw[0]
-        given: list[tuple[Given, ...]] = [()] * len(prompts)
-        if first_frames is not None:
-            given = [(Given(latent),) for latent in self._whitened(first_frames[:, None])]
+        given = [()] * len(prompts) if truth is None else [task(latent) for latent in self._whitened(truth)]
         states = self.texts.encode(list(prompts))
         requests = [
-            Request(torch.from_numpy(text), shape, rate, seed, parts)
+            Request(torch.from_numpy(text), shape, rate, seed, parts, period=period)
             for seed, (text, parts) in enumerate(zip(states, given, strict=True))
         ]
         objective = Objective.of(self.config.objective)
@@ -105,10 +121,18 @@ def true_clips(drawn: Sequence[Scene], shape_thw: Shape) -> np.ndarray:
     return np.stack([render(scene, W, H, T) for scene in drawn])
 
 
-def first_frame_psnr_db(clips: np.ndarray, truth: np.ndarray) -> float:
-    """Mean over clips of the PSNR of their first frames."""
-    first, true = (torch.from_numpy(frames[:, 0]) / 127.5 - 1 for frames in (clips, truth))
-    return sum(map(psnr_db, first, true)) / len(clips)
+def given_psnr_db(clips: np.ndarray, truth: np.ndarray, task: Task, stride_t: int) -> float:
+    """Mean over clips, (B, T, H, W, 3) uint8, of the PSNR of the frames that a task gives."""
+    T = clips.shape[1]
+    parts = task(torch.zeros(1, (T - 1) // stride_t + 1, 1, 1))
+    frames = [t for t in range(T) if any(part.start <= -(-t // stride_t) < part.end for part in parts)]
+    given, true = (torch.from_numpy(of[:, frames]) / 127.5 - 1 for of in (clips, truth))
+    return sum(map(psnr_db, given, true)) / len(clips)
+
+
+def _end(latent_CTHW: torch.Tensor) -> Given:
+    """The last latent frame, as noisy as the rest."""
+    return Given(latent_CTHW[:, -1:], latent_CTHW.shape[1] - 1, shown="noisy")
 
 
 def labelled(clips: np.ndarray, prompts: Sequence[str], columns: int) -> np.ndarray:
@@ -135,7 +159,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="+", default=[25])
     parser.add_argument("--guidance", type=float, nargs="+", default=[2.5])
     parser.add_argument("--shape", type=int, nargs=3, default=(9, 64, 64), metavar=("FRAMES", "WIDTH", "HEIGHT"))
-    parser.add_argument("--image", action="store_true", help="start from the true first frame too")
+    parser.add_argument("--task", choices=TASKS, nargs="+", default=["text"], help="what is given of the true clips")
     parser.add_argument("--pictures", type=Path)
     options = parser.parse_args()
     T, W, H = options.shape
@@ -149,20 +173,17 @@ def main() -> None:
         "true clips": world.shares_right(truth, drawn),
         "reconstructions": world.shares_right(sampler.reconstructions(truth), drawn),
     }
-    for steps in options.steps:
-        for guidance in options.guidance:
-            start_s = time.perf_counter()
-            clips = sampler.clips(prompts, steps, guidance)
-            name = f"{steps} steps, guidance {guidance:g}"
-            rows[name] = world.shares_right(clips, drawn) | {"seconds": time.perf_counter() - start_s}
-            print(name, json.dumps(rows[name]), flush=True)
-            if options.pictures and steps == options.steps[0] and guidance == options.guidance[0]:
-                picture = labelled(clips[:24], prompts[:24], columns=4)
-                cv2.imwrite(str(options.pictures), picture[..., ::-1])
-    if options.image:
-        clips = sampler.clips(prompts, options.steps[0], options.guidance[0], truth[:, 0])
-        rows["from the first frame"] = world.shares_right(clips, drawn)
-        print(f"first frames: PSNR {first_frame_psnr_db(clips, truth):.1f} dB")
+    for task, steps, guidance in product(options.task, options.steps, options.guidance):
+        start_s = time.perf_counter()
+        clips = sampler.clips(prompts, steps, guidance, TASKS[task], truth)
+        name = f"{task}, {steps} steps, guidance {guidance:g}"
+        rows[name] = world.shares_right(clips, drawn) | {"seconds": time.perf_counter() - start_s}
+        print(name, json.dumps(rows[name]), flush=True)
+        if task != "text":
+            given_db = given_psnr_db(clips, truth, TASKS[task], sampler.config.stride_thw[0])
+            print(f"{name}: frames that are given, PSNR {given_db:.1f} dB")
+        if options.pictures and len(rows) == 3:
+            cv2.imwrite(str(options.pictures), labelled(clips[:24], prompts[:24], columns=4)[..., ::-1])
     print_table([*world.names, "all"], rows)
 
 

@@ -1,4 +1,4 @@
-"""What a clip is made from: latents of an edited video, a region, a last picture; and long clips by windows."""
+"""What a clip is made from: latents of an edited video, a region, a last picture, a beginning and an end."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from jobs.sampling import clip
-from jobs.sampling.clip import Model, Settings, plan_of, sample_by_windows
-from jobs.sampling.condition import Source, open_source
+from jobs.sampling.clip import Settings, plan_of
+from jobs.sampling.condition import Source, frames_of, open_source
 from jobs.sampling.movie import write_frames
 from jobs.sampling.task import Task, encoded, outside, parts_of
 from model.codec.loading import load_codec
@@ -83,7 +83,7 @@ def test_a_picture_is_edited_as_a_video_of_it(codec: VideoCodec, tmp_path: Path)
 
 
 def test_a_video_that_is_too_short_to_edit_is_named(codec: VideoCodec, video: tuple[Source, np.ndarray]) -> None:
-    with pytest.raises(UsageError, match=r"clip.mp4: 2.00 s are shorter than the 3.12 s to edit; give --seconds"):
+    with pytest.raises(UsageError, match=r"clip.mp4: 2.00 s are shorter than the 3.12 s of the clip; give --seconds"):
         parts_of(Task(video[0], strength=0.5), codec, plan(25), CONFIG)
 
 
@@ -104,23 +104,87 @@ def test_a_run_that_knows_no_last_frames_says_so(tmp_path: Path, video: tuple[So
         clip.sample_frames(run, "", CONFIG, plan(9), Task(last=video[0]), SETTINGS)
 
 
-def test_a_long_clip_is_windows_that_continue_one_another(
-    tmp_path: Path, codec: VideoCodec, monkeypatch: pytest.MonkeyPatch
+def latents_of(codec: VideoCodec, frames: np.ndarray, size: str = "64x48") -> torch.Tensor:
+    return encoded(codec, frames, plan(len(frames), size))
+
+
+def test_a_clip_that_leads_up_to_a_video_ends_with_its_beginning(
+    codec: VideoCodec, video: tuple[Source, np.ndarray]
 ) -> None:
-    """Of 17 frames a window continues 5, so that each adds 12."""
-    run, asked = write_run(tmp_path / "run"), []
-    of_model = Model.frames
+    """Of 5 latent frames the last two: 8 frames of the video, after a still of its first."""
+    source, frames = video
+    (part,) = parts_of(Task(source, backwards=True), codec, plan(17), CONFIG).given
+    assert (part.start, part.mask_THW, part.shown) == (3, None, "noisy")
+    expected = latents_of(codec, np.concatenate([frames[:1].repeat(9, axis=0), frames[:8]]))[:, 3:]
+    assert part.latent_CTHW.shape == expected.shape
+    assert (part.latent_CTHW - expected).abs().mean() < 0.2
 
-    def frames(self: Model, window: CodecPlan, parts: object, settings: Settings) -> np.ndarray:
-        asked.append((parts, settings.seed))
-        return of_model(self, window, parts, settings)
 
-    monkeypatch.setattr(Model, "frames", frames)
-    made = sample_by_windows(run, "", CONFIG, plan(17), 35, Task(), SETTINGS)
-    assert made.shape == (35, 48, 64, 3)
-    assert [seed for _, seed in asked] == [5, 6, 7]
-    assert asked[0][0].given == ()
-    for number, (parts, _) in enumerate(asked[1:], 1):
-        (part,) = parts.given
-        end = 5 + 12 * number
-        torch.testing.assert_close(part.latent_CTHW, encoded(codec, made[12 * number : end], plan(17)))
+@pytest.mark.parametrize(("num_frames", "start", "shown"), [(17, 3, 8), (15, 3, 6), (9, 2, 4), (5, 1, 4)])
+def test_the_end_of_a_clip_is_where_it_is_cut(
+    codec: VideoCodec, video: tuple[Source, np.ndarray], num_frames: int, start: int, shown: int
+) -> None:
+    source, frames = video
+    (part,) = parts_of(Task(source, backwards=True), codec, plan(num_frames), CONFIG).given
+    assert part.start == start
+    still = frames[:1].repeat(num_frames - shown, axis=0)
+    expected = encoded(codec, np.concatenate([still, frames[:shown]]), plan(num_frames))[:, start:]
+    assert (part.latent_CTHW - expected).abs().mean() < 0.2
+
+
+def test_a_short_video_or_a_picture_is_as_much_of_the_end_as_there_is(codec: VideoCodec, tmp_path: Path) -> None:
+    for number, name in ((5, "short.mp4"), (1, "still.png")):
+        write_frames(tmp_path / name, render(MOVING, 64, 48, number), 8.0)
+        task = Task(open_source(str(tmp_path / name)), backwards=True)
+        (part,) = parts_of(task, codec, plan(17), CONFIG).given
+        assert part.start == 4
+        assert part.end == 5
+
+
+def test_a_blend_begins_as_one_video_and_ends_as_the_other(codec: VideoCodec, video: tuple[Source, np.ndarray]) -> None:
+    """Of 5 latent frames the first and the last, encoded as those of the first and the last 17 frames."""
+    source, frames = video
+    parts = parts_of(Task(source, blend=source), codec, plan(17), CONFIG)
+    assert (parts.frames, parts.source_CTHW) == ((), None)
+    beginning, ending = parts.given
+    assert (beginning.start, beginning.shown, ending.start, ending.shown) == (0, "clean", 4, "noisy")
+    whole = latents_of(codec, frames)
+    assert (beginning.latent_CTHW - whole[:, :1]).abs().mean() < 0.2
+    assert (ending.latent_CTHW - whole[:, 4:]).abs().mean() < 0.2
+
+
+def test_a_blend_of_some_strength_starts_from_where_one_video_fades_into_the_other(
+    codec: VideoCodec, tmp_path: Path
+) -> None:
+    stills = []
+    for colour in ("red", "blue"):
+        write_frames(tmp_path / f"{colour}.png", render(Scene((Thing("circle", colour),)), 64, 48, 1), 8.0)
+        stills.append(open_source(str(tmp_path / f"{colour}.png")))
+    red, blue = (encoded(codec, _still(source), plan(13)) for source in stills)
+    parts = parts_of(Task(stills[0], strength=0.6, blend=stills[1]), codec, plan(13), CONFIG)
+    assert parts.source_CTHW is not None
+    expected = torch.stack([red[:, 0], (2 * red + blue)[:, 1] / 3, (red + 2 * blue)[:, 2] / 3, blue[:, 3]], dim=1)
+    torch.testing.assert_close(parts.source_CTHW, expected, rtol=0, atol=0.05)
+    assert [part.latent_CTHW.shape[1] for part in parts.given] == [1, 1]
+
+
+def _still(source: Source) -> np.ndarray:
+    return frames_of(source, (64, 48), 8.0, 13)
+
+
+def test_the_end_of_a_blend_is_the_end_of_the_second_video(codec: VideoCodec, video: tuple[Source, np.ndarray]) -> None:
+    source, frames = video
+    _, ending = parts_of(Task(source, blend=source), codec, plan(9), CONFIG).given
+    expected = latents_of(codec, frames[8:])[:, 2:]
+    other = latents_of(codec, frames[:9])[:, 2:]
+    assert (ending.latent_CTHW - expected).abs().mean() < 0.2 < (ending.latent_CTHW - other).abs().mean()
+
+
+def test_a_blend_needs_room_and_videos_that_are_long_enough(
+    codec: VideoCodec, video: tuple[Source, np.ndarray]
+) -> None:
+    task = Task(video[0], blend=video[0])
+    with pytest.raises(UsageError, match="5 frames leave nothing between"):
+        parts_of(task, codec, plan(5), CONFIG)
+    with pytest.raises(UsageError, match=r"2.00 s are shorter than the 3.12 s of the clip; give --seconds"):
+        parts_of(task, codec, plan(25), CONFIG)

@@ -50,6 +50,12 @@ def run_config(**changes: Any) -> RunConfig:
     return RunConfig(**values | changes)
 
 
+def of_tasks(**shares: float) -> dict[str, Any]:
+    """The `train` section of the usual recipe with shares of tasks changed."""
+    train = Recipe().as_dict()["train"]
+    return train | {"tasks": train["tasks"] | shares}
+
+
 @cache
 def _encoders() -> tuple[Autoencoder, TextEncoder]:
     return load_autoencoder(), load_text_encoder()

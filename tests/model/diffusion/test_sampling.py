@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from model.diffusion.guidance import Guidance
 from model.diffusion.objectives import Objective
+from model.diffusion.requests import Given, Request
 from model.diffusion.samplers import SAMPLERS, Course, ddpm
-from model.diffusion.sampling import Given, Request, crossfaded, sample_latent, sample_latents
+from model.diffusion.sampling import sample_latent, sample_latents
 from model.diffusion.timesteps import timesteps
 from model.packing.packs import LoneFrame, Pack
 from model.packing.patches import patchify
@@ -319,8 +320,3 @@ def test_an_edit_starts_from_the_source_noised_to_its_strength() -> None:
         sample_latent(flow, replace(request, source_CTHW=None), Objective(), strength=0.5)
     with pytest.raises(ValueError, match="from 0 to 1, not 2"):
         sample_latent(flow, request, Objective(), strength=2.0)
-
-
-def test_one_video_goes_over_into_another() -> None:
-    first, second = torch.zeros(4, 5, 2, 2), torch.ones(4, 5, 2, 2)
-    assert crossfaded(first, second)[0, :, 0, 0].tolist() == [0.0, 0.25, 0.5, 0.75, 1.0]

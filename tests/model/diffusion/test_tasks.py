@@ -1,5 +1,6 @@
 """What is given of a sample is drawn with the probabilities that the tasks' shares give."""
 
+import re
 from collections import Counter
 from dataclasses import asdict
 
@@ -63,7 +64,7 @@ def test_a_region_is_a_box_that_stays_in_place_and_is_the_rest_of_what_is_given(
 
 
 def test_half_of_all_samples_are_trained_from_their_text_alone_by_default() -> None:
-    assert TaskMix() == TaskMix(text=0.5, first_frame=0.25, prefix=0.15, region=0.1, last_frame=0, first_last=0)
+    assert TaskMix() == TaskMix(text=0.5, first_frame=0.25, prefix=0.15, region=0.1, last_frame=0, first_last=0, past=0)
 
 
 def test_some_task_must_have_a_share() -> None:
@@ -74,3 +75,24 @@ def test_some_task_must_have_a_share() -> None:
 def test_no_frame_of_an_image_is_given() -> None:
     counts = drawn(TaskMix(0.2, 0.2, 0.2, 0, 0.2, 0.2), 50, shape=(8, 1, 4, 4))
     assert counts.keys() == {(".", False)}
+
+
+def test_a_long_video_is_trained_from_the_frames_before_and_some_of_the_further_past() -> None:
+    """G given, w wanted, . left out: given frames precede the wanted ones, and the last few of them without a gap."""
+    generator, found = torch.Generator().manual_seed(0), Counter()
+    for _ in range(3000):
+        one = draw_task((8, 5, 4, 4), generator, TaskMix(0, 0, 0, 0, past=1), has_last=True)
+        assert one.kept_T is not None
+        assert not one.last_frame
+        given = one.given_THW.view(5).tolist()
+        found["".join("G" if g else "w" if k else "." for g, k in zip(given, one.kept_T.tolist(), strict=True))] += 1
+    assert all(re.fullmatch(r"[G.]*Gw+\.*", frames) for frames in found)
+    assert {len(frames) for frames in found} == {5}
+    for frames in ("Gw...", "GGGGw", "G..Gw", ".G.Gw", "...Gw", "Gww..", "G.Gww"):
+        assert found[frames] > 10, frames
+
+
+def test_an_image_has_no_past() -> None:
+    one = draw_task((8, 1, 4, 4), torch.Generator(), TaskMix(0, 0, 0, 0, past=1), has_last=False)
+    assert one.kept_T is None
+    assert not one.given_THW.any()

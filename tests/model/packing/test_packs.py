@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from model.packing.packs import CONDITIONS, Document, LoneFrame, clip_tokens, pack_documents, packing_order
-from model.packing.patches import patchify
+from model.packing.patches import kept_shape, kept_tokens, patchify
 from model.packing.tokens import Kind
 
 IMAGE = Document(torch.randn(16, 1, 2, 4), torch.zeros(1, 1, 1, dtype=torch.bool), 0.3, 2.0, None)
@@ -80,3 +80,29 @@ def test_what_is_told_of_a_document_follows_from_its_latent_or_is_given():
         **{"height": 2.0, "width": 2.0, "frame_rate": 2.0, "duration": 1.5, "label": 3.0}
     }
     assert np.isnan(told["motion"])
+
+
+def test_frames_that_are_left_out_have_no_tokens_and_the_others_keep_their_times() -> None:
+    kept = torch.tensor([True, False, True])
+    document = replace(CLIP, kept_N=kept_tokens(kept, CLIP.latent_CTHW.shape, (1, 2, 2)))
+    pack, whole = (pack_documents([one, IMAGE], (1, 2, 2), text_dim=8) for one in (document, CLIP))
+    assert pack.table.lengths == [8, 2]
+    rows = [*range(4), *range(8, 14)]
+    assert torch.equal(pack.tokens_NP, whole.tokens_NP[rows])
+    assert torch.equal(pack.given_NP, whole.given_NP[rows])
+    assert pack.table.place_N3.tolist() == whole.table.place_N3[rows].tolist()
+    assert pack.table.seconds_N.tolist() == whole.table.seconds_N[rows].tolist()
+    torch.testing.assert_close(pack.conditions_BK, whole.conditions_BK, equal_nan=True)
+
+
+def test_values_at_the_tokens_of_a_document_come_back_with_zeros_where_there_are_none() -> None:
+    """Frames stay where any of their patch does."""
+    kept, shape = torch.tensor([False, False, False, True]), (16, 4, 4, 4)
+    clip = replace(CLIP, latent_CTHW=torch.randn(shape), kept_N=kept_tokens(kept, shape, (2, 2, 2)))
+    tokens = clip.tokens(clip.latent_CTHW, (2, 2, 2))
+    assert torch.equal(tokens, patchify(clip.latent_CTHW, (2, 2, 2))[4:])
+    back = clip.values(tokens, (2, 2, 2))
+    assert torch.equal(back[:, 2:], clip.latent_CTHW[:, 2:])
+    assert not back[:, :2].any()
+    assert kept_shape(kept, shape, (2, 2, 2)) == (16, 2, 4, 4)
+    assert torch.equal(CLIP.values(CLIP.tokens(CLIP.latent_CTHW, (1, 2, 2)), (1, 2, 2)), CLIP.latent_CTHW)

@@ -261,3 +261,21 @@ def test_whether_motion_is_told_changes_nothing_else_of_an_example() -> None:
         TEXT_DIM,
     )
     assert pack.conditions_BK[0, CONDITIONS.index("motion")] == 3.0
+
+
+def test_frames_that_are_left_out_are_neither_seen_nor_wanted_and_do_not_count_for_the_noise_level() -> None:
+    """The median noise level is that of a clip of as many frames as there are."""
+    sample = Sample("clip", np.random.default_rng(0).normal(size=(4, 9, 4, 4)).astype(np.float32), [], 2.0)
+    settings = {"patch": PATCH, "seed": 0, "text_drop": 0.0, "tasks": TaskMix(0, 0, 0, 0, past=1)}
+    unshifted = []
+    for epoch in range(2000):
+        example = draw_example(sample, STATISTICS, Objective(), Density(), epoch=epoch, **settings)
+        document = example.document
+        assert document.kept_N is not None
+        shift = latent_shift((4, int(document.kept_N.sum()) // 4, 4, 4), PATCH)
+        unshifted.append(document.timestep / (shift - (shift - 1) * document.timestep))
+        if epoch < 20:
+            pack, targets = pack_examples([example], PATCH, TEXT_DIM)
+            assert torch.equal(targets.answer_NP, patchify(example.target_CTHW, PATCH)[document.kept_N])
+            assert torch.equal(pack.tokens_NP, patchify(document.latent_CTHW, PATCH)[document.kept_N])
+    assert np.median(unshifted) == pytest.approx(0.5, abs=0.025)

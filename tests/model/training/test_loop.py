@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from model.diffusion.objectives import Objective
-from model.diffusion.sampling import Request, sample_latent
+from model.diffusion.requests import Request
+from model.diffusion.sampling import sample_latent
 from model.training import checkpoints
 from model.training.checkpoints import RunFolder
 from model.training.exported import load_transformer

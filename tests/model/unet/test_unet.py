@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from model.diffusion.objectives import Objective
-from model.diffusion.sampling import Request, sample_latent
+from model.diffusion.requests import Request
+from model.diffusion.sampling import sample_latent
 from model.diffusion.timesteps import Density
 from model.packing.packs import Document, pack_documents
 from model.training.examples import Sample, document_losses, draw_example, pack_examples
