@@ -12,7 +12,7 @@ NEEDS = {
     "--region": (SOURCES, "that is edited"),
     "--backwards": (SOURCES, "that it leads up to"),
     "--blend": (SOURCES, "that it starts as"),
-    "--context": (("--window",), "that it is given"),
+    "--context": (("--window",), "whose context it is"),
 }
 """What an option is of, one of these, and why."""
 APART = (

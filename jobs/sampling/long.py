@@ -127,7 +127,7 @@ def anchor_frames(config: RunConfig) -> int:
 
 
 def _require_possible(run: Path, config: RunConfig, window: CodecPlan, context: Context) -> None:
-    if not config.train["tasks"].get("past"):
+    if not config.train.get("tasks", {}).get("past"):
         raise UsageError(f"--context {context}: run {run} was not trained on a part of the past (train.tasks.past)")
     if config.train["model"]["patch"][0] != 1:
         raise UsageError(f"--context {context}: frames of run {run} cannot be left out: its patches have several")
