@@ -116,13 +116,15 @@ class Objective:
         Args:
             answer: of the network, without v.
             point: of the path that it was shown.
-            timestep: above 0 where noise is asked for, below 1 where data is; each can be had at either end from some
-                predictions only.
+            timestep: at an end where the answer adds nothing to the point, as a prediction of noise where there is
+                nothing else, the point is noise alone or data alone, and the other is 0, the mean of both.
         """
         alpha, sigma, of_data, of_noise, determinant = self._system(timestep)
         data = (of_noise * point - sigma * answer) / determinant
         noise = (alpha * answer - of_data * point) / determinant
-        return data, noise
+        is_end = torch.minimum(alpha, sigma) < LEAST_SIGMA
+        adds_nothing = is_end & ((alpha * of_noise - sigma * of_data).abs() < LEAST_SIGMA)
+        return torch.where(adds_nothing, alpha * point, data), torch.where(adds_nothing, sigma * point, noise)
 
     def weight(self, timestep: Tensor) -> Tensor:
         """Factor on the mean squared error of the network's answer."""

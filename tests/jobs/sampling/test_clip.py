@@ -12,6 +12,7 @@ import torch
 from jobs.sampling import clip, task
 from jobs.sampling.clip import Settings, clip_of, plan_of
 from jobs.sampling.condition import Source
+from jobs.sampling.long import sample_long
 from jobs.sampling.task import Task, parts_of
 from model.codec.causal import load_autoencoder
 from model.codec.loading import load_codec
@@ -206,7 +207,7 @@ def test_motion_is_told_where_it_is_asked_for_and_unknown_otherwise(told_run: Pa
 def test_motion_is_told_in_every_window(told_run: Path) -> None:
     settings = {motion: Settings("euler", 2, Guidance(1.0), 0, motion) for motion in (2.0, 40.0)}
     first, second = (
-        clip.sample_by_windows(told_run, "", run_config(), plan("32x32", 9 / 8), 13, Task(), chosen)
+        sample_long(told_run, "", run_config(), plan("32x32", 9 / 8), 13, Task(), chosen, "recent")
         for chosen in settings.values()
     )
     assert not np.array_equal(first[:9], second[:9])
@@ -216,8 +217,8 @@ def test_motion_is_told_in_every_window(told_run: Path) -> None:
 def test_motion_is_refused_by_a_model_that_was_not_trained_with_it(run_dir: Path, asked) -> None:
     for sampled in (
         lambda: frames_of(run_dir, motion_px_s=2.0),
-        lambda: clip.sample_by_windows(
-            run_dir, "", run_config(), plan(), 17, Task(), Settings("euler", 2, Guidance(1.0), 0, 2.0)
+        lambda: sample_long(
+            run_dir, "", run_config(), plan(), 17, Task(), Settings("euler", 2, Guidance(1.0), 0, 2.0), "recent"
         ),
     ):
         with pytest.raises(UsageError, match=r"^--motion: run .* was not trained with it \(train.model.conditions\)$"):

@@ -66,7 +66,9 @@ def _loaded_once() -> Iterator[None]:
     load = cache(partial(load_model, config=CONFIG))
     with pytest.MonkeyPatch.context() as patched:
         for module in (clip, long):
-            patched.setattr(module, "load_model", lambda run, prompt, config: load(run, prompt))
+            patched.setattr(
+                module, "load_model", lambda run, prompt, config, settings: load(run, prompt, settings=settings)
+            )
         yield
 
 

@@ -130,3 +130,15 @@ def test_all_of_a_recipe_s_objective_is_used() -> None:
 def test_unknown_names_are_refused(changed: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="= 'x': none of "):
         Objective(**changed)
+
+
+@pytest.mark.parametrize("path", ["rectified_flow", "trigonometric"])
+def test_where_an_answer_adds_nothing_the_point_is_noise_or_data_alone(path: str) -> None:
+    """A prediction of noise says nothing of the data in pure noise, and one of data nothing of noise in pure data."""
+    point, answer = torch.randn(5), torch.randn(5)
+    data, noise = Objective(path, "noise").solve(answer, point, torch.ones(5))
+    torch.testing.assert_close((data, noise), (torch.zeros(5), point), atol=1e-4, rtol=0)
+    data, noise = Objective(path, "x0").solve(answer, point, torch.zeros(5))
+    torch.testing.assert_close((data, noise), (point, torch.zeros(5)), atol=1e-4, rtol=0)
+    data, _ = Objective(path, "x0").solve(answer, point, torch.ones(5))
+    torch.testing.assert_close(data, answer)
