@@ -55,6 +55,8 @@ MASKS: dict[str, tuple[Masks, Route | None]] = {
     "half of the tokens past two blocks": (Masks(routed=0.5), Route(1, 2)),
     "both": (Masks(dropped=0.25, routed=0.5), Route(1, 2)),
 }
+PLACED = replace(CONFIG, positions="sincos_time")
+"""For masks: by rotary positions alone a token knows its place in one clip only from the others, half of which lack."""
 TOLD = {"motion": 5.0}
 SHAPE = (4, 3, 8, 8)
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -78,7 +80,7 @@ def cases() -> Iterator[Case]:
     for name, changed in CHOICES.items():
         yield Case(name, replace(CONFIG, **changed))
     for name, (masks, route) in MASKS.items():
-        yield Case(name, masks=masks, route=route)
+        yield Case(name, PLACED, masks=masks, route=route)
     for path in PATHS:
         for prediction in PREDICTIONS:
             weighting = "velocity" if prediction == "x0" else "own"

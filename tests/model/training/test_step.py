@@ -313,8 +313,8 @@ def test_tokens_are_left_out_and_routed_as_the_recipe_says_in_training_alone() -
         assert pack.table.lengths == lengths
         routed = [int(part.sum()) for part in torch.from_numpy(pack.table.routed_N).split(lengths)]
         assert routed == [round(length / 2) for length in lengths]
+        assert list(pack.table.prepared) == [(state.model.config, torch.device("cpu"), Route(0, 0))]
         losses.append(document_losses(state.model(pack, Route(0, 0)), targets, pack).detach())
-        assert (state.model.config, torch.device("cpu"), Route(0, 0)) in pack.table.prepared
         assert not torch.allclose(losses[-1], document_losses(state.model(pack), targets, pack), rtol=1e-3)
     assert state.validate() == plain.validate()
     assert state.step(progress, batch)["loss"] == pytest.approx(float(torch.cat(losses).mean()), rel=1e-5)
