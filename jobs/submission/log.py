@@ -44,8 +44,6 @@ class Following:
         Raises:
             JobError: nothing has answered for LOST_S.
         """
-        import aiohttp
-
         lost_since_s: float | None = None
         while True:
             before = self.num_shown
@@ -55,7 +53,9 @@ class Following:
                 if details.status.is_terminal():
                     return details
                 lost_since_s = None
-            except (OSError, RuntimeError, ValueError, aiohttp.ClientError) as error:
+            except Exception as error:
+                if not _is_of_connection(error):
+                    raise
                 now_s = time.monotonic()
                 if lost_since_s is None or self.num_shown > before:
                     lost_since_s = now_s
@@ -92,6 +92,11 @@ class Following:
             return waiting.result()
         finally:
             waiting.cancel()
+
+
+def _is_of_connection(error: Exception) -> bool:
+    """Whether attaching again may help. Ray's client raises RuntimeError, and passes on errors of its web client."""
+    return isinstance(error, OSError | RuntimeError | ValueError) or type(error).__module__.startswith("aiohttp")
 
 
 def _reason(error: BaseException) -> str:
