@@ -99,11 +99,11 @@ def wait_for_reader(pipe: Path, script: subprocess.Popen[bytes], log: Path) -> N
         try:
             # Left open, so that the command goes on waiting.
             os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError as nobody:
-            assert nobody.errno == errno.ENXIO
-            time.sleep(POLL_S)
-        else:
             return
+        except OSError as error:
+            if error.errno != errno.ENXIO:  # nobody reads it yet
+                raise
+        time.sleep(POLL_S)
     raise AssertionError(log.read_text())
 
 
