@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from jobs.cli import COMMANDS, SUBMITTED_BY, app, run_job
 from jobs.console.refusal import DEBUG, INTERRUPTED, nearest_or_all
-from jobs.submission.cluster import answering, other_versions, reach, require_job
+from jobs.submission.cluster import ADDRESS, answering, other_versions, reach, require_job
 from jobs.submission.log import Following
 from jobs.submission.sent import recipe_sent, source_tree, variables
 from schemas.errors import JobError, UsageError
@@ -27,7 +27,7 @@ STOP_S, POLL_S = 60.0, 0.5
 
 def submit(
     *job: Annotated[str, Parameter(name="JOB", allow_leading_hyphen=True)],
-    address: Annotated[str, Parameter(metavar="URL", env_var="RAY_API_SERVER_ADDRESS")] = "http://127.0.0.1:8265",
+    address: Annotated[str, Parameter(metavar="URL", env_var=ADDRESS)] = "http://127.0.0.1:8265",
     working_dir: Annotated[str | None, Parameter(metavar="FOLDER")] = None,
     env: Annotated[tuple[str, ...], Parameter(metavar="NAME[=VALUE]", show_default=False)] = (),
     no_wait: Annotated[bool, Parameter(show_default=False)] = False,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ray.dashboard.modules.job.pydantic_models import JobDetails
     from ray.job_submission import JobSubmissionClient
 
+ADDRESS = "RAY_API_SERVER_ADDRESS"
 METADATA = "/api/v0/cluster_metadata"
 """What the head says of itself (Ray 2.60); `get_version` of Ray's client knows the version of its interface only."""
 NUM_SHOWN = 3
@@ -32,9 +33,24 @@ def reach(address: str) -> JobSubmissionClient:
     from ray.job_submission import JobSubmissionClient
 
     try:
-        return JobSubmissionClient(address)
+        with _named(address):
+            return JobSubmissionClient(address)
     except (OSError, RuntimeError, ValueError, LookupError, AuthenticationError) as error:
         raise UsageError(f"--address {address}: {one_line(error)}") from None
+
+
+@contextmanager
+def _named(address: str) -> Iterator[None]:
+    """Let the environment name `address`: Ray's client prefers what it names to what it is given."""
+    before = os.environ.get(ADDRESS)
+    os.environ[ADDRESS] = address
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[ADDRESS]
+        else:
+            os.environ[ADDRESS] = before
 
 
 def _send_token() -> None:

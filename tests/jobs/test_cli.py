@@ -209,6 +209,15 @@ def test_the_cluster_of_the_environment_is_submitted_to(monkeypatch: pytest.Monk
     assert bound.kwargs == {"address": "http://head:8265"}
 
 
+def test_the_address_that_is_given_comes_before_the_environments(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
+        monkeypatch.setenv(name, "http://127.0.0.1:10")
+    line = refusal(capsys, ["submit", "--address", "http://127.0.0.1:9", "--", "funnel", "ds"])
+    assert line.endswith("--address http://127.0.0.1:9: Failed to connect to Ray at address: http://127.0.0.1:9.\n")
+
+
 @pytest.mark.parametrize(
     ("state", "exit_code", "status"),
     [
