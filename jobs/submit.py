@@ -12,13 +12,12 @@ from cyclopts import Parameter
 
 from jobs.cli import COMMANDS, SUBMITTED_BY, app, run_job
 from jobs.console.refusal import DEBUG, INTERRUPTED, nearest_or_all
-from jobs.submission.cluster import ADDRESS, answering, other_versions, reach, require_job
+from jobs.submission.cluster import ADDRESS, Job, answering, job_now, other_versions, reach, require_job
 from jobs.submission.log import Following
 from jobs.submission.sent import recipe_sent, source_tree, variables
 from schemas.errors import JobError, UsageError
 
 if TYPE_CHECKING:
-    from ray.dashboard.modules.job.pydantic_models import JobDetails
     from ray.job_submission import JobSubmissionClient
 
 STOP_S, POLL_S = 60.0, 0.5
@@ -100,7 +99,7 @@ def _followed(client: JobSubmissionClient, job_id: str) -> int:
 def _to_end(client: JobSubmissionClient, job_id: str) -> int:
     """Print a job's log to its end, or until Ctrl-C; returns the exit status."""
     try:
-        details = Following(client, job_id).to_end()
+        ended = Following(client, job_id).to_end()
     except KeyboardInterrupt:
         again = f"reelmill submit --address {client.get_address()}"
         print(
@@ -109,36 +108,35 @@ def _to_end(client: JobSubmissionClient, job_id: str) -> int:
             file=sys.stderr,
         )
         return INTERRUPTED
-    print(f"job {job_id}: {_end(details)}")
-    return exit_status(details.status.value, details.driver_exit_code)
+    print(f"job {job_id}: {_end(ended)}")
+    return exit_status(ended)
 
 
-def exit_status(state: str, exit_code: int | None) -> int:
-    """The exit status of `submit` for a job that ended in a state of Ray's, with the exit code of its command."""
-    if state == "SUCCEEDED":
+def exit_status(ended: Job) -> int:
+    """The exit status of `submit` for a job that has ended."""
+    if ended.state == "succeeded":
         return 0
-    return 2 if state == "FAILED" and exit_code == 2 else 1
+    return 2 if ended.state == "failed" and ended.exit_code == 2 else 1
 
 
-def _end(details: JobDetails) -> str:
+def _end(job: Job) -> str:
     """How a job ended, with the reason where its own log cannot have one: its command was never started."""
-    state = details.status.value.lower()
-    if state != "failed" or details.driver_exit_code is not None:
-        return state
-    return f"{state}: {(details.message or '').strip().partition(chr(10))[0]}"
+    if job.state != "failed" or job.exit_code is not None:
+        return job.state
+    return f"{job.state}: {job.message.strip().partition(chr(10))[0]}"
 
 
 def _stopped(client: JobSubmissionClient, job_id: str) -> int:
-    details = require_job(client, "--stop", job_id)
-    if not details.status.is_terminal():
+    job = require_job(client, "--stop", job_id)
+    if not job.has_ended:
         with answering(client, f"stop {job_id}"):
             client.stop_job(job_id)
             deadline_s = time.monotonic() + STOP_S
-            while not (details := client.get_job_info(job_id)).status.is_terminal():
+            while not (job := job_now(client, job_id)).has_ended:
                 if time.monotonic() > deadline_s:
                     raise JobError(f"--stop {job_id}: told to end, and still running after {STOP_S:.0f} s")
                 time.sleep(POLL_S)
-    print(f"job {job_id}: {_end(details)}")
+    print(f"job {job_id}: {_end(job)}")
     return 0
 
 

@@ -6,20 +6,58 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jobs.console.refusal import MAX_CHARS, one_line
 from schemas.errors import JobError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from ray.dashboard.modules.job.pydantic_models import JobDetails
     from ray.job_submission import JobSubmissionClient
 
 ADDRESS = "RAY_API_SERVER_ADDRESS"
 METADATA = "/api/v0/cluster_metadata"
 """What the head says of itself (Ray 2.60); `get_version` of Ray's client knows the version of its interface only."""
 NUM_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a cluster knows of a submitted job.
+
+    Attributes:
+        state: `pending`, `running`, `succeeded`, `failed` or `stopped`.
+        exit_code: of its command; None where that has not ended by itself, or was never started.
+        message: what Ray says of the state.
+        start_ms: Unix time.
+    """
+
+    job_id: str
+    state: str
+    exit_code: int | None = None
+    message: str = ""
+    start_ms: int = 0
+
+    @classmethod
+    def of(cls, details: Any) -> Job:
+        """From Ray's own `JobDetails`, which its modules define in two ways."""
+        return cls(
+            details.submission_id or "",
+            details.status.value.lower(),
+            details.driver_exit_code,
+            details.message or "",
+            details.start_time or 0,
+        )
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in ("succeeded", "failed", "stopped")
+
+
+def job_now(client: JobSubmissionClient, job_id: str) -> Job:
+    """What the cluster knows of a job at this moment."""
+    return Job.of(client.get_job_info(job_id))
 
 
 def reach(address: str) -> JobSubmissionClient:
@@ -100,16 +138,16 @@ def _minor(version: str) -> str:
     return ".".join(version.split(".")[:2])
 
 
-def require_job(client: JobSubmissionClient, option: str, job_id: str) -> JobDetails:
+def require_job(client: JobSubmissionClient, option: str, job_id: str) -> Job:
     """What the cluster knows of a job.
 
     Raises:
         UsageError: it knows none of this id.
     """
     with answering(client, "list its jobs"):
-        jobs = {job.submission_id: job for job in client.list_jobs() if job.submission_id}
+        jobs = {job.job_id: job for job in map(Job.of, client.list_jobs()) if job.job_id}
     if job_id in jobs:
         return jobs[job_id]
-    newest = sorted(jobs, key=lambda name: jobs[name].start_time or 0, reverse=True)[:NUM_SHOWN]
+    newest = sorted(jobs, key=lambda name: jobs[name].start_ms, reverse=True)[:NUM_SHOWN]
     hint = did_you_mean(job_id, jobs) or (f"; the newest are {', '.join(newest)}" if newest else "; it has had none")
     raise UsageError(f"{option} {job_id}: no such job on {client.get_address()}{hint}")

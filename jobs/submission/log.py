@@ -7,16 +7,18 @@ counted, so attaching again prints the rest.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jobs.console.refusal import one_line
+from jobs.submission.cluster import Job, job_now
 from schemas.errors import JobError
 
 if TYPE_CHECKING:
-    from ray.dashboard.modules.job.pydantic_models import JobDetails
     from ray.job_submission import JobSubmissionClient
 
 LOST_S = 300.0
@@ -38,20 +40,21 @@ class Following:
     job_id: str
     num_shown: int = 0
 
-    def to_end(self) -> JobDetails:
+    def to_end(self) -> Job:
         """Print the log until the job has ended; returns what the cluster then knows of it.
 
         Raises:
             JobError: nothing has answered for LOST_S.
         """
+        logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.WARNING)  # it tells of each end as INFO
         lost_since_s: float | None = None
         while True:
             before = self.num_shown
             try:
                 asyncio.run(self._attached())
-                details = self.client.get_job_info(self.job_id)
-                if details.status.is_terminal():
-                    return details
+                job = job_now(self.client, self.job_id)
+                if job.has_ended:
+                    return job
                 lost_since_s = None
             except Exception as error:
                 if not _is_of_connection(error):
@@ -81,13 +84,13 @@ class Following:
             self.num_shown += len(fresh)
             print(fresh, end="", flush=True)
 
-    async def _next(self, lines) -> str | None:
+    async def _next(self, lines: AsyncIterator[str]) -> str | None:
         """The next piece of the log; None at its end."""
         waiting = asyncio.ensure_future(anext(lines, None))
         try:
             while not (await asyncio.wait({waiting}, timeout=QUIET_S))[0]:
-                details = await asyncio.to_thread(self.client.get_job_info, self.job_id)
-                if details.status.is_terminal():
+                job = await asyncio.to_thread(job_now, self.client, self.job_id)
+                if job.has_ended:
                     raise ConnectionError("the job has ended and its log did not say so")
             return waiting.result()
         finally:

@@ -14,6 +14,7 @@ import pytest
 
 from jobs.cli import COMMANDS, SUBMITTED_BY, app, main, run_job
 from jobs.steps.records import write_run
+from jobs.submission.cluster import Job
 from jobs.submit import exit_status
 from pipeline.store.dataset import Dataset
 from schemas.recipe import Recipe
@@ -230,7 +231,7 @@ def test_the_address_that_is_given_comes_before_the_environments(
     ],
 )
 def test_submit_ends_with_0_1_or_2(state: str, exit_code: int | None, status: int) -> None:
-    assert exit_status(state, exit_code) == status
+    assert exit_status(Job("job", state, exit_code)) == status
 
 
 def test_a_job_of_another_version_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
