@@ -110,6 +110,8 @@ def answering(client: JobSubmissionClient, what: str) -> Iterator[None]:
     """
     try:
         yield
+    except JobError:
+        raise
     except (OSError, RuntimeError, ValueError) as error:
         reason = f"the cluster at {client.get_address()} did not {what}: {one_line(error)}"
         raise JobError(reason[:MAX_CHARS]) from None
