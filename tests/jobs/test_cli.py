@@ -222,12 +222,11 @@ def test_the_address_that_is_given_comes_before_the_environments(
 @pytest.mark.parametrize(
     ("state", "exit_code", "status"),
     [
-        ("SUCCEEDED", 0, 0),
-        ("FAILED", 1, 1),
-        ("FAILED", 2, 2),
-        ("FAILED", None, 1),
-        ("FAILED", -9, 1),
-        ("STOPPED", 2, 1),
+        ("succeeded", 0, 0),
+        ("failed", 1, 1),
+        ("failed", 2, 2),
+        ("failed", None, 1),
+        ("stopped", 2, 1),
     ],
 )
 def test_submit_ends_with_0_1_or_2(state: str, exit_code: int | None, status: int) -> None:
