@@ -14,7 +14,7 @@ from jobs.console.recipe_text import recipe_toml
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import funnel
 from schemas import CLIPS
-from schemas.recipe import load_recipe
+from schemas.recipe import decode_recipe
 from tests.jobs.conftest import NUM_CAPTIONED, SUBMIT_TIMEOUT_S, submission, submission_command, submit
 from tests.jobs.submission.breaking_line import BreakingLine
 from tests.ray_cluster import ROOT, RayCluster
@@ -72,7 +72,7 @@ def test_a_log_is_printed_once_over_a_line_that_breaks(ray_cluster: RayCluster) 
     submitted, _, started, *shown, ended = done.stdout.splitlines()
     assert re.fullmatch(r"submitted \w+: python -m jobs.recipe show env:MINE", submitted)
     assert started.startswith("Running entrypoint")
-    assert shown == recipe_toml(load_recipe("default", ["name=sent"])).splitlines()
+    assert shown == recipe_toml(decode_recipe({"name": "sent"})).splitlines()
     assert ended.endswith(": succeeded")
     assert secret not in done.stdout + done.stderr
 
