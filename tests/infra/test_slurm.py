@@ -73,11 +73,15 @@ def test_two_nodes_run_a_command_that_is_queued_again_when_time_is_up(
     awaited = tmp_path / "awaited.toml"
     os.mkfifo(awaited)
     command = ["bash", str(ROOT / "infra/slurm.sbatch"), "recipe", "show", str(awaited)]
-    with (tmp_path / "log").open("w") as log:
-        script = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        wait_for_reader(awaited, script, tmp_path / "log")
-        script.send_signal(signal.SIGUSR1)
-        assert script.wait(END_TIMEOUT_S) == 0
+    for last in (False, False, True):  # Ray gives a node 30 s to start, which a busy machine may not keep
+        (tmp_path / "asked").write_text("")
+        with (tmp_path / "log").open("w") as log:
+            script = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
+        if has_reader(awaited, script):
+            break
+        assert not last, (tmp_path / "log").read_text()
+    script.send_signal(signal.SIGUSR1)
+    assert script.wait(END_TIMEOUT_S) == 0
     printed, asked = (tmp_path / "log").read_text(), (tmp_path / "asked").read_text()
     assert "1 of 1 nodes are in the Ray cluster" in printed
     assert "2 of 2 nodes are in the Ray cluster" in printed
@@ -91,20 +95,20 @@ def test_two_nodes_run_a_command_that_is_queued_again_when_time_is_up(
     assert not [words for words in running if any(f"/tmp/reelmill-{job_id}/" in word for word in words)]
 
 
-def wait_for_reader(pipe: Path, script: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until the script's command reads the pipe."""
+def has_reader(pipe: Path, script: subprocess.Popen[bytes]) -> bool:
+    """Wait until the script's command reads the pipe; False where the script ends before."""
     deadline_s = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline_s:
-        assert script.poll() is None, log.read_text()
+    while script.poll() is None:
+        assert time.monotonic() < deadline_s
         try:
             # Left open, so that the command goes on waiting.
             os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-            return
+            return True
         except OSError as error:
             if error.errno != errno.ENXIO:  # nobody reads it yet
                 raise
         time.sleep(POLL_S)
-    raise AssertionError(log.read_text())
+    return False
 
 
 def test_the_script_is_valid_shell() -> None:
