@@ -88,7 +88,7 @@ def test_two_nodes_run_a_command_that_is_queued_again_when_time_is_up(
     assert f"time is up: job {job_id} is queued again (restart 1 of 20 at most)" in printed
     assert asked.endswith(f"scontrol requeue {job_id}\n")
     (head,) = re.findall(r"--nodelist=a1 ray start --head .*", asked)
-    (worker,) = re.findall(r"--exclude=a1 ray start --address=.*", asked)
+    (worker,) = re.findall(r"--exclude=a1 .* ray start --address=.*", asked)
     for started in (head, worker):
         assert f"--num-cpus=1 --min-worker-port=0 --max-worker-port=0 --memory={2048 * 2**20 * 7 // 10}" in started
     running = [process.info["cmdline"] or () for process in psutil.process_iter(["cmdline"])]
