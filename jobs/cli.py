@@ -23,6 +23,8 @@ TRAINING = Group.create_ordered("Training")
 RESULTS = Group.create_ordered("Looking at results")
 CLUSTER = Group.create_ordered("Cluster")
 SHELL = Group.create_ordered("This program")
+SUBMITTED_BY = "REELMILL_SUBMITTED_BY"
+"""Environment variable with the version of the Reelmill that submitted this job, if one did."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,9 @@ def _print_help(name: str, bound: BoundArguments) -> None:
 
 def run_job(name: str, arguments: Sequence[str] | None = None) -> int:
     """Run one command with what follows its name; `python -m jobs.NAME` enters here."""
+    own, other = importlib.metadata.version("reelmill"), os.environ.get(SUBMITTED_BY)
+    if other and other != own:
+        print(f"reelmill {name}: version {own} here, {other} where the job was submitted", file=sys.stderr)
     return main([name, *(sys.argv[1:] if arguments is None else arguments)])
 
 

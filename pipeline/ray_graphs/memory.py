@@ -18,7 +18,7 @@ idle worker keeps is booked by nobody.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -187,8 +187,12 @@ def num_that_fit(need: Need, others: Sequence[Need]) -> int | None:
 
 
 def _nodes() -> list[Node]:
-    resources = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return [Node(found["memory"], found.get("GPU", 0.0)) for found in resources if found.get("memory")]
+    return nodes_of([node["Resources"] for node in ray.nodes() if node["Alive"]])
+
+
+def nodes_of(resources: Sequence[Mapping[str, float]]) -> list[Node]:
+    """Nodes that can run a stage's workers, from what Ray says they have. A head that has no CPU runs none."""
+    return [Node(had["memory"], had.get("GPU", 0.0)) for had in resources if had.get("memory") and had.get("CPU")]
 
 
 def _room(need: Need, nodes: Sequence[Node]) -> float:

@@ -7,6 +7,7 @@ valid one, found before any work starts.
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -24,6 +25,8 @@ from schemas.rules import CAPTION_COLUMNS, CLIP_COLUMNS
 from schemas.tables.measures import CLIP_MEASURES, MEASURE_OF
 
 BUILTIN = resources.files("schemas") / "recipes"
+FROM_ENVIRONMENT = "env:"
+"""How the name of a recipe begins whose text is in an environment variable, as on a cluster that has no such file."""
 
 
 def recipe_names() -> list[str]:
@@ -38,7 +41,10 @@ def recipe_comment(name: str) -> str:
 
 
 def load_recipe(name_or_file: str = "default", settings: Iterable[str] = ()) -> Recipe:
-    """Read a recipe by its name (one in `schemas/recipes`) or from a TOML file, then apply `key=value` settings.
+    """Read a recipe, then apply `key=value` settings.
+
+    Args:
+        name_or_file: one in `schemas/recipes`, a TOML file, or `env:VARIABLE`, whose value is then the text.
 
     Raises:
         RecipeError: no such recipe, bad TOML, unknown key, or a value of the wrong type or out of range; one line.
@@ -102,10 +108,8 @@ def _check_rules(recipe: Recipe, origin: str) -> None:
 
 def _read_toml(name_or_file: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """The values of a recipe, laid over those of the one that it names as its `base`."""
-    builtin = BUILTIN / f"{name_or_file}.toml"
-    path = builtin if not name_or_file.endswith(".toml") and builtin.is_file() else Path(name_or_file)
     try:
-        tree = tomllib.loads(path.read_text())
+        tree = tomllib.loads(_text(name_or_file))
     except FileNotFoundError:
         hint = did_you_mean(name_or_file, recipe_names()) or f"; the built-in ones are {', '.join(recipe_names())}"
         raise RecipeError(f"recipe {name_or_file}: no recipe of this name and no such file{hint}") from None
@@ -117,6 +121,17 @@ def _read_toml(name_or_file: str, above: tuple[str, ...] = ()) -> dict[str, Any]
     if not isinstance(base, str) or base in (*above, name_or_file):
         raise RecipeError(f"recipe {name_or_file}: base = {base!r}: not the name of another recipe")
     return _laid_over(_read_toml(base, (*above, name_or_file)), tree)
+
+
+def _text(name_or_file: str) -> str:
+    if name_or_file.startswith(FROM_ENVIRONMENT):
+        variable = name_or_file.removeprefix(FROM_ENVIRONMENT)
+        if variable not in os.environ:
+            raise RecipeError(f"recipe {name_or_file}: {variable} is not set in the environment")
+        return os.environ[variable]
+    builtin = BUILTIN / f"{name_or_file}.toml"
+    path = builtin if not name_or_file.endswith(".toml") and builtin.is_file() else Path(name_or_file)
+    return path.read_text()
 
 
 def _laid_over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

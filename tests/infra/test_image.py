@@ -67,7 +67,7 @@ def test_one_version_of_ray_is_named_everywhere() -> None:
     named = [
         found for path in files for found in re.findall(r"\bray(?:\[[\w,]+\])?(?:==|:)(\d[\w.]*)", path.read_text())
     ]
-    manifests = [yaml.safe_load(path.read_text()) for path in files if path.parent.name == "kuberay"]
-    clusters = [manifest["spec"]["rayClusterSpec"]["rayVersion"] for manifest in manifests]
-    assert clusters
+    manifests = [yaml.safe_load(path.read_text()) for path in files if path.match("kuberay/*/ray*.yaml")]
+    clusters = [manifest["spec"].get("rayClusterSpec", manifest["spec"])["rayVersion"] for manifest in manifests]
+    assert len(clusters) == 3
     assert {*named, *clusters} == {pinned}

@@ -282,7 +282,8 @@ def captioned_once(
         draw_video(folder / "videos" / f"{seed:02}.mp4", seed)
     with ScriptedServer(lambda asked, before: (200, completion(said_of(asked)))).listening() as url:
         (folder / "recipe.toml").write_text(CAPTIONED.format(url=url))
-        done = submit(ray_cluster, *_curate(folder, folder / "ds"))
+        # As from another machine, so that the cluster has no such file.
+        done = submit(ray_cluster, *_curate(folder, folder / "ds")[:-1], "recipe.toml", cwd=folder)
         assert done.returncode == 0, done.stdout + done.stderr
         yield folder, done.stdout
 
@@ -292,18 +293,26 @@ def said_of(asked: str) -> str:
     return to_json(StructuredCaption(subject=f"Ring number {asked[:12]}", action="moves to the left"))
 
 
-def submit(cluster: RayCluster, *words: str) -> subprocess.CompletedProcess[str]:
+def submit(cluster: RayCluster, *words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run a command on the cluster as a person would who sits elsewhere."""
-    command = [sys.executable, "-m", "jobs.submit", "--address", cluster.dashboard, "--", *words]
+    return submission(cluster, "--", *words, cwd=cwd)
+
+
+def submission(cluster: RayCluster, *arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run `reelmill submit` with these arguments."""
     return subprocess.run(
-        command,
+        submission_command(cluster.dashboard, *arguments),
         env=cluster.environment,
-        cwd=ROOT,
+        cwd=cwd,
         capture_output=True,
         text=True,
         timeout=SUBMIT_TIMEOUT_S,
         check=False,
     )
+
+
+def submission_command(url: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "jobs.submit", "--address", url, *arguments]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,8 +12,10 @@ from typing import Any
 
 import pytest
 
-from jobs.cli import COMMANDS, app, main
+from jobs.cli import COMMANDS, SUBMITTED_BY, app, main, run_job
 from jobs.steps.records import write_run
+from jobs.submission.cluster import Job
+from jobs.submit import exit_status
 from pipeline.store.dataset import Dataset
 from schemas.recipe import Recipe
 
@@ -74,6 +77,12 @@ COCA = "curate --out ds a.mp4 --set caption.backend=coca"
         ("submit -- dance", "no job to submit in -- dance"),
         ("submit --address http://127.0.0.1:9 -- funnel ds", "--address http://127.0.0.1:9"),
         ("dance", "no job 'dance'; there are demo, recipe, curate"),
+        ("submit -- curate a.mp4 --otu ds", "unknown option --otu; did you mean --out?"),
+        ("submit --attach job -- funnel ds", "a job, --attach and --stop: give one of them"),
+        ("submit --attach job --stop job", "a job, --attach and --stop: give one of them"),
+        ("submit --env =secret -- funnel ds", "--env, number 1: must be NAME=VALUE"),
+        ("submit -- curate a.mp4 --out ds --recipe bad.toml", "unknown key spilt; did you mean split?"),
+        ("submit --working-dir nosuch -- funnel ds", "--working-dir nosuch: no such folder"),
         ("funel ds", "no job 'funel'; did you mean funnel?"),
         ("recipe shwo", "no job 'shwo'; did you mean show?"),
         ("recipe show demmo", "recipe demmo: no recipe of this name and no such file; did you mean demo?"),
@@ -199,6 +208,39 @@ def test_the_cluster_of_the_environment_is_submitted_to(monkeypatch: pytest.Monk
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "http://head:8265")
     _, bound, _ = app.parse_args(["submit", "--", "curate"], print_error=False, exit_on_error=False)
     assert bound.kwargs == {"address": "http://head:8265"}
+
+
+def test_the_address_that_is_given_comes_before_the_environments(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"):
+        monkeypatch.setenv(name, "http://127.0.0.1:10")
+    line = refusal(capsys, ["submit", "--address", "http://127.0.0.1:9", "--", "funnel", "ds"])
+    assert line.endswith("--address http://127.0.0.1:9: Failed to connect to Ray at address: http://127.0.0.1:9.\n")
+
+
+@pytest.mark.parametrize(
+    ("state", "exit_code", "status"),
+    [
+        ("succeeded", 0, 0),
+        ("failed", 1, 1),
+        ("failed", 2, 2),
+        ("failed", None, 1),
+        ("stopped", 2, 1),
+    ],
+)
+def test_submit_ends_with_0_1_or_2(state: str, exit_code: int | None, status: int) -> None:
+    assert exit_status(Job("job", state, exit_code)) == status
+
+
+def test_a_job_of_another_version_says_so(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    own = importlib.metadata.version("reelmill")
+    monkeypatch.setenv(SUBMITTED_BY, own)
+    assert run_job("recipe", ["list"]) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv(SUBMITTED_BY, "9.9")
+    assert run_job("recipe", ["list"]) == 0
+    assert capsys.readouterr().err == f"reelmill recipe: version {own} here, 9.9 where the job was submitted\n"
 
 
 def test_a_job_that_fails_is_one_line_and_exit_status_1(

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.caption.stage import HEADROOM
 from pipeline.ray_graphs import memory
-from pipeline.ray_graphs.memory import MIB, READING, Need, Node, requests
+from pipeline.ray_graphs.memory import MIB, READING, Need, Node, nodes_of, requests
 from schemas.recipe import Recipe, change_recipe, load_recipe
 
 GIB = 1 << 30
@@ -84,3 +84,10 @@ def test_needs_follow_the_recipe(tmp_path: Path) -> None:
     plain = change_recipe(RECIPE, ["overlay_text.enabled=false", "rules={}"])
     text = memory.measuring_reader_need(RECIPE).num_bytes - memory.measuring_reader_need(plain).num_bytes
     assert text == memory.OVERLAY_TEXT_MIB * MIB
+
+
+def test_a_head_that_runs_no_task_is_no_node() -> None:
+    head = {"memory": 16.0 * GIB, "node:__internal_head__": 1.0}
+    worker = {"memory": 32.0 * GIB, "CPU": 8.0, "GPU": 1.0}
+    assert nodes_of([head]) == []
+    assert nodes_of([head, worker]) == [Node(32 * GIB, num_gpus=1)]
