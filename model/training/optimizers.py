@@ -23,9 +23,9 @@ class Optimizers:
 
     @classmethod
     def of(cls, model: nn.Module, config: TrainConfig) -> Optimizers:
-        """AdamW for all parameters; or Muon for the matrices of the blocks, which it was made for, and AdamW for the
-        rest."""
-        named = dict(model.named_parameters())
+        """AdamW for all parameters that are trained; or Muon for the matrices of the blocks, which it was made for, and
+        AdamW for the rest."""
+        named = {name: p for name, p in model.named_parameters() if p.requires_grad}
         muon = {name: p for name, p in named.items() if config.optimizer == "muon" and is_hidden_matrix(name, p)}
         rest = {name: p for name, p in named.items() if name not in muon}
         adamw = torch.optim.AdamW(rest.values(), lr=config.learning_rate, betas=BETAS, weight_decay=config.weight_decay)

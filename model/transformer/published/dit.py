@@ -1,7 +1,8 @@
 """DiT (Peebles & Xie 2023) as diffusers' `DiTTransformer2DModel` has it.
 
-Its timestep i of 1,000 is ours of i / 1,000. Where diffusers works out the frequencies of timesteps with an offset of
-one (`downscale_freq_shift = 1`), the DiT of the paper and ours do not. Norms have an epsilon of 1e-6, as in the paper.
+Its step i, from 0 to 999, leads from the noise of our timestep (i + 1) / 1,000. diffusers spreads the frequencies of
+timesteps with an offset of one (`downscale_freq_shift = 1`), which the DiT of the paper does not: `timesteps = "steps"`
+is as there. Norms have an epsilon of 1e-6, as in the paper.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def config_of(settings: Mapping[str, Any]) -> TransformerConfig:
         latent_channels=in_channels,
         text="none",
         num_labels=settings["num_embeds_ada_norm"],
+        timesteps="steps",
         qk_norm="none",
         positions="sincos",
         answer_factor=(settings["out_channels"] or in_channels) // in_channels,
@@ -51,6 +53,11 @@ def settings_of(config: TransformerConfig, rows: int) -> dict[str, Any]:
         "num_embeds_ada_norm": config.num_labels,
         "norm_eps": 1e-6,
     }
+
+
+def predicted(config: TransformerConfig) -> str:
+    """What its weights answer, as a run says it."""
+    return "noise on ddpm_linear" + (" with a learned variance" if config.answer_factor == 2 else "")
 
 
 def entries(config: TransformerConfig) -> list[Entry]:

@@ -36,13 +36,22 @@ class PublishedFolder:
     def module(self) -> ModuleType:
         return PUBLISHED[self.settings["_class_name"]]
 
+    @property
+    def config(self) -> TransformerConfig:
+        """Of ours.
+
+        Raises:
+            ValueError: a variant that ours does not express.
+        """
+        return self.module.config_of(self.settings)
+
     def transformer(self) -> Transformer:
         """Ours with these weights, in their precision.
 
         Raises:
             ValueError: a variant that ours does not express, or other weights.
         """
-        config: TransformerConfig = self.module.config_of(self.settings)
+        config = self.config
         theirs: dict[str, Tensor] = {}
         for path in sorted(self.folder.glob(PARTS)):
             theirs |= load_file(path)
@@ -50,7 +59,7 @@ class PublishedFolder:
             raise ValueError(f"{self.folder} has no {PARTS}")
         ours = to_ours(self.module.entries(config), theirs, self.module.IGNORED)
         transformer = Transformer(config).to(next(iter(ours.values())).dtype)
-        transformer.load_state_dict(transformer.state_dict() | ours)
+        transformer.load_state_dict(ours)
         return transformer
 
 
