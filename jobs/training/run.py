@@ -20,9 +20,9 @@ from model.packing.patches import num_tokens
 from model.readers.text_encoder_spec import text_encoder_spec
 from model.training.checkpoints import RunFolder
 from model.training.loop import check_config
-from model.training.lora import check_lora
 from model.training.step import require_same_model, transformer_config
 from model.transformer.config import TransformerConfig
+from model.transformer.lora import check_lora
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError

@@ -17,9 +17,10 @@ from torch import Tensor
 
 from model.builtin import BUILTIN, TRANSFORMER_FOLDER, run_folder
 from model.checkpoint import load_weights, read_config, read_json, save_model, with_tuples, write_json
+from model.training.additions import load_checkpoint_weights, weights_fingerprint
 from model.training.checkpoints import Checkpoint, RunFolder
-from model.training.lora import add_lora, load_base, load_checkpoint_weights, merge_lora, weights_fingerprint
 from model.transformer.config import TransformerConfig
+from model.transformer.lora import add_lora, load_base, merge_lora
 from model.transformer.published.folders import published_folder
 from model.transformer.transformer import Transformer
 from schemas.recipe.train import LoraConfig

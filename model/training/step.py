@@ -22,24 +22,23 @@ from model.diffusion.objectives import Objective
 from model.diffusion.timesteps import Density
 from model.packing.packs import Pack
 from model.packing.plan import PlannedPack
-from model.training.averages import WeightAverage
-from model.training.checkpoints import Checkpoint
-from model.training.examples import LatentStatistics, Targets, document_losses, draw_example, pack_examples
-from model.training.lora import (
-    add_lora,
+from model.training.additions import (
     checkpoint_weights,
-    load_base,
     load_checkpoint_weights,
     lora_state,
     require_same_lora,
     weights_fingerprint,
 )
+from model.training.averages import WeightAverage
+from model.training.checkpoints import Checkpoint
+from model.training.examples import LatentStatistics, Targets, document_losses, draw_example, pack_examples
 from model.training.optimizers import Optimizers, rate_share
 from model.training.parallel import Worker
 from model.training.progress import Progress, plan_of, plan_settings, require_same_plan
 from model.training.samples import Samples
 from model.training.validation import Validation, hold_out
 from model.transformer.config import TransformerConfig
+from model.transformer.lora import add_lora, load_base
 from model.transformer.transformer import Transformer
 from schemas.recipe.train import ModelConfig, TrainConfig
 

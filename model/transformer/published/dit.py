@@ -35,7 +35,7 @@ def config_of(settings: Mapping[str, Any]) -> TransformerConfig:
     )
 
 
-def settings_of(config: TransformerConfig, rows: int) -> dict[str, Any]:
+def settings_of(config: TransformerConfig, rows: int = 0) -> dict[str, Any]:
     """The settings of diffusers for a config like those of `config_of`.
 
     Args:
@@ -50,7 +50,7 @@ def settings_of(config: TransformerConfig, rows: int) -> dict[str, Any]:
         "num_layers": config.depth,
         "sample_size": rows,
         "patch_size": config.patch[1],
-        "num_embeds_ada_norm": config.num_labels,
+        "num_embeds_ada_norm": max(config.num_labels, 1),
         "norm_eps": 1e-6,
     }
 

@@ -51,8 +51,8 @@ def config_of(settings: Mapping[str, Any]) -> TransformerConfig:
     )
 
 
-def settings_of(config: TransformerConfig) -> dict[str, Any]:
-    """The settings of diffusers for a config like those of `config_of`."""
+def settings_of(config: TransformerConfig, rows: int = 0) -> dict[str, Any]:
+    """The settings of diffusers for a config like those of `config_of`, whatever the rows of latents."""
     return {
         "_class_name": CLASS,
         "patch_size": list(config.patch),
