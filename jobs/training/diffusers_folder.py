@@ -45,8 +45,8 @@ def write_diffusers(out: Path, config: RunConfig, transformer: Transformer) -> i
     if module.MAKES_SQUARES and (frames > 1 or rows != columns):
         width, height = plan.valid[1:]
         raise UsageError(
-            f"--format diffusers: a {class_name} makes square images, and the usual clip of this run is {width}x{height} "
-            f"with {plan.valid[0]} frames"
+            f"--format diffusers: a {class_name} makes square images, and the usual clip of this run has "
+            f"{plan.valid[0]} frames of {width}x{height}"
         )
     write_run_config(out, config)
     with naming("--format diffusers"):

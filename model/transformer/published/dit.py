@@ -14,6 +14,9 @@ from model.transformer.config import TransformerConfig
 from model.transformer.published.weights import Entry, fused, layer, patch_output, same, shaped
 
 CLASS = "DiTTransformer2DModel"
+SCHEDULER = "DDIMScheduler"
+MAKES_SQUARES = True
+"""Whether it makes nothing but square images."""
 IGNORED = ("pos_embed.pos_embed",)
 
 

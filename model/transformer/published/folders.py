@@ -85,17 +85,20 @@ def published_class(config: TransformerConfig) -> str:
     found = {name: differences(config, name) for name in PUBLISHED}
     nearest = min(found, key=lambda name: len(found[name]))
     if found[nearest]:
-        raise ValueError(f"{'; '.join(found[nearest])}: diffusers has nothing nearer than its {nearest}")
+        raise ValueError(f"{'; '.join(found[nearest])}, which is that of diffusers' {nearest}")
     return nearest
 
 
 def differences(config: TransformerConfig, class_name: str) -> list[str]:
     """The settings of a transformer that a class of diffusers does not have, each with what it has instead."""
     module = PUBLISHED[class_name]
-    ours, theirs = _of_answers(config), _of_answers(module.config_of(module.settings_of(config, rows=1)))
-    return [
-        f"{name} = {value!r}, not {theirs.get(name)!r}" for name, value in ours.items() if value != theirs.get(name)
-    ]
+    try:
+        nearest = module.config_of(module.settings_of(config))
+    except ValueError as error:
+        return [str(error)]
+    ours, theirs = _of_answers(config), _of_answers(nearest)
+    both = ((name, value, theirs.get(name)) for name, value in ours.items())
+    return [f"{name} = {here!r}, not {there!r}" for name, here, there in both if here != there]
 
 
 def _of_answers(config: TransformerConfig) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""A folder that diffusers' pipelines load: FOLDER/model_index.json, transformer/, scheduler/, and vae/ where it has one.
+"""A folder that diffusers' pipelines load: model_index.json, transformer/, scheduler/, and vae/ where the codec is one
+of diffusers.
 
 A part that diffusers has no class for is null in the index, as the text encoder always is: a pipeline is then given
 embeddings (`prompt_embeds`, and zeros of one token as `negative_prompt_embeds`).

@@ -14,6 +14,8 @@ from model.transformer.config import TransformerConfig
 from model.transformer.published.weights import Entry, fused, layer, patch_output, same, shaped
 
 CLASS = "WanTransformer3DModel"
+SCHEDULER = "FlowMatchEulerDiscreteScheduler"
+MAKES_SQUARES = False
 IGNORED: tuple[str, ...] = ()
 
 

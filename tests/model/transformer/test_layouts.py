@@ -32,7 +32,6 @@ def may_attend(layout: str, a: np.ndarray, b: np.ndarray) -> bool:
             "temporal": same[2] and same[3],
             "window": (a[1:] // box == b[1:] // box).all(),
             NEIGHBOURHOOD: (np.abs(a[1:] - b[1:]) <= np.array(RADIUS_THW)).all(),
-            NEIGHBOURHOOD: (np.abs(a[1:] - b[1:]) <= np.array(RADIUS_THW)).all(),
             "shifted_window": ((a[1:] + box // 2) // box == (b[1:] + box // 2) // box).all(),
         }[layout]
     )
@@ -83,19 +82,6 @@ def test_a_document_without_text_attends_to_the_row_after_the_texts():
         pairs |= {int(q[0]): (len(q), k.tolist()) for q, k in zip(bucket.queries_GL, bucket.keys_GK, strict=True)}
     expected = {0: (60, [0, 1, 2, 3]), 60: (18, [15]), 78: (135, list(range(4, 11))), 213: (60, list(range(11, 15)))}
     assert pairs == expected
-
-
-def test_a_neighbourhood_takes_all_tokens_that_stand_at_one_place_and_has_any_extent():
-    coordinates = np.array([[0, 0, 0, 0], [0, 0, 0, 2], [0, 0, 0, 1], [0, 0, 0, 0], [1, 0, 0, 1], [0, 1, 0, 0]])
-    found = {}
-    for bucket in neighbourhood_buckets(coordinates, (0, 0, 1)):
-        found |= {int(q[0]): sorted(k.tolist()) for q, k in zip(bucket.queries_GL, bucket.keys_GK, strict=True)}
-    assert found == {0: [0, 2, 3], 1: [1, 2], 2: [0, 1, 2, 3], 3: [0, 2, 3], 4: [4], 5: [5]}
-
-
-def test_layouts_are_known_by_name_and_as_sums_of_those():
-    assert all(map(is_layout, [*PARTITIONS, NEIGHBOURHOOD, "frames", "spatial+temporal"]))
-    assert not any(map(is_layout, ["x", "spatial+x", "frames+spatial", ""]))
 
 
 def test_a_neighbourhood_takes_all_tokens_that_stand_at_one_place_and_has_any_extent():
