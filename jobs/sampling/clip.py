@@ -44,6 +44,8 @@ class Settings:
     """How far what is sampled follows the text."""
     seed: int
     """Seed of the noise."""
+    spacing: str = "even"
+    """Noise levels of the steps: `even` or `diffusers`."""
 
 
 def plan_of(
@@ -128,6 +130,7 @@ class Model:
             num_steps=settings.steps,
             guidance=settings.guidance,
             strength=strength,
+            spacing=settings.spacing,
         )
         return clip_of(self.codec.decode_stream([unwhiten(latent[None], self.codec.spec)]), plan)
 

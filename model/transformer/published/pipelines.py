@@ -1,8 +1,9 @@
 """A folder that diffusers' pipelines load: model_index.json, transformer/, scheduler/, and vae/ where the codec is one
 of diffusers.
 
-A part that diffusers has no class for is null in the index, as the text encoder always is: a pipeline is then given
-embeddings (`prompt_embeds`, and zeros of one token as `negative_prompt_embeds`).
+A part that is not in the folder is null in the index, as the text encoder always is. diffusers then asks to be told so,
+`WanPipeline.from_pretrained(FOLDER, text_encoder=None, tokenizer=None, vae=None)`, and is given embeddings: those of
+the prompt as `prompt_embeds`, and zeros of one token as `negative_prompt_embeds`.
 """
 
 from __future__ import annotations
