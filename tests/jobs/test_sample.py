@@ -171,7 +171,7 @@ def test_a_run_without_a_checkpoint_is_named(run_dir, tmp_path, capsys):
 def test_without_options_a_clip_takes_thirty_steps_guidance_of_four_and_the_first_seed(run_dir, tmp_path, asked):
     assert run_job("sample", [str(run_dir), "a red circle", "-o", str(tmp_path / "still.png")]) == 0
     ((request, settings),) = asked
-    expected = {"sampler": "euler", "num_steps": 30, "guidance": Guidance(4.0), "strength": 1.0}
+    expected = {"sampler": "euler", "num_steps": 30, "guidance": Guidance(4.0), "strength": 1.0, "spacing": "even"}
     assert (settings, request.seed) == (expected, 0)
 
 

@@ -128,7 +128,13 @@ def test_the_transformer_is_asked_for_the_prompt_the_shape_and_the_settings(run_
     torch.testing.assert_close(request.text_LE, expected)
     assert (request.latent_shape, request.latent_fps, request.seed) == ((8, 2, 8, 10), 2.0, 5)
     assert request.given == ()
-    assert settings == {"sampler": "heun", "num_steps": 3, "guidance": Guidance(2.5), "strength": 1.0}
+    assert settings == {
+        "sampler": "heun",
+        "num_steps": 3,
+        "guidance": Guidance(2.5),
+        "strength": 1.0,
+        "spacing": "even",
+    }
     autoencoder = load_autoencoder()
     raw = torch.tensor(autoencoder.config.latent_std) + torch.tensor(autoencoder.config.latent_mean)
     video = autoencoder.decode(raw.view(1, 8, 1, 1, 1).expand(1, 8, 2, 8, 10))
