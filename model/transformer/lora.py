@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -82,7 +83,8 @@ def add_lora(model: Transformer, config: LoraConfig) -> None:
     names = target_layers(model, config.targets)
     model.requires_grad_(False)
     for name in names:
-        model.set_submodule(name, LoraLinear(model.get_submodule(name), config.rank, config.alpha / config.rank))
+        layer = cast(nn.Linear, model.get_submodule(name))
+        model.set_submodule(name, LoraLinear(layer, config.rank, config.alpha / config.rank))
 
 
 def merge_lora(model: Transformer) -> None:
