@@ -181,6 +181,11 @@ def test_guidance_is_the_one_asked_for(run_dir, tmp_path, asked):
     assert asked[0][1]["guidance"] == Guidance(3.0, (0.2, 0.8), 0.7)
 
 
+def test_so_is_the_spacing_of_the_steps(run_dir, tmp_path, asked):
+    assert sample(run_dir, "--spacing", "diffusers", "-o", tmp_path / "still.png") == 0
+    assert asked[0][1]["spacing"] == "diffusers"
+
+
 def test_the_summary_says_what_was_made(run_dir, tmp_path, capsys):
     assert sample(run_dir, "--size", "75x50", "--seconds", "0.6", "-o", tmp_path / "clip.mp4") == 0
     assert capsys.readouterr().out == f"{tmp_path / 'clip.mp4'}: 75x50, 5 frames at 8 a second\n"

@@ -121,7 +121,7 @@ def frames_of(run_dir: Path, prompt: str = "a red circle", **settings: Any) -> n
 
 
 def test_the_transformer_is_asked_for_the_prompt_the_shape_and_the_settings(run_dir, asked):
-    frames = frames_of(run_dir)
+    frames = frames_of(run_dir, spacing="diffusers")
     ((request, settings),) = asked
     expected = torch.from_numpy(load_text_encoder().encode(["a red circle"])[0])
     assert request.text_LE is not None
@@ -133,7 +133,7 @@ def test_the_transformer_is_asked_for_the_prompt_the_shape_and_the_settings(run_
         "num_steps": 3,
         "guidance": Guidance(2.5),
         "strength": 1.0,
-        "spacing": "even",
+        "spacing": "diffusers",
     }
     autoencoder = load_autoencoder()
     raw = torch.tensor(autoencoder.config.latent_std) + torch.tensor(autoencoder.config.latent_mean)

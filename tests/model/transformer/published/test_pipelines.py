@@ -116,7 +116,7 @@ def test_a_pipeline_can_be_started_from(tmp_path: Path) -> None:
         ({"qk_norm": "head"}, "qk_norm = 'head', not 'width', which is that of diffusers' WanTransformer3DModel"),
         ({"null_text": "learned"}, "null_text = 'learned', not 'zeros'"),
         ({"positions": "seconds", "registers": 2}, "positions = 'seconds', not 'frames'; registers = 2, not 0"),
-        ({"mlp_ratio": 2.0}, None),
+        ({"mlp_ratio": 2.3}, None),
         ({"rotary_dims": None}, None),
         ({"rotary_dims": (8, 2, 2)}, r"rotary_dims = \(8, 2, 2\), not \(4, 4, 4\)"),
     ],
