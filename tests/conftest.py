@@ -45,7 +45,6 @@ GROUPS = {
         "tests/jobs/test_encode.py",
         "tests/jobs/test_faulty_store.py",
         "tests/jobs/test_recaption.py",
-        "tests/jobs/test_lora_under_ray.py",
         "tests/jobs/test_train_under_ray.py",
         "tests/pipeline/ingest/test_object_store.py",
         "tests/pipeline/ray_graphs/test_cluster.py",
