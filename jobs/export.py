@@ -12,6 +12,7 @@ from jobs.cli import run_job
 from jobs.console.naming import naming
 from jobs.console.options import Json
 from jobs.console.summary import print_json
+from model.builtin import run_folder
 
 
 def export(
@@ -19,6 +20,7 @@ def export(
     /,
     *,
     out: Annotated[Path, Parameter(name=["--output", "-o"], metavar="FOLDER")],
+    format: Literal["reelmill", "diffusers", "lora"] = "reelmill",
     weights: Literal["averaged", "last"] = "averaged",
     dtype: Literal["float32", "float16", "bfloat16"] = "float32",
     json: Json = False,
@@ -26,26 +28,38 @@ def export(
     """Put the trained weights of a run into a folder of their own, as safetensors with their settings as JSON.
 
     `reelmill sample` takes the folder in place of a run. It has neither optimizer nor checkpoints: training cannot go
-    on from it, but can start from it.
+    on from it, but can start from it. Low-rank additions are merged into the weights that they are to, but for
+    `--format lora`.
 
     Args:
-        run: Folder of the run.
+        run: Folder of the run, or `builtin`.
         out: Where they go.
+        format: `diffusers` writes a pipeline that diffusers loads, for a transformer that it has (Wan, DiT), with the
+            scheduler for clips of the usual size; `lora` the low-rank additions alone, as its `load_lora_weights` takes
+            them.
         weights: Those averaged over the steps, which sample better, or those of the last step.
         dtype: Precision in which they are stored.
     """
     # PyTorch takes seconds to import, for which help should not wait.
     import torch
 
+    from jobs.training.diffusers_folder import write_additions, write_diffusers
     from jobs.training.run_config import read_run_config, write_run_config
-    from model.training.exported import load_transformer, save_transformer
+    from model.training.exported import load_transformer, save_transformer, with_additions
 
-    config = read_run_config(run)
+    folder, precision = run_folder(run), getattr(torch, dtype)
+    config = read_run_config(folder)
     with naming(f"run {run}"):
-        transformer = load_transformer(run, "ema" if weights == "averaged" else "model")
-    write_run_config(out, config)
-    save_transformer(out, transformer, dtype=getattr(torch, dtype))
-    num_parameters = sum(parameter.numel() for parameter in transformer.parameters())
+        load = with_additions if format == "lora" else load_transformer
+        transformer = load(folder, "ema" if weights == "averaged" else "model")
+    if format == "reelmill":
+        write_run_config(out, config)
+        save_transformer(out, transformer, dtype=precision)
+        num_parameters = sum(parameter.numel() for parameter in transformer.parameters())
+    elif format == "diffusers":
+        num_parameters = write_diffusers(out, config, transformer.to(precision))
+    else:
+        num_parameters = write_additions(out, transformer, precision)
     if json:
         print_json({"output": str(out), "parameters": num_parameters, "weights": weights, "dtype": dtype})
         return

@@ -46,6 +46,7 @@ def sample(
     motion: Annotated[float | None, Parameter(metavar="X", validator=Number(gte=0))] = None,
     sampler: Literal["euler", "heun", "ddim", "ddpm", "dpm_solver_2m", "unipc"] = "euler",
     steps: Annotated[AtLeast1, Parameter(metavar="N")] = 30,
+    spacing: Literal["even", "diffusers"] = "even",
     guidance: float = 4.0,
     guidance_interval: Annotated[tuple[float, float], Parameter(metavar="LOW HIGH")] = (0.0, 1.0),
     guidance_rescale: Annotated[float, Parameter(metavar="SHARE", validator=Number(gte=0, lte=1))] = 0.0,
@@ -86,6 +87,8 @@ def sample(
             clips); for a model that was trained with it.
         sampler: How noise becomes a video: `unipc` and `dpm_solver_2m` need the fewest steps, `ddpm` the most.
         steps: Steps of the sampler.
+        spacing: Noise levels of the steps: `diffusers` are those of the scheduler that `export --format diffusers`
+            writes, which samples the same with the sampler `euler`, or `ddim` on the path of a DDPM.
         guidance: Guidance scale; 1 for none.
         guidance_interval: Noise levels, from 0 for none to 1 for nothing else, between which guidance is used; steps at
             others take half the time.
@@ -127,7 +130,7 @@ def sample(
     check_target(output, num_frames)
     expansion = _expanded(prompt, config, options, seed) if expand and prompt else None
     text = expansion.text if expansion else prompt
-    settings = Settings(sampler, steps, guided, seed, motion)
+    settings = Settings(sampler, steps, guided, seed, motion, spacing)
     if loop:
         frames = sample_loop(folder, text, config, plan, settings)
     elif window:

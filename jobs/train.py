@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -38,21 +39,15 @@ def train(
 
     Args:
         out: Folder of the run.
-        init: Start a new run from the averaged weights of one of the same model and encoders, or of `builtin`.
+        init: Start a new run from the averaged weights of one of the same model and encoders, or of `builtin`; or from
+            a folder of diffusers with a transformer of Wan or DiT, whose model the run takes over. With
+            `train.lora.rank` these weights stay, and low-rank additions to them are trained.
         gpu: With `--dry-run`: say the time on GPUs of this name, as `h100`, in place of this machine.
     """
     # PyTorch takes seconds to import, for which help should not wait.
     from jobs.training.foreseen import foreseen, print_foreseen, require_gpu
-    from jobs.training.run import (
-        begin,
-        forecast,
-        machine_resources,
-        prepare,
-        require_init,
-        require_resources,
-        run_to_end,
-        summarise,
-    )
+    from jobs.training.run import begin, forecast, machine_resources, prepare, require_resources, run_to_end, summarise
+    from jobs.training.start import start_of, with_whole_model
     from model.transformer.transformer import count_parameters
 
     tables = Dataset(dataset).require()
@@ -60,16 +55,18 @@ def train(
     if gpu is not None and not dry_run:
         raise UsageError("--gpu: is for --dry-run; a run uses the GPUs that Ray finds, with train.use_gpu = true")
     on = require_gpu(gpu) if gpu is not None else None
-    config, transformer, tokens = prepare(tables, release, recipe)
+    whole = replace(recipe, train=with_whole_model(recipe.train, init))
+    config, transformer, tokens = prepare(tables, release, whole)
     if dry_run:
-        facts = foreseen(forecast(tables, config, transformer, recipe.train), recipe.train, on)
+        facts = foreseen(forecast(tables, config, transformer, whole.train), whole.train, on)
         (print_json if json else print_foreseen)(facts)
         return
     if not os.environ.get("RAY_ADDRESS"):  # a cluster may yet grow, this machine will not
         require_resources(recipe.train, machine_resources())
     run_dir = out.resolve()
-    start = require_init(run_folder(init), config, transformer) if init else None
+    start = start_of(run_folder(init) if init else None, run_dir, config, transformer, whole.train)
     begin(run_dir, config, transformer)
+    start.write(run_dir)
     print(
         f"release {config.release}: {config.num_clips} clips, {tokens} tokens an epoch; "
         f"transformer of {count_parameters(transformer):,} parameters",
@@ -78,7 +75,7 @@ def train(
     run_id = new_run_id("train")
     write_run(tables, run_id, "train", recipe, state="running", facts={"out": str(run_dir)})
     start_s = time.perf_counter()
-    run_to_end(run_dir, recipe.train, start)
+    run_to_end(run_dir, whole.train, start.folder)
     summary = summarise(run_dir, time.perf_counter() - start_s)
     write_run(tables, run_id, "train", recipe, state="done", facts=summary | {"out": str(run_dir)})
     if json:

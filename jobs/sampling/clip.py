@@ -47,6 +47,8 @@ class Settings:
     """Seed of the noise."""
     motion_px_s: float | None = None
     """How fast things move, as measured of training clips; None to leave it open."""
+    spacing: str = "even"
+    """Noise levels of the steps: `even` or `diffusers`."""
 
     @property
     def told(self) -> dict[str, float]:
@@ -144,6 +146,7 @@ class Model:
             num_steps=settings.steps,
             guidance=settings.guidance,
             strength=strength,
+            spacing=settings.spacing,
         )
 
     @torch.no_grad()

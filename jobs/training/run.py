@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +12,18 @@ import torch
 
 from jobs.console.naming import naming
 from jobs.console.progress import live_progress
-from jobs.training.run_config import RunConfig, read_run_config, usual_clip, write_run_config
+from jobs.training.run_config import RunConfig, usual_clip, write_run_config
 from jobs.training.samples import Encoding, ReleaseSamples, frames_given
 from model.codec.spec import codec_spec
 from model.diffusion.objectives import Objective
 from model.packing.patches import num_tokens
 from model.readers.text_encoder_spec import text_encoder_spec
 from model.training.checkpoints import RunFolder
-from model.training.exported import load_transformer
 from model.training.forecast import Forecast, foresee
 from model.training.loop import check_config
 from model.training.step import require_same_model, transformer_config
 from model.transformer.config import TransformerConfig
+from model.transformer.lora import check_lora
 from pipeline.release import releases
 from pipeline.store.dataset import Dataset
 from schemas.errors import UsageError
@@ -63,6 +62,7 @@ def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunCon
         transformer = transformer_config(recipe.train.model, channels, text_encoder.width, answer_factor)
     try:
         check_config(shapes, recipe.train, recipe.train.num_workers)
+        check_lora(transformer, recipe.train.lora)
     except ValueError as error:  # which names the key within the section
         raise UsageError(f"train.{error}") from error
     config = RunConfig(
@@ -115,28 +115,6 @@ def begin(run_dir: Path, config: RunConfig, transformer: TransformerConfig) -> N
     write_run_config(run_dir, config)
     with naming("--out"), RunFolder(run_dir).exclusive():
         pass  # the worker of rank 0 takes the folder for the run itself
-
-
-def require_init(folder: Path, config: RunConfig, transformer: TransformerConfig) -> Path:
-    """The folder of a run that another can start from.
-
-    Raises:
-        UsageError: it holds no weights, or those of another model, or of one with other encoders or another objective.
-    """
-    with naming("--init"):
-        has = load_transformer(folder).config
-    of_init = read_run_config(folder)
-    for name in ("autoencoder_fingerprint", "text_encoder_fingerprint", "predicted"):
-        there, here = getattr(of_init, name), getattr(config, name)
-        if there != here:
-            raise UsageError(f"--init {folder}: was trained with {name} = {there}, not {here}")
-    if has != transformer:
-        both = asdict(has).items(), asdict(transformer).items()
-        others = [
-            f"{name} = {there}, not {here}" for (name, there), (_, here) in zip(*both, strict=True) if there != here
-        ]
-        raise UsageError(f"--init {folder}: its model has {'; '.join(others)}: set train.model to that")
-    return folder
 
 
 def machine_resources() -> dict[str, float]:

@@ -13,7 +13,7 @@ from jobs.training.samples import Encoding
 from model.checkpoint import with_tuples, write_json
 from model.codec.spec import CodecSpec
 from schemas.errors import UsageError
-from schemas.recipe.train import ObjectiveConfig, TrainConfig
+from schemas.recipe.train import LoraConfig, ObjectiveConfig, TrainConfig
 
 FILE = "config.json"
 FIXED = (
@@ -21,6 +21,7 @@ FIXED = (
     "transform",
     "predicted",
     "optimizer",
+    "lora",
     "autoencoder_fingerprint",
     "text_encoder_fingerprint",
     "seed",
@@ -80,6 +81,12 @@ class RunConfig:
     def optimizer(self) -> str:
         """Whose state between steps the checkpoints hold."""
         return self.train.get("optimizer", "adamw")
+
+    @property
+    def lora(self) -> str:
+        """The low-rank additions that are trained."""
+        lora = LoraConfig(**with_tuples(self.train.get("lora", {})))
+        return f"rank {lora.rank}, alpha {lora.alpha:g}, targets {', '.join(lora.targets)}" if lora.rank else "none"
 
     @property
     def tokens_per_pack(self) -> int:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from model.diffusion.guidance import Guidance
 from model.diffusion.objectives import Objective
+from model.diffusion.published_schedulers import published_timesteps
 from model.diffusion.requests import Request, Start, start_of
 from model.diffusion.samplers import SAMPLERS, Course
 from model.diffusion.timesteps import timesteps
@@ -47,6 +49,7 @@ def sample_latents(
     num_steps: int = 30,
     guidance: Guidance | float = 4.0,
     strength: float = 1.0,
+    spacing: str = "even",
 ) -> list[Tensor]:
     """Sample the whitened latents of some clips, each (C, T, H, W), on the transformer's device.
 
@@ -60,6 +63,7 @@ def sample_latents(
         guidance: classifier-free guidance, or its scale alone; none without any text.
         strength: timestep up to which sources are noised, 0 to 1: at 0 they come back as they are, at 1 nothing of them
             is left. Steps at higher timesteps are left out.
+        spacing: `even`, evenly spaced timesteps before the shift by size; or `diffusers`, those of the scheduler there.
     Raises:
         ValueError: the latent or the period does not divide into patches, what is given does not fit it, requests are
             not alike, or a strength below 1 without a source.
@@ -67,7 +71,8 @@ def sample_latents(
     patch = transformer.config.patch
     device = transformer.final.weight.device
     shown = kept_shape(requests[0].kept_T, requests[0].latent_shape, patch)
-    times = _times(num_steps, latent_shift(shown, patch), strength)
+    spaced = timesteps if spacing == "even" else partial(published_timesteps, objective.path)
+    times = _times(spaced(num_steps, latent_shift(shown, patch)), strength)
     if strength < 1 and any(request.source_CTHW is None for request in requests):
         raise ValueError(f"a strength of {strength:g} is of an edit, and there is nothing to edit")
     if len({_form(request) for request in requests}) > 1:
@@ -173,15 +178,15 @@ class _Denoiser:
         return conditional_NP.masked_scatter(wanted_NP, values)
 
 
-def _times(num_steps: int, shift: float, strength: float) -> list[float]:
+def _times(times: Sequence[float], strength: float) -> list[float]:
     """Falling timesteps from `strength` on; that one alone for 0.
 
     Raises:
-        ValueError: a strength outside 0 to 1, or fewer than one step.
+        ValueError: a strength outside 0 to 1.
     """
     if not 0 <= strength <= 1:
         raise ValueError(f"a strength is from 0 to 1, not {strength:g}")
-    return [strength, *(time for time in timesteps(num_steps, shift) if time < strength)]
+    return [strength, *(time for time in times if time < strength)]
 
 
 def _form(request: Request) -> tuple[Any, ...]:

@@ -43,7 +43,8 @@ def fit(
         statistics: of the autoencoder's latents, for whitening.
         text_dim: width of the text embeddings.
         release_hash: names the release; part of the key of the pack plan.
-        init: weights to start from, by name, in place of random ones; not looked at once there is a checkpoint.
+        init: weights to start from, by name, in place of random ones; once there is a checkpoint, only what additions
+            are to (`config.lora`).
         on_step: called on every worker after every step with its metrics.
     Returns:
         The last step's metrics.
@@ -59,6 +60,8 @@ def fit(
         state = TrainState(samples, config, statistics, text_dim, worker, release_hash)
         if init is not None:
             state.begin_from(init)
+        elif config.lora.rank:
+            raise ValueError(f"lora.rank = {config.lora.rank}: there are no weights to add to")
         return _fit_in(run, state, config, on_step or (lambda metrics: None))
 
 

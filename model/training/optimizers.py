@@ -23,17 +23,19 @@ class Optimizers:
 
     @classmethod
     def of(cls, model: nn.Module, config: TrainConfig) -> Optimizers:
-        """AdamW for all parameters; or Muon for the matrices of the blocks, which it was made for, and AdamW for the
-        rest."""
-        named = dict(model.named_parameters())
+        """AdamW for all parameters that are trained; or Muon for the matrices of the blocks, which it was made for, and
+        AdamW for the rest."""
+        named = {name: p for name, p in model.named_parameters() if p.requires_grad}
         muon = {name: p for name, p in named.items() if config.optimizer == "muon" and is_hidden_matrix(name, p)}
         rest = {name: p for name, p in named.items() if name not in muon}
-        adamw = torch.optim.AdamW(rest.values(), lr=config.learning_rate, betas=BETAS, weight_decay=config.weight_decay)
-        of_rest = adamw, config.learning_rate, rest
-        if not muon:
-            return cls([of_rest])
-        rate = config.matrix_learning_rate
-        return cls([of_rest, (Muon(muon.values(), lr=rate, weight_decay=config.weight_decay), rate, muon)])
+        decay, parts = config.weight_decay, []
+        if rest:
+            adamw = torch.optim.AdamW(rest.values(), lr=config.learning_rate, betas=BETAS, weight_decay=decay)
+            parts.append((adamw, config.learning_rate, rest))
+        if muon:
+            rate = config.matrix_learning_rate
+            parts.append((Muon(muon.values(), lr=rate, weight_decay=decay), rate, muon))
+        return cls(parts)
 
     def step(self, share: float) -> None:
         """One step of all of them, at a share of their peak learning rates."""

@@ -23,6 +23,13 @@ from model.diffusion.objectives import Objective
 from model.diffusion.timesteps import Density
 from model.packing.packs import Pack
 from model.packing.plan import PlannedPack
+from model.training.additions import (
+    checkpoint_weights,
+    load_checkpoint_weights,
+    lora_state,
+    require_same_lora,
+    weights_fingerprint,
+)
 from model.training.averages import WeightAverage
 from model.training.checkpoints import Checkpoint
 from model.training.examples import LatentStatistics, Targets, document_losses, draw_example, pack_examples
@@ -34,6 +41,7 @@ from model.training.progress import Progress, plan_of, plan_settings, require_sa
 from model.training.samples import Samples
 from model.training.validation import Validation
 from model.transformer.config import TransformerConfig
+from model.transformer.lora import add_lora, load_base
 from model.transformer.transformer import Transformer
 from schemas.recipe.train import ModelConfig, TrainConfig
 
@@ -62,8 +70,12 @@ def transformer_config(
     Raises:
         ValueError: sizes that do not fit together.
     """
+    if model.preset:
+        raise ValueError(f"preset = {model.preset!r}: take its settings first")
+    settings = asdict(model) | {"rotary_dims": model.rotary_dims or None}
+    del settings["preset"]  # whose settings these are
     sizes = {"latent_channels": latent_channels, "text_dim": text_dim, "answer_factor": answer_factor}
-    return TransformerConfig(**asdict(model), **sizes)
+    return TransformerConfig(**settings, **sizes)
 
 
 def require_same_model(checkpoint: Checkpoint, config: TransformerConfig) -> None:
@@ -99,8 +111,13 @@ class TrainState:
         shape = transformer_config(config.model, channels, text_dim, self.objective.answer_factor)
         self.masks, self.route = Masks.of(config), route_of(config)
         self.model = Transformer(shape).to(worker.device)
+        self.base = ""
+        """Fingerprint of the weights that additions are to."""
+        if config.lora.rank:
+            add_lora(self.model, config.lora)
         for parameter in self.model.parameters():  # so that a worker without a pack has gradients to add
-            parameter.grad = torch.zeros_like(parameter)
+            if parameter.requires_grad:
+                parameter.grad = torch.zeros_like(parameter)
         self.average = WeightAverage(self.model, config.ema_decay)
         self.optimizers = Optimizers.of(self.model, config)
         self.validation = Validation(
@@ -162,31 +179,38 @@ class TrainState:
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """All that a checkpoint holds, by file."""
         return {
-            "model": dict(self.model.state_dict()),
+            "model": checkpoint_weights(self.model),
             "ema": self.average.weights,
             "optimizer": self.optimizers.tensors(),
         }
 
     def state(self, progress: Progress) -> dict[str, Any]:
         """A checkpoint's `state.json`."""
-        return asdict(progress) | {"plan": self.plan_settings, "transformer": asdict(self.model.config)}
+        lora = {"lora": lora_state(self.config.lora, self.base)} if self.config.lora.rank else {}
+        return asdict(progress) | {"plan": self.plan_settings, "transformer": asdict(self.model.config)} | lora
 
     def begin_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Start from weights of the same model."""
-        self.model.load_state_dict(weights)
-        self.average.load(weights)
+        """Start from weights of the same model; with additions, these are to them."""
+        if self.config.lora.rank:
+            load_base(self.model, weights)
+            self.base = weights_fingerprint(weights)
+        else:
+            self.model.load_state_dict(weights)
+            self.average.load(weights)
 
     def restore(self, checkpoint: Checkpoint | None) -> Progress:
         """Continue from a checkpoint, or start.
 
         Raises:
-            ValueError: the checkpoint is one of another model, or of packs that were planned otherwise.
+            ValueError: the checkpoint is one of another model, of other additions, or of packs that were planned
+                otherwise.
         """
         if checkpoint is None:
             return Progress()
         require_same_model(checkpoint, self.model.config)
+        require_same_lora(checkpoint, self.config.lora, self.base)
         require_same_plan(checkpoint, self.plan_settings)
-        self.model.load_state_dict(checkpoint.tensors("model"))
+        load_checkpoint_weights(self.model, checkpoint.tensors("model"))
         self.average.load(checkpoint.tensors("ema"))
         self.optimizers.load(checkpoint.tensors("optimizer"))
         return Progress.of(checkpoint)

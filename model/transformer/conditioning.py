@@ -26,14 +26,20 @@ SPREAD = 100.0
 """Logarithms of conditions are spread so far for the same frequencies: twice the value is 69 apart."""
 
 
-def timestep_features(timestep_R: Tensor) -> Tensor:
-    """Cosines and sines of timesteps in [0, 1], (R, 2 * FREQUENCIES) float32."""
-    return _features(timestep_R.float() * TIMESTEP_SCALE)
+def timestep_features(timestep_R: Tensor, told: str = "thousandths") -> Tensor:
+    """Cosines and sines of timesteps in [0, 1], (R, 2 * FREQUENCIES) float32.
+
+    Args:
+        told: as in `TransformerConfig.timesteps`. Of a thousand steps, the one that diffusers calls i leads from the
+            noise of timestep (i + 1) / 1000.
+    """
+    scaled_R = timestep_R.float() * TIMESTEP_SCALE
+    return _features(scaled_R) if told == "thousandths" else _features(scaled_R - 1, FREQUENCIES - 1)
 
 
-def _features(value_R: Tensor) -> Tensor:
+def _features(value_R: Tensor, steps_to_last: int = FREQUENCIES) -> Tensor:
     steps = torch.arange(FREQUENCIES, dtype=torch.float32, device=value_R.device)
-    frequencies = torch.exp(-math.log(MAX_PERIOD) * steps / FREQUENCIES)
+    frequencies = torch.exp(-math.log(MAX_PERIOD) * steps / steps_to_last)
     angles = value_R[:, None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], dim=1)
 
@@ -41,16 +47,18 @@ def _features(value_R: Tensor) -> Tensor:
 class TimestepEmbedding(nn.Module):
     """Timesteps to vectors of the model's width."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, told: str = "thousandths") -> None:
         super().__init__()
         self.layers = nn.Sequential(nn.Linear(2 * FREQUENCIES, width), nn.SiLU(), nn.Linear(width, width))
+        self.told = told
 
     def forward(self, timestep_R: Tensor) -> Tensor:
-        return self.layers(timestep_features(timestep_R))
+        return self.layers(timestep_features(timestep_R, self.told))
 
 
 class TextConditioning(nn.Module):
-    """Unpadded text embeddings to the model's width; a document without text has one learned token instead."""
+    """Unpadded text embeddings to the model's width; a document without text has one token instead, which is learned or
+    stands for zeros."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -61,11 +69,13 @@ class TextConditioning(nn.Module):
         else:
             self.norm = nn.Identity()
             self.project = nn.Sequential(nn.Linear(E, D), nn.GELU("tanh"), nn.Linear(D, D))
-        self.null = nn.Parameter(torch.randn(1, D) * 0.02)
+        self.null = nn.Parameter(torch.randn(1, D) * 0.02) if config.null_text == "learned" else None
         self.pool = nn.Linear(D, D) if config.pooled_text else None
 
     def forward(self, text_ME: Tensor) -> Tensor:
         """Tokens, (M + 1, D), of the texts one after another; the last one stands for no text."""
+        if self.null is None:
+            return self.project(self.norm(torch.cat([text_ME, text_ME.new_zeros(1, text_ME.shape[1])])))
         return torch.cat([self.project(self.norm(text_ME)), self.null.to(text_ME.dtype)])
 
     def pooled(self, tokens_MD: Tensor, lengths: Sequence[int]) -> Tensor | float:

@@ -17,6 +17,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "qk_norm": ("head", "width", "none"),
     "positions": ("seconds", "frames", "sincos", "sincos_time", "none"),
     "final": ("linear", "table"),
+    "null_text": ("learned", "zeros"),
+    "timesteps": ("thousandths", "steps"),
 }
 
 
@@ -54,12 +56,18 @@ class TransformerConfig:
     """`linear`: normalised and projected; `mlp`: two layers without a norm (PixArt-alpha, Wan)."""
     pooled_text: bool = True
     """Whether the mean of the text is part of the conditioning."""
+    null_text: str = "learned"
+    """What a document without text reads: a learned token, or one embedding of zeros, as other programs can give it
+    too."""
     text_refiner: int = 0
     """Blocks by which the tokens of a text attend to each other first (HunyuanVideo, Kong et al. 2024)."""
     conditions: tuple[str, ...] = ()
     """What else is part of the conditioning: some of `model.packing.packs.CONDITIONS` but `label`."""
     num_labels: int = 0
     """Classes of the condition `label`; there is one more row, for none."""
+    timesteps: str = "thousandths"
+    """How the noise level is told: from 0 to 1000 at the frequencies of the paper; or as the steps 0 to 999 at those of
+    diffusers' DiT, which are spread a little wider."""
     qk_norm: str = "head"
     """Root-mean-square norm of queries and keys over the channels of a head, over all, or none."""
     positions: str = "seconds"
@@ -99,8 +107,8 @@ class TransformerConfig:
             raise ValueError(f"conditioning = {self.conditioning!r} has no modulation that could be shared")
         if self.is_rotary:
             dims = self.rotary_dims or axis_dims(self.head_dim)
-            if sum(dims) != self.head_dim or any(dim % 2 for dim in dims):
-                raise ValueError(f"rotary_dims = {dims}: not even numbers that sum to the {self.head_dim} of a head")
+            if len(dims) != 3 or sum(dims) != self.head_dim or any(dim % 2 for dim in dims):
+                raise ValueError(f"rotary_dims = {dims}: not 3 even numbers that sum to the {self.head_dim} of a head")
         elif self.positions != "none" and self.width % 4:
             raise ValueError(f"positions = {self.positions!r} needs a width that is a multiple of 4")
 

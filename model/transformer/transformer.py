@@ -43,7 +43,7 @@ class Transformer(nn.Module):
         self.config = config
         D = config.width
         self.embed = nn.Linear(config.patch_values, D)
-        self.timestep = TimestepEmbedding(D)
+        self.timestep = TimestepEmbedding(D, config.timesteps)
         self.facts = FactsEmbedding(config)
         if config.text != "none":
             self.text = TextConditioning(config)

@@ -15,6 +15,9 @@ from schemas.strict import STRICT, Fraction, FractionBelow1
 class ModelConfig:
     """Size of the diffusion transformer."""
 
+    preset: str = ""
+    """A published transformer by name, as `dit-s/2`, or a folder with one: of diffusers (Wan, DiT), or of a run. All
+    keys below are taken from it, but for those that are set to something else than their default."""
     width: PositiveInt = 192
     """Channels of a token; a multiple of `num_heads`."""
     depth: PositiveInt = 6
@@ -42,22 +45,33 @@ class ModelConfig:
     """How text embeddings come to the model's width: normalised and projected, or by two layers."""
     pooled_text: bool = True
     """Whether the mean of the text is told with the noise level."""
+    null_text: Literal["learned", "zeros"] = "learned"
+    """What a clip without text reads: a learned token, or an embedding of zeros (Wan)."""
     text_refiner: NonNegativeInt = 0
     """Blocks in which the tokens of a text attend to each other first (HunyuanVideo)."""
     conditions: tuple[Literal["height", "width", "frame_rate", "duration", "motion"], ...] = ()
     """What else is told with the noise level: rows and columns of patches, latent frames a second, seconds; and the
     measured `motion_px_s` of the clip, which a release has."""
+    num_labels: NonNegativeInt = 0
+    """Classes that a published DiT knows; clips are trained on as of none of them."""
+    timesteps: Literal["thousandths", "steps"] = "thousandths"
+    """How the noise level is told: in thousandths, or as the steps of diffusers' DiT."""
     qk_norm: Literal["head", "width", "none"] = "head"
     """Norm of queries and keys, over the channels of a head or over all."""
     positions: Literal["seconds", "frames", "sincos", "sincos_time", "none"] = "seconds"
     """Rotary, with time in seconds or in latent frames; or sines and cosines of row and column, and of the frame too,
     added to the tokens (DiT, Latte)."""
+    rotary_dims: tuple[PositiveInt, ...] = ()
+    """Channels of a head for time, rows and columns, where they turn; by default a quarter for time, and the rest in
+    halves."""
     registers: NonNegativeInt = 0
     """Learned tokens without content of each clip."""
     lone_frames: bool = False
     """Whether frames that were encoded on their own may be given: a last frame, to interpolate."""
     long_skips: bool = False
     """The second half of the blocks also reads what went into the first (U-ViT)."""
+    final: Literal["linear", "table"] = "linear"
+    """How the last shift and scale are made: by a layer of the conditioning, or by adding a table to it (Wan)."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -144,6 +158,19 @@ class RoutingConfig:
 
 
 @dataclass(frozen=True, config=STRICT)
+class LoraConfig:
+    """Low-rank additions to weights that stay as they are (LoRA, Hu et al. 2022); `train --init` says to which."""
+
+    rank: NonNegativeInt = 0
+    """Rank of each addition; 0 trains all weights."""
+    alpha: PositiveFloat = 16.0
+    """What is learned is added times alpha / rank."""
+    targets: tuple[str, ...] = ("attention",)
+    """Linear layers of the blocks that have one: by a part of their names, or its end. `attention` is all attention,
+    `text_attention` that to the text; `to_qkv`, `to_out`, `mlp`."""
+
+
+@dataclass(frozen=True, config=STRICT)
 class TrainConfig:
     """The training run."""
 
@@ -194,3 +221,4 @@ class TrainConfig:
     routing: RoutingConfig = field(default_factory=RoutingConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)

@@ -208,7 +208,7 @@ def test_a_run_without_a_checkpoint_is_named(run_dir, tmp_path, capsys):
 def test_without_options_a_clip_takes_thirty_steps_guidance_of_four_and_the_first_seed(run_dir, tmp_path, asked):
     assert run_job("sample", [str(run_dir), "a red circle", "-o", str(tmp_path / "still.png")]) == 0
     ((request, settings),) = asked
-    expected = {"sampler": "euler", "num_steps": 30, "guidance": Guidance(4.0), "strength": 1.0}
+    expected = {"sampler": "euler", "num_steps": 30, "guidance": Guidance(4.0), "strength": 1.0, "spacing": "even"}
     assert (settings, request.seed) == (expected, 0)
 
 
@@ -216,6 +216,11 @@ def test_guidance_is_the_one_asked_for(run_dir, tmp_path, asked):
     options = ["--guidance", "3", "--guidance-interval", "0.2", "0.8", "--guidance-rescale", "0.7"]
     assert sample(run_dir, *options, "-o", tmp_path / "still.png") == 0
     assert asked[0][1]["guidance"] == Guidance(3.0, (0.2, 0.8), 0.7)
+
+
+def test_so_is_the_spacing_of_the_steps(run_dir, tmp_path, asked):
+    assert sample(run_dir, "--spacing", "diffusers", "-o", tmp_path / "still.png") == 0
+    assert asked[0][1]["spacing"] == "diffusers"
 
 
 def test_the_summary_says_what_was_made(run_dir, tmp_path, capsys):

@@ -1,7 +1,8 @@
 """DiT (Peebles & Xie 2023) as diffusers' `DiTTransformer2DModel` has it.
 
-Its timestep i of 1,000 is ours of i / 1,000. Where diffusers works out the frequencies of timesteps with an offset of
-one (`downscale_freq_shift = 1`), the DiT of the paper and ours do not. Norms have an epsilon of 1e-6, as in the paper.
+Its step i, from 0 to 999, leads from the noise of our timestep (i + 1) / 1,000. diffusers spreads the frequencies of
+timesteps with an offset of one (`downscale_freq_shift = 1`), which the DiT of the paper does not: `timesteps = "steps"`
+is as there. Norms have an epsilon of 1e-6, as in the paper.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from model.transformer.config import TransformerConfig
 from model.transformer.published.weights import Entry, fused, layer, patch_output, same, shaped
 
 CLASS = "DiTTransformer2DModel"
+SCHEDULER = "DDIMScheduler"
+MAKES_SQUARES = True
+"""Whether it makes nothing but square images."""
 IGNORED = ("pos_embed.pos_embed",)
 
 
@@ -27,13 +31,14 @@ def config_of(settings: Mapping[str, Any]) -> TransformerConfig:
         latent_channels=in_channels,
         text="none",
         num_labels=settings["num_embeds_ada_norm"],
+        timesteps="steps",
         qk_norm="none",
         positions="sincos",
         answer_factor=(settings["out_channels"] or in_channels) // in_channels,
     )
 
 
-def settings_of(config: TransformerConfig, rows: int) -> dict[str, Any]:
+def settings_of(config: TransformerConfig, rows: int = 0) -> dict[str, Any]:
     """The settings of diffusers for a config like those of `config_of`.
 
     Args:
@@ -48,9 +53,14 @@ def settings_of(config: TransformerConfig, rows: int) -> dict[str, Any]:
         "num_layers": config.depth,
         "sample_size": rows,
         "patch_size": config.patch[1],
-        "num_embeds_ada_norm": config.num_labels,
+        "num_embeds_ada_norm": max(config.num_labels, 1),
         "norm_eps": 1e-6,
     }
+
+
+def predicted(config: TransformerConfig) -> str:
+    """What its weights answer, as a run says it."""
+    return "noise on ddpm_linear" + (" with a learned variance" if config.answer_factor == 2 else "")
 
 
 def entries(config: TransformerConfig) -> list[Entry]:

@@ -1,7 +1,8 @@
 """Wan 2.1 and 2.2, text to video (Wan 2025), as diffusers' `WanTransformer3DModel` has them.
 
 Its timesteps run to 1,000, ours to 1. Its pipelines pad texts with zeros to 512 tokens, which are attended to: a text
-must come padded like that to be read as there. Conditions by images (`image_dim`, `added_kv_proj_dim`) are not known.
+must come padded like that to be read as there. A document without text reads one such zero. Conditions by images
+(`image_dim`, `added_kv_proj_dim`) are not known.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from model.transformer.config import TransformerConfig
 from model.transformer.published.weights import Entry, fused, layer, patch_output, same, shaped
 
 CLASS = "WanTransformer3DModel"
+SCHEDULER = "FlowMatchEulerDiscreteScheduler"
+MAKES_SQUARES = False
 IGNORED: tuple[str, ...] = ()
 
 
@@ -41,6 +44,7 @@ def config_of(settings: Mapping[str, Any]) -> TransformerConfig:
         modulation="shared",
         text_projection="mlp",
         pooled_text=False,
+        null_text="zeros",
         qk_norm="width",
         positions="frames",
         rotary_dims=(head - 2 * space, space, space),
@@ -49,8 +53,8 @@ def config_of(settings: Mapping[str, Any]) -> TransformerConfig:
     )
 
 
-def settings_of(config: TransformerConfig) -> dict[str, Any]:
-    """The settings of diffusers for a config like those of `config_of`."""
+def settings_of(config: TransformerConfig, rows: int = 0) -> dict[str, Any]:
+    """The settings of diffusers for a config like those of `config_of`, whatever the rows of latents."""
     return {
         "_class_name": CLASS,
         "patch_size": list(config.patch),
@@ -68,8 +72,13 @@ def settings_of(config: TransformerConfig) -> dict[str, Any]:
     }
 
 
+def predicted(config: TransformerConfig) -> str:
+    """What its weights answer, as a run says it."""
+    return "velocity on rectified_flow"
+
+
 def entries(config: TransformerConfig) -> list[Entry]:
-    """The map of weights; the token for no text is ours alone, and stays what it is."""
+    """The map of weights."""
     D, C, patch = config.width, config.latent_channels, config.patch
     embedder = "condition_embedder"
     found = [

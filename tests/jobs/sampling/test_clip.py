@@ -130,14 +130,20 @@ def frames_of(run_dir: Path, prompt: str = "a red circle", **settings: Any) -> n
 
 
 def test_the_transformer_is_asked_for_the_prompt_the_shape_and_the_settings(run_dir, asked):
-    frames = frames_of(run_dir)
+    frames = frames_of(run_dir, spacing="diffusers")
     ((request, settings),) = asked
     expected = torch.from_numpy(load_text_encoder().encode(["a red circle"])[0])
     assert request.text_LE is not None
     torch.testing.assert_close(request.text_LE, expected)
     assert (request.latent_shape, request.latent_fps, request.seed) == ((8, 2, 8, 10), 2.0, 5)
     assert request.given == ()
-    assert settings == {"sampler": "heun", "num_steps": 3, "guidance": Guidance(2.5), "strength": 1.0}
+    assert settings == {
+        "sampler": "heun",
+        "num_steps": 3,
+        "guidance": Guidance(2.5),
+        "strength": 1.0,
+        "spacing": "diffusers",
+    }
     autoencoder = load_autoencoder()
     raw = torch.tensor(autoencoder.config.latent_std) + torch.tensor(autoencoder.config.latent_mean)
     video = autoencoder.decode(raw.view(1, 8, 1, 1, 1).expand(1, 8, 2, 8, 10))

@@ -193,7 +193,8 @@ def test_a_new_transformer_answers_zero_and_its_parameters_are_counted(config: T
         ({"conditions": ("size",)}, "conditions: 'size' is none of height, width, frame_rate, duration, motion"),
         ({"layouts": ("x",)}, "layouts: 'x' is not known"),
         ({"layouts": ("spatial+temporal+joint",)}, "does not divide 4 heads evenly"),
-        ({"rotary_dims": (4, 4, 2)}, "rotary_dims = .* not even numbers that sum to the 12 of a head"),
+        ({"rotary_dims": (4, 4, 2)}, "rotary_dims = .* not 3 even numbers that sum to the 12 of a head"),
+        ({"rotary_dims": (4, 8)}, "rotary_dims = .* not 3 even numbers"),
         ({"long_skips": True, "layouts": ("frames",)}, "long_skips does not go with the layout 'frames'"),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -14,45 +13,21 @@ from model.packing.patches import unpatchify
 from model.transformer.published.folders import PUBLISHED, published_folder, write_published
 from model.transformer.published.weights import to_ours
 from model.transformer.transformer import Transformer
+from tests.model.transformer.published.tiny import WAN, saved, tiny_dit, tiny_wan
 
-diffusers = pytest.importorskip("diffusers")
-DIT = {
-    **{"num_attention_heads": 4, "attention_head_dim": 12, "in_channels": 4, "out_channels": 8, "num_layers": 3},
-    **{"sample_size": 8, "num_embeds_ada_norm": 10, "norm_eps": 1e-6},
-}
-WAN = {
-    **{"num_attention_heads": 4, "attention_head_dim": 12, "in_channels": 4, "out_channels": 4, "num_layers": 3},
-    **{"text_dim": 10, "ffn_dim": 70, "patch_size": (1, 2, 2)},
-}
-
-
-def randomised(module: nn.Module) -> nn.Module:
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
-    return module.eval().requires_grad_(False)
+pytest.importorskip("diffusers")
 
 
 @pytest.fixture(scope="module")
 def dit(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, Path]:
-    """Diffusers makes the embeddings of timestep and class in each block: those of a published DiT are all the same."""
-    theirs = randomised(diffusers.DiTTransformer2DModel(**DIT))
-    for block in theirs.transformer_blocks:
-        block.norm1.emb.load_state_dict(theirs.transformer_blocks[0].norm1.emb.state_dict())
-        block.norm1.emb.time_proj.downscale_freq_shift = 0
+    theirs = tiny_dit()
     return theirs, saved(theirs, tmp_path_factory.mktemp("dit"))
 
 
 @pytest.fixture(scope="module")
 def wan(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, Path]:
-    theirs = randomised(diffusers.WanTransformer3DModel(**WAN))
+    theirs = tiny_wan()
     return theirs, saved(theirs, tmp_path_factory.mktemp("wan"))
-
-
-def saved(theirs: Any, folder: Path) -> Path:
-    theirs.save_pretrained(folder)
-    return folder
 
 
 def ours_in(folder: Path) -> Transformer:
@@ -81,7 +56,7 @@ def test_a_dit_answers_as_that_of_diffusers(dit: tuple[nn.Module, Path]) -> None
     latents = torch.randn(3, 4, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     steps, labels = [7, 400, 999], [3, 10, 0]
     documents = [
-        Document(latent, NOTHING, step / 1000, 1.0, None, told={"label": label})
+        Document(latent, NOTHING, (step + 1) / 1000, 1.0, None, told={"label": label})
         for latent, step, label in zip(latents, steps, labels, strict=True)
     ]
     expected = theirs(latents[:, :, 0], torch.tensor(steps), torch.tensor(labels)).sample
@@ -132,7 +107,7 @@ def test_what_is_not_expressed_is_refused(wan: tuple[nn.Module, Path], tmp_path:
         write_published(tmp_path, ours, "DiTTransformer2DModel", rows=8)
     assert not any(tmp_path.iterdir())
     with pytest.raises(ValueError, match="with image_dim = 8 is not known here"):
-        PUBLISHED["WanTransformer3DModel"].config_of(dict(WAN) | {"image_dim": 8})
+        PUBLISHED["WanTransformer3DModel"].config_of(WAN | {"image_dim": 8})
     assert published_folder(tmp_path) is None
     found = published_folder(folder)
     assert found is not None
