@@ -99,6 +99,8 @@ class Following:
 
 def _is_of_connection(error: Exception) -> bool:
     """Whether attaching again may help. Ray's client raises RuntimeError, and passes on errors of its web client."""
+    if isinstance(error, BrokenPipeError):  # who read what is printed here, has gone
+        return False
     return isinstance(error, OSError | RuntimeError | ValueError) or type(error).__module__.startswith("aiohttp")
 
 

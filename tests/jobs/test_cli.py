@@ -86,6 +86,7 @@ COCA = "curate --out ds a.mp4 --set caption.backend=coca"
         ("funel ds", "no job 'funel'; did you mean funnel?"),
         ("recipe shwo", "no job 'shwo'; did you mean show?"),
         ("recipe show demmo", "recipe demmo: no recipe of this name and no such file; did you mean demo?"),
+        ("recipe show env:NOSUCH", "recipe env:NOSUCH: NOSUCH is not set in the environment"),
         ("submit -- fnnel ds", "no job to submit in -- fnnel ds; did you mean funnel?"),
         ("funnel --jsn ds", "unknown option --jsn; did you mean --json?"),
         ("curate a.mp4 --out ds --set rules.min_motoin.min=1", "did you mean rules.min_motion.min?"),

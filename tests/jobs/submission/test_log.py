@@ -128,3 +128,16 @@ def test_who_does_not_answer_any_more_is_given_up_in_one_line(
         Following(client, "job").to_end()
     assert "\n" not in str(lost.value)
     assert capsys.readouterr().err.count("attaching again") == 1
+
+
+def test_who_reads_no_further_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object, **__: object) -> None:
+        raise BrokenPipeError
+
+    with Dashboard([(4, "closed")] * 2).listening() as dashboard:
+        following = Following(JobSubmissionClient(dashboard.url), "job")
+        monkeypatch.setattr("builtins.print", gone)
+        with pytest.raises(BrokenPipeError):
+            following.to_end()
+        monkeypatch.undo()
+    assert len(dashboard.attachments) == 1
