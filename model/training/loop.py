@@ -49,7 +49,7 @@ def fit(
     Raises:
         ValueError: no samples, settings that cannot work together, or a run folder that another process uses, or a
             run of another model, release, seed, `tokens_per_pack` or `packs_per_step`.
-        TrainingDiverged: the loss is not finite.
+        TrainingDiverged: loss or gradients of a step are not finite; neither its line nor a checkpoint is written.
     """
     check_config(samples.shapes.values(), config, worker.num_workers)
     run = RunFolder(run_dir)

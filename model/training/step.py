@@ -29,6 +29,7 @@ from model.training.optimizers import Optimizers, rate_share
 from model.training.parallel import Worker
 from model.training.progress import Progress, plan_of, plan_settings, require_same_plan
 from model.training.samples import Samples
+from model.training.stops import TrainingDiverged
 from model.training.validation import Validation, hold_out
 from model.transformer.config import TransformerConfig
 from model.transformer.transformer import Transformer
@@ -37,17 +38,13 @@ from schemas.recipe.train import ModelConfig, TrainConfig
 Metrics = dict[str, Any]
 
 
-class TrainingDiverged(ArithmeticError):
-    """The loss is no longer a number."""
-
-
 @dataclass(frozen=True)
 class Batch:
     """What a worker computes of a step."""
 
     packs: list[tuple[Pack, Targets]]
     """Its packs, and what should be answered to them."""
-    num_samples: int
+    sample_ids: tuple[str, ...]
     """Samples in the packs of all workers."""
 
 
@@ -117,24 +114,31 @@ class TrainState:
     def batch(self, packs: Sequence[PlannedPack]) -> Batch:
         """Read and noise the samples of this worker's share of a step; no state of the run is read or changed."""
         own = packs[self.worker.rank :: self.worker.num_workers]
-        return Batch([self._noised(pack) for pack in own], sum(len(pack.ids) for pack in packs))
+        return Batch([self._noised(pack) for pack in own], tuple(i for pack in packs for i in pack.ids))
 
     def step(self, progress: Progress, batch: Batch) -> Metrics:
-        """One optimizer step on the mean loss of all samples of a batch."""
+        """One optimizer step on the mean loss of all samples of a batch.
+
+        Raises:
+            TrainingDiverged: loss or gradients are not finite, on every worker alike; no weight has changed.
+        """
         start_s = time.monotonic()
+        num_samples = len(batch.sample_ids)
         totals = torch.zeros(2, device=self.worker.device)
         self.optimizers.zero_grad()
         for pack, targets in self._on_device(batch):
             losses = document_losses(self._answer(pack), targets, pack, self.objective)
-            loss = losses.sum() / batch.num_samples
+            loss = losses.sum() / num_samples
             loss.backward()
             totals += torch.stack([loss.detach(), torch.tensor(float(len(targets.answer_NP)), device=loss.device)])
-        share = rate_share(progress.step, self.config)
-        grad_norm = self._apply_gradients(share)
+        self.worker.sum_all(p.grad for p in self.model.parameters() if p.grad is not None)
         self.worker.sum(totals)
         loss, tokens = totals.tolist()
-        if not math.isfinite(loss):
-            raise TrainingDiverged(f"the loss is {loss} at step {progress.step}: lower the learning rate")
+        grad_norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip))
+        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            raise TrainingDiverged.at(progress.step, loss, grad_norm, batch.sample_ids)
+        share = rate_share(progress.step, self.config)
+        self.optimizers.step(share)
         self.average.update(self.model, progress.step)
         metrics = {
             "step": progress.step,
@@ -142,7 +146,7 @@ class TrainState:
             "loss": loss,
             "lr": share * self.config.learning_rate,
         }
-        metrics |= {"grad_norm": grad_norm, "samples": batch.num_samples, "tokens": int(tokens)}
+        metrics |= {"grad_norm": grad_norm, "samples": num_samples, "tokens": int(tokens)}
         return metrics | {"seconds": time.monotonic() - start_s}
 
     def validate(self) -> Metrics:
@@ -211,10 +215,3 @@ class TrainState:
         on_gpu = self.worker.device.type == "cuda"
         with torch.autocast("cuda", dtype=torch.bfloat16) if on_gpu else nullcontext():
             return self.model(pack)
-
-    def _apply_gradients(self, rate_share: float) -> float:
-        """Sum gradients over the workers, clip, and step; returns the norm before clipping."""
-        self.worker.sum_all(p.grad for p in self.model.parameters() if p.grad is not None)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
-        self.optimizers.step(rate_share)
-        return float(norm)

@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,13 @@ from model.training import checkpoints
 from model.training.checkpoints import RunFolder
 from model.training.exported import load_transformer
 from model.training.loop import check_config
-from model.training.parallel import Worker
+from model.training.parallel import ALONE, Worker
+from model.training.progress import Progress
+from model.training.samples import HeldSamples
+from model.training.step import TrainState
+from model.training.stops import TrainingDiverged
 from schemas.recipe.train import ObjectiveConfig
-from tests.model.training.drawn import CONFIG, changed, colour_samples, run_fit
+from tests.model.training.drawn import CONFIG, STATISTICS, TEXT_DIM, changed, colour_samples, run_fit
 
 
 def logged(run_dir: Path, *names: str) -> list[tuple]:
@@ -228,3 +233,16 @@ def test_settings_are_checked_before_anything_is_written(tmp_path):
         run_fit(tmp_path, changed(tokens_per_pack=4))
     assert not list(tmp_path.iterdir())
     assert CONFIG.tokens_per_pack == 48
+
+
+def test_a_step_that_is_not_finite_leaves_a_good_checkpoint_and_is_taken_once_the_sample_is_mended(whole, tmp_path):
+    samples = colour_samples()
+    state = TrainState(HeldSamples(samples), CONFIG, STATISTICS, TEXT_DIM, ALONE)
+    of_step_2 = list(state.steps_from(Progress()))[1][1][0].ids[0]
+    spoiled = [replace(s, latent_CTHW=s.latent_CTHW * np.inf) if s.sample_id == of_step_2 else s for s in samples]
+    with pytest.raises(TrainingDiverged, match=f"step 2: .*{of_step_2}"):
+        run_fit(tmp_path, changed(checkpoint_every=1), samples=spoiled)
+    assert [line[0] for line in logged(tmp_path)] == [1]
+    assert saved_steps(tmp_path) == [1]
+    run_fit(tmp_path, changed(checkpoint_every=1))
+    assert logged(tmp_path) == logged(whole)
