@@ -28,7 +28,7 @@ def load_transformer(folder: Path | str, weights: Weights = "ema") -> Transforme
         ValueError: there is neither.
     """
     exported = Path(folder) / EXPORTED
-    checkpoint = RunFolder(folder).newest()
+    checkpoint = RunFolder(folder).newest_good()
     if checkpoint is not None:
         transformer = Transformer(TransformerConfig(**with_tuples(checkpoint.state()["transformer"])))
         transformer.load_state_dict(checkpoint.tensors(weights))

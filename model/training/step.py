@@ -1,7 +1,7 @@
 """One training run's model, optimizer and weight average, and one step of them.
 
 With several workers each takes its share of a step's packs, and gradients are summed over all of them, so that the
-number of workers changes who computes and not what is learnt.
+number of workers, and how they share the weights, changes who computes and not what is learnt.
 """
 
 from __future__ import annotations
@@ -9,13 +9,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 from model.checkpoint import with_tuples
 from model.diffusion.objectives import Objective
@@ -23,10 +21,11 @@ from model.diffusion.timesteps import Density
 from model.packing.packs import Pack
 from model.packing.plan import PlannedPack
 from model.training.averages import WeightAverage
+from model.training.blocks import compile_blocks, recompute_blocks
 from model.training.checkpoints import Checkpoint
 from model.training.examples import LatentStatistics, Targets, document_losses, draw_example, pack_examples
 from model.training.optimizers import Optimizers, rate_share
-from model.training.parallel import Worker
+from model.training.parallel import Worker, clip_gradients, held_like, shard
 from model.training.progress import Progress, plan_of, plan_settings, require_same_plan
 from model.training.samples import Samples
 from model.training.stops import TrainingDiverged
@@ -36,6 +35,7 @@ from model.transformer.transformer import Transformer
 from schemas.recipe.train import ModelConfig, TrainConfig
 
 Metrics = dict[str, Any]
+OF_OPTIMIZER = "optimizer."
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,13 @@ class TrainState:
         channels = next(iter(shapes.values()))[0]
         shape = transformer_config(config.model, channels, text_dim, self.objective.answer_factor)
         self.model = Transformer(shape).to(worker.device)
+        if config.compile:
+            compile_blocks(self.model.blocks)
+        if config.activation_checkpointing == "blocks":
+            recompute_blocks(self.model.blocks)
+        self.is_sharded = config.parallel == "fsdp" and worker.num_workers > 1
+        if self.is_sharded:
+            shard(self.model, self.model.blocks, worker)
         for parameter in self.model.parameters():  # so that a worker without a pack has gradients to add
             parameter.grad = torch.zeros_like(parameter)
         self.average = WeightAverage(self.model, config.ema_decay)
@@ -131,10 +138,11 @@ class TrainState:
             loss = losses.sum() / num_samples
             loss.backward()
             totals += torch.stack([loss.detach(), torch.tensor(float(len(targets.answer_NP)), device=loss.device)])
-        self.worker.sum_all(p.grad for p in self.model.parameters() if p.grad is not None)
+        if not self.is_sharded:
+            self.worker.sum_all(p.grad for p in self.model.parameters() if p.grad is not None)
         self.worker.sum(totals)
         loss, tokens = totals.tolist()
-        grad_norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip))
+        grad_norm = clip_gradients(self.model.parameters(), self.config.grad_clip)
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
             raise TrainingDiverged.at(progress.step, loss, grad_norm, batch.sample_ids)
         share = rate_share(progress.step, self.config)
@@ -151,11 +159,11 @@ class TrainState:
 
     def validate(self) -> Metrics:
         """Validation losses of the averaged weights."""
-        weights = self.average.weights
-        return dict(self.validation.losses(lambda pack: functional_call(self.model, weights, (pack,))))
+        with self.average.in_place_of(self.model):
+            return dict(self.validation.losses(self._answer))
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """All that a checkpoint holds, by file."""
+        """All that a checkpoint holds, in the memory in which it is used; of what workers share, this one's part."""
         return {
             "model": dict(self.model.state_dict()),
             "ema": self.average.weights,
@@ -167,8 +175,10 @@ class TrainState:
         return asdict(progress) | {"plan": self.plan_settings, "transformer": asdict(self.model.config)}
 
     def begin_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Start from weights of the same model."""
-        self.model.load_state_dict(weights)
+        """Start from whole weights of the same model."""
+        with torch.no_grad():
+            for name, value in self.model.state_dict().items():
+                value.copy_(held_like(weights[name].to(value.device, value.dtype), value))
         self.average.load(weights)
 
     def restore(self, checkpoint: Checkpoint | None) -> Progress:
@@ -181,9 +191,9 @@ class TrainState:
             return Progress()
         require_same_model(checkpoint, self.model.config)
         require_same_plan(checkpoint, self.plan_settings)
-        self.model.load_state_dict(checkpoint.tensors("model"))
-        self.average.load(checkpoint.tensors("ema"))
-        self.optimizers.load(checkpoint.tensors("optimizer"))
+        sizes = checkpoint.sizes().items()
+        self.optimizers.make_room({k.removeprefix(OF_OPTIMIZER): v for k, v in sizes if k.startswith(OF_OPTIMIZER)})
+        checkpoint.read_into(self.tensors())
         return Progress.of(checkpoint)
 
     def _noised(self, planned: PlannedPack) -> tuple[Pack, Targets]:
@@ -212,6 +222,7 @@ class TrainState:
             yield pack.to(self.worker.device), targets.to(self.worker.device)
 
     def _answer(self, pack: Pack) -> Tensor:
-        on_gpu = self.worker.device.type == "cuda"
-        with torch.autocast("cuda", dtype=torch.bfloat16) if on_gpu else nullcontext():
+        kind = self.worker.device.type
+        in_bfloat16 = self.config.precision == "bfloat16" or (self.config.precision == "auto" and kind == "cuda")
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=in_bfloat16):
             return self.model(pack)
