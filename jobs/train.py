@@ -43,6 +43,7 @@ def train(
         machine_resources,
         prepare,
         require_init,
+        require_local,
         require_resources,
         run_to_end,
         summarise,
@@ -54,7 +55,7 @@ def train(
     config, transformer, tokens = prepare(tables, release, recipe)
     if not os.environ.get("RAY_ADDRESS"):  # a cluster may yet grow, this machine will not
         require_resources(recipe.train, machine_resources())
-    run_dir = out.resolve()
+    run_dir = require_local(out).resolve()
     start = require_init(run_folder(init), config, transformer) if init else None
     begin(run_dir, config, transformer)
     print(

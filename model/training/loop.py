@@ -14,6 +14,7 @@ from torch import Tensor
 
 from model.packing.plan import PlannedPack
 from model.training.checkpoints import Checkpoint, RunFolder
+from model.training.draws import as_text
 from model.training.examples import LatentStatistics
 from model.training.parallel import ALONE, Worker
 from model.training.progress import sample_tokens
@@ -51,7 +52,7 @@ def fit(
         The last step's metrics.
     Raises:
         ValueError: no samples, settings that cannot work together, or a run folder that another process uses, or a
-            run of another model, release, seed, `tokens_per_pack` or `packs_per_step`; or no checkpoint is good.
+            run of another model, other samples or other settings; or no checkpoint is good.
         TrainingStopped: a checkpoint or the metrics cannot be written, or another worker cannot read its samples.
         TrainingDiverged: loss or gradients of a step are not finite; neither its line nor a checkpoint is written.
     """
@@ -72,9 +73,13 @@ def _fit_in(run: RunFolder, state: TrainState, config: TrainConfig, on_step: Cal
     error: Exception | None = None
     with CheckpointWriter(run, worker, config.keep_checkpoints) as writer:
         for (progress, _), batch in ahead(state.steps_from(start), lambda planned: _batch_or_error(state, planned[1])):
-            worker.stop_together(batch if isinstance(batch, Exception) else error or writer.failure())
+            if isinstance(batch, Exception):
+                error, draws = batch, 0
+            else:
+                error, draws = error or writer.failure(), batch.draws
+            draws = worker.stop_together(error, draws)
             assert isinstance(batch, Batch)
-            metrics = state.step(progress, batch)
+            metrics = state.step(progress, batch) | {"draws": as_text(draws)}
             last = progress.step == config.steps
             if last or progress.step == 1 or progress.step % config.validate_every == 0:
                 metrics |= state.validate()

@@ -11,7 +11,6 @@ STEP/manifest.json                                   SHA-256 of each file
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -29,6 +28,8 @@ from torch import Tensor
 from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 from torch.distributed.checkpoint.planner import SavePlan, SavePlanner
 from torch.distributed.checkpoint.storage import WriteResult
+
+from schemas.identity import file_digest
 
 STATE, MANIFEST = "state.json", "manifest.json"
 PARTIAL = ".partial"
@@ -57,7 +58,7 @@ class ShardWriter(dcp.HuggingFaceStorageWriter):
 
     def write_data(self, plan: SavePlan, planner: SavePlanner) -> torch.futures.Future[list[WriteResult]]:
         written = super().write_data(plan, planner).wait()
-        hashes = {name: sha256_of(self._partial / name) for name in {r.storage_data.relative_path for r in written}}
+        hashes = {name: file_digest(self._partial / name) for name in {r.storage_data.relative_path for r in written}}
         done: torch.futures.Future[list[WriteResult]] = torch.futures.Future()
         done.set_result(
             [
@@ -73,7 +74,7 @@ class ShardWriter(dcp.HuggingFaceStorageWriter):
         files = {r.storage_data.relative_path: r.sha256 for r in written}
         self._partial.mkdir(parents=True, exist_ok=True)
         _write_synced(self._partial / STATE, self._state)
-        _write_synced(self._partial / MANIFEST, {"sha256": files | {STATE: sha256_of(self._partial / STATE)}})
+        _write_synced(self._partial / MANIFEST, {"sha256": files | {STATE: file_digest(self._partial / STATE)}})
         _sync_folder(self._partial)
         if self._folder.exists():
             shutil.rmtree(self._folder)
@@ -132,18 +133,12 @@ def damage_of(folder: Path) -> str | None:
         return f"{path} is damaged"
     for name, sha256 in hashes.items():
         try:
-            if sha256_of(folder / name) != sha256:
+            if file_digest(folder / name) != sha256:
                 return f"{folder / name} is damaged"
         except OSError:
             return f"{folder / name} is missing or cannot be read"
     others = {file.name for file in folder.glob(f"*{SUFFIX}")} - hashes.keys()
     return f"{folder / min(others)} belongs to no checkpoint" if others else None
-
-
-def sha256_of(path: Path) -> str:
-    """Of a file's bytes, in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_synced(path: Path, value: Mapping[str, Any]) -> None:

@@ -23,10 +23,11 @@ from model.packing.plan import PlannedPack
 from model.training.averages import WeightAverage
 from model.training.blocks import compile_blocks, recompute_blocks
 from model.training.checkpoints import Checkpoint
+from model.training.draws import draw_of, total
 from model.training.examples import LatentStatistics, Targets, document_losses, draw_example, pack_examples
 from model.training.optimizers import Optimizers, rate_share
 from model.training.parallel import Worker, clip_gradients, held_like, shard
-from model.training.progress import Progress, plan_of, plan_settings, require_same_plan
+from model.training.progress import Progress, curve_settings, plan_of, release_settings, require_same_curve
 from model.training.samples import Samples
 from model.training.stops import TrainingDiverged
 from model.training.validation import Validation, hold_out
@@ -46,6 +47,8 @@ class Batch:
     """Its packs, and what should be answered to them."""
     sample_ids: tuple[str, ...]
     """Samples in the packs of all workers."""
+    draws: int
+    """Of this worker's samples: see `draws.py`."""
 
 
 def transformer_config(
@@ -84,7 +87,8 @@ class TrainState:
         self.samples = samples
         self.shapes = {name: shape for name, shape in shapes.items() if name not in held_out}
         self.config, self.statistics, self.text_dim, self.worker = config, statistics, text_dim, worker
-        self.plan, self.plan_settings = plan_of(self.shapes, config, release_hash), plan_settings(config, release_hash)
+        self.plan = plan_of(self.shapes, config, release_hash)
+        self.settings = curve_settings(config) | release_settings(release_hash, shapes)
         torch.manual_seed(config.seed)
         self.objective, self.density = Objective.of(config.objective), Density.of(config.objective)
         channels = next(iter(shapes.values()))[0]
@@ -121,7 +125,9 @@ class TrainState:
     def batch(self, packs: Sequence[PlannedPack]) -> Batch:
         """Read and noise the samples of this worker's share of a step; no state of the run is read or changed."""
         own = packs[self.worker.rank :: self.worker.num_workers]
-        return Batch([self._noised(pack) for pack in own], tuple(i for pack in packs for i in pack.ids))
+        noised = [self._noised(pack) for pack in own]
+        ids = tuple(i for pack in packs for i in pack.ids)
+        return Batch([pack for pack, _ in noised], ids, total(draws for _, draws in noised))
 
     def step(self, progress: Progress, batch: Batch) -> Metrics:
         """One optimizer step on the mean loss of all samples of a batch.
@@ -172,7 +178,7 @@ class TrainState:
 
     def state(self, progress: Progress) -> dict[str, Any]:
         """A checkpoint's `state.json`."""
-        return asdict(progress) | {"plan": self.plan_settings, "transformer": asdict(self.model.config)}
+        return asdict(progress) | {"settings": self.settings, "transformer": asdict(self.model.config)}
 
     def begin_from(self, weights: Mapping[str, Tensor]) -> None:
         """Start from whole weights of the same model."""
@@ -185,18 +191,18 @@ class TrainState:
         """Continue from a checkpoint, or start.
 
         Raises:
-            ValueError: the checkpoint is one of another model, or of packs that were planned otherwise.
+            ValueError: the checkpoint is one of another model, or of a run with other settings or samples.
         """
         if checkpoint is None:
             return Progress()
         require_same_model(checkpoint, self.model.config)
-        require_same_plan(checkpoint, self.plan_settings)
+        require_same_curve(checkpoint, self.settings)
         sizes = checkpoint.sizes().items()
         self.optimizers.make_room({k.removeprefix(OF_OPTIMIZER): v for k, v in sizes if k.startswith(OF_OPTIMIZER)})
         checkpoint.read_into(self.tensors())
         return Progress.of(checkpoint)
 
-    def _noised(self, planned: PlannedPack) -> tuple[Pack, Targets]:
+    def _noised(self, planned: PlannedPack) -> tuple[tuple[Pack, Targets], int]:
         patch = self.model.config.patch
         examples = [
             draw_example(
@@ -215,7 +221,8 @@ class TrainState:
         ]
         pack, targets = pack_examples(examples, patch, self.text_dim)
         self.model.prepare(pack.table, self.worker.device)
-        return pack, targets
+        draws = [draw_of(name, planned.epoch, e) for name, e in zip(planned.ids, examples, strict=True)]
+        return (pack, targets), total(draws)
 
     def _on_device(self, batch: Batch) -> Iterator[tuple[Pack, Targets]]:
         for pack, targets in batch.packs:

