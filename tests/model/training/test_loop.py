@@ -240,3 +240,37 @@ def test_a_step_that_is_not_finite_leaves_a_good_checkpoint_and_is_taken_once_th
     assert saved_steps(tmp_path) == [1]
     run_fit(tmp_path, changed(checkpoint_every=1))
     assert logged(tmp_path) == logged(whole)
+
+
+def test_a_run_goes_on_from_the_last_good_checkpoint(whole, a_copy):
+    (shard,) = RunFolder(a_copy).folder_of(6).glob("*.safetensors")
+    shard.write_bytes(shard.read_bytes()[:-1])
+    run_fit(a_copy)
+    assert logged(a_copy) == logged(whole)
+    assert saved_steps(a_copy) == [4, 6]
+    for part in ("model", "ema", "optimizer"):
+        one, other = (RunFolder(run).newest().tensors(part) for run in (whole, a_copy))
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_release_smaller_than_a_step_is_trained_killed_and_resumed(tmp_path, count):
+    """Of three clips one is held out; each step goes several times through the rest."""
+    config, samples = changed(steps=4, packs_per_step=6, checkpoint_every=1), colour_samples(count)
+    run_fit(tmp_path / "whole", config, samples=samples)
+    for killed in (1, 2, 3):
+        with pytest.raises(Killed):
+            run_fit(tmp_path / "killed", config, samples=samples, on_step=kill_at(killed))
+    run_fit(tmp_path / "killed", config, samples=samples)
+    assert logged(tmp_path / "killed") == logged(tmp_path / "whole")
+    assert logged(tmp_path / "whole", "step", "samples")[-1][1] >= 6
+
+
+def test_draws_name_what_was_drawn(whole, tmp_path):
+    draws = [line[0] for line in logged(whole, "draws")]
+    assert len(set(draws)) == 6
+    other = colour_samples()
+    other[0].latent_CTHW[:] += 1.0
+    run_fit(tmp_path, samples=other)
+    changed_steps = [a != b for (a,), b in zip(logged(tmp_path, "draws"), draws, strict=True)]
+    assert changed_steps.count(True) in (1, 2)  # a sample is in one step of an epoch
