@@ -53,7 +53,9 @@ def cluster() -> Iterator[tuple[str, int]]:
     command = [sys.executable, "-c", CLUSTER]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        yield process.stdout.readline().strip(), process.pid
+        address = process.stdout.readline().strip()
+        assert address, "Ray did not start"
+        yield address, process.pid
         process.communicate()
 
 

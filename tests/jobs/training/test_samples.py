@@ -20,6 +20,7 @@ from schemas.identity import bytes_digest
 from schemas.recipe import Recipe, decode_recipe
 from schemas.recipe.encode import EncodeConfig
 from schemas.recipe.train import TextMix
+from tests.jobs.conftest import write_release
 
 
 @pytest.fixture(scope="module")
@@ -208,6 +209,13 @@ def test_a_run_is_prepared_without_loading_an_encoder(encoded_dataset, monkeypat
 def test_what_cannot_be_trained_is_named(encoded_dataset, settings, message):
     with pytest.raises(UsageError, match=message):
         prepare(encoded_dataset, "drawn", decode_recipe(settings))
+
+
+def test_a_release_without_clips_is_named(encoded_dataset, tmp_path):
+    dataset = Dataset(str(shutil.copytree(encoded_dataset.location, tmp_path / "copy")))
+    write_release(dataset, "nothing", [])
+    with pytest.raises(UsageError, match="release nothing: it has no clips; freeze one"):
+        prepare(dataset, "nothing", Recipe())
 
 
 def test_an_unknown_release_is_named(encoded_dataset):

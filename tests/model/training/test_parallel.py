@@ -58,9 +58,9 @@ def other_fails(monkeypatch) -> None:
 
 
 def test_an_error_of_one_worker_stops_all_in_its_words(other_fails):
-    with pytest.raises(TrainingStopped, match="^the disk is full$"):
+    with pytest.raises(TrainingStopped, match="the disk is full"):
         Worker(0, 2).stop_together(None)
-    with pytest.raises(TrainingStopped, match="^a clip is missing$"):
+    with pytest.raises(TrainingStopped, match="a clip is missing"):
         Worker(0, 2).stop_together(ValueError("a clip is missing"))
 
 
