@@ -6,7 +6,7 @@ import multiprocessing
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,18 @@ Task = Callable[..., Any]
 def pool(num_processes: int) -> Iterator[Callable[..., list[Any]]]:
     """Calls `task(worker, *arguments)` on so many workers at once: `together(num_workers, task, *arguments)`.
 
-    What a task returns or raises is returned, by rank.
+    What a task returns or raises is returned, by rank. A process always has the same rank: DTensor keeps for the life of
+    a process which part of a tensor it holds.
     """
-    with ProcessPoolExecutor(num_processes, multiprocessing.get_context("spawn")) as processes:
+    context = multiprocessing.get_context("spawn")
+    with ExitStack() as stack:
+        processes = [stack.enter_context(ProcessPoolExecutor(1, context)) for _ in range(num_processes)]
 
         def together(num_workers: int, task: Task, *arguments: Any) -> list[Any]:
             with tempfile.TemporaryDirectory() as folder:
                 meeting = Path(folder) / "meet"
                 running = [
-                    processes.submit(_as_worker, rank, num_workers, meeting, task, arguments)
+                    processes[rank].submit(_as_worker, rank, num_workers, meeting, task, arguments)
                     for rank in range(num_workers)
                 ]
                 return [future.result() for future in running]
