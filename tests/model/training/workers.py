@@ -21,8 +21,8 @@ Task = Callable[..., Any]
 def pool(num_processes: int) -> Iterator[Callable[..., list[Any]]]:
     """Calls `task(worker, *arguments)` on so many workers at once: `together(num_workers, task, *arguments)`.
 
-    What a task returns or raises is returned, by rank. A process always has the same rank: DTensor keeps for the life of
-    a process which part of a tensor it holds.
+    What a task returns or raises is returned, by rank. A process keeps its rank, for DTensor remembers as long as the
+    process lives which part of a tensor it holds.
     """
     context = multiprocessing.get_context("spawn")
     with ExitStack() as stack:
