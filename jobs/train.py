@@ -46,7 +46,16 @@ def train(
     """
     # PyTorch takes seconds to import, for which help should not wait.
     from jobs.training.foreseen import foreseen, print_foreseen, require_gpu
-    from jobs.training.run import begin, forecast, machine_resources, prepare, require_resources, run_to_end, summarise
+    from jobs.training.run import (
+        begin,
+        forecast,
+        machine_resources,
+        prepare,
+        require_local,
+        require_resources,
+        run_to_end,
+        summarise,
+    )
     from jobs.training.start import start_of, with_whole_model
     from model.transformer.transformer import count_parameters
 
@@ -63,7 +72,7 @@ def train(
         return
     if not os.environ.get("RAY_ADDRESS"):  # a cluster may yet grow, this machine will not
         require_resources(recipe.train, machine_resources())
-    run_dir = out.resolve()
+    run_dir = require_local(out).resolve()
     start = start_of(run_folder(init) if init else None, run_dir, config, transformer, whole.train)
     begin(run_dir, config, transformer)
     start.write(run_dir)

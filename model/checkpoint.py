@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import nn
 
 WEIGHTS_FILE = "model.safetensors"
 FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -113,19 +112,6 @@ def write_json(path: Path | str, value: Mapping[str, Any]) -> None:
     """Write a JSON object; a reader sees the old file or the new one."""
     text = json.dumps(value, indent=2) + "\n"
     _replace(Path(path), lambda target: Path(target).write_text(text))
-
-
-def write_folder(folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
-    """Write one safetensors file per entry of `tensors` and `state.json` as one folder, by a rename at the end."""
-    from safetensors.torch import save_file
-
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    for name, group in tensors.items():
-        save_file({k: t.detach().cpu().contiguous() for k, t in group.items()}, partial / f"{name}.safetensors")
-    write_json(partial / "state.json", state)
-    os.replace(partial, folder)
 
 
 def _replace(path: Path, write) -> None:

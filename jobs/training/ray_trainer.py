@@ -24,6 +24,7 @@ from model.training.parallel import Worker
 from model.training.step import Metrics
 from pipeline.ray_graphs.cluster import connect
 from pipeline.store.dataset import Dataset
+from schemas.errors import JobError, UsageError
 from schemas.recipe import decode_recipe
 from schemas.recipe.train import TrainConfig
 
@@ -41,7 +42,7 @@ def train_with_ray(run_dir: Path, train: TrainConfig, init: Path | None = None) 
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads sleep, so that workers can share cores
     connect()
     trainer = ray.train.torch.TorchTrainer(
-        train_worker,
+        train_worker,  # pyrefly: ignore  # what it returns is of the newer of Ray Train's two versions
         train_loop_config={
             "run_dir": str(run_dir),
             "train": asdict(train),
@@ -58,11 +59,25 @@ def train_with_ray(run_dir: Path, train: TrainConfig, init: Path | None = None) 
             failure_config=ray.train.FailureConfig(max_failures=WORKER_FAILURES),  # pyrefly: ignore
         ),
     )
-    trainer.fit()
+    refused = trainer.fit().return_value  # pyrefly: ignore  # as above
+    if refused is not None:
+        raise refused
 
 
-def train_worker(settings: dict[str, Any]) -> None:
-    """The function that each worker runs: load the samples, fit, report."""
+def train_worker(settings: dict[str, Any]) -> UsageError | JobError | None:
+    """The function that each worker runs: load the samples, fit, report.
+
+    Returns:
+        Why the run cannot go on, where trying again would not help. What is raised instead, Ray tries again.
+    """
+    try:
+        _train(settings)
+    except (UsageError, JobError) as error:
+        return error
+    return None
+
+
+def _train(settings: dict[str, Any]) -> None:
     context = ray.train.get_context()
     run_dir = Path(settings["run_dir"])
     config = read_run_config(run_dir)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from model.codec.spec import codec_spec
 from model.diffusion.objectives import Objective
 from model.packing.patches import num_tokens
 from model.readers.text_encoder_spec import text_encoder_spec
-from model.training.checkpoints import RunFolder
+from model.training.checkpoints import Checkpoint, RunFolder
 from model.training.forecast import Forecast, foresee
 from model.training.loop import check_config
 from model.training.step import require_same_model, transformer_config
@@ -106,15 +107,40 @@ def begin(run_dir: Path, config: RunConfig, transformer: TransformerConfig) -> N
     """Write the config of a new run, or check that the run in the folder can be continued with it.
 
     Raises:
-        UsageError: that run has other data or another model, or another process is training there.
+        UsageError: that run has other data, another model or other settings, none of its checkpoints is good, or
+            another process is training there.
     """
-    newest = RunFolder(run_dir).newest()
-    if newest is not None:
+    run = RunFolder(run_dir)
+    if run.checkpoints():
+        newest = _newest_good(run)
         with naming("train.model"):
             require_same_model(newest, transformer)
     write_run_config(run_dir, config)
-    with naming("--out"), RunFolder(run_dir).exclusive():
+    with naming("--out"), run.exclusive():
         pass  # the worker of rank 0 takes the folder for the run itself
+
+
+def _newest_good(run: RunFolder) -> Checkpoint:
+    """The newest checkpoint that is as it was written; damaged ones after it are set aside."""
+    with naming("--out"), run.exclusive():
+        newest = run.newest_good()
+        assert newest is not None
+        run.set_aside_after(newest.step)
+        return newest
+
+
+def require_local(out: Path) -> Path:
+    """The folder of a run.
+
+    Raises:
+        UsageError: it is on an object store, where files can neither be locked nor appended to.
+    """
+    if re.match(r"[a-z][a-z0-9+.-]*:/", str(out)):
+        scheme, _, path = str(out).partition(":/")
+        raise UsageError(
+            f"--out {scheme}://{path}: a run needs a folder of a file system; copy it to the store afterwards"
+        )
+    return out
 
 
 def machine_resources() -> dict[str, float]:

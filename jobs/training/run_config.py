@@ -12,23 +12,20 @@ from typing import Any
 from jobs.training.samples import Encoding
 from model.checkpoint import with_tuples, write_json
 from model.codec.spec import CodecSpec
+from model.training.progress import curve_settings
 from schemas.errors import UsageError
-from schemas.recipe.train import LoraConfig, ObjectiveConfig, TrainConfig
+from schemas.recipe import decode_recipe
+from schemas.recipe.train import ObjectiveConfig
 
 FILE = "config.json"
 FIXED = (
     "release_hash",
     "transform",
     "predicted",
-    "optimizer",
-    "lora",
     "autoencoder_fingerprint",
     "text_encoder_fingerprint",
-    "seed",
-    "tokens_per_pack",
-    "packs_per_step",
 )
-"""Settings that must stay the same when a run is resumed; others may change."""
+"""What must stay the same when a run is resumed, beside settings of the section `train`."""
 
 
 @dataclass(frozen=True)
@@ -78,24 +75,11 @@ class RunConfig:
         return f"{self.objective.prediction} on {self.objective.path}{of_variance}"
 
     @property
-    def optimizer(self) -> str:
-        """Whose state between steps the checkpoints hold."""
-        return self.train.get("optimizer", "adamw")
-
-    @property
-    def lora(self) -> str:
-        """The low-rank additions that are trained."""
-        lora = LoraConfig(**with_tuples(self.train.get("lora", {})))
-        return f"rank {lora.rank}, alpha {lora.alpha:g}, targets {', '.join(lora.targets)}" if lora.rank else "none"
-
-    @property
-    def tokens_per_pack(self) -> int:
-        """With `packs_per_step`, what a checkpoint's place in the plan of packs depends on."""
-        return self.train.get("tokens_per_pack", TrainConfig.tokens_per_pack)
-
-    @property
-    def packs_per_step(self) -> int:
-        return self.train.get("packs_per_step", TrainConfig.packs_per_step)
+    def fixed(self) -> dict[str, Any]:
+        """What must stay the same when a run is resumed, for its losses depend on it."""
+        train = decode_recipe({"train": dict(self.train)}).train
+        settings = {f"train.{name}": value for name, value in curve_settings(train).items()}
+        return {name: getattr(self, name) for name in FIXED} | settings
 
     @property
     def codec(self) -> CodecSpec:
@@ -126,8 +110,9 @@ def write_run_config(run_dir: Path, config: RunConfig) -> None:
     """
     if (run_dir / FILE).exists():
         earlier = read_run_config(run_dir)
-        for name in FIXED:
-            before, now = getattr(earlier, name), getattr(config, name)
+        started, wanted = earlier.fixed, config.fixed
+        for name in started | wanted:
+            before, now = started.get(name), wanted.get(name)
             if before != now:
                 raise UsageError(f"run {run_dir}: started with {name} = {before}, not {now}; choose another --out")
     try:

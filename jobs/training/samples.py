@@ -156,6 +156,8 @@ def index_of(dataset: Dataset, release: str, encoding: Encoding, single_frames: 
     except CorruptArray as error:
         raise refusal(release, error) from error
     if not index.clips.index.num_rows:
+        if not releases.scanner(dataset, release).count_rows():
+            raise UsageError(f"release {release}: it has no clips; freeze one with `reelmill release` that has some")
         raise UsageError(
             f"release {release}: no clip is encoded with this recipe's frame rate, size and autoencoder; "
             "run `reelmill encode` first, with the same recipe"

@@ -1,11 +1,14 @@
-"""Exponential moving average of a model's weights, in float32."""
+"""Exponential moving average of a model's weights, in float32; where workers share the weights, they share it alike."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+
+from model.training.parallel import held_like, local
 
 
 class WeightAverage:
@@ -24,9 +27,27 @@ class WeightAverage:
         """Take in the weights after step `step` (the first is 1)."""
         decay = min(self.decay, (1 + step) / (10 + step))
         for name, average in self.weights.items():
-            average.lerp_(model.get_parameter(name).detach().float(), 1 - decay)
+            local(average).lerp_(local(model.get_parameter(name).detach()).float(), 1 - decay)
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Continue from saved weights."""
+        """Continue from whole weights."""
         for name, average in self.weights.items():
-            average.copy_(weights[name])
+            average.copy_(held_like(weights[name].to(average.device, average.dtype), average))
+
+    @contextmanager
+    @torch.no_grad()
+    def in_place_of(self, model: nn.Module) -> Iterator[None]:
+        """Let the model, of float32 weights, compute with the average; afterwards both are as they were, to the bit."""
+        pairs = [(local(model.get_parameter(name).detach()), local(own)) for name, own in self.weights.items()]
+        _swap(pairs)
+        try:
+            yield
+        finally:
+            _swap(pairs)
+
+
+def _swap(pairs: list[tuple[Tensor, Tensor]]) -> None:
+    for one, other in pairs:
+        kept = one.clone()
+        one.copy_(other)
+        other.copy_(kept)

@@ -1,13 +1,15 @@
 """The folder of a training run: metrics as JSON lines, and checkpoints that are there whole or not at all.
 
 RUN/metrics.jsonl                    one line a step
-RUN/checkpoints/step-000200/         model, ema and optimizer as safetensors, state.json
+RUN/checkpoints/step-000200/         model, ema and optimizer: see shards.py
 """
 
 from __future__ import annotations
 
 import fcntl
 import json
+import logging
+import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -16,13 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
+import torch
 from torch import Tensor
 
-from model.checkpoint import read_json, write_folder
+from model.checkpoint import read_json
+from model.training.shards import STATE, damage_of, read_into, start_writing, stored_sizes
 
 PREFIX = "step-"
+NAME = re.compile(PREFIX + r"\d+")
+DAMAGED = ".damaged"
 LOCK_WAIT_S = 60.0
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,26 @@ class Checkpoint:
         return int(self.folder.name.removeprefix(PREFIX))
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        """One of `model`, `ema`, `optimizer`."""
-        return load_file(self.folder / f"{name}.safetensors")
+        """One of `model`, `ema`, `optimizer`, whole, on the CPU."""
+        of, sizes = f"{name}.", self.sizes()
+        found = {key.removeprefix(of): torch.zeros(size) for key, size in sizes.items() if key.startswith(of)}
+        self.read_into({name: found})
+        return found
+
+    def sizes(self) -> dict[str, torch.Size]:
+        """Of the whole tensors, by `model.NAME` and the like."""
+        return stored_sizes(self.folder)
+
+    def read_into(self, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Fill tensors, by group and name; of one that workers share, this worker's part."""
+        read_into(self.folder, tensors)
+
+    def damage(self) -> str | None:
+        """What is wrong with its files, all of which are read; None where nothing is."""
+        return damage_of(self.folder)
 
     def state(self) -> dict[str, Any]:
-        return read_json(self.folder / "state.json")
+        return read_json(self.folder / STATE)
 
 
 class RunFolder:
@@ -74,17 +95,50 @@ class RunFolder:
             yield
 
     def checkpoints(self) -> list[Checkpoint]:
-        """Whole checkpoints, oldest first."""
+        """Checkpoints that were written to their end, oldest first."""
         folders = self.checkpoints_path.glob(f"{PREFIX}*")
-        return sorted((Checkpoint(f) for f in folders if not f.name.endswith(".partial")), key=lambda c: c.step)
+        return sorted((Checkpoint(f) for f in folders if NAME.fullmatch(f.name)), key=lambda c: c.step)
 
     def newest(self) -> Checkpoint | None:
+        """The newest checkpoint, whatever has become of its files since."""
         found = self.checkpoints()
         return found[-1] if found else None
 
+    def newest_good(self) -> Checkpoint | None:
+        """The newest checkpoint whose files are as they were written; a warning names a file that is not.
+
+        Raises:
+            ValueError: there are checkpoints, and none is good.
+        """
+        damage = None
+        for checkpoint in reversed(self.checkpoints()):
+            damage = checkpoint.damage()
+            if damage is None:
+                return checkpoint
+            logger.warning("%s; the checkpoint before it is used", damage)
+        if damage is not None:
+            raise ValueError(f"{damage}; no other checkpoint is good: choose another folder to begin anew")
+        return None
+
+    def set_aside_after(self, step: int) -> None:
+        """Rename later checkpoints, which are damaged, so that they are neither used nor counted."""
+        for checkpoint in self.checkpoints():
+            if checkpoint.step > step:
+                aside = checkpoint.folder.with_name(checkpoint.folder.name + DAMAGED)
+                shutil.rmtree(aside, ignore_errors=True)
+                checkpoint.folder.rename(aside)
+
+    def folder_of(self, step: int) -> Path:
+        """Where the checkpoint of a step is."""
+        return self.checkpoints_path / f"{PREFIX}{step:06d}"
+
     def save(self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any], keep: int) -> None:
-        """Write the checkpoint of a step and remove all but the newest `keep`."""
-        write_folder(self.checkpoints_path / f"{PREFIX}{step:06d}", tensors, state)
+        """Write the checkpoint of a step from this process alone, and remove all but the newest `keep`."""
+        start_writing(self.folder_of(step), tensors, state).result()
+        self.remove_old(keep)
+
+    def remove_old(self, keep: int) -> None:
+        """Remove all checkpoints but the newest `keep`, of which there is always one."""
         for old in self.checkpoints()[: -max(keep, 1)]:
             shutil.rmtree(old.folder)
 

@@ -61,7 +61,7 @@ def load_transformer(folder: Path | str, weights: Weights = "ema") -> Transforme
 def with_additions(folder: Path | str, weights: Weights = "ema") -> Transformer:
     """As `load_transformer`, with low-rank additions beside the weights, where it has any."""
     exported, published = Path(folder) / EXPORTED, published_folder(folder)
-    checkpoint = RunFolder(folder).newest()
+    checkpoint = RunFolder(folder).newest_good()
     if checkpoint is not None:
         transformer = _of_checkpoint(Path(folder), checkpoint, weights)
     elif published is not None:

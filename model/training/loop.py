@@ -5,20 +5,24 @@ It does not know what started it: Ray, a cluster script or a test.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from model.training.checkpoints import RunFolder
+from model.packing.plan import PlannedPack
+from model.training.checkpoints import Checkpoint, RunFolder
+from model.training.draws import as_text
 from model.training.examples import LatentStatistics
 from model.training.masks import route_of
 from model.training.parallel import ALONE, Worker
 from model.training.progress import sample_tokens
 from model.training.samples import Samples, Shape, ahead
-from model.training.step import Metrics, TrainState
+from model.training.step import Batch, Metrics, TrainState
+from model.training.stops import TrainingStopped
+from model.training.writing import CheckpointWriter
 from schemas.recipe.train import TrainConfig
 
 
@@ -50,13 +54,14 @@ def fit(
         The last step's metrics.
     Raises:
         ValueError: no samples, settings that cannot work together, or a run folder that another process uses, or a
-            run of another model, release, seed, `tokens_per_pack` or `packs_per_step`.
-        TrainingDiverged: the loss is not finite.
+            run of another model, other samples or other settings; or no checkpoint is good.
+        TrainingStopped: a checkpoint or the metrics cannot be written, or another worker cannot read its samples.
+        TrainingDiverged: loss or gradients of a step are not finite; neither its line nor a checkpoint is written.
     """
     check_config(samples.shapes.values(), config, worker.num_workers)
     run = RunFolder(run_dir)
     with run.exclusive() if worker.rank == 0 else nullcontext():
-        worker.sum(torch.zeros(1, device=worker.device))  # all wait until rank 0 has the folder
+        worker.sum(torch.zeros(1, device=worker.device))  # all wait until the first has the folder
         state = TrainState(samples, config, statistics, text_dim, worker, release_hash)
         if init is not None:
             state.begin_from(init)
@@ -66,22 +71,59 @@ def fit(
 
 
 def _fit_in(run: RunFolder, state: TrainState, config: TrainConfig, on_step: Callable[[Metrics], None]) -> Metrics:
-    start = state.restore(run.newest())
-    leads = state.worker.rank == 0
-    if leads:
-        run.truncate_metrics(start.step)
+    worker = state.worker
+    start = state.restore(_resumed_from(run, worker))
     metrics: Metrics = (run.metrics() or [{}])[-1]
-    for (progress, _), batch in ahead(state.steps_from(start), lambda planned: state.batch(planned[1])):
-        metrics = state.step(progress, batch)
-        last = progress.step == config.steps
-        if last or progress.step == 1 or progress.step % config.validate_every == 0:
-            metrics |= state.validate()
-        if leads:
-            run.log(metrics)
+    error: Exception | None = None
+    with CheckpointWriter(run, worker, config.keep_checkpoints) as writer:
+        for (progress, _), batch in ahead(state.steps_from(start), lambda planned: _batch_or_error(state, planned[1])):
+            if isinstance(batch, Exception):
+                error, draws = batch, 0
+            else:
+                error, draws = error or writer.failure(), batch.draws
+            draws = worker.stop_together(error, draws)
+            assert isinstance(batch, Batch)
+            metrics = state.step(progress, batch) | {"draws": as_text(draws)}
+            last = progress.step == config.steps
+            if last or progress.step == 1 or progress.step % config.validate_every == 0:
+                metrics |= state.validate()
+            error = _logged(run, metrics) if worker.rank == 0 else None
             if last or progress.step % config.checkpoint_every == 0:
-                run.save(progress.step, state.tensors(), state.state(progress), config.keep_checkpoints)
-        on_step(metrics)
+                writer.start(progress.step, state.tensors(), state.state(progress))
+            on_step(metrics)
+        worker.stop_together(error)
     return metrics
+
+
+def _resumed_from(run: RunFolder, worker: Worker) -> Checkpoint | None:
+    """The checkpoint that all workers go on from, which the first has chosen; it also cuts the metrics there."""
+    error, step = None, 0
+    if worker.rank == 0:
+        try:
+            found = run.newest_good()
+            step = found.step if found else 0
+            run.set_aside_after(step)
+            run.truncate_metrics(step)
+        except (OSError, ValueError) as raised:
+            error = raised
+    step = worker.stop_together(error, step)
+    return Checkpoint(run.folder_of(step)) if step else None
+
+
+def _batch_or_error(state: TrainState, packs: Sequence[PlannedPack]) -> Batch | Exception:
+    """What the loader makes of a step, or why it cannot, so that all workers stop at that step."""
+    try:
+        return state.batch(packs)
+    except Exception as error:  # noqa: BLE001 (raised where its step begins)
+        return error
+
+
+def _logged(run: RunFolder, metrics: Metrics) -> Exception | None:
+    try:
+        run.log(metrics)
+    except OSError as error:
+        return TrainingStopped(f"{run.metrics_path}: cannot be written: {error}")
+    return None
 
 
 def check_config(latent_shapes: Collection[Shape], config: TrainConfig, num_workers: int) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from model.training.parallel import held_like, whole
+
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic iteration that pulls singular values towards 1 fastest (Jordan et al. 2024)."""
 ITERATIONS = 5
@@ -33,7 +35,7 @@ class Muon(torch.optim.Optimizer):
     """Nesterov momentum, orthogonalised; for parameters of two or more dimensions.
 
     It computes in the precision of the parameters. `torch.optim.Muon` orthogonalises in bfloat16, which takes a CPU
-    without units for it twenty times as long.
+    without units for it twenty times as long. Where workers share a matrix, each gathers and orthogonalises all of it.
 
     Args:
         weight_decay: share of a parameter that a step of learning rate 1 takes away, whatever the gradient.
@@ -59,11 +61,12 @@ class Muon(torch.optim.Optimizer):
             for parameter in (p for p in group["params"] if p.grad is not None):
                 velocity = self.state[parameter].setdefault("velocity", torch.zeros_like(parameter))
                 velocity.lerp_(parameter.grad, 1 - group["momentum"])
-                update = parameter.grad.lerp(velocity, group["momentum"]).flatten(1)
+                update = whole(parameter.grad.lerp(velocity, group["momentum"])).flatten(1)
                 by_shape[update.shape].append((parameter, update))
             for (rows, columns), pairs in by_shape.items():
                 scale = 0.2 * max(rows, columns) ** 0.5 if group["like_adamw"] else max(1.0, rows / columns) ** 0.5
                 steps = orthogonalise(torch.stack([update for _, update in pairs]))
                 for (parameter, _), step in zip(pairs, steps, strict=True):
                     parameter.mul_(1 - group["lr"] * group["weight_decay"])
-                    parameter.add_(step.view_as(parameter), alpha=-group["lr"] * scale)
+                    step_like = held_like(step.view(parameter.shape), parameter)
+                    parameter.add_(step_like, alpha=-group["lr"] * scale)

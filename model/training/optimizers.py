@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -58,20 +59,16 @@ class Optimizers:
             for key, value in optimizer.state[parameter].items()
         }
 
-    def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Put it back."""
+    def make_room(self, sizes: Mapping[str, torch.Size]) -> None:
+        """Make the tensors of these names and sizes, as zeros, for what is read into them."""
+        keys: dict[str, list[tuple[str, torch.Size]]] = defaultdict(list)
+        for name, size in sizes.items():
+            owner, _, key = name.rpartition(".")
+            keys[owner].append((key, size))
         for optimizer, _, parameters in self.parts:
             for name, parameter in parameters.items():
-                saved = dict(_of(name, tensors.items()))
-                on_device = {key: v if key == "step" else v.to(parameter.device) for key, v in saved.items()}
-                optimizer.state[parameter] = on_device
-
-
-def _of(parameter: str, tensors: Iterable[tuple[str, Tensor]]) -> Iterable[tuple[str, Tensor]]:
-    for name, value in tensors:
-        owner, _, key = name.rpartition(".")
-        if owner == parameter:
-            yield key, value
+                room = {k: torch.zeros_like(parameter) if size else torch.zeros(()) for k, size in keys[name]}
+                optimizer.state[parameter] = room
 
 
 def is_hidden_matrix(name: str, parameter: Tensor) -> bool:

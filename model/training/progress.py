@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from typing import Any
 
@@ -16,6 +17,21 @@ from model.training.checkpoints import Checkpoint
 from model.training.samples import Shape
 from schemas.identity import digest
 from schemas.recipe.train import ModelConfig, TrainConfig
+
+FREE = (
+    "steps",
+    "validate_every",
+    "checkpoint_every",
+    "keep_checkpoints",
+    "num_workers",
+    "use_gpu",
+    "parallel",
+    "activation_checkpointing",
+    "compile",
+    "model",
+)
+"""What a resumed run may change, for losses do not depend on it; `model` has a check of its own. The number of steps
+may change only where learning rates do not fall towards the last one."""
 
 
 @dataclass(frozen=True)
@@ -67,19 +83,36 @@ def plan_of(names: Sequence[str], counts: np.ndarray, config: TrainConfig, relea
     )
 
 
-def plan_settings(config: TrainConfig, release_hash: str) -> dict[str, Any]:
-    """What a plan is a function of, beside the model."""
-    return {
-        "release_hash": release_hash,
-        "seed": config.seed,
-        "tokens_per_pack": config.tokens_per_pack,
-        "packs_per_step": config.packs_per_step,
-    }
+def curve_settings(config: TrainConfig) -> dict[str, Any]:
+    """What losses depend on, beside the model, by names in the recipe's section `train`; a run keeps to it."""
+    settings = _flat({name: value for name, value in asdict(config).items() if name not in FREE})
+    if config.decay_share > 0:
+        settings["steps"] = config.steps
+    return settings
 
 
-def require_same_plan(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> None:
-    """Raise ValueError, with the setting at fault, if the checkpoint's place is one in a plan of other packs."""
-    planned = checkpoint.state().get("plan", {})
+def release_settings(release_hash: str, shapes: Mapping[str, Shape]) -> dict[str, Any]:
+    """The release, and a hash of the samples that it has: another `encode` may have added some."""
+    state = hashlib.sha256()
+    for name, shape in shapes.items():
+        state.update(f"{name} {shape} ".encode())
+    return {"release_hash": release_hash, "samples_hash": state.hexdigest()[:16]}
+
+
+def require_same_curve(checkpoint: Checkpoint, settings: Mapping[str, Any]) -> None:
+    """Raise ValueError, with the setting at fault, if the checkpoint is one of a run with others."""
+    trained = checkpoint.state().get("settings", {})
     for name, now in settings.items():
-        if planned.get(name) != now:
-            raise ValueError(f"{name} = {now}: {checkpoint.folder} was trained with {planned.get(name)}")
+        if trained.get(name) != now:
+            raise ValueError(f"{name} = {now}: {checkpoint.folder} was trained with {trained.get(name)}")
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values by dotted names, as they come back from JSON."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = list(value) if isinstance(value, tuple) else value
+    return found

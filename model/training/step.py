@@ -1,7 +1,7 @@
 """One training run's model, optimizer and weight average, and one step of them.
 
 With several workers each takes its share of a step's packs, and gradients are summed over all of them, so that the
-number of workers changes who computes and not what is learnt.
+number of workers, and how they share the weights, changes who computes and not what is learnt.
 """
 
 from __future__ import annotations
@@ -9,14 +9,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 from model.checkpoint import with_tuples
 from model.diffusion.objectives import Objective
@@ -25,31 +23,38 @@ from model.packing.packs import Pack
 from model.packing.plan import PlannedPack
 from model.training.additions import (
     checkpoint_weights,
-    load_checkpoint_weights,
     lora_state,
     require_same_lora,
     weights_fingerprint,
 )
 from model.training.averages import WeightAverage
+from model.training.blocks import compile_blocks, recompute_blocks
 from model.training.checkpoints import Checkpoint
+from model.training.draws import draw_of, total
 from model.training.examples import LatentStatistics, Targets, document_losses, draw_example, pack_examples
 from model.training.held_out import MAX_SAMPLES, Chosen, held_out_places
 from model.training.masks import Masks, route_of
 from model.training.optimizers import Optimizers, rate_share
-from model.training.parallel import Worker
-from model.training.progress import Progress, plan_of, plan_settings, require_same_plan, token_counts
+from model.training.parallel import Worker, clip_gradients, held_like, shard
+from model.training.progress import (
+    Progress,
+    curve_settings,
+    plan_of,
+    release_settings,
+    require_same_curve,
+    token_counts,
+)
 from model.training.samples import Samples
+from model.training.stops import TrainingDiverged
 from model.training.validation import Validation
 from model.transformer.config import TransformerConfig
 from model.transformer.lora import add_lora, load_base
+from model.transformer.routing import Route
 from model.transformer.transformer import Transformer
 from schemas.recipe.train import ModelConfig, TrainConfig
 
 Metrics = dict[str, Any]
-
-
-class TrainingDiverged(ArithmeticError):
-    """The loss is no longer a number."""
+OF_OPTIMIZER = "optimizer."
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,10 @@ class Batch:
 
     packs: list[tuple[Pack, Targets]]
     """Its packs, and what should be answered to them."""
-    num_samples: int
+    sample_ids: tuple[str, ...]
     """Samples in the packs of all workers."""
+    draws: int
+    """Of this worker's samples: see `draws.py`."""
 
 
 def transformer_config(
@@ -104,7 +111,7 @@ class TrainState:
         self.names = Chosen(samples.names, trained)
         self.config, self.statistics, self.text_dim, self.worker = config, statistics, text_dim, worker
         self.plan = plan_of(self.names, counts[trained], config, release_hash)
-        self.plan_settings = plan_settings(config, release_hash)
+        self.settings = curve_settings(config) | release_settings(release_hash, samples.shapes)
         torch.manual_seed(config.seed)
         self.objective, self.density = Objective.of(config.objective), Density.of(config.objective)
         channels = next(iter(samples.shapes.values()))[0]
@@ -115,6 +122,13 @@ class TrainState:
         """Fingerprint of the weights that additions are to."""
         if config.lora.rank:
             add_lora(self.model, config.lora)
+        if config.compile:
+            compile_blocks(self.model.blocks)
+        if config.activation_checkpointing == "blocks":
+            recompute_blocks(self.model.blocks)
+        self.is_sharded = config.parallel == "fsdp" and worker.num_workers > 1
+        if self.is_sharded:
+            shard(self.model, self.model.blocks, worker)
         for parameter in self.model.parameters():  # so that a worker without a pack has gradients to add
             if parameter.requires_grad:
                 parameter.grad = torch.zeros_like(parameter)
@@ -142,24 +156,34 @@ class TrainState:
     def batch(self, packs: Sequence[PlannedPack]) -> Batch:
         """Read and noise the samples of this worker's share of a step; no state of the run is read or changed."""
         own = packs[self.worker.rank :: self.worker.num_workers]
-        return Batch([self._noised(pack) for pack in own], sum(len(pack.ids) for pack in packs))
+        noised = [self._noised(pack) for pack in own]
+        ids = tuple(i for pack in packs for i in pack.ids)
+        return Batch([pack for pack, _ in noised], ids, total(draws for _, draws in noised))
 
     def step(self, progress: Progress, batch: Batch) -> Metrics:
-        """One optimizer step on the mean loss of all samples of a batch."""
+        """One optimizer step on the mean loss of all samples of a batch.
+
+        Raises:
+            TrainingDiverged: loss or gradients are not finite, on every worker alike; no weight has changed.
+        """
         start_s = time.monotonic()
+        num_samples = len(batch.sample_ids)
         totals = torch.zeros(2, device=self.worker.device)
         self.optimizers.zero_grad()
         for pack, targets in self._on_device(batch):
-            losses = document_losses(self._answer(pack), targets, pack, self.objective)
-            loss = losses.sum() / batch.num_samples
+            losses = document_losses(self._answer(pack, self.route), targets, pack, self.objective)
+            loss = losses.sum() / num_samples
             loss.backward()
             totals += torch.stack([loss.detach(), torch.tensor(float(len(targets.answer_NP)), device=loss.device)])
-        share = rate_share(progress.step, self.config)
-        grad_norm = self._apply_gradients(share)
+        if not self.is_sharded:
+            self.worker.sum_all(p.grad for p in self.model.parameters() if p.grad is not None)
         self.worker.sum(totals)
         loss, tokens = totals.tolist()
-        if not math.isfinite(loss):
-            raise TrainingDiverged(f"the loss is {loss} at step {progress.step}: lower the learning rate")
+        grad_norm = clip_gradients(self.model.parameters(), self.config.grad_clip)
+        if not (math.isfinite(loss) and math.isfinite(grad_norm)):
+            raise TrainingDiverged.at(progress.step, loss, grad_norm, batch.sample_ids)
+        share = rate_share(progress.step, self.config)
+        self.optimizers.step(share)
         self.average.update(self.model, progress.step)
         metrics = {
             "step": progress.step,
@@ -167,17 +191,17 @@ class TrainState:
             "loss": loss,
             "lr": share * self.config.learning_rate,
         }
-        metrics |= {"grad_norm": grad_norm, "samples": batch.num_samples, "tokens": int(tokens)}
+        metrics |= {"grad_norm": grad_norm, "samples": num_samples, "tokens": int(tokens)}
         return metrics | {"seconds": time.monotonic() - start_s}
 
     def validate(self) -> Metrics:
         """Validation losses of the averaged weights; as `val_loss_raw` that of the last step's."""
-        weights = self.average.weights
-        averaged = self.validation.losses(lambda pack: functional_call(self.model, weights, (pack,)))
-        return averaged | {"val_loss_raw": self.validation.losses(self.model)["val_loss"]}
+        raw = self.validation.losses(self._answer)["val_loss"]
+        with self.average.in_place_of(self.model):
+            return self.validation.losses(self._answer) | {"val_loss_raw": raw}
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """All that a checkpoint holds, by file."""
+        """All that a checkpoint holds, in the memory in which it is used; of what workers share, this one's part."""
         return {
             "model": checkpoint_weights(self.model),
             "ema": self.average.weights,
@@ -187,35 +211,37 @@ class TrainState:
     def state(self, progress: Progress) -> dict[str, Any]:
         """A checkpoint's `state.json`."""
         lora = {"lora": lora_state(self.config.lora, self.base)} if self.config.lora.rank else {}
-        return asdict(progress) | {"plan": self.plan_settings, "transformer": asdict(self.model.config)} | lora
+        return asdict(progress) | {"settings": self.settings, "transformer": asdict(self.model.config)} | lora
 
     def begin_from(self, weights: Mapping[str, Tensor]) -> None:
-        """Start from weights of the same model; with additions, these are to them."""
+        """Start from whole weights of the same model; with additions, these are to them."""
         if self.config.lora.rank:
             load_base(self.model, weights)
             self.base = weights_fingerprint(weights)
-        else:
-            self.model.load_state_dict(weights)
-            self.average.load(weights)
+            return
+        with torch.no_grad():
+            for name, value in self.model.state_dict().items():
+                value.copy_(held_like(weights[name].to(value.device, value.dtype), value))
+        self.average.load(weights)
 
     def restore(self, checkpoint: Checkpoint | None) -> Progress:
         """Continue from a checkpoint, or start.
 
         Raises:
-            ValueError: the checkpoint is one of another model, of other additions, or of packs that were planned
-                otherwise.
+            ValueError: the checkpoint is one of another model, of other additions, or of a run with other settings or
+                samples.
         """
         if checkpoint is None:
             return Progress()
         require_same_model(checkpoint, self.model.config)
         require_same_lora(checkpoint, self.config.lora, self.base)
-        require_same_plan(checkpoint, self.plan_settings)
-        load_checkpoint_weights(self.model, checkpoint.tensors("model"))
-        self.average.load(checkpoint.tensors("ema"))
-        self.optimizers.load(checkpoint.tensors("optimizer"))
+        require_same_curve(checkpoint, self.settings)
+        sizes = checkpoint.sizes().items()
+        self.optimizers.make_room({k.removeprefix(OF_OPTIMIZER): v for k, v in sizes if k.startswith(OF_OPTIMIZER)})
+        checkpoint.read_into(self.tensors())
         return Progress.of(checkpoint)
 
-    def _noised(self, planned: PlannedPack) -> tuple[Pack, Targets]:
+    def _noised(self, planned: PlannedPack) -> tuple[tuple[Pack, Targets], int]:
         patch = self.model.config.patch
         examples = [
             draw_example(
@@ -236,20 +262,15 @@ class TrainState:
         ]
         pack, targets = pack_examples(examples, patch, self.text_dim)
         self.model.prepare(pack.table, self.worker.device, self.route)
-        return pack, targets
+        draws = [draw_of(name, planned.epoch, e) for name, e in zip(planned.ids, examples, strict=True)]
+        return (pack, targets), total(draws)
 
     def _on_device(self, batch: Batch) -> Iterator[tuple[Pack, Targets]]:
         for pack, targets in batch.packs:
             yield pack.to(self.worker.device), targets.to(self.worker.device)
 
-    def _answer(self, pack: Pack) -> Tensor:
-        on_gpu = self.worker.device.type == "cuda"
-        with torch.autocast("cuda", dtype=torch.bfloat16) if on_gpu else nullcontext():
-            return self.model(pack, self.route)
-
-    def _apply_gradients(self, rate_share: float) -> float:
-        """Sum gradients over the workers, clip, and step; returns the norm before clipping."""
-        self.worker.sum_all(p.grad for p in self.model.parameters() if p.grad is not None)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip)
-        self.optimizers.step(rate_share)
-        return float(norm)
+    def _answer(self, pack: Pack, route: Route | None = None) -> Tensor:
+        kind = self.worker.device.type
+        in_bfloat16 = self.config.precision == "bfloat16" or (self.config.precision == "auto" and kind == "cuda")
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=in_bfloat16):
+            return self.model(pack, route)

@@ -218,6 +218,17 @@ class TrainConfig:
     """Ray Train workers that share a step's packs; the loss does not depend on their number."""
     use_gpu: bool = False
     """Whether each worker asks Ray for a GPU."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """What workers hold of the model: all of it, or each a part (FSDP2), for models that one GPU cannot hold. A run may
+    change it."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the computation: bfloat16 on GPUs and float32 on CPUs, or the one that is named. Weights, averages and the
+    optimizer's state are float32."""
+    activation_checkpointing: Literal["none", "blocks"] = "none"
+    """`blocks`: what is inside of a block is computed again in the pass back and not kept, which saves memory and costs
+    a third more time."""
+    compile: bool = False
+    """Whether the blocks are compiled (torch.compile), which takes minutes at the start."""
     routing: RoutingConfig = field(default_factory=RoutingConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)

@@ -130,7 +130,11 @@ def release_row(clip_id: str, seed: int) -> dict:
 @pytest.fixture(scope="session")
 def encoded_dataset(tmp_path_factory) -> Dataset:
     """Twelve clips under the release name `drawn`, keyed as `reelmill encode` would with the active recipe."""
-    dataset = Dataset(str(tmp_path_factory.mktemp("encoded")))
+    return write_encoded(Dataset(str(tmp_path_factory.mktemp("encoded"))))
+
+
+def write_encoded(dataset: Dataset) -> Dataset:
+    """Write the twelve clips."""
     autoencoder, text_encoder = load_autoencoder(), load_text_encoder()
     rows = [release_row(f"clip-{seed:02d}", seed) for seed in range(12)]
     write_release(dataset, "drawn", rows)

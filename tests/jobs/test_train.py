@@ -11,6 +11,7 @@ from jobs.training.run import prepare
 from jobs.training.run_config import write_run_config
 from model.training import checkpoints
 from model.training.checkpoints import RunFolder
+from model.training.stops import TrainingDiverged
 from model.transformer.transformer import count_parameters
 from pipeline.store.dataset import Dataset
 from schemas.recipe import Recipe, load_recipe
@@ -46,6 +47,53 @@ def test_another_model_does_not_go_on_with_a_run(encoded_dataset, tmp_path, caps
     assert (tmp_path / "config.json").read_text() == before
 
 
+def damage(file: Path) -> Path:
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    return file
+
+
+def test_a_damaged_checkpoint_is_named_and_set_aside(encoded_dataset, tmp_path, caplog, monkeypatch):
+    trained = []
+    monkeypatch.setattr(ray_trainer, "train_with_ray", lambda *asked: trained.append(asked))
+    command = write_finished_run(encoded_dataset, tmp_path)
+    run_of = RunFolder(tmp_path)
+    run_of.save(3, {}, {"transformer": vars(SMALL)}, keep=2)
+    file = damage(run_of.folder_of(4) / "state.json")
+    assert run_job("train", command) == 0
+    warned = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warned == [f"{file} is damaged; the checkpoint before it is used"]
+    assert [checkpoint.step for checkpoint in run_of.checkpoints()] == [3]
+    assert len(trained) == 1
+
+
+def test_a_run_of_which_no_checkpoint_is_good_is_refused_in_a_line(encoded_dataset, tmp_path, capsys):
+    command = write_finished_run(encoded_dataset, tmp_path)
+    file = damage(RunFolder(tmp_path).folder_of(4) / "state.json")
+    assert run_job("train", command) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(f"reelmill train: --out: {file} is damaged; no other checkpoint is good: choose another")
+
+
+def test_a_setting_that_losses_depend_on_is_refused_by_name(encoded_dataset, tmp_path, capsys):
+    command = write_finished_run(encoded_dataset, tmp_path)
+    assert run_job("train", [*command, "--set", "train.text_drop=0.5"]) == 2
+    assert "started with train.text_drop = 0.1, not 0.5; choose another --out" in capsys.readouterr().err
+
+
+def test_what_ends_a_run_on_its_workers_is_one_line(encoded_dataset, tmp_path, capsys, monkeypatch):
+    def stop(*_: object) -> None:
+        raise TrainingDiverged.at(7, float("nan"), 1.0, ["clip-1", "clip-2"])
+
+    monkeypatch.setattr(ray_trainer, "train_with_ray", stop)
+    command = write_finished_run(encoded_dataset, tmp_path)
+    assert run_job("train", [*command, "--set", "train.steps=9"]) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("reelmill train: ")]
+    assert line.startswith("reelmill train: step 7: the loss is nan and the norm of the gradients 1.0")
+    assert "its samples are clip-1, clip-2:" in line
+
+
 def test_two_runs_do_not_train_in_one_folder(encoded_dataset, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(checkpoints, "LOCK_WAIT_S", 0.0)
     with RunFolder(tmp_path).exclusive():
@@ -67,6 +115,7 @@ def test_two_runs_do_not_train_in_one_folder(encoded_dataset, tmp_path, capsys, 
         (["--release", "drawn", "--set", "encode.autoencoder=/nosuch"], "encode.autoencoder = '/nosuch'"),
         (["--release", "drawn", "--set", "encode.text_encoder=/nosuch"], "encode.text_encoder = '/nosuch'"),
         (["--release", "drawn", "--out", "/proc/nowhere"], "cannot be written"),
+        (["--release", "drawn", "--out", "s3://bucket/run"], "--out s3://bucket/run: a run needs a folder of a file"),
         (
             ["--release", "drawn", "--set", "train.num_workers=999", "--set", "train.packs_per_step=999"],
             "train.num_workers = 999",

@@ -5,8 +5,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from model import checkpoint
-from model.checkpoint import load_weights, read_config, read_json, save_model, with_tuples, write_folder, write_json
+from model.checkpoint import load_weights, read_config, read_json, save_model, with_tuples, write_json
 
 
 def test_a_model_comes_back_in_its_own_precision(tmp_path):
@@ -39,8 +38,6 @@ def test_columns_of_another_tensor_can_be_saved(tmp_path):
     model.weight = nn.Parameter(torch.arange(16.0).view(4, 4).T, requires_grad=False)
     save_model(tmp_path / "model", model, {}, dtype=torch.float32)
     assert torch.equal(load_file(tmp_path / "model" / "model.safetensors")["weight"], model.weight)
-    write_folder(tmp_path / "step", {"ema": {"w": model.weight}}, {})
-    assert torch.equal(load_file(tmp_path / "step" / "ema.safetensors")["w"], model.weight)
 
 
 def test_what_cannot_be_loaded_is_named(tmp_path):
@@ -66,23 +63,3 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path):
     assert read_json(path) == {"step": 1}
     assert path.read_text() == '{\n  "step": 1\n}\n'
     assert [p.name for p in tmp_path.iterdir()] == ["state.json"]
-
-
-def test_a_folder_appears_whole(tmp_path, monkeypatch):
-    folder = tmp_path / "runs" / "step-1"
-    tensors = {"model": {"w": torch.ones(2)}, "ema": {"w": torch.zeros(2, requires_grad=True)}}
-
-    def fail(path, state):
-        raise OSError("disk full")
-
-    with monkeypatch.context() as context:
-        context.setattr(checkpoint, "write_json", fail)
-        with pytest.raises(OSError, match="disk full"):
-            write_folder(folder, tensors, {"step": 1})
-    assert not folder.exists()
-    (tmp_path / "runs" / "step-1.partial" / "left.safetensors").touch()  # of the attempt that failed
-    write_folder(folder, tensors, {"step": 1})
-    assert sorted(path.name for path in folder.iterdir()) == ["ema.safetensors", "model.safetensors", "state.json"]
-    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["step-1"]
-    assert load_file(folder / "model.safetensors")["w"].tolist() == [1.0, 1.0]
-    assert read_json(folder / "state.json") == {"step": 1}

@@ -235,6 +235,13 @@ def test_what_cannot_be_trained_is_named(encoded_dataset, settings, message):
         prepare(encoded_dataset, "drawn", decode_recipe(settings))
 
 
+def test_a_release_without_clips_is_named(encoded_dataset, tmp_path):
+    dataset = Dataset(str(shutil.copytree(encoded_dataset.location, tmp_path / "copy")))
+    write_release(dataset, "nothing", [])
+    with pytest.raises(UsageError, match="release nothing: it has no clips; freeze one"):
+        prepare(dataset, "nothing", Recipe())
+
+
 def test_an_unknown_release_is_named(encoded_dataset):
     with pytest.raises(UsageError, match="release other"):
         prepare(Dataset(encoded_dataset.location), "other", Recipe())

@@ -63,6 +63,48 @@ def test_the_newest_checkpoints_are_kept_whole(tmp_path):
     assert newest.state() == {"step": 1_000_000}
 
 
+def spoil(run: RunFolder, step: int) -> str:
+    """Change a byte of a checkpoint; returns the path of the file."""
+    (file,) = run.folder_of(step).glob("*.safetensors")
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    return str(file)
+
+
+def test_a_damaged_checkpoint_is_named_and_the_last_good_one_is_used(tmp_path, caplog):
+    run = RunFolder(tmp_path)
+    saved(run, 1, 2, 3, keep=3)
+    file = spoil(run, 3)
+    newest = run.newest_good()
+    assert newest is not None
+    assert newest.step == 2
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == [f"{file} is damaged; the checkpoint before it is used"]
+    run.set_aside_after(2)
+    assert [checkpoint.step for checkpoint in run.checkpoints()] == [1, 2]
+    assert (run.checkpoints_path / "step-000003.damaged").is_dir()
+    assert saved(run, 3, keep=2) == [2, 3]
+
+
+def test_a_run_without_a_good_checkpoint_does_not_begin_anew(tmp_path):
+    run = RunFolder(tmp_path)
+    assert run.newest_good() is None
+    saved(run, 1, keep=1)
+    file = spoil(run, 1)
+    with pytest.raises(ValueError, match=f"^{file} is damaged; no other checkpoint is good: choose another folder"):
+        run.newest_good()
+
+
+def test_a_checkpoint_of_an_older_version_is_refused_in_a_line(tmp_path):
+    folder = RunFolder(tmp_path).folder_of(4)
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"")
+    (folder / "state.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"manifest.json is missing: damaged, or written by another version of Reel"):
+        RunFolder(tmp_path).newest_good()
+
+
 @pytest.mark.parametrize("keep", [0, 1])
 def test_one_checkpoint_is_always_kept(tmp_path, keep):
     assert saved(RunFolder(tmp_path), 1, 2, 3, keep=keep) == [3]

@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +17,17 @@ from model.training import checkpoints
 from model.training.checkpoints import RunFolder
 from model.training.exported import load_transformer
 from model.training.loop import check_config
-from model.training.parallel import Worker
+from model.training.parallel import ALONE, Worker
+from model.training.progress import Progress
+from model.training.samples import HeldSamples
+from model.training.step import TrainState
+from model.training.stops import TrainingDiverged
 from schemas.recipe.train import ObjectiveConfig, RoutingConfig
-from tests.model.training.drawn import CONFIG, changed, colour_samples, run_fit
+from tests.model.training.drawn import CONFIG, STATISTICS, TEXT_DIM, changed, colour_samples, run_fit
 
 
 def logged(run_dir: Path, *names: str) -> list[tuple]:
-    names = names or ("step", "epoch", "loss", "val_loss", "tokens")
+    names = names or ("step", "epoch", "loss", "val_loss", "tokens", "draws")
     return [tuple(line.get(name) for name in names) for line in RunFolder(run_dir).metrics()]
 
 
@@ -160,16 +165,10 @@ def test_workers_wait_until_the_first_has_the_folder(tmp_path, monkeypatch):
             was_free.append(False)
 
     monkeypatch.setattr(torch.distributed, "all_reduce", all_reduce)
+    monkeypatch.setattr(torch.distributed, "new_group", lambda backend: None)
     run_fit(tmp_path, changed(steps=1), worker=Worker(0, 2))
     assert sizes[0] == 1
     assert not was_free[0]
-
-
-def test_only_the_first_worker_writes(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.distributed, "all_reduce", lambda tensor: None)
-    metrics = run_fit(tmp_path, changed(steps=1), worker=Worker(1, 2))
-    assert metrics["step"] == 1
-    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("masks", [{}, {"token_drop": 0.5}, {"routing": RoutingConfig(0.5, 0, 0)}])
@@ -244,3 +243,50 @@ def test_settings_are_checked_before_anything_is_written(tmp_path):
         run_fit(tmp_path, changed(tokens_per_pack=4))
     assert not list(tmp_path.iterdir())
     assert CONFIG.tokens_per_pack == 48
+
+
+def test_a_step_that_is_not_finite_leaves_a_good_checkpoint_and_is_taken_once_the_sample_is_mended(whole, tmp_path):
+    samples = colour_samples()
+    state = TrainState(HeldSamples(samples), CONFIG, STATISTICS, TEXT_DIM, ALONE)
+    of_step_2 = list(state.steps_from(Progress()))[1][1][0].ids[0]
+    spoiled = [replace(s, latent_CTHW=s.latent_CTHW * np.inf) if s.sample_id == of_step_2 else s for s in samples]
+    with pytest.raises(TrainingDiverged, match=f"step 2: .*{of_step_2}"):
+        run_fit(tmp_path, changed(checkpoint_every=1), samples=spoiled)
+    assert [line[0] for line in logged(tmp_path)] == [1]
+    assert saved_steps(tmp_path) == [1]
+    run_fit(tmp_path, changed(checkpoint_every=1))
+    assert logged(tmp_path) == logged(whole)
+
+
+def test_a_run_goes_on_from_the_last_good_checkpoint(whole, a_copy):
+    (shard,) = RunFolder(a_copy).folder_of(6).glob("*.safetensors")
+    shard.write_bytes(shard.read_bytes()[:-1])
+    run_fit(a_copy)
+    assert logged(a_copy) == logged(whole)
+    assert saved_steps(a_copy) == [4, 6]
+    for part in ("model", "ema", "optimizer"):
+        one, other = (RunFolder(run).newest().tensors(part) for run in (whole, a_copy))
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_release_smaller_than_a_step_is_trained_killed_and_resumed(tmp_path, count):
+    """Of three clips one is held out; each step goes several times through the rest."""
+    config, samples = changed(steps=4, packs_per_step=6, checkpoint_every=1), colour_samples(count)
+    run_fit(tmp_path / "whole", config, samples=samples)
+    for killed in (1, 2, 3):
+        with pytest.raises(Killed):
+            run_fit(tmp_path / "killed", config, samples=samples, on_step=kill_at(killed))
+    run_fit(tmp_path / "killed", config, samples=samples)
+    assert logged(tmp_path / "killed") == logged(tmp_path / "whole")
+    assert logged(tmp_path / "whole", "step", "samples")[-1][1] >= 6
+
+
+def test_draws_name_what_was_drawn(whole, tmp_path):
+    draws = [line[0] for line in logged(whole, "draws")]
+    assert len(set(draws)) == 6
+    other = colour_samples()
+    other[0].latent_CTHW[:] += 1.0
+    run_fit(tmp_path, samples=other)
+    changed_steps = [a != b for (a,), b in zip(logged(tmp_path, "draws"), draws, strict=True)]
+    assert changed_steps.count(True) in (1, 2)  # a sample is in one step of an epoch

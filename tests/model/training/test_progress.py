@@ -1,5 +1,6 @@
 """A run's plan is that of its recipe and release, and its place is not taken for one in another plan."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,16 @@ import pytest
 from model.packing.cost import pack_cost
 from model.packing.plan import Plan
 from model.training.checkpoints import Checkpoint, RunFolder
-from model.training.progress import Progress, plan_of, plan_settings, require_same_plan, token_counts
-from schemas.recipe.train import ModelConfig, TrainConfig
+from model.training.progress import (
+    FREE,
+    Progress,
+    curve_settings,
+    plan_of,
+    release_settings,
+    require_same_curve,
+    token_counts,
+)
+from schemas.recipe.train import ModelConfig, ObjectiveConfig, TaskMix, TextMix, TrainConfig
 from tests.model.training.drawn import CONFIG, SHAPES, changed
 
 NAMED = {f"clip-{i}": SHAPES[i % 3] for i in range(30)}
@@ -51,6 +60,10 @@ def test_packs_cost_what_the_recipes_model_computes(sizes):
     assert plan.costs.tolist() == [pack_cost([count], *sizes) for count in plan.counts]
 
 
+def settings_of(config: TrainConfig, release_hash: str) -> dict[str, Any]:
+    return curve_settings(config) | release_settings(release_hash, NAMED)
+
+
 def saved(run_dir: Path, state: dict[str, Any]) -> Checkpoint:
     run = RunFolder(run_dir)
     run.save(3, {}, state, keep=1)
@@ -69,15 +82,39 @@ def test_progress_comes_back_from_a_checkpoint(tmp_path):
         ({"seed": 9}, "first", "seed = 9: .*step-000003 was trained with 0"),
         ({"tokens_per_pack": 50}, "first", "tokens_per_pack = 50: .* was trained with 48"),
         ({"packs_per_step": 3}, "first", "packs_per_step = 3: .* was trained with 2"),
+        ({"learning_rate": 0.5}, "first", "learning_rate = 0.5: .* was trained with 0.001"),
+        ({"tasks": TaskMix(text=0.7)}, "first", "tasks.text = 0.7: .* was trained with 0.5"),
+        ({"text_mix": TextMix(short=0.7)}, "first", "text_mix.short = 0.7: .* was trained with 0.2"),
+        ({"objective": ObjectiveConfig(weighting="sigmoid")}, "first", "objective.weighting = sigmoid: .* own"),
+        ({"decay_share": 0.5}, "first", "decay_share = 0.5: .* was trained with 0.0"),
     ],
 )
-def test_a_place_in_another_plan_is_refused_by_name(tmp_path, settings, release_hash, message):
-    checkpoint = saved(tmp_path, {"plan": plan_settings(CONFIG, "first")})
+def test_a_run_with_another_curve_is_refused_by_name(tmp_path, settings, release_hash, message):
+    checkpoint = saved(tmp_path, {"settings": settings_of(CONFIG, "first")})
     with pytest.raises(ValueError, match=message):
-        require_same_plan(checkpoint, plan_settings(changed(**settings), release_hash))
-    require_same_plan(checkpoint, plan_settings(changed(steps=9, learning_rate=1.0), "first"))
+        require_same_curve(checkpoint, settings_of(changed(**settings), release_hash))
+    require_same_curve(checkpoint, settings_of(changed(steps=9, num_workers=2, parallel="fsdp"), "first"))
 
 
 def test_a_checkpoint_that_does_not_name_its_plan_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"seed = 0: .* was trained with None"):
-        require_same_plan(saved(tmp_path, {"step": 3}), {"seed": 0})
+        require_same_curve(saved(tmp_path, {"step": 3}), {"seed": 0})
+
+
+def test_every_setting_is_of_the_curve_or_free():
+    """A new one must be put into either; nested ones are named with their section."""
+    of_curve = {name.partition(".")[0] for name in curve_settings(CONFIG)}
+    assert of_curve | set(FREE) == {field.name for field in fields(TrainConfig)}
+    assert not of_curve & set(FREE)
+
+
+def test_the_number_of_steps_may_change_where_the_learning_rate_does_not_fall_towards_the_last():
+    assert "steps" not in curve_settings(changed(steps=9))
+    assert curve_settings(changed(steps=9, decay_share=0.1))["steps"] == 9
+
+
+def test_samples_that_were_encoded_later_are_other_samples():
+    first = release_settings("first", NAMED)
+    assert release_settings("first", dict(NAMED)) == first
+    assert release_settings("first", NAMED | {"clip-30": SHAPES[0]})["samples_hash"] != first["samples_hash"]
+    assert release_settings("first", NAMED | {"clip-3": SHAPES[1]})["samples_hash"] != first["samples_hash"]

@@ -20,7 +20,8 @@ from model.training.held_out import held_out_places
 from model.training.parallel import ALONE, Worker
 from model.training.progress import Progress
 from model.training.samples import HeldSamples
-from model.training.step import TrainingDiverged, TrainState, require_same_model, transformer_config
+from model.training.step import TrainState, require_same_model, transformer_config
+from model.training.stops import TrainingDiverged
 from model.transformer.routing import Route
 from model.transformer.transformer import Transformer
 from schemas.recipe.train import ModelConfig, RoutingConfig, TaskMix, TrainConfig
@@ -262,13 +263,27 @@ def test_the_model_is_the_recipes_for_these_latents_and_texts():
         transformer_config(ModelConfig(width=24, num_heads=5), 4, 6)
 
 
-def test_divergence_is_an_error_and_does_not_reach_the_average():
-    state = new_state(num_samples=1)
-    state.samples.read(["clip-0"])[0].latent_CTHW[:] = np.inf
-    before = {name: weight.clone() for name, weight in state.average.weights.items()}
-    with pytest.raises(TrainingDiverged, match="at step 1: lower the learning rate"):
-        step(state, Progress(1, 0, 1), packs_of("0"))
-    assert all(torch.equal(weight, before[name]) for name, weight in state.average.weights.items())
+def everything(state: TrainState) -> dict[str, Tensor]:
+    return {f"{of}.{name}": value.clone() for of, part in state.tensors().items() for name, value in part.items()}
+
+
+def infinite_gradient(state: TrainState) -> None:
+    state.model.embed.weight.register_hook(lambda gradient: gradient * float("inf"))
+
+
+def infinite_latent(state: TrainState) -> None:
+    state.samples.read(["clip-5"])[0].latent_CTHW[:] = np.inf
+
+
+@pytest.mark.parametrize("spoil", [infinite_gradient, infinite_latent])
+def test_a_step_that_is_not_finite_is_an_error_that_names_its_samples_and_changes_nothing(spoil):
+    state = randomised(new_state())
+    step(state, Progress(1, 0, 1), packs_of("4"))
+    before = everything(state)
+    spoil(state)
+    with pytest.raises(TrainingDiverged, match=r"step 2: the loss is .* its samples are clip-4, clip-5, clip-1: "):
+        step(state, Progress(2, 0, 3), packs_of("4 5", "1"))
+    assert all(torch.equal(value, before[name]) for name, value in everything(state).items())
 
 
 @pytest.fixture

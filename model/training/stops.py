@@ -1,0 +1,23 @@
+"""Why a run ends before its last step, where all its workers know and stop together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from schemas.errors import JobError
+
+
+class TrainingStopped(JobError):
+    """The run cannot go on, and would not if it were tried again; what it has saved is good."""
+
+
+class TrainingDiverged(TrainingStopped):
+    """The loss or the gradients of a step are not finite; nothing of the step has been kept."""
+
+    @classmethod
+    def at(cls, step: int, loss: float, grad_norm: float, sample_ids: Sequence[str]) -> TrainingDiverged:
+        return cls(
+            f"step {step}: the loss is {loss} and the norm of the gradients {grad_norm}, so nothing of it is kept; "
+            f"its samples are {', '.join(sample_ids)}: check their latents with `reelmill encode --verify`, or lower "
+            "the learning rate"
+        )
