@@ -1,4 +1,4 @@
-"""What GPUs compute at most, to say what share of it a run uses, or how long one will take."""
+"""What GPUs compute at most, to say how long a run will take."""
 
 from __future__ import annotations
 
@@ -16,12 +16,3 @@ PEAK_FLOPS = {
 several; by NVIDIA's data sheets."""
 USUAL_UTILISATION = 0.33
 """Share of the peak that training reaches: 33% is published of Wan's 14 B on H100s (Megatron), 18 to 23% with FSDP."""
-
-
-def peak_flops(device_name: str) -> float | None:
-    """The peak of a GPU by the name that CUDA gives it, as `NVIDIA H100 80GB HBM3`; None for one that is not known."""
-    words = device_name.lower().replace("rtx ", "rtx-").replace("-", " ").split()
-    for name, flops in PEAK_FLOPS.items():
-        if set(name.split("-")) <= set(words):
-            return flops
-    return None

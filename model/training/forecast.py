@@ -20,6 +20,7 @@ from model.training.optimizers import Optimizers
 from model.training.progress import plan_of, token_counts
 from model.training.samples import Samples, Shape
 from model.transformer.config import TransformerConfig
+from model.transformer.lora import add_lora
 from model.transformer.transformer import Transformer, count_parameters
 from schemas.recipe.train import TrainConfig
 
@@ -138,15 +139,19 @@ def kept_bytes(transformer: Transformer, pack: Pack) -> int:
 
 
 def weight_bytes(network: TransformerConfig, config: TrainConfig) -> int:
-    """Bytes of weights and gradients, of the average, and of the moments: two of AdamW's, one of Muon's."""
+    """Bytes of all weights; and of those that are trained, of gradients, average and moments: two of AdamW's, one of
+    Muon's."""
     with torch.device("meta"):
         transformer = Transformer(network)
+        if config.lora.rank:
+            add_lora(transformer, config.lora)
     moments = 0
     for optimizer, _, parameters in Optimizers.of(transformer, config).parts:
         per_weight = 2 if isinstance(optimizer, torch.optim.AdamW) else 1
         moments += per_weight * sum(parameter.numel() for parameter in parameters.values())
-    parameters = count_parameters(network)
-    return FLOAT_BYTES * (3 * parameters + moments)
+    trained = sum(parameter.numel() for parameter in transformer.parameters() if parameter.requires_grad)
+    held = sum(parameter.numel() for parameter in transformer.parameters())
+    return FLOAT_BYTES * (held + 2 * trained + moments)
 
 
 def seconds_of(transformer: Transformer, pack: Pack, clock: Callable[[], float] = time.perf_counter) -> float:

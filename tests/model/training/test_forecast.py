@@ -7,13 +7,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from model.training import forecast
-from model.training.devices import peak_flops
 from model.training.forecast import foresee, kept_bytes, pack_of, seconds_of, step_bytes, step_flops, weight_bytes
 from model.training.parallel import ALONE
 from model.training.progress import Progress
 from model.training.samples import HeldSamples
 from model.training.step import TrainState, transformer_config
-from model.transformer.transformer import Transformer
+from model.transformer.lora import add_lora
+from model.transformer.transformer import Transformer, count_parameters
+from schemas.recipe.train import LoraConfig
 from tests.model.training.drawn import CONFIG, SHAPES, STATISTICS, TEXT_DIM, changed, colour_samples
 
 NETWORK = transformer_config(CONFIG.model, latent_channels=4, text_dim=TEXT_DIM)
@@ -81,10 +82,10 @@ def test_time_is_that_of_the_shortest_try_and_shared_by_the_workers():
     assert replace(foreseen, pack_seconds=None).seconds(10, 1, 1) is None
 
 
-def test_gpus_are_known_by_the_names_that_cuda_gives_them():
-    assert peak_flops("NVIDIA H100 80GB HBM3") == 989e12
-    assert peak_flops("NVIDIA A100-SXM4-80GB") == 312e12
-    assert peak_flops("NVIDIA GeForce RTX 4090") == 165e12
-    assert peak_flops("NVIDIA L4") == 121e12
-    assert peak_flops("NVIDIA L40S") == 362e12
-    assert peak_flops("AMD Instinct MI300X") is None
+def test_with_additions_all_weights_are_held_and_only_these_are_trained():
+    config = changed(lora=LoraConfig(rank=2))
+    added = Transformer(NETWORK)
+    add_lora(added, config.lora)
+    trained = sum(p.numel() for p in added.parameters() if p.requires_grad)
+    assert 0 < trained < count_parameters(NETWORK)
+    assert weight_bytes(NETWORK, config) == 4 * (count_parameters(NETWORK) + trained + 4 * trained)
