@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.autograd.graph import saved_tensors_hooks
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from model.packing.packs import Document, Pack, pack_documents
+from model.training.activations import kept_bytes
 from model.training.held_out import Chosen, held_out_places
 from model.training.optimizers import Optimizers
 from model.training.progress import plan_of, token_counts
@@ -45,7 +44,7 @@ class Forecast:
     step_flops: float
     """Forward and backward pass of all packs of a step, on the mean."""
     weight_bytes: int
-    """Of a worker: weights, gradients, averages and what the optimizers keep."""
+    """Of a worker: weights, gradients, averages and what the optimizers keep, or its part of them."""
     activation_bytes: int
     """Of a worker: what the costliest pack keeps for its backward pass, in float32."""
     pack_seconds: float | None
@@ -74,7 +73,8 @@ def foresee(samples: Samples, config: TrainConfig, network: TransformerConfig, r
     names = [plan.ids[place] for place in packs[int(np.argmax(costs))]]
     shapes = [samples.shapes[name] for name in names]
     pack = pack_of(shapes, network)
-    flops, saved = step_flops(network, pack), step_bytes(network, shapes)
+    flops = step_flops(network, pack)
+    saved = step_bytes(network, shapes, recomputed=config.activation_checkpointing == "blocks")
     of_epoch = float(plan.costs.sum()) / max(costs) * flops
     steps = int(plan.counts.sum()) / fill_of(packs, plan.counts, config) / config.tokens_per_pack
     steps /= config.packs_per_step
@@ -114,33 +114,20 @@ def step_flops(network: TransformerConfig, pack: Pack) -> int:
     return counter.get_total_flops()
 
 
-def step_bytes(network: TransformerConfig, shapes: Sequence[Shape]) -> int:
-    """Bytes that a forward pass keeps for the backward pass, by the shapes of its tensors alone."""
+def step_bytes(network: TransformerConfig, shapes: Sequence[Shape], *, recomputed: bool = False) -> int:
+    """Bytes that a forward pass keeps for the backward pass, by the shapes of its tensors alone.
+
+    Args:
+        recomputed: whether blocks are computed again in the backward pass, one at a time.
+    """
     pack = pack_of(shapes, network)  # of its own, as what is worked out for it has no values either
     with FakeTensorMode(allow_non_fake_inputs=True):
-        return kept_bytes(Transformer(network), pack)
-
-
-def kept_bytes(transformer: Transformer, pack: Pack) -> int:
-    """Bytes that a forward pass keeps, without the weights."""
-    own = {parameter.untyped_storage()._cdata for parameter in transformer.parameters()}
-    kept: dict[int, int] = {}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in own:
-            kept[storage._cdata] = storage.nbytes()
-        return tensor
-
-    with saved_tensors_hooks(keep, lambda tensor: tensor):
-        answer = transformer(pack)
-    assert answer.requires_grad
-    return sum(kept.values())
+        return kept_bytes(Transformer(network), pack, recomputed=recomputed)
 
 
 def weight_bytes(network: TransformerConfig, config: TrainConfig) -> int:
     """Bytes of all weights; and of those that are trained, of gradients, average and moments: two of AdamW's, one of
-    Muon's."""
+    Muon's. Where workers share them, a part of all, and the weights and gradients of the largest block."""
     with torch.device("meta"):
         transformer = Transformer(network)
         if config.lora.rank:
@@ -151,7 +138,11 @@ def weight_bytes(network: TransformerConfig, config: TrainConfig) -> int:
         moments += per_weight * sum(parameter.numel() for parameter in parameters.values())
     trained = sum(parameter.numel() for parameter in transformer.parameters() if parameter.requires_grad)
     held = sum(parameter.numel() for parameter in transformer.parameters())
-    return FLOAT_BYTES * (held + 2 * trained + moments)
+    total = held + 2 * trained + moments
+    if config.parallel == "fsdp" and config.num_workers > 1:
+        of_blocks = [sum(parameter.numel() for parameter in block.parameters()) for block in transformer.blocks]
+        total = total // config.num_workers + 2 * max(*of_blocks, held - sum(of_blocks))
+    return FLOAT_BYTES * total
 
 
 def seconds_of(transformer: Transformer, pack: Pack, clock: Callable[[], float] = time.perf_counter) -> float:

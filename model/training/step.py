@@ -48,7 +48,7 @@ from model.training.samples import Samples
 from model.training.stops import TrainingDiverged
 from model.training.validation import Validation
 from model.transformer.config import TransformerConfig
-from model.transformer.lora import add_lora, load_base
+from model.transformer.lora import add_lora, additions
 from model.transformer.routing import Route
 from model.transformer.transformer import Transformer
 from schemas.recipe.train import ModelConfig, TrainConfig
@@ -215,14 +215,15 @@ class TrainState:
 
     def begin_from(self, weights: Mapping[str, Tensor]) -> None:
         """Start from whole weights of the same model; with additions, these are to them."""
-        if self.config.lora.rank:
-            load_base(self.model, weights)
-            self.base = weights_fingerprint(weights)
-            return
+        held = self.model.state_dict()
+        assert held.keys() == weights.keys() | additions(self.model).keys(), "weights of another model"
         with torch.no_grad():
-            for name, value in self.model.state_dict().items():
-                value.copy_(held_like(weights[name].to(value.device, value.dtype), value))
-        self.average.load(weights)
+            for name, value in weights.items():
+                held[name].copy_(held_like(value.to(held[name].device, held[name].dtype), held[name]))
+        if self.config.lora.rank:
+            self.base = weights_fingerprint(weights)
+        else:
+            self.average.load(weights)
 
     def restore(self, checkpoint: Checkpoint | None) -> Progress:
         """Continue from a checkpoint, or start.

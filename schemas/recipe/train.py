@@ -203,7 +203,7 @@ class TrainConfig:
     """With the condition `motion`: share of samples to which it is not told, so that it need not be in sampling."""
     token_drop: FractionBelow1 = 0.0
     """Share of the tokens of each clip that are left out (MaskDiT, Zheng et al. 2024); the loss is over the others, and
-    what is given as a condition stays. It may change when a run goes on."""
+    what is given as a condition stays. To end on all tokens, as they do, start another run from this one (`--init`)."""
     text_mix: TextMix = field(default_factory=TextMix)
     tasks: TaskMix = field(default_factory=TaskMix)
     seed: int = 0

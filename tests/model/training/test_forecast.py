@@ -7,7 +7,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from model.training import forecast
-from model.training.forecast import foresee, kept_bytes, pack_of, seconds_of, step_bytes, step_flops, weight_bytes
+from model.training.activations import kept_bytes
+from model.training.forecast import foresee, pack_of, seconds_of, step_bytes, step_flops, weight_bytes
 from model.training.parallel import ALONE
 from model.training.progress import Progress
 from model.training.samples import HeldSamples
@@ -57,6 +58,32 @@ def test_more_is_kept_of_a_larger_pack_and_a_deeper_network():
         return step_bytes(network, SHAPES[:num_shapes])
 
     assert kept(1) < kept(2) < kept(3) < kept(3, depth=4) < 2.2 * kept(3)
+
+
+def test_with_blocks_computed_again_each_keeps_its_tokens_alone():
+    def kept(depth: int, recomputed: bool) -> int:
+        return step_bytes(replace(NETWORK, depth=depth), SHAPES, recomputed=recomputed)
+
+    tokens = pack_of(SHAPES, NETWORK).tokens_NP.shape[0]
+    assert kept(6, True) - kept(4, True) == 2 * 4 * tokens * NETWORK.width
+    assert kept(1, True) == kept(1, False)
+    assert kept(4, True) < 0.5 * kept(4, False)
+    recomputed = changed(activation_checkpointing="blocks")
+    of_run = [
+        foresee(HeldSamples(colour_samples()), config, NETWORK).activation_bytes for config in (CONFIG, recomputed)
+    ]
+    assert of_run[1] < of_run[0]
+
+
+def test_weights_that_workers_share_take_a_part_and_the_largest_block():
+    alone = weight_bytes(NETWORK, CONFIG)
+    assert weight_bytes(NETWORK, changed(parallel="fsdp")) == alone
+    assert weight_bytes(NETWORK, changed(num_workers=2)) == alone
+    shared = [weight_bytes(NETWORK, changed(parallel="fsdp", num_workers=n, packs_per_step=n)) for n in (2, 4)]
+    assert shared[0] - shared[1] == pytest.approx(alone / 4, abs=4)
+    largest = 2 * (2 * shared[1] - shared[0])
+    block = sum(p.numel() for p in Transformer(NETWORK).blocks[0].parameters())
+    assert largest >= 2 * 2 * 4 * block - 16
 
 
 def test_bytes_of_weights_are_those_that_training_holds():

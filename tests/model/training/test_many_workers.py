@@ -22,8 +22,9 @@ from model.training.parallel import Worker
 from model.training.samples import HeldSamples
 from model.training.step import TrainState
 from model.training.stops import TrainingDiverged, TrainingStopped
+from model.transformer.routing import Route
 from model.transformer.transformer import Transformer
-from schemas.recipe.train import TrainConfig
+from schemas.recipe.train import LoraConfig, TrainConfig
 from tests.model.training.drawn import CONFIG, STATISTICS, TEXT_DIM, changed, colour_samples, run_fit
 from tests.model.training.workers import pool
 
@@ -98,6 +99,20 @@ def test_shared_weights_start_from_those_that_are_given(tmp_path, together):
         assert all(torch.allclose(w, torch.full_like(w, 0.01), atol=1e-6) for w in checkpoint.tensors(part).values())
 
 
+def add_to_random(worker: Worker, run_dir: Path, parallel: str) -> dict[str, Any]:
+    base = TrainState(HeldSamples(colour_samples()), changed(seed=7), STATISTICS, TEXT_DIM, Worker()).model
+    config = changed(parallel=parallel, steps=3, lora=LoraConfig(rank=2))
+    return run_fit(run_dir, config, worker=worker, init=base.state_dict())
+
+
+@pytest.mark.parametrize("parallel", ["ddp", "fsdp"])
+def test_additions_are_trained_by_several_as_by_one(tmp_path, together, parallel):
+    together(2, add_to_random, tmp_path / "two", parallel)
+    add_to_random(Worker(), tmp_path / "one", parallel)
+    require_equal(tmp_path / "two", tmp_path / "one")
+    assert all(name.endswith(("lora_a", "lora_b")) for name in RunFolder(tmp_path / "two").newest().tensors("model"))
+
+
 def shares(worker: Worker) -> tuple[int, int, int]:
     state = TrainState(HeldSamples(colour_samples()), changed(parallel="fsdp"), STATISTICS, TEXT_DIM, worker)
     parts = (state.model.parameters(), state.average.weights.values(), (p.grad for p in state.model.parameters()))
@@ -117,10 +132,10 @@ def spoiled(worker: Worker, run_dir: Path, parallel: str) -> dict[str, Any]:
     """The second worker's transformer answers with infinite values to its pack of the third step."""
     forward, num_packs = Transformer.forward, 0
 
-    def spoil(self: Transformer, pack: Pack) -> Tensor:
+    def spoil(self: Transformer, pack: Pack, route: Route | None = None) -> Tensor:
         nonlocal num_packs
         num_packs += torch.is_grad_enabled()
-        return forward(self, pack) * (float("inf") if num_packs == 3 else 1.0)
+        return forward(self, pack, route) * (float("inf") if num_packs == 3 else 1.0)
 
     with pytest.MonkeyPatch.context() as patch:
         if worker.rank == 1:
