@@ -13,6 +13,7 @@ from jobs.console.naming import naming
 from jobs.console.options import Json
 from jobs.console.summary import print_json
 from model.builtin import run_folder
+from schemas.errors import UsageError
 
 
 def export(
@@ -22,6 +23,7 @@ def export(
     out: Annotated[Path, Parameter(name=["--output", "-o"], metavar="FOLDER")],
     format: Literal["reelmill", "diffusers", "lora"] = "reelmill",
     weights: Literal["averaged", "last"] = "averaged",
+    average: float | None = None,
     dtype: Literal["float32", "float16", "bfloat16"] = "float32",
     json: Json = False,
 ) -> None:
@@ -38,6 +40,8 @@ def export(
             scheduler for clips of the usual size; `lora` the low-rank additions alone, as its `load_lora_weights` takes
             them.
         weights: Those averaged over the steps, which sample better, or those of the last step.
+        average: Length of another average, as the share of the run over which it reaches, such as 0.15; it is made of
+            the two that the run has kept, after the training (EDM2).
         dtype: Precision in which they are stored.
     """
     # PyTorch takes seconds to import, for which help should not wait.
@@ -47,11 +51,13 @@ def export(
     from jobs.training.run_config import read_run_config, write_run_config
     from model.training.exported import load_transformer, save_transformer, with_additions
 
+    if average is not None and weights == "last":
+        raise UsageError("--average: is of averaged weights, not of the last ones")
     folder, precision = run_folder(run), getattr(torch, dtype)
     config = read_run_config(folder)
     with naming(f"run {run}"):
         load = with_additions if format == "lora" else load_transformer
-        transformer = load(folder, "ema" if weights == "averaged" else "model")
+        transformer = load(folder, average or ("average" if weights == "averaged" else "model"))
     if format == "reelmill":
         write_run_config(out, config)
         save_transformer(out, transformer, dtype=precision)
@@ -60,10 +66,13 @@ def export(
         num_parameters = write_diffusers(out, config, transformer.to(precision))
     else:
         num_parameters = write_additions(out, transformer, precision)
+    which = f"the {weights} weights" if average is None else f"an average of length {average:g}"
     if json:
-        print_json({"output": str(out), "parameters": num_parameters, "weights": weights, "dtype": dtype})
+        print_json(
+            {"output": str(out), "parameters": num_parameters, "weights": weights, "average": average, "dtype": dtype}
+        )
         return
-    print(f"{out}: {num_parameters:,} parameters, the {weights} weights in {dtype}")
+    print(f"{out}: {num_parameters:,} parameters, {which} in {dtype}")
 
 
 if __name__ == "__main__":

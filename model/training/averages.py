@@ -1,38 +1,38 @@
-"""Exponential moving average of a model's weights, in float32; where workers share the weights, they share it alike."""
+"""Averages of a model's weights over the steps so far, in float32; where workers share the weights, they share it
+alike."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from model.training.parallel import held_like, local
+from model.training.parallel import local
+from model.training.post_hoc import decay_of, exponent_of
+
+AVERAGE, LONGER = "average", "longer_average"
+"""The two averages of a run, as checkpoints and snapshots name them. The first is the one that samples."""
 
 
 class WeightAverage:
-    """The average of the weights that are trained, over the steps so far.
+    """The average of the weights that are trained, of a relative length: see `post_hoc.py`.
 
-    The decay grows as (1 + n) / (10 + n) until it reaches its limit, so that the random start is soon forgotten.
+    The weights of the first step replace what it starts as.
     """
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.decay = decay
+    def __init__(self, model: nn.Module, length: float) -> None:
+        self._exponent = exponent_of(length)
         trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.weights = {name: p.detach().float().clone() for name, p in trained.items()}
 
     @torch.no_grad()
     def update(self, model: nn.Module, step: int) -> None:
         """Take in the weights after step `step` (the first is 1)."""
-        decay = min(self.decay, (1 + step) / (10 + step))
+        decay = decay_of(self._exponent, step)
         for name, average in self.weights.items():
             local(average).lerp_(local(model.get_parameter(name).detach()).float(), 1 - decay)
-
-    def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Continue from whole weights."""
-        for name, average in self.weights.items():
-            average.copy_(held_like(weights[name].to(average.device, average.dtype), average))
 
     @contextmanager
     @torch.no_grad()
@@ -51,3 +51,8 @@ def _swap(pairs: list[tuple[Tensor, Tensor]]) -> None:
         kept = one.clone()
         one.copy_(other)
         other.copy_(kept)
+
+
+def averages_of(model: nn.Module, lengths: tuple[float, float]) -> dict[str, WeightAverage]:
+    """The two averages that a run keeps, by name."""
+    return {name: WeightAverage(model, length) for name, length in zip((AVERAGE, LONGER), lengths, strict=True)}

@@ -1,7 +1,8 @@
 """The folder of a training run: metrics as JSON lines, and checkpoints that are there whole or not at all.
 
 RUN/metrics.jsonl                    one line a step
-RUN/checkpoints/step-000200/         model, ema and optimizer: see shards.py
+RUN/checkpoints/step-000200/         model, averages and optimizer: see shards.py
+RUN/averages/step-000200/            copies of the averages alone, which stay
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Checkpoint:
         return int(self.folder.name.removeprefix(PREFIX))
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        """One of `model`, `ema`, `optimizer`, whole, on the CPU."""
+        """One of `model`, `average`, `longer_average`, `optimizer`, whole, on the CPU."""
         of, sizes = f"{name}.", self.sizes()
         found = {key.removeprefix(of): torch.zeros(size) for key, size in sizes.items() if key.startswith(of)}
         self.read_into({name: found})
@@ -70,6 +71,7 @@ class RunFolder:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.checkpoints_path = self.path / "checkpoints"
+        self.snapshots_path = self.path / "averages"
         self.metrics_path = self.path / "metrics.jsonl"
 
     @contextmanager
@@ -96,8 +98,11 @@ class RunFolder:
 
     def checkpoints(self) -> list[Checkpoint]:
         """Checkpoints that were written to their end, oldest first."""
-        folders = self.checkpoints_path.glob(f"{PREFIX}*")
-        return sorted((Checkpoint(f) for f in folders if NAME.fullmatch(f.name)), key=lambda c: c.step)
+        return _written_in(self.checkpoints_path)
+
+    def snapshots(self) -> list[Checkpoint]:
+        """Snapshots of the averages, oldest first."""
+        return _written_in(self.snapshots_path)
 
     def newest(self) -> Checkpoint | None:
         """The newest checkpoint, whatever has become of its files since."""
@@ -132,6 +137,10 @@ class RunFolder:
         """Where the checkpoint of a step is."""
         return self.checkpoints_path / f"{PREFIX}{step:06d}"
 
+    def snapshot_folder_of(self, step: int) -> Path:
+        """Where the snapshot of a step is."""
+        return self.snapshots_path / f"{PREFIX}{step:06d}"
+
     def save(self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any], keep: int) -> None:
         """Write the checkpoint of a step from this process alone, and remove all but the newest `keep`."""
         start_writing(self.folder_of(step), tensors, state).result()
@@ -160,3 +169,8 @@ class RunFolder:
     def log(self, line: Mapping[str, Any]) -> None:
         with self.metrics_path.open("a") as stream:
             stream.write(json.dumps(line) + "\n")
+
+
+def _written_in(folder: Path) -> list[Checkpoint]:
+    found = (Checkpoint(f) for f in folder.glob(f"{PREFIX}*") if NAME.fullmatch(f.name))
+    return sorted(found, key=lambda checkpoint: checkpoint.step)

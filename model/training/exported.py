@@ -19,6 +19,8 @@ from model.builtin import BUILTIN, TRANSFORMER_FOLDER, run_folder
 from model.checkpoint import load_weights, read_config, read_json, save_model, with_tuples, write_json
 from model.training.additions import load_checkpoint_weights, weights_fingerprint
 from model.training.checkpoints import Checkpoint, RunFolder
+from model.training.post_hoc import Profile, exponent_of
+from model.training.snapshots import average_of_length
 from model.transformer.config import TransformerConfig
 from model.transformer.lora import add_lora, load_base, merge_lora
 from model.transformer.published.folders import published_folder
@@ -27,8 +29,8 @@ from schemas.recipe.train import LoraConfig
 
 EXPORTED = "transformer"
 BASE = "base.json"
-Weights = Literal["ema", "model"]
-"""The averaged weights, or those of the last step."""
+Weights = Literal["average", "longer_average", "model"] | float
+"""One of the two averages that a run keeps, the weights of the last step, or an average of a relative length (EDM2)."""
 
 
 @dataclass(frozen=True)
@@ -46,24 +48,27 @@ def base_at(folder: Path, weights: Mapping[str, Tensor]) -> Base:
     return Base(name, weights_fingerprint(weights))
 
 
-def load_transformer(folder: Path | str, weights: Weights = "ema") -> Transformer:
+def load_transformer(folder: Path | str, weights: Weights = "average") -> Transformer:
     """The transformer of a run, of a folder that `save_transformer` wrote, or of one of diffusers, for inference, in
     float32. Low-rank additions are merged into the weights.
 
     Raises:
-        ValueError: there is none of these, or what its additions are to is not what it was.
+        ValueError: there is none of these, or what its additions are to is not what it was; or no average can be made
+            of that length.
     """
     transformer = with_additions(folder, weights)
     merge_lora(transformer)
     return transformer.requires_grad_(False)
 
 
-def with_additions(folder: Path | str, weights: Weights = "ema") -> Transformer:
+def with_additions(folder: Path | str, weights: Weights = "average") -> Transformer:
     """As `load_transformer`, with low-rank additions beside the weights, where it has any."""
     exported, published = Path(folder) / EXPORTED, published_folder(folder)
     checkpoint = RunFolder(folder).newest_good()
     if checkpoint is not None:
         transformer = _of_checkpoint(Path(folder), checkpoint, weights)
+    elif isinstance(weights, float):
+        raise ValueError(f"{folder} has no run with averages of which one of length {weights:g} can be made")
     elif published is not None:
         transformer = published.transformer().float()
     elif exported.exists():
@@ -97,8 +102,15 @@ def _of_checkpoint(run: Path, checkpoint: Checkpoint, weights: Weights) -> Trans
         fingerprint = lora.pop("base")
         load_base(transformer, base_weights(run, fingerprint).state_dict())
         add_lora(transformer, LoraConfig(**with_tuples(lora)))
-    load_checkpoint_weights(transformer, checkpoint.tensors(weights))
+    load_checkpoint_weights(transformer, _weights_of(run, checkpoint, weights))
     return transformer
+
+
+def _weights_of(run: Path, checkpoint: Checkpoint, weights: Weights) -> Mapping[str, Tensor]:
+    if not isinstance(weights, float):
+        return checkpoint.tensors(weights)
+    lengths = checkpoint.state()["settings"]["average_lengths"]
+    return average_of_length(RunFolder(run).snapshots(), lengths, Profile(checkpoint.step, exponent_of(weights)))
 
 
 def base_weights(run: Path, fingerprint: str) -> Transformer:

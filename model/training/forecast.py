@@ -126,8 +126,8 @@ def step_bytes(network: TransformerConfig, shapes: Sequence[Shape], *, recompute
 
 
 def weight_bytes(network: TransformerConfig, config: TrainConfig) -> int:
-    """Bytes of all weights; and of those that are trained, of gradients, average and moments: two of AdamW's, one of
-    Muon's. Where workers share them, a part of all, and the weights and gradients of the largest block."""
+    """Bytes of all weights; and of those that are trained, of gradients, two averages and moments: two of AdamW's, one
+    of Muon's. Where workers share them, a part of all, and the weights and gradients of the largest block."""
     with torch.device("meta"):
         transformer = Transformer(network)
         if config.lora.rank:
@@ -138,7 +138,7 @@ def weight_bytes(network: TransformerConfig, config: TrainConfig) -> int:
         moments += per_weight * sum(parameter.numel() for parameter in parameters.values())
     trained = sum(parameter.numel() for parameter in transformer.parameters() if parameter.requires_grad)
     held = sum(parameter.numel() for parameter in transformer.parameters())
-    total = held + 2 * trained + moments
+    total = held + 3 * trained + moments
     if config.parallel == "fsdp" and config.num_workers > 1:
         of_blocks = [sum(parameter.numel() for parameter in block.parameters()) for block in transformer.blocks]
         total = total // config.num_workers + 2 * max(*of_blocks, held - sum(of_blocks))

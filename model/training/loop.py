@@ -18,6 +18,7 @@ from model.training.draws import as_text
 from model.training.examples import LatentStatistics
 from model.training.masks import route_of
 from model.training.parallel import ALONE, Worker
+from model.training.post_hoc import exponent_of
 from model.training.progress import sample_tokens
 from model.training.samples import Samples, Shape, ahead
 from model.training.step import Batch, Metrics, TrainState
@@ -88,6 +89,8 @@ def _fit_in(run: RunFolder, state: TrainState, config: TrainConfig, on_step: Cal
             if last or progress.step == 1 or progress.step % config.validate_every == 0:
                 metrics |= state.validate()
             error = _logged(run, metrics) if worker.rank == 0 else None
+            if last or progress.step % config.snapshot_every == 0:
+                writer.start_snapshot(progress.step, state.averaged(), state.state(progress))
             if last or progress.step % config.checkpoint_every == 0:
                 writer.start(progress.step, state.tensors(), state.state(progress))
             on_step(metrics)
@@ -142,6 +145,11 @@ def check_config(latent_shapes: Collection[Shape], config: TrainConfig, num_work
         raise ValueError(f"model.patch = {config.model.patch}: {error}") from None
     if longest > config.tokens_per_pack:
         raise ValueError(f"tokens_per_pack = {config.tokens_per_pack}: a sample has {longest} tokens")
+    try:
+        for length in config.average_lengths:
+            exponent_of(length)
+    except ValueError as error:
+        raise ValueError(f"average_lengths = {config.average_lengths}: {error}") from None
     if config.tasks.last_frame + config.tasks.first_last > 0 and not config.model.lone_frames:
         raise ValueError("tasks.last_frame and tasks.first_last need model.lone_frames = true")
     route_of(config)

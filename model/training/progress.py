@@ -23,6 +23,7 @@ FREE = (
     "validate_every",
     "checkpoint_every",
     "keep_checkpoints",
+    "snapshot_every",
     "num_workers",
     "use_gpu",
     "parallel",

@@ -27,7 +27,7 @@ from model.training.additions import (
     require_same_lora,
     weights_fingerprint,
 )
-from model.training.averages import WeightAverage
+from model.training.averages import AVERAGE, averages_of
 from model.training.blocks import compile_blocks, recompute_blocks
 from model.training.checkpoints import Checkpoint
 from model.training.draws import draw_of, total
@@ -132,7 +132,7 @@ class TrainState:
         for parameter in self.model.parameters():  # so that a worker without a pack has gradients to add
             if parameter.requires_grad:
                 parameter.grad = torch.zeros_like(parameter)
-        self.average = WeightAverage(self.model, config.ema_decay)
+        self.averages = averages_of(self.model, config.average_lengths)
         self.optimizers = Optimizers.of(self.model, config)
         self.validation = Validation(
             samples.read(Chosen(samples.names, held_out if len(held_out) else trained)[:MAX_SAMPLES]),
@@ -184,7 +184,8 @@ class TrainState:
             raise TrainingDiverged.at(progress.step, loss, grad_norm, batch.sample_ids)
         share = rate_share(progress.step, self.config)
         self.optimizers.step(share)
-        self.average.update(self.model, progress.step)
+        for average in self.averages.values():
+            average.update(self.model, progress.step)
         metrics = {
             "step": progress.step,
             "epoch": progress.epoch,
@@ -195,18 +196,19 @@ class TrainState:
         return metrics | {"seconds": time.monotonic() - start_s}
 
     def validate(self) -> Metrics:
-        """Validation losses of the averaged weights; as `val_loss_raw` that of the last step's."""
+        """Validation losses of the first average of the weights; as `val_loss_raw` that of the last step's."""
         raw = self.validation.losses(self._answer)["val_loss"]
-        with self.average.in_place_of(self.model):
+        with self.averages[AVERAGE].in_place_of(self.model):
             return self.validation.losses(self._answer) | {"val_loss_raw": raw}
 
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """All that a checkpoint holds, in the memory in which it is used; of what workers share, this one's part."""
-        return {
-            "model": checkpoint_weights(self.model),
-            "ema": self.average.weights,
-            "optimizer": self.optimizers.tensors(),
-        }
+        own = {"model": checkpoint_weights(self.model), "optimizer": self.optimizers.tensors()}
+        return own | self.averaged()
+
+    def averaged(self) -> dict[str, dict[str, Tensor]]:
+        """The averages, as a snapshot holds them."""
+        return {name: average.weights for name, average in self.averages.items()}
 
     def state(self, progress: Progress) -> dict[str, Any]:
         """A checkpoint's `state.json`."""
@@ -222,8 +224,6 @@ class TrainState:
                 held[name].copy_(held_like(value.to(held[name].device, held[name].dtype), held[name]))
         if self.config.lora.rank:
             self.base = weights_fingerprint(weights)
-        else:
-            self.average.load(weights)
 
     def restore(self, checkpoint: Checkpoint | None) -> Progress:
         """Continue from a checkpoint, or start.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -32,7 +33,7 @@ class CheckpointWriter:
         # Messages of the writer and of the steps must not meet.
         self._group = torch.distributed.new_group(backend="gloo") if worker.num_workers > 1 else None
         self._writing: Future[Any] | None = None
-        self._step = 0
+        self._step, self._kind = 0, "checkpoint"
 
     def start(self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
         """Copy the tensors and begin to write them, once the checkpoint before is written.
@@ -40,9 +41,23 @@ class CheckpointWriter:
         Raises:
             CheckpointFailed: that one could not be written.
         """
+        self._start("checkpoint", self._run.folder_of(step), step, tensors, state)
+
+    def start_snapshot(self, step: int, tensors: Mapping[str, Mapping[str, Tensor]], state: Mapping[str, Any]) -> None:
+        """The same of a snapshot. That of a step goes before its checkpoint, from which a run would go on without."""
+        self._start("snapshot", self._run.snapshot_folder_of(step), step, tensors, state)
+
+    def _start(
+        self,
+        kind: str,
+        folder: Path,
+        step: int,
+        tensors: Mapping[str, Mapping[str, Tensor]],
+        state: Mapping[str, Any],
+    ) -> None:
         self.wait()
-        self._step = step
-        self._writing = start_writing(self._run.folder_of(step), tensors, state, self._group)
+        self._kind, self._step = kind, step
+        self._writing = start_writing(folder, tensors, state, self._group)
 
     def failure(self) -> CheckpointFailed | None:
         """Why the last one could not be written, once that is known; nobody waits for it."""
@@ -81,5 +96,5 @@ class CheckpointWriter:
         good = [c.folder.name for c in self._run.checkpoints() if c.step < self._step]
         kept = f"{good[-1]} is the last good one" if good else "there is none before it"
         return CheckpointFailed(
-            f"{self._run.checkpoints_path}: the checkpoint of step {self._step} cannot be written: {error}; {kept}"
+            f"{self._run.checkpoints_path}: the {self._kind} of step {self._step} cannot be written: {error}; {kept}"
         )

@@ -195,8 +195,12 @@ class TrainConfig:
     """Of both optimizers, in units of their learning rates."""
     grad_clip: PositiveFloat = 1.0
     """Norm of all gradients together, above which they are scaled down to it."""
-    ema_decay: Fraction = 0.99
-    """Decay per step of the exponential moving average of the weights; the average is what samples."""
+    average_lengths: tuple[PositiveFloat, PositiveFloat] = (0.05, 0.10)
+    """Of the two averages of the weights that are kept, in shares of the steps so far: the deviation of how much each
+    step counts, below .288 (EDM2, Karras et al. 2024). The first is what is validated and sampled."""
+    snapshot_every: PositiveInt = 500
+    """Steps between two copies of both averages, and one at the end, none of which is removed: of them
+    `reelmill export --average` makes an average of any length."""
     text_drop: Fraction = 0.1
     """Share of samples whose text is dropped, for classifier-free guidance (Ho & Salimans 2022)."""
     motion_drop: Fraction = 0.1

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from jobs.cli import run_job
@@ -38,9 +39,9 @@ def test_the_last_weights_can_be_exported_and_another_precision(run_dir: Path, t
     checkpoint = RunFolder(run_dir).newest()
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text((run_dir / "config.json").read_text())
-    ema = checkpoint.tensors("ema")
+    ema = checkpoint.tensors("average")
     last = {name: value + 1 for name, value in ema.items()}
-    RunFolder(tmp_path / "run").save(2, {"ema": ema, "model": last}, checkpoint.state(), keep=1)
+    RunFolder(tmp_path / "run").save(2, {"average": ema, "model": last}, checkpoint.state(), keep=1)
     options = ["--weights", "last", "--dtype", "float16", "--json"]
     assert run_job("export", [str(tmp_path / "run"), "-o", str(tmp_path / "model"), *options]) == 0
     summary = json.loads(capsys.readouterr().out)
@@ -48,6 +49,17 @@ def test_the_last_weights_can_be_exported_and_another_precision(run_dir: Path, t
     exported = load_transformer(tmp_path / "model").state_dict()
     assert all((value - last[name]).abs().max() < 0.01 for name, value in exported.items())
     assert any((value != last[name]).any() for name, value in exported.items())
+
+
+def test_an_average_of_another_length_can_be_exported(run_dir: Path, tmp_path: Path, capsys) -> None:
+    assert run_job("export", [str(run_dir), "-o", str(tmp_path / "model"), "--average", "0.1"]) == 0
+    assert "an average of length 0.1 in float32" in capsys.readouterr().out
+    kept = load_transformer(run_dir, "longer_average").state_dict()
+    exported = load_transformer(tmp_path / "model").state_dict()
+    assert all(torch.allclose(value, kept[name], rtol=1e-4, atol=1e-6) for name, value in exported.items())
+    for options in (["--average", "0.4"], ["--average", "0.1", "--weights", "last"]):
+        assert run_job("export", [str(run_dir), "-o", str(tmp_path / "other"), *options]) == 2
+        assert not (tmp_path / "other").exists()
 
 
 def test_a_folder_without_a_run_is_named(tmp_path: Path, run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:

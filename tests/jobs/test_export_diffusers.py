@@ -40,7 +40,7 @@ def wan_run(folder: Path, config: TransformerConfig = CONFIG, **objective: str) 
     train = Recipe().as_dict()["train"]
     write_run_config(folder, run_config(train=train | {"objective": train["objective"] | objective}))
     weights = randomised(Transformer(config)).state_dict()
-    RunFolder(folder).save(2, {"model": weights, "ema": weights}, {"transformer": asdict(config)}, keep=1)
+    RunFolder(folder).save(2, {"model": weights, "average": weights}, {"transformer": asdict(config)}, keep=1)
     return folder
 
 
@@ -52,7 +52,7 @@ def lora_run(folder: Path, base: Path) -> Path:
     add_lora(transformer, ADDED)
     for parameter in additions(transformer).values():
         parameter.data = 0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(parameter)))
-    tensors = dict.fromkeys(("model", "ema"), checkpoint_weights(transformer))
+    tensors = dict.fromkeys(("model", "average"), checkpoint_weights(transformer))
     state = {"transformer": asdict(transformer.config), "lora": lora_state(ADDED, note.fingerprint)}
     RunFolder(folder).save(2, tensors, state, keep=1)
     return folder

@@ -69,7 +69,7 @@ def test_additions_to_the_builtin_model(encoded_dataset: Dataset, tmp_path: Path
     checkpoint, base = RunFolder(run).newest(), load_transformer(TRANSFORMER_FOLDER).state_dict()
     assert checkpoint is not None
     assert checkpoint.step == 4
-    of_additions = sum(value.numel() for value in checkpoint.tensors("ema").values())
+    of_additions = sum(value.numel() for value in checkpoint.tensors("average").values())
     assert 0 < of_additions < 0.1 * sum(value.numel() for value in base.values())
     found = load_transformer(run).state_dict()
     changed = {name for name, value in found.items() if not torch.equal(value, base[name])}

@@ -42,7 +42,6 @@ RECIPE = TrainConfig(
     learning_rate=1.5e-3,
     warmup_steps=100,
     decay_share=0.3,
-    ema_decay=0.998,
     text_drop=0.1,
     tasks=TaskMix(text=0.7, first_frame=0.15, prefix=0.1, region=0.05),
     validate_every=250,

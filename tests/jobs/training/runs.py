@@ -69,7 +69,7 @@ def write_run(folder: Path, network: TransformerConfig = SMALL, **changes: Any) 
     for parameter in transformer.parameters():
         parameter += 0.1 * torch.randn_like(parameter)
     weights = transformer.state_dict()
-    RunFolder(folder).save(2, {"model": weights, "ema": weights}, {"transformer": vars(network)}, keep=1)
+    RunFolder(folder).save(2, {"model": weights, "average": weights}, {"transformer": vars(network)}, keep=1)
     return folder
 
 

@@ -63,7 +63,7 @@ def test_a_run_goes_on_with_what_its_losses_depend_on(tmp_path):
         ({"learning_rate": 0.5}, r"train\.learning_rate = 0\.001, not 0\.5"),
         ({"objective": {"weighting": "velocity"}}, r"train\.objective\.weighting = own, not velocity"),
         ({"text_drop": 0.5}, r"train\.text_drop = 0\.1, not 0\.5"),
-        ({"ema_decay": 0.5}, r"train\.ema_decay = 0\.99, not 0\.5"),
+        ({"average_lengths": (0.05, 0.2)}, r"train\.average_lengths = \[0\.05, 0\.1\], not \[0\.05, 0\.2\]"),
         ({"weight_decay": 0.5}, r"train\.weight_decay = 0\.0, not 0\.5"),
         ({"grad_clip": 0.5}, r"train\.grad_clip = 1\.0, not 0\.5"),
     ):

@@ -36,7 +36,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         parameter += 0.1 * torch.randn_like(parameter)
     weights = transformer.state_dict()
     state = {"transformer": vars(transformer.config)}
-    RunFolder(folder).save(1, {"model": weights, "ema": weights}, state, keep=1)
+    RunFolder(folder).save(1, {"model": weights, "average": weights}, state, keep=1)
     return folder
 
 
@@ -72,7 +72,7 @@ def test_checkpoints_hold_additions_alone_and_say_what_they_are_to(run: Path, ba
     checkpoint = RunFolder(run).newest()
     assert checkpoint is not None
     names = {f"{name}.{part}" for name in lora_layers(with_additions(run)) for part in ("lora_a", "lora_b")}
-    assert checkpoint.tensors("model").keys() == checkpoint.tensors("ema").keys() == names
+    assert checkpoint.tensors("model").keys() == checkpoint.tensors("average").keys() == names
     assert {name.rpartition(".")[0] for name in checkpoint.tensors("optimizer")} == names
     fingerprint = weights_fingerprint(weights_of(base))
     expected = {"rank": 2, "alpha": 4.0, "targets": ["attention", "mlp"], "base": fingerprint}
@@ -87,12 +87,12 @@ def test_a_run_that_is_gone_on_with_gives_the_numbers_of_an_unbroken_one(run: Pa
     found, truth = RunFolder(tmp_path / "again"), RunFolder(run)
     losses = [[line["loss"] for line in one.metrics()] for one in (found, truth)]
     assert losses[0] == losses[1]
-    for kind in ("model", "ema"):
+    for kind in ("model", "average"):
         one, other = (folder.newest().tensors(kind) for folder in (found, truth))  # type: ignore[union-attr]
         assert all(torch.equal(one[name], value) for name, value in other.items())
 
 
-@pytest.mark.parametrize("kind", ["ema", "model"])
+@pytest.mark.parametrize("kind", ["average", "model"])
 def test_what_is_loaded_is_the_base_with_additions_in_it(run: Path, base: Path, kind: Any) -> None:
     checkpoint, weights = RunFolder(run).newest(), weights_of(base)
     assert checkpoint is not None
@@ -117,7 +117,7 @@ def test_a_base_that_has_changed_or_gone_is_told(run: Path, base: Path, tmp_path
     with pytest.raises(ValueError, match=r"no longer there \(.*base.json\): .*gone has no checkpoint"):
         load_transformer(run)
     other = Transformer(transformer_config(CONFIG.model, 4, TEXT_DIM))
-    tensors = {"model": other.state_dict(), "ema": other.state_dict()}
+    tensors = {"model": other.state_dict(), "average": other.state_dict()}
     RunFolder(tmp_path / "other").save(1, tensors, {"transformer": vars(other.config)}, keep=1)
     write_base(run, Base(str(tmp_path / "other"), weights_fingerprint(weights_of(base))))
     with pytest.raises(ValueError, match="other has changed since additions to it were trained"):
@@ -158,7 +158,7 @@ def test_additions_are_to_something(tmp_path: Path) -> None:
 def test_averages_and_optimizers_are_of_additions_alone() -> None:
     state = TrainState(HeldSamples(colour_samples()), replace(ADDED, optimizer="muon"), STATISTICS, TEXT_DIM, ALONE)
     names = {name for name, parameter in state.model.named_parameters() if parameter.requires_grad}
-    assert WeightAverage(state.model, 0.9).weights.keys() == names
+    assert WeightAverage(state.model, 0.1).weights.keys() == names
     assert {name for _, _, parameters in state.optimizers.parts for name in parameters} == names
     assert all((parameter.grad is not None) == (name in names) for name, parameter in state.model.named_parameters())
 

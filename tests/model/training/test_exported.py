@@ -17,8 +17,8 @@ def test_the_averaged_weights_of_the_newest_checkpoint_are_loaded(tmp_path):
     torch.manual_seed(0)
     raw, average = Transformer(CONFIG).state_dict(), Transformer(CONFIG).state_dict()
     state = {"transformer": vars(CONFIG)}
-    RunFolder(tmp_path).save(3, {"model": raw, "ema": raw}, state, keep=2)
-    RunFolder(tmp_path).save(4, {"model": raw, "ema": average}, state, keep=2)
+    RunFolder(tmp_path).save(3, {"model": raw, "average": raw}, state, keep=2)
+    RunFolder(tmp_path).save(4, {"model": raw, "average": average}, state, keep=2)
     transformer = load_transformer(tmp_path)
     assert transformer.config == CONFIG
     assert all(torch.equal(value, average[name]) for name, value in transformer.state_dict().items())
@@ -31,12 +31,12 @@ def test_a_run_without_a_checkpoint_is_named(tmp_path):
         load_transformer(tmp_path)
 
 
-@pytest.mark.parametrize(("weights", "wanted"), [("ema", 1.0), ("model", 2.0)])
+@pytest.mark.parametrize(("weights", "wanted"), [("average", 1.0), ("model", 2.0)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_exported_weights_are_those_of_the_run(tmp_path: Path, weights, wanted: float, dtype: torch.dtype) -> None:
     given = {name: torch.full_like(value, wanted) for name, value in Transformer(CONFIG).state_dict().items()}
     other = {name: torch.zeros_like(value) for name, value in given.items()}
-    tensors = {"ema": other, "model": other} | {weights: given}
+    tensors = {"average": other, "model": other} | {weights: given}
     RunFolder(tmp_path / "run").save(1, tensors, {"transformer": vars(CONFIG)}, keep=1)
     save_transformer(tmp_path / "out", load_transformer(tmp_path / "run", weights), dtype=dtype)
     transformer = load_transformer(tmp_path / "out")

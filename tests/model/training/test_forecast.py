@@ -115,4 +115,4 @@ def test_with_additions_all_weights_are_held_and_only_these_are_trained():
     add_lora(added, config.lora)
     trained = sum(p.numel() for p in added.parameters() if p.requires_grad)
     assert 0 < trained < count_parameters(NETWORK)
-    assert weight_bytes(NETWORK, config) == 4 * (count_parameters(NETWORK) + trained + 4 * trained)
+    assert weight_bytes(NETWORK, config) == 4 * (count_parameters(NETWORK) + trained + 5 * trained)

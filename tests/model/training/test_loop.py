@@ -76,7 +76,7 @@ def test_resumed_equals_uninterrupted(whole, tmp_path):
     run_fit(tmp_path / "killed", on_step=lambda metrics: steps.append(metrics["step"]))
     assert steps == [5, 6]
     assert logged(tmp_path / "killed") == logged(whole)
-    for name in ("model", "ema", "optimizer"):
+    for name in ("model", "average", "optimizer"):
         one, other = (RunFolder(run).newest().tensors(name) for run in (whole, tmp_path / "killed"))
         assert one.keys() == other.keys()
         assert all(torch.equal(one[key], other[key]) for key in one)
@@ -174,7 +174,7 @@ def test_workers_wait_until_the_first_has_the_folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("masks", [{}, {"token_drop": 0.5}, {"routing": RoutingConfig(0.5, 0, 0)}])
 def test_loss_falls_and_samples_follow_the_text(tmp_path, masks):
-    settings = {"steps": 60, "tokens_per_pack": 512, "packs_per_step": 1, "learning_rate": 1e-2, "ema_decay": 0.9}
+    settings = {"steps": 60, "tokens_per_pack": 512, "packs_per_step": 1, "learning_rate": 1e-2}
     run_fit(tmp_path, changed(**settings, **masks))
     lines = RunFolder(tmp_path).metrics()
     assert np.mean([line["loss"] for line in lines[-10:]]) < 0.3 * lines[0]["loss"]
@@ -189,7 +189,7 @@ def test_loss_falls_and_samples_follow_the_text(tmp_path, masks):
 
 def test_a_learned_variance_is_fitted_and_sampled_with(tmp_path):
     objective = ObjectiveConfig(path="ddpm_cosine", prediction="v", variance="learned")
-    settings = {"steps": 60, "tokens_per_pack": 512, "packs_per_step": 1, "learning_rate": 1e-2, "ema_decay": 0.9}
+    settings = {"steps": 60, "tokens_per_pack": 512, "packs_per_step": 1, "learning_rate": 1e-2}
     run_fit(tmp_path, changed(**settings, objective=objective))
     lines = RunFolder(tmp_path).metrics()
     assert np.mean([line["loss"] for line in lines[-10:]]) < 0.4 * lines[0]["loss"]
@@ -208,7 +208,7 @@ def test_a_run_starts_from_the_weights_that_it_is_given_and_goes_on_from_its_own
     weights = load_transformer(tmp_path / "first").state_dict()
     still = changed(steps=2, learning_rate=1e-30, checkpoint_every=2)
     run_fit(tmp_path / "second", still, init=weights)
-    for kind in ("ema", "model"):
+    for kind in ("average", "model"):
         for name, value in load_transformer(tmp_path / "second", kind).state_dict().items():
             torch.testing.assert_close(value, weights[name], rtol=0, atol=1e-6)
     other = {name: torch.zeros_like(value) for name, value in weights.items()}
@@ -265,7 +265,7 @@ def test_a_run_goes_on_from_the_last_good_checkpoint(whole, a_copy):
     run_fit(a_copy)
     assert logged(a_copy) == logged(whole)
     assert saved_steps(a_copy) == [4, 6]
-    for part in ("model", "ema", "optimizer"):
+    for part in ("model", "average", "optimizer"):
         one, other = (RunFolder(run).newest().tensors(part) for run in (whole, a_copy))
         assert all(torch.equal(one[key], other[key]) for key in one)
 

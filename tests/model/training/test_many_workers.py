@@ -54,7 +54,7 @@ def require_equal(found: Path, truth: Path, rtol: float = 1e-5) -> None:
     of_found, of_truth = RunFolder(found).newest_good(), RunFolder(truth).newest_good()
     assert of_found is not None
     assert of_truth is not None
-    for part in ("model", "ema", "optimizer"):
+    for part in ("model", "average", "optimizer"):
         one, other = of_found.tensors(part), of_truth.tensors(part)
         assert one.keys() == other.keys()
         for name in one:
@@ -73,7 +73,7 @@ def test_two_workers_give_the_numbers_of_one(tmp_path, together, parallel, optim
     assert [loss is None for loss in validated[0]] == [loss is None for loss in validated[1]]
     for one, two in zip(*validated, strict=True):
         assert one == (None if two is None else pytest.approx(two, rel=1e-5))
-    averaged = RunFolder(tmp_path / "two").newest().tensors("ema")
+    averaged = RunFolder(tmp_path / "two").newest().tensors("average")
     assert all(torch.equal(value, averaged[n]) for n, value in load_transformer(tmp_path / "two").state_dict().items())
 
 
@@ -95,7 +95,7 @@ def start_from_ones(worker: Worker, run_dir: Path) -> dict[str, Any]:
 def test_shared_weights_start_from_those_that_are_given(tmp_path, together):
     together(2, start_from_ones, tmp_path)
     checkpoint = RunFolder(tmp_path / "next").newest()
-    for part in ("model", "ema"):
+    for part in ("model", "average"):
         assert all(torch.allclose(w, torch.full_like(w, 0.01), atol=1e-6) for w in checkpoint.tensors(part).values())
 
 
@@ -115,7 +115,11 @@ def test_additions_are_trained_by_several_as_by_one(tmp_path, together, parallel
 
 def shares(worker: Worker) -> tuple[int, int, int]:
     state = TrainState(HeldSamples(colour_samples()), changed(parallel="fsdp"), STATISTICS, TEXT_DIM, worker)
-    parts = (state.model.parameters(), state.average.weights.values(), (p.grad for p in state.model.parameters()))
+    parts = (
+        state.model.parameters(),
+        state.averages["average"].weights.values(),
+        (p.grad for p in state.model.parameters()),
+    )
     weights, averages, gradients = (sum(value.to_local().numel() for value in part) for part in parts)
     return weights, averages, gradients
 

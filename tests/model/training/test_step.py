@@ -18,6 +18,7 @@ from model.training.checkpoints import RunFolder
 from model.training.examples import document_losses, draw_example, pack_examples
 from model.training.held_out import held_out_places
 from model.training.parallel import ALONE, Worker
+from model.training.post_hoc import decay_of, exponent_of
 from model.training.progress import Progress
 from model.training.samples import HeldSamples
 from model.training.step import TrainState, require_same_model, transformer_config
@@ -33,7 +34,7 @@ EVERY_SETTING = changed(
     learning_rate=1e-2,
     warmup_steps=3,
     weight_decay=0.5,
-    ema_decay=0.3,
+    average_lengths=(0.1, 0.2),
     text_drop=0.5,
     seed=3,
 )
@@ -89,7 +90,7 @@ def test_a_step_is_adamw_on_the_mean_over_samples(grad_clip):
     config = replace(EVERY_SETTING, grad_clip=grad_clip)
     state = randomised(new_state(config))
     truth = copy.deepcopy(state.model)
-    average = {name: value.clone() for name, value in state.average.weights.items()}
+    average = {name: torch.zeros_like(value) for name, value in state.averages["longer_average"].weights.items()}
     optimizer = torch.optim.AdamW(truth.parameters(), betas=(0.9, 0.95), weight_decay=0.5)
     epochs = []
     for progress, packs in state.steps_from(Progress()):
@@ -110,11 +111,11 @@ def test_a_step_is_adamw_on_the_mean_over_samples(grad_clip):
             other.grad.copy_(parameter.grad)  # Adam makes a whole step of what rounding leaves of nothing
         optimizer.param_groups[0]["lr"] = rate
         optimizer.step()
-        decay = min(0.3, (1 + progress.step) / (10 + progress.step))
+        decay = decay_of(exponent_of(0.2), progress.step)
         for name, other in truth.named_parameters():
             torch.testing.assert_close(state.model.get_parameter(name), other)
             average[name] = decay * average[name] + (1 - decay) * other.detach()
-            torch.testing.assert_close(state.average.weights[name], average[name])
+            torch.testing.assert_close(state.averages["longer_average"].weights[name], average[name])
     assert {0, 1} in epochs
 
 
@@ -211,7 +212,7 @@ def test_a_sample_is_noised_for_the_epoch_of_its_pack():
 def test_validation_is_of_the_averaged_weights():
     """With an average of zeros the answer is zero, and the loss the mean square of the targets."""
     state = randomised(new_state())
-    for weight in state.average.weights.values():
+    for weight in state.averages["average"].weights.values():
         weight.zero_()
     squares = [
         part.square().mean().item()
