@@ -109,8 +109,11 @@ def _of_checkpoint(run: Path, checkpoint: Checkpoint, weights: Weights) -> Trans
 def _weights_of(run: Path, checkpoint: Checkpoint, weights: Weights) -> Mapping[str, Tensor]:
     if not isinstance(weights, float):
         return checkpoint.tensors(weights)
-    lengths = checkpoint.state()["settings"]["average_lengths"]
-    return average_of_length(RunFolder(run).snapshots(), lengths, Profile(checkpoint.step, exponent_of(weights)))
+    snapshots = RunFolder(run).snapshots()
+    if not snapshots:
+        raise ValueError(f"{run} has no snapshots of averages, of which another could be made")
+    lengths = snapshots[0].state()["settings"]["average_lengths"]
+    return average_of_length(snapshots, lengths, Profile(checkpoint.step, exponent_of(weights)))
 
 
 def base_weights(run: Path, fingerprint: str) -> Transformer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from jobs.cli import run_job
 from model.training.checkpoints import RunFolder
 from model.training.exported import load_transformer
+from model.training.shards import start_writing
 from tests.jobs.training.runs import write_run
 
 
@@ -52,14 +54,22 @@ def test_the_last_weights_can_be_exported_and_another_precision(run_dir: Path, t
 
 
 def test_an_average_of_another_length_can_be_exported(run_dir: Path, tmp_path: Path, capsys) -> None:
-    assert run_job("export", [str(run_dir), "-o", str(tmp_path / "model"), "--average", "0.1"]) == 0
+    run, other = shutil.copytree(run_dir, tmp_path / "run"), ["-o", str(tmp_path / "other"), "--average"]
+    assert run_job("export", [str(run), *other, "0.1"]) == 2
+    assert "has no snapshots of averages" in capsys.readouterr().err
+    checkpoint = RunFolder(run).newest()
+    short = checkpoint.tensors("average")
+    averages = {"average": short, "longer_average": {name: value + 1 for name, value in short.items()}}
+    state = {"settings": {"average_lengths": [0.05, 0.1]}}
+    start_writing(RunFolder(run).snapshot_folder_of(checkpoint.step), averages, state).result()
+
+    assert run_job("export", [str(run), "-o", str(tmp_path / "model"), "--average", "0.1"]) == 0
     assert "an average of length 0.1 in float32" in capsys.readouterr().out
-    kept = load_transformer(run_dir, "longer_average").state_dict()
-    exported = load_transformer(tmp_path / "model").state_dict()
-    assert all(torch.allclose(value, kept[name], rtol=1e-4, atol=1e-6) for name, value in exported.items())
-    for options in (["--average", "0.4"], ["--average", "0.1", "--weights", "last"]):
-        assert run_job("export", [str(run_dir), "-o", str(tmp_path / "other"), *options]) == 2
-        assert not (tmp_path / "other").exists()
+    for name, value in load_transformer(tmp_path / "model").state_dict().items():
+        torch.testing.assert_close(value, averages["longer_average"][name], rtol=1e-4, atol=1e-6)
+    for options in (["0.4"], ["0.1", "--weights", "last"]):
+        assert run_job("export", [str(run), *other, *options]) == 2
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_folder_without_a_run_is_named(tmp_path: Path, run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
