@@ -136,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="reelmill-elastic-") as name, cluster() as (address, pid):
-        os.environ |= {"RAY_ADDRESS": address, "OMP_NUM_THREADS": "1"}
+        os.environ |= {"RAY_ADDRESS": address, "RAY_AUTH_MODE": "token", "OMP_NUM_THREADS": "1"}
         folder = Path(name)
         dataset = write_encoded(Dataset(str(folder / "ds")))
         whole, broken = folder / "whole", folder / "broken"
