@@ -110,6 +110,11 @@ class Plan:
                 yield pack.tolist()
             missing = 0 if packs else missing
 
+    def costliest(self, among: int) -> list[int]:
+        """The costliest of the first packs, as places in `ids`."""
+        packs = [pack for _, pack in zip(range(among), self.packs(0, 0), strict=False)]
+        return max(packs, key=lambda pack: int(self.costs[pack].sum()))
+
     def _num_runs(self) -> int:
         samples_in_pack = self.capacity / self.counts.mean()
         samples_in_run = max(SAMPLES_IN_RUN, STEPS_IN_RUN * self.packs_per_step * samples_in_pack)

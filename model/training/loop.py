@@ -5,6 +5,7 @@ It does not know what started it: Ray, a cluster script or a test.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -21,8 +22,9 @@ from model.training.parallel import ALONE, Worker
 from model.training.post_hoc import exponent_of
 from model.training.progress import sample_tokens
 from model.training.samples import Samples, Shape, ahead
+from model.training.speed import with_waits
 from model.training.step import Batch, Metrics, TrainState
-from model.training.stops import TrainingStopped
+from model.training.stops import OutOfMemory, TrainingStopped
 from model.training.writing import CheckpointWriter
 from schemas.recipe.train import TrainConfig
 
@@ -76,23 +78,30 @@ def _fit_in(run: RunFolder, state: TrainState, config: TrainConfig, on_step: Cal
     start = state.restore(_resumed_from(run, worker))
     metrics: Metrics = (run.metrics() or [{}])[-1]
     error: Exception | None = None
+    save_s = 0.0
+    if start.step < config.steps:
+        _rehearse(state)
     with CheckpointWriter(run, worker, config.keep_checkpoints) as writer:
-        for (progress, _), batch in ahead(state.steps_from(start), lambda planned: _batch_or_error(state, planned[1])):
+        batches = ahead(state.steps_from(start), lambda planned: _batch_or_error(state, planned[1]))
+        for ((progress, _), batch), load_s in with_waits(batches):
             if isinstance(batch, Exception):
                 error, draws = batch, 0
             else:
                 error, draws = error or writer.failure(), batch.draws
             draws = worker.stop_together(error, draws)
             assert isinstance(batch, Batch)
-            metrics = state.step(progress, batch) | {"draws": as_text(draws)}
+            metrics = state.step(progress, batch)
+            metrics |= {"draws": as_text(draws), "load_seconds": load_s, "save_seconds": save_s}
             last = progress.step == config.steps
             if last or progress.step == 1 or progress.step % config.validate_every == 0:
                 metrics |= state.validate()
             error = _logged(run, metrics) if worker.rank == 0 else None
+            save_begun_s = time.monotonic()
             if last or progress.step % config.snapshot_every == 0:
                 writer.start_snapshot(progress.step, state.averaged(), state.state(progress))
             if last or progress.step % config.checkpoint_every == 0:
                 writer.start(progress.step, state.tensors(), state.state(progress))
+            save_s = time.monotonic() - save_begun_s
             on_step(metrics)
         worker.stop_together(error)
     return metrics
@@ -111,6 +120,19 @@ def _resumed_from(run: RunFolder, worker: Worker) -> Checkpoint | None:
             error = raised
     step = worker.stop_together(error, step)
     return Checkpoint(run.folder_of(step)) if step else None
+
+
+def _rehearse(state: TrainState) -> None:
+    """Let all workers compute the costliest pack, or stop together where one of them cannot."""
+    batch = _batch_or_error(state, state.costliest())
+    state.worker.stop_together(batch if isinstance(batch, Exception) else None)
+    assert isinstance(batch, Batch)
+    error = None
+    try:
+        state.rehearse(batch)
+    except OutOfMemory as raised:
+        error = raised
+    state.worker.stop_together(error)
 
 
 def _batch_or_error(state: TrainState, packs: Sequence[PlannedPack]) -> Batch | Exception:

@@ -45,7 +45,8 @@ from model.training.progress import (
     token_counts,
 )
 from model.training.samples import Samples
-from model.training.stops import TrainingDiverged
+from model.training.speed import step_flops, utilisation
+from model.training.stops import OutOfMemory, TrainingDiverged
 from model.training.validation import Validation
 from model.transformer.config import TransformerConfig
 from model.transformer.lora import add_lora, additions
@@ -55,6 +56,8 @@ from schemas.recipe.train import ModelConfig, TrainConfig
 
 Metrics = dict[str, Any]
 OF_OPTIMIZER = "optimizer."
+STEPS_REHEARSED = 64
+"""Steps among whose packs the costliest is looked for: about as many are planned together."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +163,24 @@ class TrainState:
         ids = tuple(i for pack in packs for i in pack.ids)
         return Batch([pack for pack, _ in noised], ids, total(draws for _, draws in noised))
 
+    def costliest(self) -> list[PlannedPack]:
+        """The costliest of the packs that come first, once for each worker."""
+        places = self.plan.costliest(among=STEPS_REHEARSED * self.config.packs_per_step)
+        return [PlannedPack(0, tuple(self.names[place] for place in places))] * self.worker.num_workers
+
+    def rehearse(self, batch: Batch) -> None:
+        """Compute packs forward and back, and keep nothing of it.
+
+        Raises:
+            OutOfMemory: memory does not suffice.
+        """
+        try:
+            for _, _, losses in self._losses(batch):
+                losses.sum().backward()
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemory.of(max(len(pack.tokens_NP) for pack, _ in batch.packs)) from error
+        self.optimizers.zero_grad()
+
     def step(self, progress: Progress, batch: Batch) -> Metrics:
         """One optimizer step on the mean loss of all samples of a batch.
 
@@ -168,17 +189,17 @@ class TrainState:
         """
         start_s = time.monotonic()
         num_samples = len(batch.sample_ids)
-        totals = torch.zeros(2, device=self.worker.device)
+        totals = torch.zeros(3, device=self.worker.device)
         self.optimizers.zero_grad()
-        for pack, targets in self._on_device(batch):
-            losses = document_losses(self._answer(pack, self.route), targets, pack, self.objective)
+        for pack, targets, losses in self._losses(batch):
             loss = losses.sum() / num_samples
             loss.backward()
-            totals += torch.stack([loss.detach(), torch.tensor(float(len(targets.answer_NP)), device=loss.device)])
+            counts = [float(len(targets.answer_NP)), step_flops([pack.table.lengths], self.config.model)]
+            totals += torch.cat([loss.detach()[None], torch.tensor(counts, device=loss.device)])
         if not self.is_sharded:
             self.worker.sum_all(p.grad for p in self.model.parameters() if p.grad is not None)
         self.worker.sum(totals)
-        loss, tokens = totals.tolist()
+        loss, tokens, flops = totals.tolist()
         grad_norm = clip_gradients(self.model.parameters(), self.config.grad_clip)
         if not (math.isfinite(loss) and math.isfinite(grad_norm)):
             raise TrainingDiverged.at(progress.step, loss, grad_norm, batch.sample_ids)
@@ -193,7 +214,9 @@ class TrainState:
             "lr": share * self.config.learning_rate,
         }
         metrics |= {"grad_norm": grad_norm, "samples": num_samples, "tokens": int(tokens)}
-        return metrics | {"seconds": time.monotonic() - start_s}
+        seconds = time.monotonic() - start_s
+        metrics |= {"flops": flops, "seconds": seconds}
+        return metrics | utilisation(flops, seconds, self.worker.num_workers, self.worker.device)
 
     def validate(self) -> Metrics:
         """Validation losses of the first average of the weights; as `val_loss_raw` that of the last step's."""
@@ -266,9 +289,11 @@ class TrainState:
         draws = [draw_of(name, planned.epoch, e) for name, e in zip(planned.ids, examples, strict=True)]
         return (pack, targets), total(draws)
 
-    def _on_device(self, batch: Batch) -> Iterator[tuple[Pack, Targets]]:
+    def _losses(self, batch: Batch) -> Iterator[tuple[Pack, Targets, Tensor]]:
+        """Each pack on the device, with the loss of each of its documents."""
         for pack, targets in batch.packs:
-            yield pack.to(self.worker.device), targets.to(self.worker.device)
+            pack, targets = pack.to(self.worker.device), targets.to(self.worker.device)
+            yield pack, targets, document_losses(self._answer(pack, self.route), targets, pack, self.objective)
 
     def _answer(self, pack: Pack, route: Route | None = None) -> Tensor:
         kind = self.worker.device.type

@@ -11,6 +11,18 @@ class TrainingStopped(JobError):
     """The run cannot go on, and would not if it were tried again; what it has saved is good."""
 
 
+class OutOfMemory(TrainingStopped):
+    """A GPU has too little memory for a pack."""
+
+    @classmethod
+    def of(cls, num_tokens: int) -> OutOfMemory:
+        return cls(
+            f"out of memory with a pack of {num_tokens} tokens, the costliest of the first ones: lower "
+            "train.tokens_per_pack, set train.activation_checkpointing to blocks, or share the weights with "
+            "train.parallel = fsdp; `reelmill train --dry-run` says what is needed"
+        )
+
+
 class TrainingDiverged(TrainingStopped):
     """The loss or the gradients of a step are not finite; nothing of the step has been kept."""
 

@@ -21,7 +21,7 @@ from model.training.parallel import ALONE, Worker
 from model.training.progress import Progress
 from model.training.samples import HeldSamples
 from model.training.step import TrainState
-from model.training.stops import TrainingDiverged
+from model.training.stops import OutOfMemory, TrainingDiverged
 from schemas.recipe.train import ObjectiveConfig, RoutingConfig
 from tests.model.training.drawn import CONFIG, STATISTICS, TEXT_DIM, changed, colour_samples, run_fit
 
@@ -64,6 +64,39 @@ def test_a_run_validates_and_saves_when_the_recipe_says_and_at_its_ends(whole):
     validated = [step for step, loss in logged(whole, "step", "val_loss") if loss is not None]
     assert validated == [1, 4, 6]
     assert saved_steps(whole) == [4, 6]
+
+
+def test_a_step_says_what_it_computed_and_waited_for(whole):
+    lines = RunFolder(whole).metrics()
+    for line in lines:
+        assert line["seconds"] > 0
+        assert line["load_seconds"] >= 0
+        assert "mfu" not in line  # of a CPU no peak is known
+    assert [line["save_seconds"] > 0 for line in lines] == [False, True, True, True, True, True]
+
+
+def test_memory_that_does_not_suffice_shows_before_the_first_step(tmp_path, monkeypatch):
+    seen = []
+
+    def answer(self, pack, route=None):
+        seen.append(len(pack.tokens_NP))
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(TrainState, "_answer", answer)
+    with pytest.raises(OutOfMemory, match=f"out of memory with a pack of {CONFIG.tokens_per_pack} tokens") as raised:
+        run_fit(tmp_path)
+    assert "train.activation_checkpointing" in str(raised.value)
+    assert seen == [CONFIG.tokens_per_pack]
+    assert not RunFolder(tmp_path).metrics_path.exists() or RunFolder(tmp_path).metrics() == []
+    assert RunFolder(tmp_path).checkpoints() == []
+
+
+def test_what_is_computed_ahead_is_not_learnt_from():
+    state = TrainState(HeldSamples(colour_samples()), CONFIG, STATISTICS, TEXT_DIM, ALONE)
+    before = {name: value.clone() for name, value in state.model.state_dict().items()}
+    state.rehearse(state.batch(state.costliest()))
+    assert all(torch.equal(value, before[name]) for name, value in state.model.state_dict().items())
+    assert all(not parameter.grad.any() for parameter in state.model.parameters())
 
 
 def test_resumed_equals_uninterrupted(whole, tmp_path):

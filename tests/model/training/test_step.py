@@ -21,6 +21,7 @@ from model.training.parallel import ALONE, Worker
 from model.training.post_hoc import decay_of, exponent_of
 from model.training.progress import Progress
 from model.training.samples import HeldSamples
+from model.training.speed import step_flops
 from model.training.step import TrainState, require_same_model, transformer_config
 from model.training.stops import TrainingDiverged
 from model.transformer.routing import Route
@@ -105,6 +106,8 @@ def test_a_step_is_adamw_on_the_mean_over_samples(grad_clip):
         assert 0 < metrics.pop("seconds") < 60
         expected = {"step": progress.step, "epoch": progress.epoch, "loss": loss.item(), "lr": rate}
         expected |= {"grad_norm": norm, "samples": sum(len(pack.ids) for pack in packs), "tokens": tokens}
+        lengths = [[(4, 18, 12)[int(name.removeprefix("clip-")) % 3] for name in pack.ids] for pack in packs]
+        expected |= {"flops": step_flops(lengths, config.model)}
         assert metrics == pytest.approx(expected, rel=1e-4)
         for parameter, other in zip(state.model.parameters(), truth.parameters(), strict=True):
             torch.testing.assert_close(parameter.grad, other.grad, rtol=1e-3, atol=1e-5)
@@ -303,10 +306,10 @@ def test_workers_share_the_packs_of_a_step_and_add_up_gradients_and_losses(messa
         metrics = step(state, Progress(1, 0, 4), packs)
         gradients, total = messages[-2:]
         assert len(gradients) == sum(parameter.numel() for parameter in state.model.parameters())
-        assert total.tolist() == pytest.approx([metrics["loss"], metrics["tokens"]])
+        assert total.tolist() == pytest.approx([metrics["loss"], metrics["tokens"], metrics["flops"]])
         totals.append(total)
     alone = step(new_state(), Progress(1, 0, 4), packs)
-    assert sum(totals).tolist() == pytest.approx([alone["loss"], alone["tokens"]])
+    assert sum(totals).tolist() == pytest.approx([alone["loss"], alone["tokens"], alone["flops"]])
     assert (alone["samples"], alone["tokens"]) == (5, 18 + 12 + 4 + 18 + 12)
 
 

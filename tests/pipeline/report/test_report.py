@@ -25,7 +25,7 @@ from pipeline.report.page import ReportConfig, report_page
 from pipeline.report.plots import histogram_svg, smoothed
 from pipeline.report.thresholds import explain, thresholds_of
 from pipeline.report.thumbnails import HEIGHT_PX, read_strips
-from pipeline.report.training import read_loss_curve, read_sample
+from pipeline.report.training import Change, Speed, read_loss_curve, read_sample
 from pipeline.store.dataset import Dataset
 from pipeline.store.views import connect
 from pipeline.synthetic.encode import Encoding, encode
@@ -324,6 +324,20 @@ def test_the_loss_curve_tells_its_ends(tmp_path: Path) -> None:
     curve = read_loss_curve(str(tmp_path))
     assert (curve.num_steps, curve.first_loss, curve.last_loss) == (100, 94.5, 4.5)
     assert (curve.first_val_loss, curve.last_val_loss) == (12.5, 25.0)
+
+
+def test_the_parts_of_the_validation_and_the_speed_are_told(tmp_path: Path) -> None:
+    of_levels = [{"0.25": 4.0, "0.75": 2.0}, {"0.25": 3.0, "0.75": 1.0}]
+    lines: list[dict[str, Any]] = [
+        {"step": 1, "loss": 3.0, "tokens": 100, "seconds": 1.0, "load_seconds": 0.5, "save_seconds": 0.0},
+        {"step": 2, "loss": 2.0, "tokens": 100, "seconds": 1.5, "load_seconds": 0.0, "save_seconds": 1.0, "mfu": 0.5},
+    ]
+    for line, levels in zip(lines, of_levels, strict=True):
+        line |= {"val_loss": 1.0, "val_loss_by_timestep": levels, "val_loss_by_task": {"text": 1.0}}
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    curve = read_loss_curve(str(tmp_path))
+    assert curve.parts == {"noise level": [Change("0.25", 4.0, 3.0), Change("0.75", 2.0, 1.0)]}
+    assert curve.speed == Speed(tokens_per_second=50.0, loading_share=0.125, saving_share=0.25, mfu=0.5)
 
 
 @pytest.mark.parametrize("text", [None, "", "not json\n", '{"step": 1}\n'])
