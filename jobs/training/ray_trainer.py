@@ -17,6 +17,7 @@ import torch
 
 from jobs.training.run_config import read_run_config
 from jobs.training.samples import ReleaseSamples, frames_given
+from jobs.training.tracking import Log, tracked
 from model.training.examples import LatentStatistics
 from model.training.exported import load_transformer
 from model.training.loop import fit
@@ -85,17 +86,19 @@ def _train(settings: dict[str, Any]) -> None:
     train = _train_config(settings["train"])
     device = ray.train.torch.get_device() if train.use_gpu else torch.device("cpu")
     torch.set_num_threads(settings["num_threads"] or max(1, (os.cpu_count() or 1) // context.get_local_world_size()))
-    fit(
-        ReleaseSamples(dataset, config.release, config.encoding, train.text_mix, frames_given(train)),
-        train,
-        LatentStatistics(config.latent_mean, config.latent_std),
-        run_dir,
-        text_dim=config.text_dim,
-        release_hash=config.release_hash,
-        init=load_transformer(settings["init"]).state_dict() if settings["init"] else None,
-        worker=Worker(context.get_world_rank(), context.get_world_size(), device),
-        on_step=_report_to_ray(train.steps),
-    )
+    worker = Worker(context.get_world_rank(), context.get_world_size(), device)
+    with tracked(train.tracker if worker.rank == 0 else "none", run_dir, config.fixed) as log:
+        fit(
+            ReleaseSamples(dataset, config.release, config.encoding, train.text_mix, frames_given(train)),
+            train,
+            LatentStatistics(config.latent_mean, config.latent_std),
+            run_dir,
+            text_dim=config.text_dim,
+            release_hash=config.release_hash,
+            init=load_transformer(settings["init"]).state_dict() if settings["init"] else None,
+            worker=worker,
+            on_step=_report_to_ray(train.steps, log),
+        )
 
 
 def _threads_asked_for() -> int | None:
@@ -108,8 +111,9 @@ def _worker_resources(train: TrainConfig) -> dict[str, float]:
     return {"CPU": 1, "GPU": 1} if train.use_gpu else {"CPU": 1}
 
 
-def _report_to_ray(num_steps: int):
+def _report_to_ray(num_steps: int, log: Log):
     def report(metrics: Metrics) -> None:
+        log(metrics)
         if metrics["step"] % REPORT_EVERY_STEPS == 0 or metrics["step"] == num_steps:
             ray.train.report(metrics)
 

@@ -15,6 +15,7 @@ from jobs.console.naming import naming
 from jobs.console.progress import live_progress
 from jobs.training.run_config import RunConfig, usual_clip, write_run_config
 from jobs.training.samples import Encoding, ReleaseSamples, frames_given
+from jobs.training.tracking import require_tracker
 from model.codec.spec import codec_spec
 from model.diffusion.objectives import Objective
 from model.packing.patches import num_tokens
@@ -40,6 +41,7 @@ def prepare(dataset: Dataset, release_name: str, recipe: Recipe) -> tuple[RunCon
     Raises:
         UsageError: unknown release, nothing encoded, or settings that cannot work.
     """
+    require_tracker(recipe.train.tracker)
     with naming("encode.autoencoder", recipe.encode.autoencoder):
         codec = codec_spec(recipe.encode.autoencoder)
     with naming("encode.text_encoder", recipe.encode.text_encoder):

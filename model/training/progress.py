@@ -24,6 +24,7 @@ FREE = (
     "checkpoint_every",
     "keep_checkpoints",
     "snapshot_every",
+    "tracker",
     "num_workers",
     "use_gpu",
     "parallel",

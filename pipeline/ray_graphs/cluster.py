@@ -19,6 +19,7 @@ from typing import Any, cast
 import pyarrow as pa
 import ray
 import ray.data
+import ray.exceptions
 from ray._private import worker as ray_worker
 from ray.actor import ActorHandle
 from ray.util.debug import disable_log_once_globally
@@ -81,10 +82,17 @@ def _initialize() -> None:
                 )
             return
         except Exception as error:  # noqa: BLE001 - Ray raises bare exceptions when its processes do not come up
-            failure = " ".join(str(error).split()) or type(error).__name__
+            failure = _reason(error)
             ray.shutdown()  # ends what the failed try has started
     what = f"RAY_ADDRESS={address}: the Ray cluster cannot be reached" if address else "Ray cannot be started here"
     raise JobError(f"{what}, tried {NUM_TRIES} times: {failure}")
+
+
+def _reason(error: Exception) -> str:
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, ray.exceptions.AuthenticationError):
+        return "it asks for a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN where ~/.ray/auth_token is another"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _own_remarks_to_stderr() -> None:

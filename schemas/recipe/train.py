@@ -231,6 +231,9 @@ class TrainConfig:
     activation_checkpointing: Literal["none", "blocks"] = "none"
     """`blocks`: what is inside of a block is computed again in the pass back and not kept, which saves memory and costs
     a third more time."""
+    tracker: Literal["none", "trackio"] = "none"
+    """Where metrics are written beside `metrics.jsonl`: to files of trackio, which `trackio show --project reelmill`
+    draws; TRACKIO_DIR names their folder."""
     compile: bool = False
     """Whether the blocks are compiled (torch.compile), which takes minutes at the start."""
     routing: RoutingConfig = field(default_factory=RoutingConfig)

@@ -66,6 +66,20 @@ def test_a_second_failure_is_said_in_one_line_with_its_cause(
     assert tries == [None, "shutdown", None, "shutdown"]
 
 
+def test_a_cluster_that_asks_for_a_token_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def init(**_: object) -> None:
+        refused = ray.exceptions.AuthenticationError("InvalidAuthToken")
+        raise ConnectionError("Failed to connect to Ray cluster") from refused
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    with pytest.raises(
+        JobError, match=r"^RAY_ADDRESS=10\.0\.0\.1:6379: .*it asks for a token: set RAY_AUTH_MODE=token"
+    ):
+        connect()
+
+
 def test_a_job_without_ray_fails_with_status_1(
     failing_ray: Failing, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
