@@ -57,6 +57,7 @@ COMMANDS = {
     "compact": Command(DATA, "Fold a data set's many small files into few large ones"),
     "encode": Command(TRAINING, "Compute latents and text embeddings of a release", ("encode", "limits")),
     "train": Command(TRAINING, "Fit the diffusion transformer to a release", ("encode", "train")),
+    "grid": Command(TRAINING, "Show what a run sampled for the same prompts as it was trained"),
     "export": Command(TRAINING, "Put the trained weights of a run into a folder of their own"),
     "expand": Command(TRAINING, "Turn a short prompt into the style of the training captions", ("expand",)),
     "sample": Command(TRAINING, "Make a video or an image from a prompt", ("expand",)),

@@ -20,9 +20,9 @@ import cv2
 import numpy as np
 import torch
 
-from jobs.fits.autoencoder.pictures import row, sheet
 from jobs.fits.transformer.clips import scenes, texts_of
 from jobs.fits.worlds import WORLDS
+from jobs.sheets import labels, row, sheet
 from jobs.training.run_config import RunConfig, read_run_config
 from model.builtin import BUILTIN, run_folder
 from model.codec.causal import Autoencoder, load_autoencoder
@@ -48,8 +48,6 @@ TASKS: dict[str, Task] = {
     "backwards": lambda latent: (_end(latent),),
     "interpolation": lambda latent: (Given(latent[:, :1]), _end(latent)),
 }
-LABEL_PX = 14
-WORDS_A_LINE = 5
 
 
 @dataclass(frozen=True)
@@ -140,15 +138,8 @@ def labelled(clips: np.ndarray, prompts: Sequence[str], columns: int) -> np.ndar
     blocks = []
     for clip, prompt in zip(clips, prompts, strict=True):
         frames = row(torch.from_numpy(clip).permute(3, 0, 1, 2)[None] / 127.5 - 1)
-        words = prompt.split()
-        lines = [" ".join(words[i : i + WORDS_A_LINE]) for i in range(0, len(words), WORDS_A_LINE)]
-        blocks.append([frames, *(_line(text, frames.shape[1]) for text in lines)])
+        blocks.append([frames, *labels(prompt, frames.shape[1])])
     return sheet(blocks, columns)
-
-
-def _line(text: str, width: int) -> np.ndarray:
-    picture = np.full((LABEL_PX, width, 3), 255, np.uint8)
-    return cv2.putText(picture, text, (1, LABEL_PX - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.36, (40, 40, 40), 1, cv2.LINE_AA)
 
 
 def main() -> None:
