@@ -3,7 +3,9 @@
 Each data set is curated from a few synthetic videos; for `encode`, one that has been curated and released is copied. A
 run is killed after a random time: its whole process group, or one random process below it, as when a worker runs out of
 memory. Then another run starts, which is killed too or not, until one ends with exit status 0. The newest rows of the
-data set must be those of one that nobody disturbed. Nothing was tuned on this.
+data set must be those of one that nobody disturbed. Where they are not, a passing failure may be left for the next run:
+one more is made, which is told. Of two files with the same bytes either may be the one that was read. Nothing was tuned
+on this.
 """
 
 from __future__ import annotations
@@ -24,10 +26,12 @@ from pathlib import Path
 from pipeline.store.dataset import Dataset
 from pipeline.synthetic.corpus import draw_corpus
 from tests.jobs.conftest import FEW_FILES, SCRIPTED, said_of
-from tests.newest_rows import newest_rows
+from tests.newest_rows import Rows, newest_rows
 from tests.pipeline.caption.serving import ScriptedServer, completion
 
 RELEASE = "v1"
+COPIES = ("00_cuts.mp4", "copy_exact.mp4")
+"""Two files with the same bytes."""
 MOST_KILLS = 4
 """Of one data set, so that several are begun anew."""
 HUNG_S = 900.0
@@ -118,6 +122,16 @@ def disturbed(command: Sequence[str], dataset: Path, most_kills: int, whole_s: f
             return num_kills
 
 
+def copies_exchanged(rows: Rows) -> Rows:
+    """The rows of a data set that has read the other one of two files with the same bytes."""
+    one, other = COPIES
+    names = {one: other, other: one}
+    return {
+        table: sorted((tuple(names.get(v, v) if isinstance(v, str) else v for v in row) for row in found), key=repr)
+        for table, found in rows.items()
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--job", choices=JOBS, default="curate")
@@ -144,7 +158,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         whole_s = time.monotonic() - start_s
         print(f"undisturbed: {whole_s:.0f} s", flush=True)
         expected = newest_rows(Dataset(str(whole)))
-        num_kills = num_sets = num_unequal = 0
+        equal = expected, copies_exchanged(expected)
+        num_kills = num_sets = num_again = num_unequal = 0
         while num_kills < options.kills:
             dataset = folder / f"set-{num_sets}"
             if prepare:
@@ -153,11 +168,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
             num_kills += disturbed(command(dataset), dataset, most_kills, whole_s, draw)
             num_sets += 1
             found = newest_rows(Dataset(str(dataset)))
-            if found != expected:
+            if found not in equal:
+                num_again += 1
+                assert end(started(command(dataset), dataset.with_suffix(".log"))) == 0
+                found = newest_rows(Dataset(str(dataset)))
+            if found not in equal:
                 num_unequal += 1
                 others = [table for table in {*found, *expected} if found.get(table) != expected.get(table)]
                 print(f"  {dataset.name}: differs in {', '.join(sorted(others))}", flush=True)
-    print(f"{num_kills} kills in {num_sets} data sets, {num_unequal} of them not equal")
+    print(
+        f"{num_kills} kills in {num_sets} data sets; {num_again} had a passing failure left, which one more run was to "
+        f"mend; {num_unequal} not equal"
+    )
 
 
 if __name__ == "__main__":
