@@ -41,7 +41,8 @@ weights: $(READY)
 	mkdir -p model/weights/coca && cp out/fit-coca/coca/* model/weights/coca/
 	$(BIN)/python -m jobs.fits.transformer --out out/fit-plain --threads 2
 	$(BIN)/python -m jobs.fits.transformer --out out/fit-whole --threads 2 --init out/fit-plain/run --steps 2000 --clips $(WORLD)
-	$(BIN)/reelmill export out/fit-whole/run -o model/weights/transformer --dtype float16
+	$(BIN)/python -m jobs.fits.transformer --out out/fit-more --threads 2 --init out/fit-whole/run --steps 2200 --rate 0.8 --clips $(WORLD)
+	$(BIN)/reelmill export out/fit-more/run -o model/weights/transformer --dtype float16
 
 # Compiled as they are installed: where PYTHONDONTWRITEBYTECODE is set, as in many containers, each of Ray's processes
 # would compile all that it imports, which takes twice as long.
