@@ -317,7 +317,7 @@ def test_a_worker_without_a_pack_sends_zeros(messages):
     metrics = step(new_state(worker=Worker(1, 2)), Progress(1, 0, 1), packs_of("1"))
     gradients, total = messages
     assert not gradients.any()
-    assert total.tolist() == [0.0, 0.0]
+    assert total.tolist() == [0.0, 0.0, 0.0]
     assert (metrics["loss"], metrics["samples"]) == (0.0, 1)
 
 
