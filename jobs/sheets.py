@@ -12,7 +12,7 @@ NUM_FRAMES = 3
 """Of each clip: the first, the middle and the last one."""
 GAP_PX = 6
 LABEL_PX = 14
-CHARACTER_PX = 7
+CHARACTER_PX = 6
 """Width of a character of a label, about."""
 
 
