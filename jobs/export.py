@@ -57,7 +57,8 @@ def export(
     config = read_run_config(folder)
     with naming(f"run {run}"):
         load = with_additions if format == "lora" else load_transformer
-        transformer = load(folder, average or ("average" if weights == "averaged" else "model"))
+        kept = "average" if weights == "averaged" else "model"
+        transformer = load(folder, kept if average is None else average)
     if format == "reelmill":
         write_run_config(out, config)
         save_transformer(out, transformer, dtype=precision)

@@ -110,10 +110,13 @@ class Plan:
                 yield pack.tolist()
             missing = 0 if packs else missing
 
+    def first_packs(self, number: int) -> list[list[int]]:
+        """The first packs of the first epoch, as places in `ids`."""
+        return [pack for _, pack in zip(range(number), self.packs(0, 0), strict=False)]
+
     def costliest(self, among: int) -> list[int]:
         """The costliest of the first packs, as places in `ids`."""
-        packs = [pack for _, pack in zip(range(among), self.packs(0, 0), strict=False)]
-        return max(packs, key=lambda pack: int(self.costs[pack].sum()))
+        return max(self.first_packs(among), key=lambda pack: int(self.costs[pack].sum()))
 
     def _num_runs(self) -> int:
         samples_in_pack = self.capacity / self.counts.mean()

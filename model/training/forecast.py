@@ -16,7 +16,7 @@ from model.packing.packs import Document, Pack, pack_documents
 from model.training.activations import kept_bytes
 from model.training.held_out import Chosen, held_out_places
 from model.training.optimizers import Optimizers
-from model.training.progress import plan_of, token_counts
+from model.training.progress import STEPS_LOOKED_AT, plan_of, token_counts
 from model.training.samples import Samples, Shape
 from model.transformer.config import TransformerConfig
 from model.transformer.lora import add_lora
@@ -68,7 +68,7 @@ def foresee(samples: Samples, config: TrainConfig, network: TransformerConfig, r
     held_out = held_out_places(samples.videos)
     trained = np.setdiff1d(np.arange(len(counts)), held_out)
     plan = plan_of(Chosen(samples.names, trained), counts[trained], config, release_hash)
-    packs = [pack for _, pack in zip(range(64 * config.packs_per_step), plan.packs(0, 0), strict=False)]
+    packs = plan.first_packs(STEPS_LOOKED_AT * config.packs_per_step)
     costs = [int(plan.costs[pack].sum()) for pack in packs]
     names = [plan.ids[place] for place in packs[int(np.argmax(costs))]]
     shapes = [samples.shapes[name] for name in names]

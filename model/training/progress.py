@@ -35,6 +35,9 @@ FREE = (
 """What a resumed run may change, for losses do not depend on it; `model` has a check of its own. The number of steps
 may change only where learning rates do not fall towards the last one."""
 
+STEPS_LOOKED_AT = 64
+"""Steps among whose packs the costliest is looked for: about as many are planned together."""
+
 
 @dataclass(frozen=True)
 class Progress:

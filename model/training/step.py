@@ -37,6 +37,7 @@ from model.training.masks import Masks, route_of
 from model.training.optimizers import Optimizers, rate_share
 from model.training.parallel import Worker, clip_gradients, held_like, shard
 from model.training.progress import (
+    STEPS_LOOKED_AT,
     Progress,
     curve_settings,
     plan_of,
@@ -56,8 +57,6 @@ from schemas.recipe.train import ModelConfig, TrainConfig
 
 Metrics = dict[str, Any]
 OF_OPTIMIZER = "optimizer."
-STEPS_REHEARSED = 64
-"""Steps among whose packs the costliest is looked for: about as many are planned together."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +164,7 @@ class TrainState:
 
     def costliest(self) -> list[PlannedPack]:
         """The costliest of the packs that come first, once for each worker."""
-        places = self.plan.costliest(among=STEPS_REHEARSED * self.config.packs_per_step)
+        places = self.plan.costliest(among=STEPS_LOOKED_AT * self.config.packs_per_step)
         return [PlannedPack(0, tuple(self.names[place] for place in places))] * self.worker.num_workers
 
     def rehearse(self, batch: Batch) -> None:

@@ -67,7 +67,7 @@ def test_an_average_of_another_length_can_be_exported(run_dir: Path, tmp_path: P
     assert "an average of length 0.1 in float32" in capsys.readouterr().out
     for name, value in load_transformer(tmp_path / "model").state_dict().items():
         torch.testing.assert_close(value, averages["longer_average"][name], rtol=1e-4, atol=1e-6)
-    for options in (["0.4"], ["0.1", "--weights", "last"]):
+    for options in (["0.4"], ["0"], ["0.1", "--weights", "last"]):
         assert run_job("export", [str(run), *other, *options]) == 2
     assert not (tmp_path / "other").exists()
 

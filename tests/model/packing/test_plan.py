@@ -173,3 +173,11 @@ def test_what_cannot_be_planned_is_named():
         planned({"clip-a": 65, "clip-b": 3}, 1, capacity=64)
     with pytest.raises(ValueError, match="no samples"):
         planned({}, 1)
+
+
+def test_the_costliest_pack_is_one_of_the_first_and_none_of_them_costs_more():
+    of = planned(native_sizes(3000), 4)
+    first = of.first_packs(40)
+    costs = [int(of.costs[pack].sum()) for pack in first]
+    assert first == [pack for _, pack in zip(range(40), of.packs(0, 0), strict=False)]
+    assert int(of.costs[of.costliest(40)].sum()) == max(costs) > min(costs)
