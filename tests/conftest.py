@@ -6,6 +6,7 @@ worker each, so that there is one of either. What costs more than a second to ma
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import shutil
@@ -89,6 +90,13 @@ class ByGroup(LoadScopeScheduling):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByGroup:
     return ByGroup(config, log)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_python_begins() -> None:
+    """Warnings are on: vLLM's server, which runs in a process of the tests, and the end of its engine turn them off."""
+    logging.disable(logging.NOTSET)
+    logging.getLogger().setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="session")
