@@ -125,12 +125,15 @@ def fitted(case: Case, steps: int) -> tuple[float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--only", default="", help="networks or objectives whose names hold this")
     options = parser.parse_args()
     title = f"one clip of {SHAPE}, {options.steps} steps"
     table = Table("network", "objective", "seen", "sampled", title=title, title_justify="left")
     for case in cases():
-        seen, sampled = fitted(case, options.steps)
         objective = f"{case.objective.path_name}, {case.objective.prediction}"
+        if options.only not in f"{case.network}; {objective}":
+            continue
+        seen, sampled = fitted(case, options.steps)
         table.add_row(case.network, objective, f"{seen:.4f}", f"{sampled:.4f}")
     Console(width=110, highlight=False).print(table)
 
