@@ -2,7 +2,7 @@
 
 On a disk the kernel holds the lock (flock(2)) and releases it when the process ends, in whatever way. Object stores
 have no such lock: there it is a time stamp that its holder renews, and that expires when it is old or when the process
-is known to have ended. Two writers that start on a store within the same second can both get it.
+is known to have ended (`lock_objects.py`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 
 from pyarrow import fs
 
+from pipeline.store.lock_objects import LockObject, Stored, lock_object
 from schemas.errors import UsageError
 
 RENEW_S, STALE_S = 60.0, 300.0
@@ -138,53 +139,56 @@ def _is_at(path: str, fd: int) -> bool:
 
 @contextmanager
 def _locked_object(filesystem: fs.FileSystem, path: str, holder: Holder) -> Iterator[None]:
-    found = _holder_at(filesystem, path)
-    if found is not None and not found.has_ended():
-        raise _refusal(path, found)
+    stored = lock_object(filesystem, path)
+    found = stored.read()
+    holding = _holder_of(found)
+    if holding and not holding.has_ended():
+        raise _refusal(path, holding)
     try:
-        _write(filesystem, path, holder)
-        found = _holder_at(filesystem, path)
+        held = stored.put(holder.encode(), found)
     except OSError:
-        _release(filesystem, path, holder)  # the answer may have been lost, and not the lock
+        _release(stored, holder)  # the answer may have been lost, and not the lock
         raise
-    if found is not None and found.token != holder.token:  # the last to write holds it
-        raise _refusal(path, found)
+    if held is None:
+        raise _refusal(path, _holder_of(stored.read()))
     done = threading.Event()
-    renewing = threading.Thread(target=_renew, args=(filesystem, path, holder, done), daemon=True)
+    renewing = threading.Thread(target=_renew, args=(stored, path, held, holder, done), daemon=True)
     renewing.start()
     try:
         yield
     finally:
         done.set()
         renewing.join()
-        _release(filesystem, path, holder)
+        _release(stored, holder)
 
 
-def _release(filesystem: fs.FileSystem, path: str, holder: Holder) -> None:
+def _release(stored: LockObject, holder: Holder) -> None:
     """Delete the lock if it is still the holder's. If the store fails to, it expires: the work is done all the same."""
     _RELEASED.add(holder.token)
     with suppress(OSError):
-        found = _holder_at(filesystem, path)
-        if found is not None and found.token == holder.token:
-            filesystem.delete_file(path)
+        found = stored.read()
+        if found and _is_of(found, holder):
+            stored.delete()
 
 
-def _renew(filesystem: fs.FileSystem, path: str, holder: Holder, done: threading.Event) -> None:
+def _renew(stored: LockObject, path: str, held: Stored | None, holder: Holder, done: threading.Event) -> None:
     while not done.wait(RENEW_S):
         with suppress(OSError):  # the next renewal may succeed
-            _write(filesystem, path, replace(holder, since_s=time.time()))
+            found = stored.put(replace(holder, since_s=time.time()).encode(), held) or stored.read()
+            if found is None or _is_of(found, holder):
+                held = found
+                continue
+            log.warning("%s: not renewed in time, and taken by %s", path, Holder.decode(found.data) or "another job")
+            return
 
 
-def _holder_at(filesystem: fs.FileSystem, path: str) -> Holder | None:
-    if filesystem.get_file_info(path).type != fs.FileType.File:
-        return None
-    with filesystem.open_input_stream(path) as stream:
-        return Holder.decode(stream.read())
+def _holder_of(found: Stored | None) -> Holder | None:
+    return Holder.decode(found.data) if found else None
 
 
-def _write(filesystem: fs.FileSystem, path: str, holder: Holder) -> None:
-    with filesystem.open_output_stream(path) as stream:
-        stream.write(holder.encode())
+def _is_of(found: Stored, holder: Holder) -> bool:
+    decoded = Holder.decode(found.data)
+    return decoded is not None and decoded.token == holder.token
 
 
 def _refusal(path: str, holder: Holder | None) -> Locked:

@@ -18,6 +18,7 @@ from pipeline.ingest.filesystems import resolve
 from pipeline.store import lock
 from pipeline.store.dataset import Dataset
 from pipeline.store.lock import STALE_S, Holder, Locked
+from pipeline.store.lock_objects import PlainObject, Stored
 
 HOLD = """
 import sys, time
@@ -44,6 +45,11 @@ def another_process(location: str) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.kill()
+
+
+def holder_at(filesystem: fs.FileSystem, path: str) -> Holder | None:
+    found = PlainObject(filesystem, path).read()
+    return found and Holder.decode(found.data)
 
 
 def _files(dataset: Dataset) -> list[str]:
@@ -104,7 +110,7 @@ def test_on_a_store_a_lock_expires_when_it_is_old_or_its_holder_has_ended() -> N
         (replace(elsewhere, since_s=time.time() - STALE_S - 1), False),
     ]
     for holder, holds in cases:
-        lock._write(filesystem, f"{root}/.lock", holder)
+        PlainObject(filesystem, f"{root}/.lock").put(holder.encode(), None)
         if holds:
             with pytest.raises(Locked), lock.locked(filesystem, f"{root}/.lock", "curate"):
                 pass
@@ -117,10 +123,10 @@ def test_on_a_store_the_time_stamp_is_renewed(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(lock, "RENEW_S", 0.01)
     filesystem, path = resolve(f"memory://lake-{uuid4().hex}/.lock")
     with lock.locked(filesystem, path, "curate"):
-        first = lock._holder_at(filesystem, path)
+        first = holder_at(filesystem, path)
         assert first is not None
         deadline_s = time.monotonic() + 10
-        while (now := lock._holder_at(filesystem, path)) in (None, first) and time.monotonic() < deadline_s:
+        while (now := holder_at(filesystem, path)) in (None, first) and time.monotonic() < deadline_s:
             time.sleep(0.01)
         assert now is not None
         assert now.since_s > first.since_s
@@ -131,13 +137,15 @@ def test_on_a_store_the_last_to_write_holds_the_lock(monkeypatch: pytest.MonkeyP
     """Two see no lock; both write; the first finds the other's name and gives way, leaving that in place."""
     filesystem, path = resolve(f"memory://lake-{uuid4().hex}/.lock")
     rival = Holder.me("rejudge")
-    write = lock._write
+    put = PlainObject.put
 
-    def write_both(filesystem: fs.FileSystem, path: str, holder: Holder) -> None:
-        write(filesystem, path, holder)
-        write(filesystem, path, rival)
+    def put_both(stored: PlainObject, data: bytes, over: Stored | None) -> Stored | None:
+        put(stored, data, over)
+        put(stored, rival.encode(), over)
+        found = stored.read()
+        return found if found and found.data == data else None
 
-    monkeypatch.setattr(lock, "_write", write_both)
+    monkeypatch.setattr(PlainObject, "put", put_both)
     with pytest.raises(Locked, match="rejudge"), lock.locked(filesystem, path, "curate"):
         pass
-    assert lock._holder_at(filesystem, path) == rival
+    assert holder_at(filesystem, path) == rival
