@@ -168,3 +168,18 @@ def test_a_store_that_is_busy_is_an_outage(
     assert is_outage(caught.value)
     store.schedule.mend()
     assert lock_object(*place).read() is None
+
+
+def test_a_lock_whose_writer_does_not_learn_that_it_has_it_is_let_go(
+    place: tuple[fs.FileSystem, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = ConditionalObject.put
+
+    def lost(self: ConditionalObject, data: bytes, over: Stored | None) -> Stored | None:
+        assert put(self, data, over)
+        raise ConnectionError("the answer was lost")
+
+    monkeypatch.setattr(ConditionalObject, "put", lost)
+    with pytest.raises(ConnectionError):
+        lock.locked(*place, "curate").__enter__()
+    assert lock_object(*place).read() is None
